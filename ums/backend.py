@@ -1,0 +1,198 @@
+"""Where arrays live and who computes on them: array modules, the device, the CPU's threads.
+
+Nothing here is mathematics. An op asks :func:`array_module` for the module its input belongs to
+(NumPy or CuPy) and writes the rest once. On NumPy the heavy ops share their work with
+:func:`parallel_for` and keep their temporary memory in :func:`scratch`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+Array = Any
+"""A ``numpy.ndarray`` or a ``cupy.ndarray``; the ops treat both alike."""
+
+
+def array_module(x: Array) -> ModuleType:
+    """The module whose functions work on ``x``: ``numpy``, or ``cupy`` for an array on a GPU.
+
+    The module is found by the name of the array's type, so CuPy is never imported for its own
+    sake, and any other array library with NumPy's functions can be used too.
+
+    Raises:
+        TypeError: ``x`` is not an array.
+    """
+    if isinstance(x, np.ndarray | np.generic):
+        return np
+    module = sys.modules.get(type(x).__module__.partition(".")[0])
+    if module is None or not hasattr(module, "ndarray") or not isinstance(x, module.ndarray):
+        raise TypeError(f"expected a NumPy or CuPy array, got {type(x).__name__}")
+    return module
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """``x`` as a NumPy array in the computer's own memory (a copy only if it lies elsewhere)."""
+    return x if array_module(x) is np else x.get()
+
+
+# ---------------------------------------------------------------------------------- the device
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a run computes: its array module and a name to print."""
+
+    xp: ModuleType
+    name: str
+
+    def put(self, x: np.ndarray) -> Array:
+        """``x`` as an array of this device (no copy if it is there already)."""
+        return self.xp.asarray(x)
+
+
+def choose_device(wanted: str = "auto") -> Device:
+    """The device for a run, chosen once and handed on.
+
+    Args:
+        wanted: ``"cpu"``, ``"gpu"``, or ``"auto"`` (a GPU if one works, else the CPU).
+
+    Raises:
+        ValueError: ``wanted`` is none of the three.
+        RuntimeError: ``"gpu"`` was asked for and none works; says why.
+    """
+    if wanted not in ("auto", "cpu", "gpu"):
+        raise ValueError(f"device must be 'auto', 'cpu' or 'gpu', got {wanted!r}")
+    if wanted != "cpu":
+        try:
+            return _gpu()
+        except Exception as error:  # CuPy absent, no driver, no device, broken install: all differ
+            if wanted == "gpu":
+                raise RuntimeError(f"no working GPU: {error}") from error
+    return Device(np, f"CPU, {thread_count()} threads")
+
+
+def _gpu() -> Device:
+    import cupy  # only here: the CPU never needs it
+
+    probe = cupy.arange(4, dtype=cupy.float32)
+    if float((probe @ probe).get()) != 14.0:  # a device can be present and not compute
+        raise RuntimeError("the GPU computed a wrong result")
+    name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+    return Device(cupy, f"GPU, {name}")
+
+
+# ------------------------------------------------------------------------ the CPU's threads
+
+
+def thread_count() -> int:
+    """CPU threads the ops use: ``UMS_THREADS`` if set, else the processors this process may use."""
+    wanted = os.environ.get("UMS_THREADS", "")
+    if wanted:
+        if not wanted.isdigit() or int(wanted) < 1:
+            raise ValueError(f"UMS_THREADS must be a positive integer, got {wanted!r}")
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _workers(threads: int) -> tuple[ThreadPoolExecutor, ThreadpoolController]:
+    _keep_freed_memory()
+    return ThreadPoolExecutor(threads, thread_name_prefix="ums"), ThreadpoolController()
+
+
+def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -> list:
+    """Call ``work(start, stop)`` on equal consecutive shares of ``range(n)``, one per thread.
+
+    BLAS runs single-threaded meanwhile: one BLAS thread per worker keeps each worker's tile in
+    its own core's cache. The shares depend on ``n`` and the number of threads alone, so results
+    that are added up in the returned order are the same in every run. A GPU has threads of its
+    own: there ``work`` is called once.
+
+    Returns:
+        What the calls returned, in the order of their shares.
+    """
+    threads = min(thread_count(), n)
+    if xp is not np or threads <= 1:
+        return [work(0, n)]
+    pool, blas = _workers(thread_count())
+    edges = [n * i // threads for i in range(threads + 1)]
+    with blas.limit(limits=1, user_api="blas"):
+        return list(pool.map(work, edges[:-1], edges[1:]))
+
+
+TILE_BYTES = 768 * 1024
+"""A CPU tile's temporary: small enough to stay in the second-level cache of one core."""
+
+GPU_TILE_BYTES = 1 << 29
+"""A GPU tile's temporary: large enough to fill the device, small enough to fit beside the rest."""
+
+
+def tiles(N: int, rows: int, row_bytes: int, xp: ModuleType = np) -> list[tuple[slice, int, int]]:
+    """Cut N images of ``rows`` rows into tiles (images, top, bottom) of bounded size.
+
+    Args:
+        row_bytes: bytes of temporary memory that one row of one image needs.
+
+    Returns:
+        Tiles in order: several whole images where these fit, else a band of rows of one image.
+        On NumPy there are as many image groups as balance the threads.
+    """
+    budget = TILE_BYTES if xp is np else GPU_TILE_BYTES
+    images = max(1, budget // (rows * row_bytes))
+    groups = -(-N // images)
+    if xp is np:
+        threads = thread_count()
+        groups = min(N, -(-groups // threads) * threads)
+    edges = [N * i // groups for i in range(groups + 1)]
+    step = rows if images > 1 or N == 0 else max(1, budget // row_bytes)
+    return [
+        (slice(first, last), top, min(top + step, rows))
+        for first, last in zip(edges[:-1], edges[1:], strict=True)
+        for top in range(0, rows, step)
+    ]
+
+
+_thread = threading.local()
+
+
+def scratch(key: str, shape: tuple[int, ...], dtype, xp: ModuleType = np) -> Array:
+    """Uninitialised memory for a temporary, kept by this thread under ``key`` for the next call.
+
+    The first touch of fresh memory costs many times a write to memory already in use, so the
+    inner loops of the ops reuse theirs. What a caller returns must not lie in it. CuPy's memory
+    pool does the same by itself.
+    """
+    if xp is not np:
+        return xp.empty(shape, dtype)
+    buffers = _thread.__dict__.setdefault("buffers", {})
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if key not in buffers or buffers[key].size < size:
+        buffers[key] = np.empty(size, np.uint8)
+    return buffers[key][:size].view(dtype).reshape(shape)
+
+
+def _keep_freed_memory() -> None:
+    """Ask glibc to keep freed arrays for the next allocation instead of returning the pages.
+
+    Elsewhere than on glibc nothing is done. The numbers are those of ``<malloc.h>``.
+    """
+    m_trim_threshold, m_mmap_max = -1, -4
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return
+    mallopt(m_mmap_max, 0)
+    mallopt(m_trim_threshold, 2**31 - 1)

@@ -1,0 +1,222 @@
+r"""Compare a hand-written backward pass with central differences; say what differs and where.
+
+For an op y = f(x_1, ..., x_k) and a *random* upstream gradient dy, the scalar L = sum(dy y) has the
+gradients that f's backward pass returns. Each entry of each gradient is compared with
+
+    dL/dx_j  ~  (L(x_j + h) - L(x_j - h)) / (2 h),    h = 1e-5, in float64,
+
+by the relative error |analytic - numeric| / (|analytic| + |numeric|) of the whole gradient (norms).
+A random dy matters: with all ones, a batch norm whose backward pass returns zeros would pass.
+
+    >>> import numpy as np
+    >>> from ums.ops import dense_backward, dense_forward
+    >>> rng = np.random.default_rng(0)
+    >>> x, w, b = rng.normal(size=(3, 4)), rng.normal(size=(4, 2)), rng.normal(size=2)
+    >>> errors = check_gradients(dense_forward, dense_backward, {"x": x, "w": w, "b": b}, rng=rng)
+    >>> max(errors.values()) < 1e-6
+    True
+
+Where f has a kink within h of a point (ReLU at 0) no difference quotient is right; such entries are
+found by the second difference of f alone, so that no backward pass can hide behind one, and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ums.backend import Array, array_module, to_numpy
+
+
+class GradientError(AssertionError):
+    """A backward pass disagrees with central differences; the message says where."""
+
+
+def check_gradients(
+    forward: Callable[..., tuple[Array, Any]],
+    backward: Callable[[Array, Any], Any],
+    inputs: Mapping[str, Array],
+    *,
+    rng: np.random.Generator,
+    step: float = 1e-5,
+    tolerance: float = 1e-6,
+    max_entries: int = 400,
+) -> dict[str, float]:
+    """Check an op ``y, cache = forward(*inputs)``, ``gradients = backward(dy, cache)``.
+
+    Args:
+        forward: called with the inputs in their order; it must not change them.
+        backward: returns one gradient per input, in that order (a bare array if there is one).
+        inputs: name -> float64 array; give random values to every parameter.
+        rng: draws the upstream gradient, and the entries to compare where there are many.
+        step: h above.
+        tolerance: the largest relative error accepted, per input.
+        max_entries: compare at most this many entries of an input, drawn at random.
+
+    Returns:
+        The relative error of each input's gradient.
+
+    Raises:
+        GradientError: a gradient is missing, has another shape, or differs.
+        TypeError: an input is not float64 (float32 has too few digits for differences).
+    """
+    arrays = list(inputs.values())
+    _check_float64(inputs)
+    y, cache = forward(*arrays)
+    dy = array_module(y).asarray(rng.normal(size=y.shape))
+    before = [a.copy() for a in arrays]
+    gradients = backward(dy, cache)
+    gradients = gradients if isinstance(gradients, tuple | list) else (gradients,)
+    _check_shapes(inputs, gradients)
+    for (name, array), original in zip(inputs.items(), before, strict=True):
+        if not bool((array == original).all()):
+            raise GradientError(f"the backward pass changed its input {name!r}")
+
+    def value() -> float:
+        return float((forward(*arrays)[0] * dy).sum())
+
+    pairs = zip(inputs.items(), gradients, strict=True)
+    return {
+        name: _compare(name, array, to_numpy(gradient), value, rng, step, tolerance, max_entries)
+        for (name, array), gradient in pairs
+    }
+
+
+def check_loss(
+    loss: Callable[[Array, Any], tuple[Array, Array]],
+    prediction: Array,
+    target: Array,
+    *,
+    rng: np.random.Generator,
+    step: float = 1e-5,
+    tolerance: float = 1e-6,
+    max_entries: int = 400,
+) -> float:
+    """Check ``value, gradient = loss(prediction, target)`` with respect to the prediction.
+
+    Returns, and raises, as :func:`check_gradients`.
+    """
+    _check_float64({"prediction": prediction})
+    gradient = loss(prediction, target)[1]
+    _check_shapes({"prediction": prediction}, (gradient,))
+
+    def value() -> float:
+        return float(loss(prediction, target)[0])
+
+    gradient = to_numpy(gradient)
+    return _compare("prediction", prediction, gradient, value, rng, step, tolerance, max_entries)
+
+
+def check_layer(
+    layer, x: Array, *, rng: np.random.Generator, training: bool = False, **options
+) -> dict[str, float]:
+    """Check a layer or network of :mod:`ums.layers` (float64): its input and its parameters.
+
+    Every parameter that is not frozen is checked under its own name. A layer that draws random numbers in training
+    (dropout) has no derivative between two draws: check it with ``training=False``, and its op with a
+    generator seeded inside the function.
+
+    Returns, and raises, as :func:`check_gradients`; ``options`` are its keywords.
+    """
+    trainable = {id(parameter) for parameter in layer.trainable_parameters()}
+    parameters = {k: p for k, p in layer.named_parameters().items() if id(p) in trainable}
+    inputs = {"x": x} | {name: parameter.value for name, parameter in parameters.items()}
+
+    def forward(x, *values):
+        return layer.forward(x, training=training), None
+
+    def backward(dy, cache):
+        layer.zero_gradients()
+        dx = layer.backward(dy)
+        return dx, *(parameter.grad for parameter in parameters.values())
+
+    return check_gradients(forward, backward, inputs, rng=rng, **options)
+
+
+def relative_error(analytic: np.ndarray, numeric: np.ndarray) -> float:
+    """|a - n| / (|a| + |n|), in norms; two gradients that are zero to rounding agree.
+
+    Below a norm of 1e-4 the quotient would measure the rounding of the differences (about 1e-11), so
+    there the denominator is 1e-4. A gradient that is not a number has an infinite error.
+    """
+    scale = max(float(np.linalg.norm(analytic) + np.linalg.norm(numeric)), 1e-4)
+    error = float(np.linalg.norm(analytic - numeric)) / scale
+    return error if np.isfinite(error) else np.inf
+
+
+def _compare(name, array, gradient, value, rng, step, tolerance, max_entries) -> float:
+    """The relative error of one input's gradient, over all entries or a random part of them."""
+    flat = array.reshape(-1)
+    if not array.flags.c_contiguous:  # the copy that reshape made would be perturbed instead
+        raise ValueError(f"input {name!r} must be contiguous in memory")
+    entries = np.arange(array.size)
+    if array.size > max_entries:
+        entries = np.sort(rng.choice(entries, max_entries, replace=False))
+    numeric, smooth = _differences(flat, entries, value, step)
+    if smooth.mean() < 0.5:
+        raise ValueError(f"input {name!r}: over half of its entries lie within {step} of a kink")
+    analytic = gradient.reshape(-1)[entries]
+    error = relative_error(analytic[smooth], numeric[smooth])
+    if error > tolerance:
+        raise GradientError(
+            _describe(name, array.shape, entries[smooth], analytic[smooth], numeric[smooth], error)
+        )
+    return error
+
+
+def _differences(flat, entries, value, step) -> tuple[np.ndarray, np.ndarray]:
+    """Central differences of value() in each entry, and whether value() is smooth there.
+
+    At a kink the two one-sided slopes differ by a jump; on a smooth function they differ by about
+    step times the second derivative.
+    """
+    numeric = np.empty(len(entries))
+    jumps = np.empty(len(entries))
+    middle = value()
+    for k, i in enumerate(entries):
+        kept = float(flat[i])
+        flat[i] = kept + step
+        above = value()
+        flat[i] = kept - step
+        below = value()
+        flat[i] = kept
+        numeric[k] = (above - below) / (2 * step)
+        jumps[k] = abs(above - 2 * middle + below) / step
+    smooth = jumps <= 1e-2 * np.maximum(abs(numeric), 1.0)
+    return numeric, smooth
+
+
+def _describe(name, shape, entries, analytic, numeric, error) -> str:
+    """Which input, how many entries, and at the worst of them: index, expected, got."""
+    difference = np.nan_to_num(abs(analytic - numeric), nan=np.inf)
+    wrong = int((difference > 1e-6 * np.maximum(abs(numeric), 1e-3)).sum())
+    worst = int(difference.argmax())
+    index = tuple(int(i) for i in np.unravel_index(entries[worst], shape))
+    return (
+        f"the gradient of input {name!r} {shape} is wrong: relative error {error:.1e}, "
+        f"{wrong} of {len(entries)} entries differ, most at index {index}: "
+        f"expected {numeric[worst]:.8g} (central difference), got {analytic[worst]:.8g}"
+    )
+
+
+def _check_float64(inputs: Mapping[str, Array]) -> None:
+    for name, array in inputs.items():
+        if array.dtype != np.float64:
+            raise TypeError(f"gradient checks need float64, input {name!r} is {array.dtype}")
+
+
+def _check_shapes(inputs: Mapping[str, Array], gradients) -> None:
+    if len(gradients) != len(inputs):
+        names = ", ".join(inputs)
+        raise GradientError(
+            f"expected {len(inputs)} gradients ({names}), the backward pass returned {len(gradients)}"
+        )
+    for (name, array), gradient in zip(inputs.items(), gradients, strict=True):
+        got = getattr(gradient, "shape", None)
+        if got != array.shape:
+            found = "None" if gradient is None else f"shape {got}"
+            raise GradientError(
+                f"the gradient of input {name!r} must be {array.shape}, got {found}"
+            )

@@ -1,0 +1,43 @@
+"""The mathematics: pure functions, forward and backward side by side, on NumPy or CuPy arrays.
+
+An op is two functions, ``y, cache = op_forward(...)`` and ``gradients = op_backward(dy, cache)``,
+with the gradients in the order of the arguments. Arrays are (N, H, W, C); every op keeps the dtype
+and the array module of its input.
+"""
+
+from ums.ops.activations import (
+    relu_backward,
+    relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
+    softmax_backward,
+    softmax_forward,
+)
+from ums.ops.conv import (
+    col2im,
+    conv2d_backward,
+    conv2d_forward,
+    conv2d_grad_input,
+    conv2d_grad_weights,
+    im2col,
+)
+from ums.ops.dense import dense_backward, dense_forward, dense_grad_input, dense_grad_weights
+from ums.ops.dropout import dropout_backward, dropout_forward
+from ums.ops.losses import bce, bce_dice, categorical_cross_entropy, dice, mse
+from ums.ops.norm import (
+    batchnorm_backward,
+    batchnorm_forward,
+    batchnorm_grad_input,
+    batchnorm_grad_weights,
+)
+from ums.ops.pooling import global_average_pool_backward, global_average_pool_forward
+from ums.ops.upsample import (
+    upsample2d_backward,
+    upsample2d_forward,
+    upsample_conv2d_backward,
+    upsample_conv2d_forward,
+    upsample_conv2d_grad_input,
+    upsample_conv2d_grad_weights,
+)
+
+__all__ = [name for name in dir() if not name.startswith("_")]

@@ -1,0 +1,45 @@
+"""Elementwise nonlinearities, and softmax over the last axis."""
+
+from __future__ import annotations
+
+from ums.backend import Array, array_module
+
+
+def relu_forward(x: Array) -> tuple[Array, tuple]:
+    """y = max(x, 0), any shape. The cache is y itself: nothing is stored twice."""
+    y = array_module(x).maximum(x, 0)
+    return y, (y,)
+
+
+def relu_backward(dy: Array, cache: tuple) -> Array:
+    """dx = dy where y > 0, else 0 (0 is taken as the derivative at x = 0)."""
+    return dy * (cache[0] > 0)
+
+
+def sigmoid_forward(x: Array) -> tuple[Array, tuple]:
+    """y = 1 / (1 + exp(-x)), any shape; finite for every x because it is computed by tanh."""
+    y = 0.5 * (1 + array_module(x).tanh(0.5 * x))
+    return y, (y,)
+
+
+def sigmoid_backward(dy: Array, cache: tuple) -> Array:
+    """dx = dy y (1 - y)."""
+    y = cache[0]
+    return dy * y * (1 - y)
+
+
+def softmax_forward(x: Array) -> tuple[Array, tuple]:
+    """y_k = exp(x_k) / sum_j exp(x_j) over the last axis; (..., K) -> (..., K).
+
+    Each row's own maximum is subtracted first: with a global one a row far below it is all zeros.
+    """
+    xp = array_module(x)
+    e = xp.exp(x - x.max(axis=-1, keepdims=True))
+    y = e / e.sum(axis=-1, keepdims=True)
+    return y, (y,)
+
+
+def softmax_backward(dy: Array, cache: tuple) -> Array:
+    """dx_k = y_k (dy_k - sum_j dy_j y_j)."""
+    y = cache[0]
+    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))

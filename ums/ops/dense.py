@@ -1,0 +1,44 @@
+"""The fully connected layer's product: y = x w + b."""
+
+from __future__ import annotations
+
+from ums.backend import Array
+
+
+def dense_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
+    """x (N, C), w (C, O), b (O,) -> y (N, O) = x w + b.
+
+    Raises:
+        ValueError: shapes that do not fit each other.
+        TypeError: x, w and b are not of one dtype.
+    """
+    if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[0] or b.shape != w.shape[1:]:
+        raise ValueError(
+            f"x must be (N, C), w (C, O) and b (O,), got {x.shape}, {w.shape} and {b.shape}"
+        )
+    if not x.dtype == w.dtype == b.dtype:
+        raise TypeError(f"x, w and b must share a dtype, got {x.dtype}, {w.dtype} and {b.dtype}")
+    return x @ w + b, (x, w)
+
+
+def dense_grad_input(dy: Array, cache: tuple) -> Array:
+    """dx (N, C) = dy w^T."""
+    _check_upstream(dy, cache)
+    return dy @ cache[1].T
+
+
+def dense_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
+    """dw (C, O) = x^T dy and db (O,) = sum_n dy."""
+    _check_upstream(dy, cache)
+    return cache[0].T @ dy, dy.sum(axis=0)
+
+
+def dense_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
+    """The gradients (dx, dw, db) of sum(dy * y)."""
+    return dense_grad_input(dy, cache), *dense_grad_weights(dy, cache)
+
+
+def _check_upstream(dy: Array, cache: tuple) -> None:
+    expected = (cache[0].shape[0], cache[1].shape[1])
+    if dy.shape != expected:
+        raise ValueError(f"dy must have the output's shape {expected}, got {dy.shape}")

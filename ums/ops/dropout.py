@@ -1,0 +1,33 @@
+"""Dropout (Srivastava et al. 2014), in the inverted form: nothing is to be rescaled in use."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ums.backend import Array, array_module
+
+
+def dropout_forward(
+    x: Array, rate: float, rng: np.random.Generator, training: bool
+) -> tuple[Array, tuple]:
+    """In training each element is dropped with probability ``rate``, the rest divided by 1 - rate.
+
+    With ``training`` false, y = x. The mask is drawn by the NumPy generator passed in, on a GPU
+    too, so that both devices drop the same elements.
+
+    Raises:
+        ValueError: ``rate`` is not in [0, 1).
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"the dropout rate must be in [0, 1), got {rate}")
+    if not training or rate == 0:
+        return x, (None,)
+    keep = (rng.random(x.shape, dtype=np.float32) >= rate) / (1 - rate)
+    scale = array_module(x).asarray(keep, dtype=x.dtype)  # 0 or 1 / (1 - rate)
+    return x * scale, (scale,)
+
+
+def dropout_backward(dy: Array, cache: tuple) -> Array:
+    """dx = dy, dropped and divided as the forward pass did."""
+    scale = cache[0]
+    return dy if scale is None else dy * scale

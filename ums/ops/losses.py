@@ -1,0 +1,96 @@
+r"""Losses, each one function: ``value, gradient = loss(prediction, target)``.
+
+``value`` is a scalar array (still on its device: reading it makes a GPU wait) and ``gradient`` has
+the shape of ``prediction``. Losses of probabilities take logits z and apply the sigmoid or softmax
+themselves, so that z = +-1000 stays finite. Equations as in section 3.2.3 of the UMS-Rep paper.
+"""
+
+from __future__ import annotations
+
+from ums.backend import Array, array_module
+from ums.ops.activations import sigmoid_forward, softmax_forward
+
+
+def mse(prediction: Array, target: Array) -> tuple[Array, Array]:
+    """Mean squared error over all elements; dL/dy = 2 (y - t) / size."""
+    _check_same_shape(prediction, target)
+    difference = prediction - target
+    return (difference * difference).mean(), difference * (2 / prediction.size)
+
+
+def bce(logits: Array, target: Array) -> tuple[Array, Array]:
+    """Binary cross-entropy, equation (2): -mean[t log y + (1 - t) log(1 - y)], y = sigmoid(z).
+
+    As max(z, 0) - z t + log(1 + exp(-|z|)), which is the same and never overflows;
+    dL/dz = (y - t) / size.
+    """
+    _check_same_shape(logits, target)
+    xp = array_module(logits)
+    y, _ = sigmoid_forward(logits)
+    value = xp.maximum(logits, 0) - logits * target + xp.log1p(xp.exp(-abs(logits)))
+    return value.mean(), (y - target) / logits.size
+
+
+def dice(logits: Array, target: Array, eps: float = 1.0) -> tuple[Array, Array]:
+    """Dice loss, equation (3): 1 - (2 sum(t y) + eps) / (sum t + sum y + eps), y = sigmoid(z).
+
+    The sums run over one image (every axis but the first) and the losses are averaged over images,
+    because the scores are per image too: the paper's mini-batch n is one image here. ``eps`` (in
+    pixels) decides what an empty mask scores: with an empty prediction the loss is 0, as the metrics
+    of :mod:`ums.metrics.segmentation` give it 1; with S predicted pixels the loss is S / (S + eps).
+
+    With I = 2 sum(t y) + eps and U = sum t + sum y + eps, dL/dy = -(2 t U - I) / U^2.
+    """
+    _check_same_shape(logits, target)
+    N = len(logits)
+    axes = tuple(range(1, logits.ndim))
+    y, _ = sigmoid_forward(logits)
+    I = 2 * (target * y).sum(axis=axes, keepdims=True) + eps
+    U = target.sum(axis=axes, keepdims=True) + y.sum(axis=axes, keepdims=True) + eps
+    dy = (I - 2 * target * U) / (U * U)
+    return (1 - I / U).mean(), dy * y * (1 - y) / N
+
+
+def bce_dice(
+    logits: Array, target: Array, weight: float = 0.5, eps: float = 1.0
+) -> tuple[Array, Array]:
+    """Equation (1): weight BCE + (1 - weight) Dice; the paper's weight is lost, ours is 1/2."""
+    bce_value, d_bce = bce(logits, target)
+    dice_value, d_dice = dice(logits, target, eps)
+    value = weight * bce_value + (1 - weight) * dice_value
+    return value, weight * d_bce + (1 - weight) * d_dice
+
+
+def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
+    """Mean of -log softmax(z)[label] for logits (N, K) and integer labels (N,); chance is log K.
+
+    dL/dz = (softmax(z) - onehot(label)) / N.
+
+    Raises:
+        ValueError: shapes that do not fit.
+        TypeError: labels that are not integers.
+    """
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise ValueError(
+            f"logits must be (N, K) and labels (N,), got {logits.shape} and {labels.shape}"
+        )
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, got {labels.dtype}")
+    xp = array_module(logits)
+    N, K = logits.shape
+    onehot = xp.arange(K)[None, :] == labels[:, None]  # (N, K); a label outside 0..K-1 has no row
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_sum = xp.log(xp.exp(shifted).sum(axis=1))
+    y, _ = softmax_forward(logits)
+    return (log_sum - (shifted * onehot).sum(axis=1)).mean(), (y - onehot) / N
+
+
+def _check_same_shape(prediction: Array, target: Array) -> None:
+    if prediction.shape != target.shape:
+        raise ValueError(
+            f"prediction and target must have one shape, got {prediction.shape} and {target.shape}"
+        )
+    if prediction.dtype != target.dtype:
+        raise TypeError(
+            f"prediction and target must share a dtype, got {prediction.dtype} and {target.dtype}"
+        )

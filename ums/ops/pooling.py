@@ -1,0 +1,21 @@
+"""Global average pooling: a feature map becomes one number per channel."""
+
+from __future__ import annotations
+
+from ums.backend import Array, array_module
+
+
+def global_average_pool_forward(x: Array) -> tuple[Array, tuple]:
+    """y (N, C) = mean of x (N, H, W, C) over H and W. Raises ValueError if x is not 4-D."""
+    if x.ndim != 4:
+        raise ValueError(f"x must be (N, H, W, C), got {x.shape}")
+    return x.mean(axis=(1, 2)), (x.shape,)
+
+
+def global_average_pool_backward(dy: Array, cache: tuple) -> Array:
+    """dx (N, H, W, C) = dy / (H W), the same at every pixel."""
+    N, H, W, C = cache[0]
+    if dy.shape != (N, C):
+        raise ValueError(f"dy must have the output's shape {(N, C)}, got {dy.shape}")
+    xp = array_module(dy)
+    return xp.ascontiguousarray(xp.broadcast_to((dy / (H * W))[:, None, None, :], cache[0]))

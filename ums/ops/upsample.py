@@ -1,0 +1,217 @@
+r"""Nearest-neighbour upsampling by two, alone and followed by a 3x3 convolution.
+
+Upsampling repeats every pixel in a 2x2 square:  y[n, i, j, c] = x[n, i // 2, j // 2, c].
+Its adjoint adds each square up:  dx[n, i, j, c] = sum_{p,q in {0,1}} dy[n, 2i + p, 2j + q, c].
+
+Followed by a 3x3 convolution w, output pixel (2i + p, 2j + q) sees only a 2x2 square of the small
+image, because two of its three rows (and columns) fall on the same source row. With the rows of w
+that coincide added up, the two ops become four 2x2 convolutions on the small image, one per phase
+(p, q):
+
+    phase p = 0 sees rows i - 1, i   with  w[0], w[1] + w[2]
+    phase p = 1 sees rows i, i + 1   with  w[0] + w[1], w[2]
+
+and likewise for columns. Zero padding of the large image by one is zero padding of the small one by
+one, so the borders agree too. That is 4/9 of the multiply-adds, on a matrix of windows 1/9 as large.
+
+All 2x2 windows of the padded small image are the rows (a, b), a = 0..H and b = 0..W, of a matrix A,
+and the four kernels stand side by side in V (4C, 4O). Then phase (p, q) of pixel (i, j) is row
+(i + p, j + q) of A V, columns (p, q).
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from types import ModuleType
+
+import numpy as np
+
+from ums.backend import Array, array_module, parallel_for, scratch, tiles
+from ums.ops.conv import check_conv2d, conv2d_backward, conv2d_forward, padded_rows
+
+
+def upsample2d_forward(x: Array) -> tuple[Array, tuple]:
+    """(N, H, W, C) -> (N, 2H, 2W, C), every pixel four times. Raises ValueError if x is not 4-D."""
+    if x.ndim != 4:
+        raise ValueError(f"x must be (N, H, W, C), got {x.shape}")
+    return x.repeat(2, axis=1).repeat(2, axis=2), (x.shape,)
+
+
+def upsample2d_backward(dy: Array, cache: tuple) -> Array:
+    """dx (N, H, W, C): each 2x2 square of dy (N, 2H, 2W, C) added up."""
+    N, H, W, C = cache[0]
+    if dy.shape != (N, 2 * H, 2 * W, C):
+        raise ValueError(f"dy must have the shape {(N, 2 * H, 2 * W, C)}, got {dy.shape}")
+    return dy.reshape(N, H, 2, W, 2, C).sum(axis=(2, 4))
+
+
+def upsample_conv2d_forward_plain(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
+    """:func:`upsample_conv2d_forward` as the two ops it stands for."""
+    large, up_cache = upsample2d_forward(x)
+    y, conv_cache = conv2d_forward(large, w, b)
+    return y, (up_cache, conv_cache)
+
+
+def upsample_conv2d_backward_plain(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
+    """The gradients (dx, dw, db) of :func:`upsample_conv2d_forward_plain`."""
+    up_cache, conv_cache = cache
+    d_large, dw, db = conv2d_backward(dy, conv_cache)
+    return upsample2d_backward(d_large, up_cache), dw, db
+
+
+# ------------------------------------------------------------------------ the folded form
+
+FOLD = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
+"""FOLD[p, s, u] = 1 where row u of the 3x3 kernel falls on row s of phase p's 2x2 window."""
+
+
+def fold_kernel(w: Array) -> Array:
+    """The phase kernels V (4C, 4O) of w (3, 3, C, O): rows (s, t, c), columns (p, q, o)."""
+    xp = array_module(w)
+    _, _, C, O = w.shape
+    fold = xp.asarray(FOLD, dtype=w.dtype)
+    rows = xp.tensordot(fold, w, axes=(2, 0))  # (p, s, v, c, o)
+    V = xp.tensordot(fold, rows, axes=(2, 2))  # (q, t, p, s, c, o)
+    return V.transpose(3, 1, 4, 2, 0, 5).reshape(4 * C, 4 * O)
+
+
+def unfold_kernel(dV: Array, shape: tuple[int, int, int, int]) -> Array:
+    """dw (3, 3, C, O) from dV (4C, 4O): the adjoint of :func:`fold_kernel`."""
+    xp = array_module(dV)
+    _, _, C, O = shape
+    fold = xp.asarray(FOLD, dtype=dV.dtype)
+    dV = dV.reshape(2, 2, C, 2, 2, O)  # (s, t, c, p, q, o)
+    rows = xp.tensordot(fold, dV, axes=((0, 1), (3, 0)))  # (u, t, c, q, o)
+    return xp.tensordot(fold, rows, axes=((0, 1), (3, 1))).swapaxes(0, 1)  # (u, v, c, o)
+
+
+def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
+    """Upsample x (N, H, W, C) by two, then convolve with w (3, 3, C, O) and add b (O,).
+
+    Returns:
+        y (N, 2H, 2W, O), and the cache for the gradients.
+
+    Raises:
+        ValueError: shapes that do not fit each other, or a kernel that is not 3x3.
+        TypeError: x, w and b are not of one dtype.
+    """
+    check_conv2d(x, w, b, 1, 1)
+    if w.shape[0] != 3:
+        raise ValueError(f"w must be (3, 3, C, O), got {w.shape}")
+    xp = array_module(x)
+    N, H, W, _ = x.shape
+    O = w.shape[3]
+    V = fold_kernel(w)
+    y = xp.empty((N, 2 * H, 2 * W, O), x.dtype)
+    work_list = _tiles(x.shape, O, x.dtype.itemsize, xp)
+
+    def work(start, stop):
+        for images, top, bottom in work_list[start:stop]:
+            A = _windows(x[images], top, bottom, xp)
+            AV = scratch("phases", (len(A), 4 * O), x.dtype, xp)
+            xp.matmul(A, V, out=AV)
+            for here, there in _phases(AV, y, images, top, bottom):
+                xp.add(here, b, out=there)
+
+    parallel_for(work, len(work_list), xp)
+    return y, (x, w)
+
+
+def upsample_conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
+    """(dw, db) alone: with d(AV) gathered from dy, dV = A^T d(AV), unfolded; db = sum dy."""
+    x, w = cache
+    _check_upstream(dy, cache)
+    xp = array_module(x)
+    C, O = w.shape[2:]
+    work_list = _tiles(x.shape, O, x.dtype.itemsize, xp)
+
+    def work(start, stop):
+        dV, db = xp.zeros((4 * C, 4 * O), w.dtype), xp.zeros(O, w.dtype)
+        for images, top, bottom in work_list[start:stop]:
+            dV += _windows(x[images], top, bottom, xp).T @ _gather(dy, images, top, bottom, xp)
+            dy2 = dy[images, 2 * top : 2 * bottom].reshape(-1, O)
+            db += xp.ones(len(dy2), dy.dtype) @ dy2
+        return dV, db
+
+    dV, db = (sum(parts) for parts in zip(*parallel_for(work, len(work_list), xp), strict=True))
+    return unfold_kernel(dV, w.shape), db
+
+
+def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:
+    """dx (N, H, W, C) alone: each 2x2 window's dA = d(AV) V^T, added up where it came from."""
+    x, w = cache
+    _check_upstream(dy, cache)
+    xp = array_module(x)
+    _, H, W, C = x.shape
+    VT = xp.ascontiguousarray(fold_kernel(w).T)
+    dx = xp.empty(x.shape, dy.dtype)
+    work_list = _tiles(x.shape, w.shape[3], x.dtype.itemsize, xp)
+    groups = [list(group) for _, group in groupby(work_list, lambda tile: tile[0].start)]
+
+    def work(start, stop):
+        for group in groups[start:stop]:
+            images = group[0][0]
+            n = images.stop - images.start
+            x_pad = scratch("x_pad", (n, H + 2, W + 2, C), dy.dtype, xp)
+            x_pad[...] = 0
+            for _, top, bottom in group:
+                dA = _gather(dy, images, top, bottom, xp) @ VT
+                dA = dA.reshape(n, bottom - top + 1, W + 1, 2, 2, C)
+                for s, t in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                    x_pad[:, top + s : bottom + 1 + s, t : t + W + 1] += dA[:, :, :, s, t]
+            dx[images] = x_pad[:, 1:-1, 1:-1]
+
+    parallel_for(work, len(groups), xp)
+    return dx
+
+
+def upsample_conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
+    """The gradients (dx, dw, db) of sum(dy * y), with the shapes of x, w and b."""
+    return upsample_conv2d_grad_input(dy, cache), *upsample_conv2d_grad_weights(dy, cache)
+
+
+def _tiles(shape: tuple, O: int, itemsize: int, xp: ModuleType) -> list:
+    """Tiles of the small image (N, H, W, C) by the size of A and AV together."""
+    N, H, W, C = shape
+    return tiles(N, H, (W + 1) * 4 * (C + O) * itemsize, xp)
+
+
+def _windows(x: Array, top: int, bottom: int, xp: ModuleType) -> Array:
+    """A: the 2x2 windows (a, b), a = top..bottom and b = 0..W, of x (n, H, W, C) padded by one."""
+    n, _, W, C = x.shape
+    rows = bottom - top + 1
+    band = padded_rows(x, top - 1, rows + 1, 1, xp)
+    A = scratch("columns", (n, rows, W + 1, 2, 2, C), x.dtype, xp)
+    for s, t in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        A[:, :, :, s, t] = band[:, s : s + rows, t : t + W + 1]
+    return A.reshape(-1, 4 * C)
+
+
+def _phases(AV: Array, y: Array, images: slice, top: int, bottom: int):
+    """Pairs of views: phase (p, q) in the matrix AV, and the pixels of y that it is."""
+    _, _, W2, O = y.shape
+    W, rows = W2 // 2, bottom - top
+    AV = AV.reshape(-1, rows + 1, W + 1, 2, 2, O)
+    for p in (0, 1):
+        for q in (0, 1):
+            here = AV[:, p : p + rows, q : q + W, p, q]
+            yield here, y[images, 2 * top + p : 2 * bottom : 2, q::2]
+
+
+def _gather(dy: Array, images: slice, top: int, bottom: int, xp: ModuleType) -> Array:
+    """d(AV): the gradient of every phase where the matrix AV holds it, zero elsewhere."""
+    _, _, W2, O = dy.shape
+    n = images.stop - images.start
+    dAV = scratch("phases", (n * (bottom - top + 1) * (W2 // 2 + 1), 4 * O), dy.dtype, xp)
+    dAV[...] = 0
+    for here, there in _phases(dAV, dy, images, top, bottom):
+        here[...] = there
+    return dAV
+
+
+def _check_upstream(dy: Array, cache: tuple) -> None:
+    x, w = cache
+    N, H, W, _ = x.shape
+    expected = (N, 2 * H, 2 * W, w.shape[3])
+    if dy.shape != expected:
+        raise ValueError(f"dy must have the output's shape {expected}, got {dy.shape}")

@@ -1,0 +1,153 @@
+"""Optimizers: how a gradient becomes a step. Each keeps its own state beside the parameters.
+
+An optimizer is given the parameters it may move. A parameter whose gradient is None (its layer was
+not part of the loss) is left as it is, its state too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ums.backend import Array, array_module
+from ums.layers import Parameter
+
+
+class Optimizer:
+    """What the three share: the parameters, the learning rate, and the state by name."""
+
+    state_names: tuple[str, ...] = ()
+
+    def __init__(self, parameters: Iterable[Parameter], learning_rate: float):
+        if not learning_rate > 0:
+            raise ValueError(f"the learning rate must be positive, got {learning_rate}")
+        self.parameters = list(parameters)
+        self.learning_rate = learning_rate
+        self.steps = [0] * len(self.parameters)
+        self.state = {
+            name: [array_module(p.value).zeros_like(p.value) for p in self.parameters]
+            for name in self.state_names
+        }
+
+    def step(self) -> None:
+        """Move every parameter that has a gradient, in place; the gradients are kept."""
+        for i, parameter in enumerate(self.parameters):
+            if parameter.grad is not None:
+                self.steps[i] += 1
+                state = [self.state[name][i] for name in self.state_names]
+                parameter.value -= self.learning_rate * self._direction(
+                    parameter.grad, self.steps[i], *state
+                )
+
+    def _direction(self, g: Array, t: int, *state: Array) -> Array:
+        raise NotImplementedError
+
+    def arrays(self) -> dict[str, Array]:
+        """Everything a later run needs to go on from here, by name."""
+        named = {f"{k}.{i}": v for k, values in self.state.items() for i, v in enumerate(values)}
+        return named | {"steps": np.array(self.steps), "rate": np.array(self.learning_rate)}
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on from what :meth:`arrays` gave."""
+        for name, values in self.state.items():
+            for i, value in enumerate(values):
+                value[...] = array_module(value).asarray(arrays[f"{name}.{i}"])
+        self.steps = [int(t) for t in arrays["steps"]]
+        self.learning_rate = float(arrays["rate"])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(learning_rate={self.learning_rate:g})"
+
+
+class SGD(Optimizer):
+    """v <- momentum v + g;  x <- x - rate v (momentum 0: plain gradient descent)."""
+
+    state_names = ("velocity",)
+
+    def __init__(self, parameters, learning_rate: float = 1e-2, momentum: float = 0.0):
+        super().__init__(parameters, learning_rate)
+        self.momentum = momentum
+
+    def _direction(self, g, t, v):
+        v *= self.momentum
+        v += g
+        return v
+
+
+class RMSprop(Optimizer):
+    """s <- rho s + (1 - rho) g^2;  x <- x - rate g / (sqrt(s) + eps) (Tieleman and Hinton 2012)."""
+
+    state_names = ("square",)
+
+    def __init__(
+        self, parameters, learning_rate: float = 1e-3, rho: float = 0.9, eps: float = 1e-7
+    ):
+        super().__init__(parameters, learning_rate)
+        self.rho, self.eps = rho, eps
+
+    def _direction(self, g, t, s):
+        s *= self.rho
+        s += (1 - self.rho) * g * g
+        return g / (array_module(g).sqrt(s) + self.eps)
+
+
+class Adam(Optimizer):
+    """m and v, running means of g and g^2, corrected for their start at 0 (Kingma and Ba 2015).
+
+    m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;
+    x <- x - rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+    """
+
+    state_names = ("m", "v")
+
+    def __init__(
+        self,
+        parameters,
+        learning_rate: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+    ):
+        super().__init__(parameters, learning_rate)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+
+    def _direction(self, g, t, m, v):
+        m *= self.beta1
+        m += (1 - self.beta1) * g
+        v *= self.beta2
+        v += (1 - self.beta2) * g * g
+        root = array_module(g).sqrt(v / (1 - self.beta2**t)) + self.eps
+        return m / (1 - self.beta1**t) / root
+
+
+class ReduceOnPlateau:
+    """Multiply the learning rate by ``factor`` when a loss has not improved for ``patience`` epochs."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        factor: float = 0.5,
+        patience: int = 3,
+        min_delta: float = 1e-4,
+        min_rate: float = 1e-6,
+    ):
+        self.optimizer, self.factor, self.patience = optimizer, factor, patience
+        self.min_delta, self.min_rate = min_delta, min_rate
+        self.best, self.waited = np.inf, 0
+
+    def update(self, loss: float) -> bool:
+        """Tell it an epoch's loss; True if the rate was reduced.
+
+        An improvement is a loss below the best by more than ``min_delta`` of its size.
+        """
+        if loss < self.best - self.min_delta * abs(self.best if np.isfinite(self.best) else 0):
+            self.best, self.waited = loss, 0
+            return False
+        self.waited += 1
+        if self.waited < self.patience or self.optimizer.learning_rate <= self.min_rate:
+            return False
+        reduced = self.optimizer.learning_rate * self.factor
+        self.optimizer.learning_rate = max(reduced, self.min_rate)
+        self.waited = 0
+        return True
