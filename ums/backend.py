@@ -156,7 +156,7 @@ def tiles(N: int, rows: int, row_bytes: int, xp: ModuleType = np) -> list[tuple[
     if xp is np:
         threads = thread_count()
         groups = min(N, -(-groups // threads) * threads)
-    edges = [N * i // groups for i in range(groups + 1)]
+    edges = [N * i // max(groups, 1) for i in range(groups + 1)]
     step = rows if images > 1 or N == 0 else max(1, budget // row_bytes)
     return [
         (slice(first, last), top, min(top + step, rows))

@@ -39,5 +39,3 @@ from ums.ops.upsample import (
     upsample_conv2d_grad_input,
     upsample_conv2d_grad_weights,
 )
-
-__all__ = [name for name in dir() if not name.startswith("_")]

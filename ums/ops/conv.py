@@ -208,7 +208,7 @@ def _columns(
     x: Array, top: int, bottom: int, K: int, stride: int, dilation: int, xp: ModuleType
 ) -> Array:
     """The windows of output rows top..bottom of images x (n, H, W, C), as rows of a matrix."""
-    n, H, W, C = x.shape
+    n, _, W, C = x.shape
     if K == 1 and stride == 1:
         return x[:, top:bottom].reshape(-1, C)
     rows, OW = bottom - top, -(-W // stride)

@@ -36,7 +36,8 @@ def batchnorm_forward(
         ValueError: shapes that do not fit, or a training batch with one value per channel.
     """
     C = x.shape[-1:]
-    for name, value in (("gamma", gamma), ("beta", beta), ("running_mean", running_mean)):
+    statistics = {"running_mean": running_mean, "running_var": running_var}
+    for name, value in ({"gamma": gamma, "beta": beta} | statistics).items():
         if value.shape != C:
             raise ValueError(f"{name} must be {C} for x {x.shape}, got {value.shape}")
     if training and x.size == C[0]:

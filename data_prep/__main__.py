@@ -1,0 +1,134 @@
+"""`python -m data_prep`: make a prepared folder from a public data set, or a synthetic one."""
+
+import argparse
+import sys
+
+import numpy as np
+
+from data_prep import montgomery, shenzhen, unlabelled
+from data_prep.collect import prepare
+from data_prep.splits import FRACTIONS, split_by_patient
+from data_prep.synthetic import HOSPITALS, make_synthetic
+from ums.data.prepared import check_replaceable, save_prepared
+
+_SETS = {
+    "montgomery": (montgomery.list_montgomery, montgomery.ABOUT, "holds CXR_png and ManualMask"),
+    "shenzhen": (shenzhen.list_shenzhen, shenzhen.ABOUT, "holds CXR_png and mask"),
+    "unlabelled": (unlabelled.list_unlabelled, unlabelled.ABOUT, "holds PNG or JPEG, at any depth"),
+}
+
+
+def main(arguments=None):
+    """Run the command line; return 0, or 2 after one line that says what is wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        prepared = _synthetic(options) if options.set == "synthetic" else _real(options)
+    except (ValueError, OSError, MemoryError) as error:
+        text = " ".join(str(error).split()) or "not enough memory"
+        print(f"error: {text}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("error: interrupted, nothing written", file=sys.stderr)
+        return 2
+    _report(prepared)
+    return 0
+
+
+def _real(options):
+    make_list, about, _ = _SETS[options.set]
+    check_replaceable(options.out, options.overwrite)
+    return prepare(
+        make_list(options.raw),
+        options.out,
+        about,
+        size=options.size,
+        seed=options.seed,
+        strict=options.strict,
+        overwrite=options.overwrite,
+        unique=options.set == "unlabelled",
+    )
+
+
+def _synthetic(options):
+    check_replaceable(options.out, options.overwrite)
+    rng = np.random.default_rng(options.seed)
+    made = make_synthetic(
+        options.images, options.size, rng, options.hospital, options.abnormal, progress=True
+    )
+    ids = [f"{options.hospital}{i:04d}" for i in range(1, options.images + 1)]
+    names = ("images", "size", "seed", "hospital", "abnormal")
+    settings = {name: getattr(options, name) for name in names} | {"fractions": list(FRACTIONS)}
+    return save_prepared(
+        options.out,
+        made.images,
+        ids=ids,
+        patients=ids,
+        splits=split_by_patient(ids, FRACTIONS, rng),
+        labels={"abnormal": made.labels},
+        masks=made.masks,
+        opacities=made.opacities,
+        about={
+            "source": f"synthetic chest X-rays, hospital {options.hospital}",
+            "licence": "made by this library; no patient is shown",
+            "settings": settings,
+        },
+        overwrite=options.overwrite,
+    )
+
+
+def _report(prepared, shown=10):
+    print(prepared)
+    skipped = prepared.about["skipped"]
+    if skipped:
+        print(f"skipped {len(skipped)} (all of them in {prepared.folder / 'about.json'}):")
+    for entry in skipped[:shown]:
+        print(f"  {entry['file']}: {entry['why']}")
+    if len(skipped) > shown:
+        print(f"  and {len(skipped) - shown} more")
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep",
+        description="Make a prepared folder, which is what the experiments read.",
+        epilog="example: python -m data_prep synthetic data/A --images 1000 --size 256 --seed 0",
+    )
+    commands = parser.add_subparsers(dest="set", required=True, metavar="SET")
+    command = commands.add_parser(
+        "synthetic",
+        help="synthetic chest X-rays with exact lung masks, no download",
+        epilog="example: python -m data_prep synthetic data/B --images 500 --hospital B --seed 1",
+    )
+    command.add_argument("--images", type=int, default=1000, help="how many (%(default)s)")
+    command.add_argument("--hospital", choices=HOSPITALS, default="A", help="whose films")
+    command.add_argument("--abnormal", type=float, default=0.5, help="share with an opacity (0.5)")
+    _common(command)
+    for name, (_, about, holds) in _SETS.items():
+        command = commands.add_parser(
+            name,
+            help=about["source"],
+            epilog=f"example: python -m data_prep {name} raw/{name} data/{name} --size 256",
+        )
+        command.add_argument("raw", help=f"the folder that {holds}")
+        command.add_argument(
+            "--strict", action="store_true", help="stop at the first bad file, do not skip it"
+        )
+        _common(command)
+    return parser
+
+
+def _seed(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} should be a whole number from 0")
+    return int(text)
+
+
+def _common(command):
+    command.add_argument("out", help="the prepared folder to write")
+    command.add_argument("--size", type=int, default=256, help="pixels a side (%(default)s)")
+    command.add_argument("--seed", type=_seed, default=0, help="for the split (%(default)s)")
+    command.add_argument("--overwrite", action="store_true", help="replace an earlier prepared set")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""What the real data sets share: read every listed file, record what cannot be used, split, save."""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.images import decode_grey, read_mask, resize_image, resize_mask
+from data_prep.splits import FRACTIONS, split_by_patient
+from ums.data.prepared import check_replaceable, save_prepared
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image to read: its file, the files whose union is its mask, its patient and labels."""
+
+    id: str
+    patient: str
+    image: Path
+    masks: tuple[Path, ...] = ()
+    labels: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a raw folder holds: items in order, and (path, why) of files that cannot be used."""
+
+    raw: Path
+    items: list[Item]
+    problems: list[tuple[Path, str]]
+
+
+def prepare(listing, out, about, *, size, seed, strict=False, overwrite=False, unique=False):
+    """Read the items of `listing`, split them by patient and write the prepared folder `out`.
+
+    A file that cannot be used is left out and recorded in about.json under `skipped`; with `strict`
+    it is a `ValueError`. `unique` keeps one of several files of equal bytes. `about` holds source
+    and licence. Returns the `Prepared` set; raises `ValueError` where no image is left.
+    """
+    check_replaceable(out, overwrite)
+    if size < 1:
+        raise ValueError(f"size {size} should be at least 1")
+    problems = list(listing.problems)
+    _complain(problems, strict)
+    kept = []
+    with closing(_read_all(listing.items, size)) as outcomes:
+        for item, outcome in outcomes:
+            if isinstance(outcome, str):
+                problems.append((item.image, outcome))
+                _complain(problems, strict)
+            else:
+                kept.append((item, *outcome))
+    if unique:
+        kept = _without_duplicates(kept, problems)
+    if not kept:
+        raise ValueError(f"{listing.raw}: no usable image; {_first(problems)}")
+    skipped = [{"file": _relative(path, listing.raw), "why": why} for path, why in problems]
+    settings = {"size": size, "seed": seed, "fractions": list(FRACTIONS)}
+    about = {**about, "settings": settings, "skipped": sorted(skipped, key=lambda s: s["file"])}
+    return _save(kept, out, about, seed, overwrite)
+
+
+def png_files(folder):
+    """The .png files of `folder` in order, and (path, why) of others than hidden or system files."""
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    files = [p for p in files if p.name.lower() not in ("thumbs.db", "desktop.ini")]
+    pngs = [p for p in files if p.suffix.lower() == ".png"]
+    return pngs, [(p, "not a .png file") for p in files if p not in set(pngs)]
+
+
+def need_folders(raw, *names):
+    """Raise `FileNotFoundError` where `raw` lacks a folder of these names, and say where it may be."""
+    if not raw.is_dir():
+        raise FileNotFoundError(f"no folder {raw}")
+    for name in names:
+        if (raw / name).is_dir():
+            continue
+        near = [p.parent for p in (raw.parent / names[0], *raw.glob(f"*/{names[0]}")) if p.is_dir()]
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise FileNotFoundError(
+            f"{raw} holds no folder {name}; expected {' and '.join(names)} in it{hint}"
+        )
+
+
+def _read_all(items, size):
+    """Yield (item, (image, mask or None, digest)) or (item, why not), in the order of `items`."""
+    with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
+        jobs = [pool.submit(_read, item, size) for item in items]
+        try:
+            for item, job in zip(
+                items, tqdm(jobs, desc="reading", unit="image", disable=None), strict=True
+            ):
+                yield item, job.result()
+        finally:
+            # After an error, or Ctrl-C, the rest need not be read.
+            pool.shutdown(cancel_futures=True)
+
+
+def _read(item, size):
+    try:
+        data = item.image.read_bytes()
+        image = decode_grey(data, item.image.name)
+        mask = None
+        for path in item.masks:
+            part = read_mask(path)
+            if part.shape != image.shape:
+                return (
+                    f"mask {path.name} is {part.shape[0]} x {part.shape[1]} (height x width), "
+                    f"its image {image.shape[0]} x {image.shape[1]}"
+                )
+            mask = part if mask is None else mask | part
+    except (ValueError, OSError) as error:
+        return str(error)
+    small = None if mask is None else resize_mask(mask, size)
+    return resize_image(image, size), small, hashlib.sha256(data).digest()
+
+
+def _without_duplicates(kept, problems):
+    first, unique = {}, []
+    for entry in kept:
+        item, digest = entry[0], entry[3]
+        if digest in first:
+            problems.append((item.image, f"the same bytes as {first[digest]}"))
+        else:
+            first[digest] = item.id
+            unique.append(entry)
+    return unique
+
+
+def _save(kept, out, about, seed, overwrite):
+    items, images, masks, _ = zip(*kept, strict=True)
+    patients = [item.patient for item in items]
+    has_mask = np.array([mask is not None for mask in masks])
+    names = sorted({name for item in items for name in item.labels})
+    return save_prepared(
+        out,
+        np.stack(images),
+        ids=[item.id for item in items],
+        patients=patients,
+        splits=split_by_patient(patients, FRACTIONS, np.random.default_rng(seed)),
+        labels={n: np.array([item.labels.get(n, -1) for item in items]) for n in names},
+        masks=np.stack([_or_empty(m, images[0]) for m in masks]) if has_mask.any() else None,
+        has_mask=has_mask,
+        about=about,
+        overwrite=overwrite,
+    )
+
+
+def _or_empty(mask, image):
+    return np.zeros_like(image) if mask is None else mask
+
+
+def _complain(problems, strict):
+    if strict and problems:
+        raise ValueError(_first(problems))
+
+
+def _first(problems):
+    return f"{problems[0][0]}: {problems[0][1]}" if problems else "it holds none"
+
+
+def _relative(path, raw):
+    return path.relative_to(raw).as_posix()

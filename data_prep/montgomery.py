@@ -1,0 +1,55 @@
+"""The Montgomery County chest X-rays: 138 films, each with a left and a right lung mask.
+
+S. Jaeger et al., "Two public chest X-ray datasets for computer-aided screening of pulmonary
+diseases", Quantitative Imaging in Medicine and Surgery 4 (2014) 475-477. As published:
+
+    CXR_png/MCUCXR_nnnn_L.png            L is 0 (normal) or 1 (tuberculosis)
+    ManualMask/leftMask/MCUCXR_nnnn_L.png, ManualMask/rightMask/MCUCXR_nnnn_L.png
+"""
+
+import re
+from pathlib import Path
+
+from data_prep.collect import Item, Listing, need_folders, png_files
+
+ABOUT = {
+    "source": "Montgomery County chest X-ray set, U.S. National Library of Medicine",
+    "licence": "free for research; cite S. Jaeger et al., Quantitative Imaging in Medicine and "
+    "Surgery 4 (2014) 475-477",
+}
+_NAME = re.compile(r"MCUCXR_(\d+)_([01])\.png", re.IGNORECASE)
+_SIDES = ("leftMask", "rightMask")
+
+
+def list_montgomery(raw):
+    """List the images under `raw`, the folder that holds CXR_png and ManualMask; no file is read.
+
+    Raises `FileNotFoundError` for a folder at the wrong level, `ValueError` where it has no image.
+    """
+    raw = Path(raw)
+    need_folders(raw, "CXR_png", "ManualMask")
+    need_folders(raw / "ManualMask", *_SIDES)
+    images, problems = png_files(raw / "CXR_png")
+    if not images:
+        raise ValueError(f"{raw / 'CXR_png'} holds no .png image")
+    items = []
+    for path in images:
+        name = _NAME.fullmatch(path.name)
+        masks = tuple(raw / "ManualMask" / side / path.name for side in _SIDES)
+        missing = [p.relative_to(raw).as_posix() for p in masks if not p.is_file()]
+        if not name:
+            problems.append((path, "no label to read: should be named MCUCXR_nnnn_0.png or _1.png"))
+        elif missing:
+            problems.append((path, f"its mask {' and '.join(missing)} is missing"))
+        else:
+            items.append(Item(path.stem, name[1], path, masks, {"abnormal": int(name[2])}))
+    return Listing(raw, items, problems + _strays(raw, {p.name for p in images}))
+
+
+def _strays(raw, known):
+    problems = []
+    for side in _SIDES:
+        masks, others = png_files(raw / "ManualMask" / side)
+        problems += others
+        problems += [(p, "a mask without an image") for p in masks if p.name not in known]
+    return problems

@@ -1,0 +1,48 @@
+"""The Shenzhen chest X-rays: 662 films, 566 of them with a lung mask made by others later.
+
+Images: S. Jaeger et al., Quantitative Imaging in Medicine and Surgery 4 (2014) 475-477. Masks:
+S. Stirenko et al., "Chest X-ray analysis of tuberculosis by deep learning with segmentation and
+augmentation" (2018). As published:
+
+    CXR_png/CHNCXR_nnnn_L.png      L is 0 (normal) or 1 (tuberculosis)
+    mask/CHNCXR_nnnn_L_mask.png    not for every image
+"""
+
+import re
+from pathlib import Path
+
+from data_prep.collect import Item, Listing, need_folders, png_files
+
+ABOUT = {
+    "source": "Shenzhen chest X-ray set, U.S. National Library of Medicine; masks by S. Stirenko "
+    "et al.",
+    "licence": "images free for research, cite S. Jaeger et al., Quantitative Imaging in Medicine "
+    "and Surgery 4 (2014) 475-477; masks CC BY-NC-SA 4.0",
+}
+_NAME = re.compile(r"CHNCXR_(\d+)_([01])\.png", re.IGNORECASE)
+
+
+def list_shenzhen(raw):
+    """List the images under `raw`, the folder that holds CXR_png and mask; no file is read.
+
+    An image without a mask stays, for classification. Raises `FileNotFoundError` for a folder at
+    the wrong level, `ValueError` where it has no image.
+    """
+    raw = Path(raw)
+    need_folders(raw, "CXR_png", "mask")
+    images, problems = png_files(raw / "CXR_png")
+    if not images:
+        raise ValueError(f"{raw / 'CXR_png'} holds no .png image")
+    masks, others = png_files(raw / "mask")
+    mask_of = {p.stem.removesuffix("_mask"): p for p in masks}
+    items = []
+    for path in images:
+        name = _NAME.fullmatch(path.name)
+        mask = mask_of.pop(path.stem, None)
+        if not name:
+            problems.append((path, "no label to read: should be named CHNCXR_nnnn_0.png or _1.png"))
+        else:
+            files = () if mask is None else (mask,)
+            items.append(Item(path.stem, name[1], path, files, {"abnormal": int(name[2])}))
+    strays = [(p, "a mask without an image") for p in mask_of.values()]
+    return Listing(raw, items, problems + others + strays)

@@ -1,0 +1,140 @@
+"""Synthetic chest X-rays with exact lung masks, for trying everything without any download.
+
+Each patient is drawn from a seed: a body (`synthetic_body`), perhaps a disease
+(`synthetic_disease`), then an exposure (`synthetic_film`). Two hospitals differ in patients, in
+diseases and in the look of their films, as the two sets of section 3.1.1 of UMS-Rep differ.
+The images are no substitute for real ones: nothing measured on them says anything about patients.
+"""
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from data_prep import synthetic_body as anatomy
+from data_prep.images import resize_mask
+from data_prep.synthetic_disease import draw_disease, smooth_noise
+from data_prep.synthetic_film import collimate, develop, expose, mount
+
+HOSPITALS = ("A", "B")
+SMALLEST = 32
+
+
+class Synthetic(NamedTuple):
+    """`images`, `masks`, `opacities` (N, S, S) uint8, the latter two 0 or 1; `labels` (N,) int."""
+
+    images: np.ndarray
+    masks: np.ndarray
+    opacities: np.ndarray
+    labels: np.ndarray
+
+
+def make_synthetic(n, size, rng, hospital="A", abnormal_fraction=0.5, progress=False):
+    """Draw `n` synthetic chest X-rays of size x size pixels; return `Synthetic`.
+
+    `labels` are 1 where there is an opacity, round(n * abnormal_fraction) times; an opacity lies
+    within the lung mask, which is drawn as if there were none. Every image has a seed of its own,
+    drawn from `rng`, so the result does not depend on the number of threads.
+
+    Raises `ValueError` for n < 1, size < 32, another hospital than A and B, a fraction outside 0..1.
+    """
+    _check(n, size, hospital, abnormal_fraction)
+    labels = rng.permutation(n) < round(n * abnormal_fraction)
+    made = Synthetic(*np.zeros((3, n, size, size), np.uint8), labels.astype(np.int64))
+
+    def fill(i, child):
+        made.images[i], made.masks[i], made.opacities[i] = render(size, child, hospital, labels[i])
+
+    # The hospital is part of the seed: the same rng does not give both the same patients.
+    seeds = np.random.SeedSequence([int(rng.integers(2**63)), HOSPITALS.index(hospital)]).spawn(n)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        jobs = [pool.submit(fill, i, np.random.default_rng(seed)) for i, seed in enumerate(seeds)]
+        hide = None if progress else True  # None: only where there is no terminal
+        try:
+            for job in tqdm(jobs, desc=f"hospital {hospital}", unit="image", disable=hide):
+                job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return made
+
+
+def _check(n, size, hospital, abnormal_fraction):
+    if n < 1:
+        raise ValueError(f"{n} images asked for, should be at least 1")
+    if size < SMALLEST:
+        raise ValueError(f"images of {size} pixels asked for, should be at least {SMALLEST}")
+    if hospital not in HOSPITALS:
+        raise ValueError(f"hospital {hospital!r} asked for, should be in {HOSPITALS}")
+    if not 0 <= abnormal_fraction <= 1:
+        raise ValueError(f"abnormal_fraction {abnormal_fraction}, should be within 0 and 1")
+
+
+def render(size, rng, hospital="A", abnormal=False):
+    """Draw one X-ray; return image, lung mask and opacity mask, each (size, size) uint8."""
+    # Below 128 pixels bones are thinner than a pixel: those images are drawn larger and averaged.
+    factor = -(-128 // size)
+    S = size * factor
+    body = anatomy.draw_body(rng, hospital)
+    x, y, to_pixel = _pose(S, rng)
+    inside, edges = collimate(S, hospital, rng)
+    field = anatomy.lung_field(x, y, body) & (inside > 0.5)
+    density, opacity = np.zeros_like(x), np.zeros_like(field)
+    if abnormal:
+        _, density, opacity = draw_disease(x, y, field, hospital, rng)
+    soft, bone = _tissue(x, y, to_pixel, body, density, rng)
+    grey = develop(expose(soft, bone, hospital, rng), hospital, rng)
+    grey, inside = (
+        cv2.resize(m, (size, size), interpolation=cv2.INTER_AREA) for m in (grey, inside)
+    )
+    grey = mount(grey, inside, edges, hospital, rng)
+    image = np.clip(np.rint(255 * grey), 0, 255).astype(np.uint8)
+    return image, resize_mask(field, size), resize_mask(opacity, size)
+
+
+def _pose(S, rng):
+    """Positions x, y (S, S) of the patient under each pixel, and the way back to pixels.
+
+    The patient stands a little turned, shifted, nearer or farther; a slow wave bends the shapes, so
+    that no two patients have lungs of the same form and none is symmetric.
+    """
+    angle, zoom = rng.normal(0, 0.025), rng.uniform(0.82, 1.03)
+    shift = rng.normal(0, [0.03, 0.035])
+    c, s = math.cos(angle), math.sin(angle)
+    turn = np.array([[c, -s], [s, c]]) * zoom
+    r = ((np.arange(S) + 0.5) / S * 2 - 1).astype(np.float32)
+    column, row = np.meshgrid(r, r)
+    x = float(turn[0, 0]) * column + float(turn[0, 1]) * row + float(shift[0])
+    y = float(turn[1, 0]) * column + float(turn[1, 1]) * row + float(shift[1])
+    phases, size = rng.uniform(0, 2 * np.pi, 4).tolist(), rng.normal(0, 0.014, 4).tolist()
+    x = x + size[0] * np.sin(2.2 * y + phases[0]) + size[1] * np.sin(2.6 * x + phases[1])
+    y = y + size[2] * np.sin(2.2 * x + phases[2]) + size[3] * np.sin(2.4 * y + phases[3])
+
+    def to_pixel(points):
+        flat = (points - shift) @ np.linalg.inv(turn).T
+        return (flat + 1) / 2 * S - 0.5
+
+    return x, y, to_pixel
+
+
+def _tissue(x, y, to_pixel, body, density, rng):
+    """Centimetres of soft tissue and of bone along each ray, (S, S) each."""
+    S = len(x)
+    bent = x - body.spine_bend * np.sin(2.5 * y)
+    air = anatomy.lung_air(x, y, body)
+    lung = air / air.max()
+    heart = 0.9 * air * (1 - np.exp(-anatomy.heart_and_vessels(x, y, body) / 4.5))
+    texture = smooth_noise(S, 0.05, rng) + smooth_noise(S, 0.02, rng)
+    vessels = anatomy.pulmonary_vessels(to_pixel, S, body, rng) * np.sqrt(lung)
+    # Inflated lung is a quarter tissue; disease fills the rest of some of its depth.
+    tissue = 0.25 + 0.006 * texture + 0.55 * density
+    soft = anatomy.soft_tissue(x, y, body) - (air - heart) * (1 - np.clip(tissue, 0, 1))
+    soft += 1.7 * vessels - 1.4 * anatomy.airways(bent, y, body)
+    soft -= anatomy.stomach_gas(x, y, body, rng)
+    soft *= 1 + 0.006 * smooth_noise(S, 0.15, rng)
+    bone = anatomy.ribs(x, y, body) + anatomy.clavicles(x, y, body)
+    bone += anatomy.shoulder_bones(x, y, body) + anatomy.spine(bent, y, body, rng)
+    return np.maximum(soft, 0), bone

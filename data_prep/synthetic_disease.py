@@ -1,0 +1,126 @@
+"""Made-up lung disease: opacities with their exact outline, for the synthetic chest X-rays.
+
+Each function returns `(density, mask)`, both (S, S): the share of the lung that is filled (0 to 1)
+and where a person would outline it. Positions are those of `synthetic_body`.
+"""
+
+import math
+
+import cv2
+import numpy as np
+
+KINDS = ("infiltrate", "consolidation", "ground glass", "nodules", "effusion")
+MIXTURE = {"A": (0.34, 0.26, 0.12, 0.18, 0.10), "B": (0.10, 0.34, 0.22, 0.12, 0.22)}
+
+
+def smooth_noise(size, grain, rng):
+    """Random field (size, size) float32 of mean 0, deviation 1; `grain` in half images."""
+    cells = int(np.clip(round(2.0 / grain), 2, size))
+    coarse = rng.standard_normal((cells + 3, cells + 3), dtype=np.float32)
+    field = cv2.resize(coarse, (size + 1, size + 1), interpolation=cv2.INTER_CUBIC)[:size, :size]
+    return (field - field.mean()) / (field.std() + 1e-6)
+
+
+def draw_disease(x, y, field, hospital, rng):
+    """Draw a disease within the lung field; return its name, density and mask, empty never.
+
+    `field` is the (S, S) bool lung field. A mask smaller than 1/150 of the field is drawn again, at
+    last as a nodule in the middle of the larger lung.
+    """
+    kind = str(rng.choice(KINDS, p=MIXTURE[hospital]))
+    for _ in range(8):
+        density, mask = _MAKERS[kind](x, y, field, rng)
+        mask &= field
+        if mask.sum() >= max(4, field.sum() / 150):
+            return kind, density, mask
+    return "nodules", *_fallback(x, y, field)
+
+
+def _fallback(x, y, field):
+    deep = cv2.distanceTransform(field.astype(np.uint8), cv2.DIST_L2, 3)
+    row, column = np.unravel_index(np.argmax(deep), deep.shape)
+    d = np.hypot(x - x[row, column], y - y[row, column]) / 0.09
+    return np.sqrt(np.maximum(1 - d**2, 0)), (d < 1) & field
+
+
+def _centre(x, y, field, rng, low=0.0, high=1.0):
+    """A point of the field between the shares `low` and `high` of its height."""
+    rows, columns = np.nonzero(field)
+    band = (rows >= np.quantile(rows, low)) & (rows <= np.quantile(rows, high))
+    k = rng.choice(np.flatnonzero(band))
+    return x[rows[k], columns[k]], y[rows[k], columns[k]]
+
+
+def _patch(x, y, field, rng, radius, low=0.0, high=1.0, rough=0.5):
+    """A ragged ellipse: 0 outside, rising to 1 inside; and where it is more than a trace."""
+    cx, cy = _centre(x, y, field, rng, low, high)
+    rx, ry, turn = radius * rng.uniform(0.7, 1.3), radius * rng.uniform(0.7, 1.3), rng.uniform(0, 3)
+    c, s = math.cos(turn), math.sin(turn)
+    u, v = (x - cx) * c + (y - cy) * s, (y - cy) * c - (x - cx) * s
+    ragged = smooth_noise(len(x), radius * 0.7, rng) + 0.5 * smooth_noise(len(x), radius / 4, rng)
+    g = 1 - (u / rx) ** 2 - (v / ry) ** 2 + rough * ragged * 0.6
+    # The noise may only shape the edge, not sow islands far from the patch.
+    g = np.minimum(g, 1.6 - 0.8 * ((u / rx) ** 2 + (v / ry) ** 2))
+    return np.clip(g / 0.7, 0, 1), g > 0.22
+
+
+def _infiltrate(x, y, field, rng):
+    """Upper-lobe infiltrate: a few ragged patches with streaks and small nodules between them."""
+    density, mask = np.zeros_like(x), np.zeros(x.shape, bool)
+    for _ in range(rng.integers(1, 4)):
+        d, m = _patch(x, y, field, rng, rng.uniform(0.07, 0.14), 0.02, 0.38, rough=0.8)
+        density, mask = np.maximum(density, d), mask | m
+    mottle = smooth_noise(len(x), 0.035, rng) + 0.6 * smooth_noise(len(x), 0.015, rng)
+    return density * np.clip(0.42 + 0.12 * mottle, 0.1, 0.8) * rng.uniform(0.7, 1.1), mask
+
+
+def _consolidation(x, y, field, rng):
+    """Lobar or patchy consolidation, dense, with the dark branches of air bronchograms."""
+    density, mask = _patch(x, y, field, rng, rng.uniform(0.13, 0.26), 0.25, 0.95)
+    air = np.abs(smooth_noise(len(x), 0.05, rng)) < 0.12
+    return density * (0.85 - 0.25 * air) * rng.uniform(0.5, 0.8), mask
+
+
+def _ground_glass(x, y, field, rng):
+    """Hazy patches in both lungs, faint."""
+    density, mask = np.zeros_like(x), np.zeros(x.shape, bool)
+    for _ in range(rng.integers(2, 5)):
+        d, m = _patch(x, y, field, rng, rng.uniform(0.12, 0.22), 0.1, 0.95, rough=0.6)
+        density, mask = np.maximum(density, d), mask | m
+    return density * rng.uniform(0.28, 0.42), mask
+
+
+def _nodules(x, y, field, rng):
+    """One to four round nodules of 17 to 34 mm."""
+    density, mask = np.zeros_like(x), np.zeros(x.shape, bool)
+    wobble = smooth_noise(len(x), 0.06, rng)
+    for _ in range(rng.integers(1, 5)):
+        cx, cy = _centre(x, y, field, rng, 0.03, 0.97)
+        r = rng.uniform(0.045, 0.09)
+        d = np.hypot(x - cx, y - cy) / r * (1 + 0.06 * wobble)
+        density = np.maximum(density, rng.uniform(0.45, 0.8) * np.sqrt(np.maximum(1 - d**2, 0)))
+        mask |= d < 1
+    return density, mask
+
+
+def _effusion(x, y, field, rng):
+    """Fluid in one pleural space: blunts the angle and climbs along the chest wall."""
+    side = float(rng.choice([-1.0, 1.0]))
+    half = side * x > 0
+    lung = field & half
+    a, rows = np.abs(x), np.nonzero(lung)[0]
+    top, bottom = y[rows.min()].mean(), y[rows.max()].mean()
+    wall = a[lung].max()
+    level = bottom - (bottom - top) * rng.uniform(0.14, 0.42)
+    climb = rng.uniform(0.10, 0.22) * np.exp((a - wall) / rng.uniform(0.05, 0.1))
+    depth = y - level + climb - 0.02 * smooth_noise(len(x), 0.2, rng)
+    return half * np.clip(depth / 0.07, 0, 1) * rng.uniform(0.75, 1.0), lung & (depth > 0.01)
+
+
+_MAKERS = {
+    "infiltrate": _infiltrate,
+    "consolidation": _consolidation,
+    "ground glass": _ground_glass,
+    "nodules": _nodules,
+    "effusion": _effusion,
+}

@@ -1,0 +1,19 @@
+"""Fixtures that several test files share. This folder is put on sys.path, so its modules import."""
+
+import numpy as np
+import pytest
+
+from ums import backend
+
+
+@pytest.fixture
+def rng():
+    """A generator of its own for each test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def tiny_tiles(monkeypatch):
+    """Tiles so small that every image of a test is cut into several bands, on any device."""
+    monkeypatch.setattr(backend, "TILE_BYTES", 2000)
+    monkeypatch.setattr(backend, "GPU_TILE_BYTES", 2000)

@@ -1,0 +1,221 @@
+"""The prepared folder: what is written comes back, and what does not fit is named."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ums.data.prepared import load_prepared, save_prepared
+
+
+def columns(n=10):
+    return {
+        "ids": [f"i{k}" for k in range(n)],
+        "patients": [f"p{k}" for k in range(n)],
+        "splits": (["train"] * 7 + ["validation"] * 2 + ["test"])[:n],
+        "labels": {"abnormal": np.array(([0, 1, -1] * 4)[:n])},
+    }
+
+
+def pictures(rng, n=10):
+    return rng.integers(0, 256, (n, 8, 6), dtype=np.uint8)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    images = pictures(rng)
+    masks = (images > 99).astype(np.uint8)
+    save_prepared(tmp_path / "set", images, masks=masks, opacities=masks, **columns())
+    return tmp_path / "set"
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_what_is_saved_comes_back(tmp_path, rng):
+    images = pictures(rng)
+    has_mask = np.arange(10) < 4
+    masks = (images > 99).astype(np.uint8) * has_mask[:, None, None]
+    about = {"source": "made up", "settings": {"size": 8}}
+    save_prepared(tmp_path / "a", images, masks=masks, has_mask=has_mask, about=about, **columns())
+    back = load_prepared(tmp_path / "a")
+    np.testing.assert_array_equal(back.images, images)
+    np.testing.assert_array_equal(back.masks, masks)
+    np.testing.assert_array_equal(back.has_mask, has_mask)
+    np.testing.assert_array_equal(back.labels["abnormal"], columns()["labels"]["abnormal"])
+    assert back.opacities is None and list(back.ids) == columns()["ids"]
+    assert back.about["source"] == "made up" and back.about["counts"]["validation"] == 2
+
+
+def test_arrays_are_memory_mapped_and_read_only(folder):
+    images = load_prepared(folder).images
+    assert isinstance(images, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        images[0] = 0
+
+
+def test_colour_images_are_a_prepared_set_too(tmp_path, rng):
+    images = rng.integers(0, 256, (10, 4, 4, 3), dtype=np.uint8)
+    assert save_prepared(tmp_path / "c", images, **columns()).images.shape == (10, 4, 4, 3)
+
+
+def test_repr_names_sizes_splits_and_labels(folder):
+    text = repr(load_prepared(folder))
+    assert "10 images 8x6" in text and "train 7" in text and "abnormal 0: 4, 1: 3" in text
+
+
+def test_the_same_set_gives_the_same_bytes(tmp_path, rng):
+    images = pictures(rng)
+    for name, about in (("a", {"x": 1, "y": [2]}), ("b", {"y": [2], "x": 1})):
+        save_prepared(tmp_path / name, images, about=about, **columns())
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_an_existing_folder_is_refused_and_left_alone(folder, rng):
+    before = (folder / "images.npy").read_bytes()
+    with pytest.raises(FileExistsError, match="overwrite"):
+        save_prepared(folder, pictures(rng), **columns())
+    assert (folder / "images.npy").read_bytes() == before
+
+
+def test_overwrite_replaces_the_whole_folder(folder, rng):
+    back = save_prepared(folder, pictures(rng), overwrite=True, **columns())
+    assert back.masks is None and os.listdir(folder.parent) == ["set"]
+
+
+def test_overwrite_does_not_delete_a_folder_with_other_files(folder, rng):
+    (folder / "thesis.tex").write_text("years of work")
+    with pytest.raises(FileExistsError, match=r"thesis\.tex"):
+        save_prepared(folder, pictures(rng), overwrite=True, **columns())
+    assert (folder / "thesis.tex").exists()
+
+
+def test_a_failure_while_writing_leaves_the_old_set_and_nothing_else(folder, rng, monkeypatch):
+    def full(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(json, "dumps", full)
+    with pytest.raises(OSError, match="no space"):
+        save_prepared(folder, pictures(rng), overwrite=True, **columns())
+    assert os.listdir(folder.parent) == ["set"]
+    assert load_prepared(folder).masks is not None
+
+
+def test_a_failure_of_the_last_step_brings_the_old_set_back(folder, rng, monkeypatch):
+    rename = Path.rename
+
+    def fail_for_the_new_one(self, target):
+        if ".partial-" in self.name:
+            raise OSError("gone")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
+    with pytest.raises(OSError, match="gone"):
+        save_prepared(folder, pictures(rng), overwrite=True, **columns())
+    assert os.listdir(folder.parent) == ["set"] and load_prepared(folder).masks is not None
+
+
+def test_an_empty_set_is_refused(tmp_path):
+    nothing = {"ids": [], "patients": [], "splits": [], "labels": {}}
+    with pytest.raises(ValueError, match="no image"):
+        save_prepared(tmp_path / "e", np.zeros((0, 8, 8), np.uint8), **nothing)
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "table.csv", "about.json"])
+def test_a_missing_file_is_named_with_what_to_run(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"{name} is missing.*python -m data_prep"):
+        load_prepared(folder)
+
+
+def test_a_missing_folder_says_what_to_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="python -m data_prep"):
+        load_prepared(tmp_path / "nowhere")
+
+
+def test_masks_of_another_size_are_reported_with_both_shapes(folder):
+    np.save(folder / "masks.npy", np.zeros((10, 4, 4), np.uint8))
+    with pytest.raises(ValueError, match=r"masks\.npy: \(10, 4, 4\).*\(10, 8, 6\)"):
+        load_prepared(folder)
+
+
+def test_masks_of_0_and_255_are_refused(folder):
+    np.save(folder / "masks.npy", np.full((10, 8, 6), 255, np.uint8))
+    with pytest.raises(ValueError, match="0 and 1, found 255"):
+        load_prepared(folder)
+
+
+def test_float_images_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="float32"):
+        save_prepared(tmp_path / "f", np.zeros((10, 8, 8), np.float32), **columns())
+
+
+@pytest.mark.parametrize("keep", [0, 100, 400])
+def test_a_cut_off_array_is_named(folder, keep):
+    data = (folder / "images.npy").read_bytes()
+    (folder / "images.npy").write_bytes(data[:keep])
+    with pytest.raises(ValueError, match=r"images\.npy"):
+        load_prepared(folder)
+
+
+def test_an_array_of_pickled_objects_is_refused(folder):
+    np.save(folder / "images.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"images\.npy"):
+        load_prepared(folder)
+
+
+@pytest.mark.parametrize("bad", ["one", "-1", "1.0", "٣", "99999999999999999999"])
+def test_an_unreadable_label_is_reported_with_its_row(folder, bad):
+    edit(folder / "table.csv", "i1,p1,train,1,1", f"i1,p1,train,1,{bad}")
+    with pytest.raises(ValueError, match=rf"table\.csv, row 3: abnormal is '{bad}'"):
+        load_prepared(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("i1,p1,train", "i1,p1,dev", "row 3: split is 'dev'"),
+        ("i1,p1,train", "i0,p1,train", "row 3: id 'i0'.*row 2"),
+        ("i1,p1,train", "i1,p9,train", "'p9' is in test and in train"),
+        ("i1,p1,train,1", "i1,p1,train,yes", "row 3: has_mask is 'yes'"),
+        ("i1,p1,train,1", "i1,p1,train,0", "has_mask is 0"),
+        ("i1,p1,train,1", "i1,,train,1", "row 3: id or patient is empty"),
+        ("i1,p1,train,1", "i1,p1,train", "row 3: 4 values for 5 columns"),
+        ("i1,p1,train,1,1\n", "", r"\(9,\).*\(10, 8, 6\)"),
+        ("id,patient", "id,person", "columns should be"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_reported(folder, old, new, message):
+    edit(folder / "table.csv", old, new)
+    with pytest.raises(ValueError, match=message):
+        load_prepared(folder)
+
+
+def test_has_mask_without_masks_is_reported(folder):
+    (folder / "masks.npy").unlink()
+    with pytest.raises(ValueError, match=r"10 rows say has_mask 1.*no masks\.npy"):
+        load_prepared(folder)
+
+
+def test_a_table_saved_again_by_a_spreadsheet_is_read(folder):
+    text = (folder / "table.csv").read_text()
+    (folder / "table.csv").write_text(text.replace("\n", "\r\n"), encoding="utf-8-sig", newline="")
+    assert load_prepared(folder).ids[0] == "i0"
+
+
+def test_about_that_is_no_json_is_named(folder):
+    (folder / "about.json").write_text("{")
+    with pytest.raises(ValueError, match=r"about\.json"):
+        load_prepared(folder)

@@ -1,0 +1,186 @@
+"""Raw folders as published, whole and broken, through the command line."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from data_prep.__main__ import main
+from data_prep.unlabelled import patient_of
+from ums.data.prepared import load_prepared
+
+REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+
+
+def write(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image)
+
+
+def picture(seed, shape=(20, 24)):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def half(side, shape=(20, 24)):
+    mask = np.zeros(shape, np.uint8)
+    mask[:, : shape[1] // 2] = 255
+    return mask if side == "left" else mask[:, ::-1]
+
+
+@pytest.fixture
+def montgomery(tmp_path):
+    raw = tmp_path / "raw"
+    for i in range(6):
+        name = f"MCUCXR_{i:04d}_{i % 2}.png"
+        write(raw / "CXR_png" / name, picture(i))
+        for side in ("left", "right"):
+            write(raw / "ManualMask" / f"{side}Mask" / name, half(side))
+    return raw
+
+
+@pytest.fixture
+def shenzhen(tmp_path):
+    raw = tmp_path / "raw"
+    for i in range(6):
+        write(raw / "CXR_png" / f"CHNCXR_{i:04d}_{i % 2}.png", picture(i))
+        if i != 3:
+            write(raw / "mask" / f"CHNCXR_{i:04d}_{i % 2}_mask.png", half("left"))
+    return raw
+
+
+def prepare(name, raw, *more):
+    """Return the exit code and the prepared folder beside `raw`."""
+    out = raw.parent / "out"
+    return main([name, str(raw), str(out), "--size", "16", *more]), out
+
+
+def skipped(out):
+    return {entry["file"]: entry["why"] for entry in load_prepared(out).about["skipped"]}
+
+
+def test_montgomery_is_prepared_with_the_union_of_both_masks(montgomery):
+    code, out = prepare("montgomery", montgomery)
+    made = load_prepared(out)
+    assert code == 0 and made.images.shape == (6, 16, 16) and made.masks.min() == 1
+    assert list(made.labels["abnormal"]) == [0, 1, 0, 1, 0, 1]
+    assert made.patients[3] == "0003" and not skipped(out)
+
+
+def test_shenzhen_keeps_images_without_a_mask(shenzhen):
+    _, out = prepare("shenzhen", shenzhen)
+    made = load_prepared(out)
+    assert list(made.has_mask) == [True, True, True, False, True, True]
+    assert (
+        made.masks[3].sum() == 0 and made.masks[2, :, :8].all() and not made.masks[2, :, 8:].any()
+    )
+
+
+def test_masks_of_another_size_are_reported_with_both_sizes(shenzhen):
+    write(shenzhen / "mask" / "CHNCXR_0001_1_mask.png", half("left", (10, 12)))
+    _, out = prepare("shenzhen", shenzhen)
+    assert "10 x 12" in (why := skipped(out)["CXR_png/CHNCXR_0001_1.png"]) and "20 x 24" in why
+    assert "CHNCXR_0001_1" not in load_prepared(out).ids
+
+
+@pytest.mark.parametrize("name", ["MCUCXR_0009_2.png", "MCUCXR_0009.png", "scan.png"])
+def test_an_unreadable_label_is_recorded_by_file(montgomery, name):
+    write(montgomery / "CXR_png" / name, picture(9))
+    _, out = prepare("montgomery", montgomery)
+    assert "no label" in skipped(out)[f"CXR_png/{name}"] and len(load_prepared(out)) == 6
+
+
+def test_a_missing_right_mask_is_recorded(montgomery):
+    (montgomery / "ManualMask" / "rightMask" / "MCUCXR_0002_0.png").unlink()
+    _, out = prepare("montgomery", montgomery)
+    assert "rightMask/MCUCXR_0002_0.png is missing" in skipped(out)["CXR_png/MCUCXR_0002_0.png"]
+
+
+def test_a_mask_without_an_image_is_recorded(shenzhen):
+    (shenzhen / "CXR_png" / "CHNCXR_0000_0.png").unlink()
+    _, out = prepare("shenzhen", shenzhen)
+    assert skipped(out) == {"mask/CHNCXR_0000_0_mask.png": "a mask without an image"}
+
+
+def test_a_truncated_image_is_recorded_and_shown(montgomery, capsys):
+    path = montgomery / "CXR_png" / "MCUCXR_0002_0.png"
+    path.write_bytes(path.read_bytes()[:200])
+    _, out = prepare("montgomery", montgomery)
+    assert ": truncated" in skipped(out)["CXR_png/MCUCXR_0002_0.png"]
+    assert "MCUCXR_0002_0.png: truncated" in capsys.readouterr().out.replace(": MCU", " MCU")
+
+
+def test_strict_stops_at_a_bad_file_and_writes_nothing(montgomery, capsys):
+    (montgomery / "CXR_png" / "MCUCXR_0002_0.png").write_bytes(b"")
+    code, out = prepare("montgomery", montgomery, "--strict")
+    error = capsys.readouterr().err
+    assert code == 2 and error.startswith("error: ") and error.count("\n") == 1
+    assert "MCUCXR_0002_0.png" in error and os.listdir(out.parent) == ["raw"]
+
+
+@pytest.mark.parametrize("level", [".", "raw/CXR_png", "raw/ManualMask"])
+def test_the_wrong_folder_level_is_an_error_that_names_the_right_one(montgomery, level, capsys):
+    code, _ = prepare("montgomery", montgomery.parent / level)
+    assert code == 2 and f"did you mean {montgomery}" in capsys.readouterr().err
+
+
+def test_a_folder_without_images_is_an_error(montgomery, capsys):
+    for path in (montgomery / "CXR_png").iterdir():
+        path.unlink()
+    code, out = prepare("montgomery", montgomery)
+    assert code == 2 and "no .png image" in capsys.readouterr().err and not out.exists()
+
+
+def test_only_bad_images_is_an_error_that_says_why(montgomery, capsys):
+    for path in (montgomery / "CXR_png").iterdir():
+        path.write_bytes(b"")
+    code, out = prepare("montgomery", montgomery)
+    assert code == 2 and "empty" in capsys.readouterr().err and not out.exists()
+
+
+def test_unlabelled_keeps_one_of_equal_files(tmp_path):
+    raw = tmp_path / "raw"
+    for name in ("a/one.png", "b/two.png", "b/three.jpeg"):
+        write(raw / name, picture(7 if name.endswith("png") else 8))
+    (raw / "notes.txt").write_text("not an image")
+    _, out = prepare("unlabelled", raw)
+    assert list(load_prepared(out).ids) == ["a/one.png", "b/three.jpeg"]
+    assert skipped(out) == {"b/two.png": "the same bytes as a/one.png"}
+
+
+@pytest.mark.parametrize(
+    ("name", "patient"),
+    [
+        ("train/PNEUMONIA/person12_virus_3.jpeg", "train/PNEUMONIA/person12"),
+        ("00000334_002.png", "00000334"),
+        ("deep/IM-0115-0001.jpeg", "IM-0115-0001"),
+    ],
+)
+def test_patients_are_read_from_names(name, patient):
+    assert patient_of(name) == patient
+
+
+def test_the_same_raw_folder_gives_the_same_bytes(shenzhen):
+    _, out = prepare("shenzhen", shenzhen)
+    first = {p.name: p.read_bytes() for p in out.iterdir()}
+    prepare("shenzhen", shenzhen, "--overwrite")
+    assert first == {p.name: p.read_bytes() for p in out.iterdir()}
+
+
+@pytest.mark.skipif(not (REAL / "montgomery").is_dir(), reason="no real images here")
+@pytest.mark.parametrize("name", ["montgomery", "shenzhen"])
+def test_real_sets_are_prepared_without_a_skip(name, tmp_path):
+    out = tmp_path / "out"
+    assert main([name, str(REAL / name), str(out), "--size", "64"]) == 0
+    made = load_prepared(out)
+    assert not made.about["skipped"] and 0.1 < made.masks.mean() < 0.4
+    assert set(made.labels["abnormal"]) == {0, 1}
+
+
+@pytest.mark.skipif(not (REAL / "pediatric").is_dir(), reason="no real images here")
+def test_real_duplicates_are_found(tmp_path):
+    out = tmp_path / "out"
+    assert main(["unlabelled", str(REAL / "pediatric"), str(out), "--size", "32"]) == 0
+    reasons = [entry["why"] for entry in load_prepared(out).about["skipped"]]
+    assert reasons and all("the same bytes as" in why for why in reasons)

@@ -1,0 +1,108 @@
+"""The synthetic X-rays: exact, repeatable, and not to be had by their brightness."""
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+
+from data_prep.__main__ import main
+from data_prep.synthetic import make_synthetic
+from ums.data.prepared import load_prepared
+
+
+def make(n=12, size=64, seed=0, **options):
+    return make_synthetic(n, size, np.random.default_rng(seed), **options)
+
+
+@pytest.fixture(scope="module")
+def many():
+    return make(200)
+
+
+def auc(scores, labels):
+    ranks, positives = rankdata(scores), labels.sum()
+    lowest = positives * (positives + 1) / 2
+    return (ranks[labels == 1].sum() - lowest) / (positives * (len(labels) - positives))
+
+
+def test_the_same_seed_gives_the_same_bytes():
+    for a, b in zip(make(), make(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_another_seed_or_hospital_gives_other_patients():
+    assert (make().masks != make(seed=1).masks).any(axis=(1, 2)).all()
+    assert (make().masks != make(hospital="B").masks).any(axis=(1, 2)).all()
+
+
+def test_opacities_lie_in_the_lungs_of_abnormal_patients_only(many):
+    assert (many.opacities <= many.masks).all()
+    np.testing.assert_array_equal(many.opacities.any(axis=(1, 2)), many.labels == 1)
+    assert many.labels.sum() == 100
+
+
+@pytest.mark.parametrize("hospital", ["A", "B"])
+def test_lung_masks_are_two_fields_of_plausible_size(hospital):
+    masks = make(hospital=hospital).masks
+    share = masks.mean(axis=(1, 2))
+    assert 0.1 < share.min() and share.max() < 0.45
+    assert (masks[:, :, :32].any(axis=(1, 2)) & masks[:, :, 32:].any(axis=(1, 2))).all()
+
+
+def test_the_disease_does_not_move_the_lung_mask():
+    well, ill = make(abnormal_fraction=0.0), make(abnormal_fraction=1.0)
+    np.testing.assert_array_equal(well.masks, ill.masks)
+
+
+def test_lungs_are_darker_than_what_is_beside_them(many):
+    lungs = (many.images * many.masks).sum((1, 2)) / many.masks.sum((1, 2))
+    middle = many.images[:, 24:48, 28:36].mean((1, 2))
+    assert (lungs < middle).mean() > 0.99
+
+
+def test_opacities_brighten_the_lung(many):
+    ill = many.labels == 1
+    images, spots = many.images[ill].astype(float), many.opacities[ill]
+    rest = many.masks[ill] - spots
+    inside = (images * spots).sum((1, 2)) / spots.sum((1, 2))
+    assert (inside > (images * rest).sum((1, 2)) / rest.sum((1, 2))).mean() > 0.85
+
+
+def test_mean_brightness_does_not_tell_the_label(many):
+    assert 0.35 < auc(many.images.mean((1, 2)), many.labels) < 0.65
+
+
+@pytest.mark.parametrize("size", [32, 45, 128, 150])
+def test_any_size_from_32_is_drawn(size):
+    made = make(2, size, abnormal_fraction=1.0)
+    assert made.images.shape == (2, size, size) and made.images.std() > 20
+    assert made.opacities.any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "options", "message"),
+    [
+        (0, 64, {}, "0 images"),
+        (2, 31, {}, "31 pixels"),
+        (2, 64, {"hospital": "C"}, "'C'"),
+        (2, 64, {"abnormal_fraction": 1.5}, r"1\.5"),
+    ],
+)
+def test_impossible_wishes_are_refused(n, size, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(n, size, **options)
+
+
+def test_the_command_line_writes_a_prepared_folder(tmp_path):
+    out = tmp_path / "B"
+    code = main(["synthetic", str(out), "--images", "10", "--size", "32", "--hospital", "B"])
+    made = load_prepared(out)
+    assert code == 0 and list(made.patients[:2]) == ["B0001", "B0002"] and made.has_mask.all()
+    assert [np.sum(made.splits == s) for s in ("train", "validation", "test")] == [7, 2, 1]
+    assert made.opacities is not None and made.about["settings"]["hospital"] == "B"
+
+
+def test_an_error_is_one_line_and_code_2(tmp_path, capsys):
+    code = main(["synthetic", str(tmp_path / "x"), "--images", "0"])
+    assert (
+        code == 2 and capsys.readouterr().err == "error: 0 images asked for, should be at least 1\n"
+    )

@@ -1,0 +1,145 @@
+"""Losses on cases a person can work out."""
+
+from math import log
+
+import numpy as np
+import pytest
+
+from ums.ops import bce, bce_dice, categorical_cross_entropy, dice, mse
+
+SURE = 1000.0  # a logit that says yes; minus it says no
+
+
+def logits_of(mask):
+    return np.where(np.array(mask) > 0, SURE, -SURE)
+
+
+def test_mse_worked_by_hand():
+    value, gradient = mse(np.array([[1.0, 2], [3, 4]]), np.array([[1.0, 0], [3, 8]]))
+    assert value == (0 + 4 + 0 + 16) / 4
+    assert gradient.tolist() == [[0, 2 * 2 / 4], [0, -2 * 4 / 4]]
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0, 0.3])
+def test_bce_of_a_coin_is_log_2(target):
+    value, gradient = bce(np.zeros((2, 5)), np.full((2, 5), target))
+    assert value == pytest.approx(log(2))
+    np.testing.assert_allclose(gradient, (0.5 - target) / 10)
+
+
+def test_bce_worked_by_hand():
+    z = np.log(np.array([3.0, 1 / 3]))  # y = 3/4 and 1/4
+    value, gradient = bce(z, np.array([1.0, 1.0]))
+    assert value == pytest.approx(-(log(3 / 4) + log(1 / 4)) / 2)
+    np.testing.assert_allclose(gradient, [-1 / 8, -3 / 8])
+
+
+@pytest.mark.parametrize(("logit", "target", "expected"), [
+    (SURE, 1, 0), (-SURE, 0, 0), (SURE, 0, SURE), (-SURE, 1, SURE),
+])  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bce_stays_finite_and_exact_at_huge_logits(logit, target, expected, dtype):
+    value, gradient = bce(np.array([logit], dtype), np.array([target], dtype))
+    assert value == expected
+    assert gradient[0] == float(logit > 0) - target
+
+
+@pytest.mark.parametrize(
+    ("mask", "prediction", "expected"),
+    [
+        ("1100", "1100", 0),  # perfect
+        ("0000", "0000", 0),  # empty and empty
+        ("1111", "1111", 0),
+        ("0000", "1000", 1 / 2),  # S predicted pixels of an empty mask: S / (S + eps)
+        ("0000", "1110", 3 / 4),
+        ("0000", "1111", 4 / 5),
+        ("1100", "0000", 1 - 1 / 3),
+        ("1100", "0110", 1 - 3 / 5),
+        ("1100", "0011", 1 - 1 / 5),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dice_of_hand_counted_masks(mask, prediction, expected, dtype):
+    target = np.array([[int(pixel) for pixel in mask]], dtype)
+    logits = logits_of([[int(pixel) for pixel in prediction]]).astype(dtype)
+    value, gradient = dice(logits, target)
+    assert value == pytest.approx(expected, abs=1e-7)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("eps", [1e-3, 0.1, 10.0])
+def test_empty_mask_scores_predicted_pixels_by_eps(eps):
+    value, _ = dice(logits_of([[1, 1, 1, 0]]), np.zeros((1, 4)), eps)
+    assert value == pytest.approx(3 / (3 + eps))
+
+
+def test_dice_is_the_mean_over_images_not_over_the_batch_as_one(rng):
+    logits, target = rng.normal(size=(4, 5, 5, 1)), (rng.random((4, 5, 5, 1)) < 0.3) * 1.0
+    alone = [dice(logits[n : n + 1], target[n : n + 1]) for n in range(4)]
+    value, gradient = dice(logits, target)
+    assert value == pytest.approx(np.mean([v for v, _ in alone]))
+    np.testing.assert_allclose(gradient, np.concatenate([g for _, g in alone]) / 4)
+
+
+def test_bce_dice_is_the_weighted_sum_of_the_two(rng):
+    logits, target = rng.normal(size=(2, 6)), (rng.random((2, 6)) < 0.5) * 1.0
+    (b, db), (d, dd) = bce(logits, target), dice(logits, target, 0.5)
+    value, gradient = bce_dice(logits, target, weight=0.2, eps=0.5)
+    assert value == pytest.approx(0.2 * b + 0.8 * d)
+    np.testing.assert_allclose(gradient, 0.2 * db + 0.8 * dd)
+
+
+def test_bce_dice_gives_both_half_the_weight_by_default(rng):
+    logits, target = rng.normal(size=(2, 6)), np.ones((2, 6))
+    expected = (bce(logits, target)[0] + dice(logits, target)[0]) / 2
+    assert bce_dice(logits, target)[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("K", [2, 3, 10])
+def test_cross_entropy_of_chance_is_log_k(K):
+    value, gradient = categorical_cross_entropy(np.full((4, K), 7.0), np.arange(4) % K)
+    assert value == pytest.approx(log(K))
+    assert gradient[0, 0] == pytest.approx((1 / K - 1) / 4)
+    np.testing.assert_allclose(gradient.sum(axis=1), 0, atol=1e-15)
+
+
+def test_cross_entropy_worked_by_hand():
+    logits = np.log([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3]])
+    value, gradient = categorical_cross_entropy(logits, np.array([0, 2]))
+    assert value == pytest.approx(-(log(0.7) + log(0.3)) / 2)
+    np.testing.assert_allclose(gradient, [[-0.15, 0.1, 0.05], [0.05, 0.3, -0.35]])
+
+
+@pytest.mark.parametrize(("label", "expected"), [(0, 0), (1, 2 * SURE)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cross_entropy_stays_finite_at_huge_logits(label, expected, dtype):
+    logits = np.array([[SURE, -SURE]], dtype)
+    value, gradient = categorical_cross_entropy(logits, np.array([label]))
+    assert value == expected
+    assert gradient.tolist() == [[0, 0]] if label == 0 else [[1, -1]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+def test_cross_entropy_takes_labels_of_any_integer_type(dtype, rng):
+    logits, labels = rng.normal(size=(3, 4)), np.array([3, 0, 2])
+    value = categorical_cross_entropy(logits, labels.astype(dtype))[0]
+    assert value == categorical_cross_entropy(logits, labels)[0]
+
+
+@pytest.mark.parametrize("loss", [mse, bce, dice, bce_dice])
+def test_loss_names_both_shapes_and_both_dtypes(loss):
+    with pytest.raises(ValueError, match=r"got \(2, 3, 3, 1\) and \(2, 3, 3\)"):
+        loss(np.zeros((2, 3, 3, 1)), np.zeros((2, 3, 3)))
+    with pytest.raises(TypeError, match="got float32 and float64"):
+        loss(np.zeros(3, np.float32), np.zeros(3))
+
+
+@pytest.mark.parametrize("labels", [(4,), (3, 5), ()])
+def test_cross_entropy_names_both_shapes(labels):
+    with pytest.raises(ValueError, match=r"\(N, K\) and labels \(N,\), got \(3, 5\) and"):
+        categorical_cross_entropy(np.zeros((3, 5)), np.zeros(labels, int))
+
+
+def test_cross_entropy_refuses_labels_that_are_not_integers():
+    with pytest.raises(TypeError, match="integers, got float64"):
+        categorical_cross_entropy(np.zeros((3, 5)), np.zeros(3))

@@ -1,0 +1,261 @@
+"""Everything on another array library: the stand-in always, CuPy where a GPU works.
+
+Arrays of that library go in and come out, the values are NumPy's, and no step reads the host.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+import standin
+from planted_bugs import LOSSES, OPS
+
+from ums import backend, layers, ops, optimizers
+from ums.backend import Device, array_module, choose_device, to_numpy
+from ums.gradcheck import check_gradients, check_layer, check_loss
+from ums.ops import conv, upsample
+
+
+def working_gpu():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CuPy warns where it finds no CUDA
+        try:
+            return choose_device("gpu")
+        except RuntimeError:
+            return None
+
+
+GPU = working_gpu()
+DEVICES = [
+    pytest.param(Device(standin, "stand-in"), id="stand-in"),
+    pytest.param(GPU, id="cupy", marks=pytest.mark.skipif(GPU is None, reason="no working GPU")),
+]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request):
+    return request.param
+
+
+class functions:
+    """The functions of all op modules in one place."""
+
+    def __getattr__(self, name):
+        return next(getattr(m, name) for m in (ops, conv, upsample) if hasattr(m, name))
+
+
+def as_tuple(gradients):
+    return gradients if isinstance(gradients, tuple) else (gradients,)
+
+
+def assert_same(got, expected, device, rtol=1e-9):
+    """Arrays of the device with NumPy's values, shapes and dtypes."""
+    for a, e in zip(got, expected, strict=True):
+        assert array_module(a) is device.xp
+        assert (a.shape, a.dtype) == (np.shape(e), e.dtype)
+        np.testing.assert_allclose(to_numpy(a), e, rtol=rtol, atol=rtol)
+
+
+# ------------------------------------------------------------------------------ the wall
+
+
+@pytest.mark.parametrize(
+    "crossing",
+    [
+        np.asarray,
+        np.exp,
+        np.sum,
+        np.float32,
+        lambda x: np.ones(3) + x,
+        lambda x: x * np.ones(3),
+        lambda x: standin.maximum(x, np.ones(3)),
+        lambda x: standin.concatenate([x, np.ones(3)]),
+        lambda x: x[np.array([0, 1])],
+        lambda x: x.__setitem__(slice(None), np.ones(3)),
+        lambda x: standin.add(x, x, out=np.ones(3)),
+        lambda x: x.__iadd__(np.ones(3)),
+    ],
+)
+def test_stand_in_does_not_mix_with_numpy_arrays(crossing):
+    with pytest.raises(TypeError):
+        crossing(standin.ones(3))
+
+
+def test_stand_in_computes_with_scalars_and_keeps_its_dtype():
+    x = standin.ones(3, dtype=np.float32)
+    for y in (2 * x, x * np.float32(2), np.float32(2) * x, 1 - x, x**2, -x, abs(x), x > 0.5):
+        assert isinstance(y, standin.ndarray)
+    assert (2.0 * x).dtype == np.float32
+    assert (np.float64(2) * x).dtype == np.float64  # the trap that CuPy has too
+    assert isinstance(x.sum(), standin.ndarray) and x.sum().shape == ()
+
+
+def test_stand_in_counts_what_crosses_the_wall():
+    standin.moves.clear()
+    x = standin.asarray(np.arange(3.0))
+    float(x.sum()), bool(x[0] == 0), x.get()
+    assert standin.moves == {"to device": 1, "to host": 3}
+
+
+def test_cupy_has_every_function_of_the_stand_in():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cupy = pytest.importorskip("cupy", exc_type=ImportError)
+    assert [name for name in standin.FUNCTIONS if not hasattr(cupy, name)] == []
+    members = standin.METHODS + standin.ATTRIBUTES + ["get", "T", "__len__", "__abs__"]
+    assert [name for name in members if not hasattr(cupy.ndarray, name)] == []
+
+
+# ------------------------------------------------------------------------------ ops and losses
+
+
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("tile_bytes", [2000, 1 << 29])
+def test_op_on_the_device_equals_numpy(name, dtype, tile_bytes, device, rng, monkeypatch):
+    monkeypatch.setattr(backend, "GPU_TILE_BYTES", tile_bytes)
+    forward, backward = OPS[name].functions(functions())
+    inputs = OPS[name].inputs(rng, dtype).values()
+    y, cache = forward(*inputs)
+    dy = rng.normal(size=y.shape).astype(dtype)
+    there, there_cache = forward(*map(device.put, inputs))
+    gradients = as_tuple(backward(device.put(dy), there_cache))
+    expected = [y, *as_tuple(backward(dy, cache))]
+    assert_same([there, *gradients], expected, device, 1e-4 if dtype == np.float32 else 1e-9)
+
+
+PARTIAL = ["conv2d", "conv2d, strided", "upsample_conv2d", "dense", "batchnorm, training"]
+
+
+@pytest.mark.parametrize("name", [*PARTIAL, "batchnorm, in use"])
+@pytest.mark.parametrize("part", ["grad_input", "grad_weights"])
+def test_partial_gradient_on_the_device_equals_numpy(name, part, device, rng):
+    forward, _ = OPS[name].functions(ops)
+    partial = getattr(ops, f"{name.split(',')[0]}_{part}")
+    inputs = OPS[name].inputs(rng).values()
+    y, cache = forward(*inputs)
+    _, there_cache = forward(*map(device.put, inputs))
+    got = as_tuple(partial(device.put(y), there_cache))
+    assert_same(got, as_tuple(partial(y, cache)), device)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_loss_on_the_device_equals_numpy(name, dtype, device, rng):
+    loss = LOSSES[name].function(ops)
+    prediction, target = LOSSES[name].inputs(rng, dtype)
+    got = loss(device.put(prediction), device.put(target))
+    assert_same(got, loss(prediction, target), device, 1e-5)
+
+
+@pytest.mark.parametrize("name", ["conv2d", "upsample_conv2d"])
+def test_empty_batch_on_the_device(name, device, rng):
+    forward, backward = OPS[name].functions(ops)
+    x, w, b = OPS[name].inputs(rng).values()
+    y, cache = forward(*map(device.put, (x[:0], w, b)))
+    dx, dw, _ = backward(y, cache)
+    assert len(y) == len(dx) == 0
+    assert not to_numpy(dw).any()
+
+
+def test_arrays_of_two_libraries_are_refused(rng):
+    x, w, b = OPS["conv2d"].inputs(rng).values()
+    with pytest.raises(TypeError):
+        ops.conv2d_forward(standin.asarray(x), w, b)
+
+
+def test_gradient_checks_run_on_the_device(device, rng):
+    inputs = {k: device.put(v) for k, v in OPS["dense"].inputs(rng).items()}
+    errors = check_gradients(ops.dense_forward, ops.dense_backward, inputs, rng=rng)
+    x = device.put(rng.normal(size=(3, 4, 4, 2)))
+    errors["loss"] = check_loss(ops.mse, x, 0 * x, rng=rng)
+    net = layers.Sequential(layers.BatchNorm(2), layers.ReLU()).astype(np.float64).to(device)
+    errors |= check_layer(net, x, rng=rng, training=True)
+    assert max(errors.values()) < 1e-6
+
+
+# ------------------------------------------------------------------------------ layers, networks
+
+
+def small_network(seed=1):
+    """Every layer there is, in one network of about the paper's shape."""
+    rng = np.random.default_rng(seed)
+    down = [layers.Conv2D(1, 4, rng, stride=2), layers.BatchNorm(4), layers.ReLU()]
+    up = [layers.UpsampleConv2D(4, 3, rng), layers.ReLU(), layers.Upsample2D()]
+    end = [layers.GlobalAveragePool(), layers.Dropout(0.3, rng), layers.Dense(3, 4, rng)]
+    return layers.Sequential(
+        layers.Sequential(*down), layers.Conv2D(4, 4, rng, dilation=2), *up, *end
+    )
+
+
+def batches(n=3):
+    rng = np.random.default_rng(2)
+    for _ in range(n):
+        yield rng.normal(size=(5, 8, 6, 1)).astype(np.float32), rng.integers(0, 4, 5)
+
+
+def one_step(net, optimizer, x, labels):
+    value, gradient = ops.categorical_cross_entropy(net.forward(x, training=True), labels)
+    net.zero_gradients()
+    net.backward(gradient, input_gradient=False)
+    optimizer.step()
+    return value
+
+
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam"])
+def test_training_on_the_device_equals_numpy(name, device):
+    nets = small_network(), small_network().to(device)
+    made = [getattr(optimizers, name)(net.parameters(), 1e-2) for net in nets]
+    for x, labels in batches():
+        here = one_step(nets[0], made[0], x, labels)
+        there = one_step(nets[1], made[1], device.put(x), device.put(labels))
+        assert_same([there], [here], device, 1e-4)
+    assert_same(nets[1].arrays().values(), nets[0].arrays().values(), device, 1e-3)
+    gradients = [[p.grad for p in net.parameters()] for net in nets]
+    assert_same(gradients[1], gradients[0], device, 1e-3)
+
+
+def test_no_step_reads_the_host():
+    device = Device(standin, "stand-in")
+    net = small_network().to(device)
+    optimizer = optimizers.Adam(net.parameters())
+    for x, labels in batches():
+        x, labels = device.put(x), device.put(labels)
+        standin.moves.clear()
+        one_step(net, optimizer, x, labels)
+        assert standin.moves["to host"] == 0
+        assert standin.moves["to device"] <= 1 + 3  # dropout's mask; the folding table, thrice
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_frozen_network_on_the_device_equals_numpy(training, device):
+    nets = small_network(), small_network().to(device)
+    x = next(batches())[0]
+    results = []
+    for net, put in zip(nets, (np.asarray, device.put), strict=True):
+        net.layers[0].freeze()
+        y = net.forward(put(x), training)
+        results.append([y, net.backward(y), *net.statistics().values()])
+    assert_same(results[1], results[0], device, 1e-3)
+
+
+def test_arrays_travel_to_the_device_and_back(device):
+    here, there = small_network(1), small_network(2).to(device)
+    there.load_arrays(here.arrays())
+    assert_same(there.arrays().values(), here.arrays().values(), device)
+    back = small_network(3)
+    back.load_arrays({name: to_numpy(value) for name, value in there.arrays().items()})
+    for name, value in back.arrays().items():
+        np.testing.assert_array_equal(value, here.arrays()[name])
+
+
+def test_optimizer_goes_on_on_the_device_from_arrays_of_the_host(device):
+    here, there = small_network(), small_network().to(device)
+    first = optimizers.Adam(here.parameters())
+    second = optimizers.Adam(there.parameters())
+    data = list(batches())
+    one_step(here, first, *data[0])
+    second.load_arrays(first.arrays())
+    for name, value in second.arrays().items():
+        np.testing.assert_array_equal(to_numpy(value), first.arrays()[name])
+    assert all(array_module(a) is device.xp for a in second.state["m"])

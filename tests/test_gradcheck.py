@@ -1,0 +1,248 @@
+"""The gradient check itself: what it accepts, what it rejects, and what it says."""
+
+import numpy as np
+import pytest
+
+from ums import ops
+from ums.gradcheck import GradientError, check_gradients, check_layer, check_loss, relative_error
+from ums.layers import BatchNorm, Conv2D, Dense, Dropout, ReLU, Sequential
+
+
+def square(x):
+    return x * x, (x,)
+
+
+def square_backward(dy, cache):
+    return 2 * dy * cache[0]
+
+
+def product(x, w):
+    return x * w, (x, w)
+
+
+def product_backward(dy, cache):
+    return dy * cache[1], dy * cache[0]
+
+
+@pytest.fixture
+def x(rng):
+    return rng.normal(size=(3, 4))
+
+
+def wrong_at(index, change):
+    def backward(dy, cache):
+        dx = square_backward(dy, cache)
+        dx[index] = change(dx[index])
+        return dx
+
+    return backward
+
+
+def test_right_gradients_pass_with_their_errors_by_name(x, rng):
+    errors = check_gradients(product, product_backward, {"x": x, "w": x + 1}, rng=rng)
+    assert errors.keys() == {"x", "w"} and max(errors.values()) < 1e-9
+
+
+def test_message_names_input_index_expected_and_got(rng):
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    with pytest.raises(GradientError) as caught:
+        check_gradients(square, wrong_at((1, 0), lambda g: 10.0), {"x": x}, rng=rng)
+    expected = 2 * 3.0 * np.random.default_rng(0).normal(size=(2, 2))[1, 0]
+    message = str(caught.value)
+    assert "input 'x' (2, 2)" in message and "1 of 4 entries" in message
+    assert f"index (1, 0): expected {expected:.6g}"[:-1] in message
+    assert message.endswith("got 10")
+
+
+def test_message_names_the_input_that_is_wrong_not_the_others(x, rng):
+    def backward(dy, cache):
+        return dy * cache[1], dy * cache[1]
+
+    with pytest.raises(GradientError, match="input 'w'"):
+        check_gradients(product, backward, {"x": x, "w": x + 1}, rng=rng)
+
+
+@pytest.mark.parametrize(
+    ("backward", "message"),
+    [
+        (lambda dy, c: (dy,), r"expected 2 gradients \(x, w\), the backward pass returned 1"),
+        (lambda dy, c: dy, r"expected 2 gradients \(x, w\), the backward pass returned 1"),
+        (lambda dy, c: (dy, dy, dy), "returned 3"),
+        (lambda dy, c: (dy * c[1], None), r"input 'w' must be \(3, 4\), got None"),
+        (lambda dy, c: (dy * c[1], (dy * c[0]).T), r"'w' must be \(3, 4\), got shape \(4, 3\)"),
+        (lambda dy, c: (dy[0], dy * c[0]), r"'x' must be \(3, 4\), got shape \(4,\)"),
+    ],
+)
+def test_missing_and_misshapen_gradients_are_named(backward, message, x, rng):
+    with pytest.raises(GradientError, match=message):
+        check_gradients(product, backward, {"x": x, "w": x + 1}, rng=rng)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda g: np.nan, lambda g: np.inf, lambda g: 0.0, lambda g: -g, lambda g: g * (1 + 1e-4)],
+    ids=["nan", "inf", "zero", "sign", "slightly"],
+)
+def test_one_wrong_entry_is_rejected(change, rng):
+    x = np.array([2.0, -1.0, 1.5])
+    with pytest.raises(GradientError, match=r"1 of 3 entries differ, most at index \(1,\)"):
+        check_gradients(square, wrong_at(1, change), {"x": x}, rng=rng)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_gradient_of_nothing_but_zeros_or_nan_is_rejected(value, x, rng):
+    with pytest.raises(GradientError, match="12 of 12 entries differ"):
+        check_gradients(square, lambda dy, c: np.full(dy.shape, value), {"x": x}, rng=rng)
+
+
+def test_all_zero_batchnorm_backward_is_rejected_though_all_ones_upstream_accepts_it(x, rng):
+    def forward(x):
+        ones = np.ones(4)
+        return ops.batchnorm_forward(x, ones, 0 * ones, 0 * ones, ones, True)
+
+    def zeros(dy, cache):
+        return np.zeros_like(dy)
+
+    assert abs(ops.batchnorm_grad_input(np.ones((3, 4)), forward(x)[1])).max() < 1e-12
+    with pytest.raises(GradientError):
+        check_gradients(forward, zeros, {"x": x}, rng=rng)
+
+
+def test_gradient_that_is_truly_zero_is_accepted(x, rng):
+    errors = check_gradients(
+        lambda x: (0 * x, None), lambda dy, cache: np.zeros_like(dy), {"x": x}, rng=rng
+    )
+    assert errors == {"x": 0.0}
+
+
+def test_float32_is_refused(x, rng):
+    with pytest.raises(TypeError, match="need float64, input 'x' is float32"):
+        check_gradients(square, square_backward, {"x": x.astype(np.float32)}, rng=rng)
+
+
+def test_input_that_is_not_contiguous_is_refused(x, rng):
+    with pytest.raises(ValueError, match="input 'x' must be contiguous"):
+        check_gradients(square, square_backward, {"x": x.T}, rng=rng)
+
+
+def test_kink_is_left_out(rng):
+    x = np.array([-1.0, 0.0, 2.0, 3.0])
+    check_gradients(ops.relu_forward, ops.relu_backward, {"x": x}, rng=rng)
+    check_gradients(ops.relu_forward, wrong_at_kink, {"x": x}, rng=rng)
+
+
+def wrong_at_kink(dy, cache):
+    """Right everywhere else: what relu's derivative at 0 is called is a matter of taste."""
+    dx = ops.relu_backward(dy, cache)
+    dx[1] = dy[1]
+    return dx
+
+
+def test_kink_does_not_hide_a_wrong_gradient_elsewhere(rng):
+    x = np.array([-1.0, 0.0, 2.0, 3.0])
+    with pytest.raises(GradientError, match="1 of 3 entries differ"):
+        check_gradients(ops.relu_forward, lambda dy, cache: dy, {"x": x}, rng=rng)
+
+
+def test_input_that_is_mostly_kinks_is_refused(rng):
+    with pytest.raises(ValueError, match="over half of its entries lie within"):
+        check_gradients(ops.relu_forward, ops.relu_backward, {"x": np.zeros(5)}, rng=rng)
+
+
+def test_backward_that_changes_its_inputs_is_rejected(x, rng):
+    def backward(dy, cache):
+        dx, dw = product_backward(dy, cache)
+        cache[1][...] *= 2
+        return dx, dw
+
+    with pytest.raises(GradientError, match="changed its input 'w'"):
+        check_gradients(product, backward, {"x": x, "w": x + 1}, rng=rng)
+
+
+@pytest.mark.parametrize("backward", [square_backward, wrong_at(0, np.negative)])
+def test_inputs_are_restored_to_the_byte(backward, x, rng):
+    kept = x.tobytes()
+    try:
+        check_gradients(square, backward, {"x": x}, rng=rng)
+    except GradientError:
+        pass
+    assert x.tobytes() == kept
+
+
+def test_large_input_is_checked_in_some_of_its_entries(rng):
+    calls = []
+
+    def forward(x):
+        calls.append(1)
+        return square(x)
+
+    check_gradients(forward, square_backward, {"x": np.ones(1000)}, rng=rng, max_entries=7)
+    assert len(calls) == 2 + 2 * 7
+    with pytest.raises(GradientError, match="of 50 entries"):
+        check_gradients(
+            square, lambda dy, c: -2 * dy * c[0], {"x": np.ones(1000)}, rng=rng, max_entries=50
+        )
+
+
+def test_scalar_input_and_output_pass(rng):
+    errors = check_gradients(square, square_backward, {"x": np.array(1.5)}, rng=rng)
+    assert errors["x"] < 1e-9
+
+
+# ------------------------------------------------------------------------------ losses, layers
+
+
+def test_loss_is_checked_in_its_prediction(x, rng):
+    assert check_loss(ops.mse, x, x + 1, rng=rng) < 1e-9
+    with pytest.raises(GradientError, match="input 'prediction'"):
+        check_loss(lambda y, t: (ops.mse(y, t)[0], y - t), x, x + 1, rng=rng)
+    with pytest.raises(TypeError, match="need float64"):
+        check_loss(ops.mse, x.astype(np.float32), x, rng=rng)
+
+
+def network(rng):
+    layers = Sequential(Conv2D(2, 3, rng, stride=2), BatchNorm(3), ReLU(), Conv2D(3, 2, rng))
+    return layers.astype(np.float64)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_network_is_checked_under_the_names_of_its_parameters(training, rng):
+    net = network(rng)
+    errors = check_layer(net, rng.normal(size=(2, 5, 6, 2)), rng=rng, training=training)
+    assert errors.keys() == {"x", *net.named_parameters()}
+    assert max(errors.values()) < 1e-6
+
+
+def test_frozen_parameters_are_not_checked(rng):
+    net = network(rng)
+    net.layers[0].freeze()
+    errors = check_layer(net, rng.normal(size=(2, 5, 6, 2)), rng=rng, training=True)
+    assert errors.keys() == {"x", "1.gamma", "1.beta", "3.w", "3.b"}
+
+
+def test_wrong_layer_is_rejected_under_the_name_of_its_parameter(rng):
+    class ForgetfulDense(Dense):
+        _grad_weights = staticmethod(lambda dy, cache: (cache[0].T @ dy, dy.mean(axis=0)))
+
+    net = Sequential(Dense(3, 4, rng), ForgetfulDense(4, 2, rng)).astype(np.float64)
+    with pytest.raises(GradientError, match=r"input '1\.b' \(2,\) is wrong"):
+        check_layer(net, rng.normal(size=(5, 3)), rng=rng)
+
+
+def test_dropout_layer_is_checked_out_of_training(rng):
+    assert check_layer(Dropout(0.5, rng), rng.normal(size=(4, 3)), rng=rng)["x"] < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("analytic", "numeric", "expected"),
+    [
+        ([3.0, 4], [3.0, 4], 0),
+        ([3.0, 4], [0.0, 0], 1),
+        ([1.0], [-1.0], 1),
+        ([3.0], [1.0], 0.5),
+        ([0.0], [1e-11], 1e-7),  # rounding of the differences does not count
+        ([np.nan], [1.0], np.inf),
+    ],
+)
+def test_relative_error_of_two_gradients(analytic, numeric, expected):
+    assert relative_error(np.array(analytic), np.array(numeric)) == pytest.approx(expected)

@@ -1,0 +1,90 @@
+"""Examples: images with what is to be learned from them, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def normalise(images: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
+    """Images in 0..255 as a network's input: float32 (N, H, W, C), x = (image - mean) / 255.
+
+    The mean normalisation of section 3.1.1, with each image's own mean, so that a darker exposure or
+    another hospital's scanner does not move the input as a whole. (N, H, W) becomes one channel.
+    With ``like``, of the same shape, the means are those of ``like``: a clean image is made the
+    target of its noisy version by the noisy one's mean, the only one known in use.
+    """
+    if images.ndim not in (3, 4):
+        raise ValueError(f"images must be (N, H, W) or (N, H, W, C), got {images.shape}")
+    axes = tuple(range(1, images.ndim))
+    mean = np.asarray(images if like is None else like, np.float32).mean(axis=axes, keepdims=True)
+    x = (np.asarray(images, np.float32) - mean) / np.float32(255)
+    return x if x.ndim == 4 else x[..., None]
+
+
+def denormalise(y: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """A network's output (N, H, W, 1) as images (N, H, W) in 0..255, by the mean of its input."""
+    mean = np.asarray(images, np.float32).mean(axis=(1, 2))[:, None, None]
+    return np.clip(y[..., 0] * np.float32(255) + mean, 0, 255)
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Rows ``rows`` of ``inputs`` with their ``targets``; nothing is copied until a batch is made.
+
+    Attributes:
+        inputs: (M, ...) images in 0..255, memory-mapped or not, or features.
+        targets: (M, H, W) masks of 0 and 1, (M,) integer labels, or None.
+        rows: which of the M are meant, (N,) integers.
+        prepare: makes a float32 network input of a few rows of ``inputs``.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray | None
+    rows: np.ndarray
+    prepare: Callable[[np.ndarray], np.ndarray] = normalise
+
+    def __post_init__(self):
+        if self.targets is not None and len(self.targets) != len(self.inputs):
+            raise ValueError(
+                f"inputs and targets must be as many, got {self.inputs.shape} and "
+                f"{self.targets.shape}"
+            )
+        if len(self.rows) == 0:
+            raise ValueError("a set of examples is empty")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Examples number ``chosen`` (0 <= chosen < N): float32 inputs, and targets for the loss.
+
+        Masks become float32 (n, H, W, 1), labels stay integers.
+        """
+        rows = self.rows[chosen]
+        x = self.prepare(self.inputs[rows])
+        if self.targets is None:
+            return x, None
+        t = np.asarray(self.targets[rows])
+        return x, (t if t.ndim == 1 else t.astype(np.float32)[..., None])
+
+
+def epoch_batches(n: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """0..n - 1 in a new random order, cut into ceil(n / size) batches of almost equal size.
+
+    Equal sizes, so that no batch of one or two spoils a batch norm's statistics.
+
+    Raises:
+        ValueError: there are fewer examples than a batch holds.
+    """
+    if not 0 < size <= n:
+        raise ValueError(f"{n} training examples cannot fill a batch of {size}")
+    yield from np.array_split(rng.permutation(n), -(-n // size))
+
+
+def in_order(n: int, size: int) -> Iterator[np.ndarray]:
+    """0..n - 1 in order, ``size`` at a time."""
+    for start in range(0, n, size):
+        yield np.arange(start, min(start + size, n))

@@ -1,0 +1,57 @@
+"""The noise the source learns to remove (section 4.1.1, Table 2 of the UMS-Rep paper).
+
+The paper's five standard deviations and its Poisson level were lost with its symbols; ours are
+stated here. Noisy images are clipped to 0..255, as any 8-bit image is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Noise:
+    """One kind of noise at one strength.
+
+    Attributes:
+        kind: ``"gaussian"`` or ``"poisson"``.
+        level: Gaussian: the standard deviation in grey levels (0..255). Poisson: the number of
+            photons that a white pixel counts; fewer is noisier.
+    """
+
+    kind: str
+    level: float
+
+    def __post_init__(self):
+        if self.kind not in ("gaussian", "poisson") or not self.level > 0:
+            raise ValueError(f"noise must be gaussian or poisson with a level > 0, got {self}")
+
+    def add(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Noisy float32 images in 0..255, the shape of ``images`` (uint8 or float, 0..255)."""
+        images = np.asarray(images, np.float32)
+        if self.kind == "gaussian":
+            noise = rng.standard_normal(images.shape, dtype=np.float32)
+            return np.clip(images + np.float32(self.level) * noise, 0, 255)
+        scale = np.float32(self.level / 255)
+        counts = rng.poisson(images * scale).astype(np.float32)
+        return np.clip(counts / scale, 0, 255)
+
+    def __str__(self) -> str:
+        if self.kind == "gaussian":
+            return f"Gaussian (σ = {self.level:g})"
+        return f"Poisson (peak {self.level:g})"
+
+
+NOISES = (*(Noise("gaussian", level) for level in (10, 20, 30, 40, 50)), Noise("poisson", 40))
+"""The rows of Table 2."""
+
+
+def corrupt(images: np.ndarray, rng: np.random.Generator, noises=NOISES) -> np.ndarray:
+    """Each image (N, H, W) with one of ``noises``, drawn for it; float32 in 0..255."""
+    kinds = rng.integers(len(noises), size=len(images))
+    noisy = np.empty(images.shape, np.float32)
+    for k, noise in enumerate(noises):
+        noisy[kinds == k] = noise.add(images[kinds == k], rng)
+    return noisy

@@ -1,0 +1,174 @@
+"""The pieces the report's figures are drawn from: settings, colours, images, outlines, curves, dots.
+
+Everything draws on matplotlib's own objects (no pyplot); the settings are held only while a figure
+is drawn, and the same input gives the same bytes.
+"""
+
+import contextlib
+import io
+import re
+from itertools import pairwise
+
+import matplotlib
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Sheet
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
+# Told apart with the common colour-vision deficiencies, at least 3:1 against white, and light
+# enough to be seen on a dark lung. Names are matched by their first word, in small letters.
+METHOD_COLOURS = {
+    "independent": "#0a84c9",
+    "alternating": "#c97a00",
+    "joint": "#00956c",
+    "separate": "#cc5fa3",
+}
+OTHER_COLOURS = ("#7a6ee0", "#c8322b", "#6f7d1e", "#7f7f7f")
+INK, SOFT, GRID, WRONG = "#22262b", "#5b626c", "#dfe2e6", "#c8322b"
+
+SETTINGS = {
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib: the same glyphs on every machine
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "svg.hashsalt": "ums",
+    "svg.fonttype": "path",
+}
+DOTS_PER_INCH = 144  # of images: one and a half dots per CSS pixel
+
+
+@contextlib.contextmanager
+def new_sheet(width, height):
+    """Give an empty white sheet of `width` x `height` inches to draw on with our settings."""
+    with matplotlib.rc_context(SETTINGS):
+        size = (width, height)
+        sheet = Sheet(figsize=size, dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
+        FigureCanvasAgg(sheet)
+        yield sheet
+
+
+def saved(sheet, kind):
+    """Return the sheet as "png" or "svg" bytes, without the dates that would make equals differ."""
+    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    data = io.BytesIO()
+    sheet.savefig(data, format=kind, metadata=metadata)
+    return data.getvalue()
+
+
+def method_colours(names):
+    """Return name -> colour: a known method's own, and for others the next free ones in order.
+
+    No two names share a colour: of two variants of one method the second counts as another.
+    """
+    names = list(names)
+    free = iter(OTHER_COLOURS * len(names))
+    colours = {}
+    for name in names:
+        own = METHOD_COLOURS.get(re.match(r"\w*", name.lower())[0])
+        colours[name] = own if own and own not in colours.values() else next(free)
+    return colours
+
+
+def show_image(ax, image, data_range):
+    """Show a grey or colour image, 0 black and `data_range` white, without axes."""
+    ax.imshow(np.clip(np.asarray(image) / data_range, 0, 1), cmap="gray", vmin=0, vmax=1)
+    ax.set_axis_off()
+
+
+def label_row(ax, text):
+    """Write along the left edge of a row's first image."""
+    ax.text(-0.04, 0.5, text, rotation=90, ha="right", va="center", transform=ax.transAxes)
+
+
+def stamp(ax, text):
+    """Write into the lower left corner of an image."""
+    box = {"facecolor": "black", "alpha": 0.65, "edgecolor": "none", "boxstyle": "round,pad=0.25"}
+    ax.text(
+        0.03, 0.03, text, color="white", va="bottom", fontsize=8, transform=ax.transAxes, bbox=box
+    )
+
+
+def draw_outline(ax, mask, colour, width):
+    """Draw a mask's border, closed at the image's edge, on a dark casing that shows it on bone."""
+    mask = np.pad(np.asarray(mask, dtype=np.float64), 1)
+    if not mask.any():
+        return
+    rows, columns = np.arange(mask.shape[0]) - 1, np.arange(mask.shape[1]) - 1
+    lines = ax.contour(columns, rows, mask, levels=[0.5], colors=[colour], linewidths=width)
+    casing = patheffects.withStroke(linewidth=width + 1.4, foreground=(0, 0, 0, 0.55))
+    lines.set_path_effects([casing])
+
+
+def best_epoch(history):
+    """Return the epoch, from 1, with the lowest validation value; None without any."""
+    values = np.asarray(history.get("validation", ()), dtype=np.float64)
+    return None if np.isnan(values).all() else int(np.nanargmin(values)) + 1
+
+
+def draw_history(ax, history, colour):
+    """Draw one model's training and validation curve, best epoch and learning-rate drops."""
+    train, validation = history["train"], history.get("validation", ())
+    ax.plot(range(1, len(train) + 1), train, color=colour, ls="--", lw=1.1)
+    ax.plot(range(1, len(validation) + 1), validation, color=colour, lw=1.8)
+    if best := best_epoch(history):
+        lowest = (best, validation[best - 1])
+        ax.plot(*lowest, "o", color=colour, ms=6, mec="white", mew=1, zorder=3)
+        ax.annotate(f"{best}", lowest, (0, 7), textcoords="offset points", ha="center")
+    for epoch, rate in rate_drops(history.get("learning_rate", ())):
+        ax.axvline(epoch, color=SOFT, ls=":", lw=1.2, zorder=0)
+        top = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "top"}
+        ax.annotate(f"{rate:.2g}", (epoch, 1), (3, 0), rotation=90, fontsize=7.5, color=SOFT, **top)
+    _scale_to([*train, *validation], ax)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.grid(axis="y")
+
+
+def _scale_to(values, ax):
+    """Make the axis logarithmic where its positive values span more than a factor of 10."""
+    if min(values) > 0 and max(values) > 10 * min(values):
+        ax.set_yscale("log")
+        steps = (1, 2, 5) if max(values) < 1000 * min(values) else (1,)
+        ax.yaxis.set_major_locator(LogLocator(subs=steps))
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.yaxis.set_minor_locator(NullLocator())
+
+
+def rate_drops(rates):
+    """Return (first epoch at the lower rate, that rate) for each reduction."""
+    pairs = enumerate(pairwise(rates), start=2)
+    return [(epoch, after) for epoch, (before, after) in pairs if after < before]
+
+
+def draw_strip(ax, row, values, colour):
+    """Draw one dot per value in this row, a box over the middle half, and the median as a number."""
+    # Multiples of the golden ratio spread the dots evenly, the same way every time.
+    heights = (np.arange(len(values)) * 0.6180339887 % 1 - 0.5) * 0.44
+    ax.scatter(values, row + 0.1 + heights, s=9, color=colour, alpha=0.45, linewidths=0)
+    line = {"color": colour, "lw": 1.2}
+    ax.boxplot(
+        values,
+        positions=[row + 0.1],
+        widths=0.5,
+        orientation="horizontal",
+        showfliers=False,
+        manage_ticks=False,
+        medianprops={"color": INK, "lw": 1.8},
+        boxprops=line,
+        whiskerprops=line,
+        capprops=line,
+    )
+    middle = float(np.median(values))
+    ax.text(middle, row - 0.2, f"{middle:.3f}", ha="center", va="bottom", fontsize=8)

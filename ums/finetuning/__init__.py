@@ -1,0 +1,5 @@
+"""The fine-tuning strategies of section 2.3, a short file each, and the baseline."""
+
+from ums.finetuning.independent import tune_independently
+from ums.finetuning.separate import train_separately
+from ums.finetuning.tasks import Task, Tuned, learn

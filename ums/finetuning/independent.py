@@ -1,0 +1,81 @@
+"""Independent fine-tuning (section 2.3): the source is frozen, every head learns by itself.
+
+The shared parameters do not move, so an image's features do not change: they are computed once, and
+the head is trained on them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ums.backend import Device
+from ums.data.examples import Examples
+from ums.finetuning.tasks import Task, Tuned, learn
+from ums.layers import Sequential
+from ums.training import FitSettings, predict
+
+FEATURE_BYTES = 1 << 30
+"""Features of a task that would take more memory are computed again for every batch instead."""
+
+
+def tune_independently(
+    encoder: Sequential,
+    tasks: Sequence[Task],
+    settings: FitSettings,
+    device: Device,
+    rng: np.random.Generator,
+    progress: bool = True,
+) -> dict[str, Tuned]:
+    """Freeze ``encoder`` and train each task's head with its own loss and optimizer.
+
+    Args:
+        encoder: the trained source, on ``device``; frozen and shared, never copied.
+        tasks: their heads take the encoder's output and are on ``device``.
+        settings: for every head alike.
+        device: where to compute.
+        rng: draws the order of the examples.
+        progress: show a progress bar for each head.
+
+    Returns:
+        task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.
+    """
+    encoder.freeze()
+    tuned = {}
+    for task in tasks:
+        start = time.perf_counter()
+        learner, train, validation = Sequential(encoder, task.head), task.train, task.validation
+        if feature_bytes(encoder, train) + feature_bytes(encoder, validation) <= FEATURE_BYTES:
+            learner = task.head
+            train, validation = (features(encoder, part, device) for part in (train, validation))
+        result = learn(
+            task.name,
+            learner,
+            task.loss,
+            train,
+            validation,
+            settings,
+            device,
+            rng,
+            task.optimizer,
+            progress,
+        )
+        network, seconds = Sequential(encoder, task.head), time.perf_counter() - start
+        tuned[task.name] = replace(result, network=network, seconds=seconds)
+    return tuned
+
+
+def features(encoder: Sequential, examples: Examples, device: Device) -> Examples:
+    """The same examples with the encoder's output (N, h, w, C) float32 for inputs."""
+    targets = None if examples.targets is None else np.asarray(examples.targets[examples.rows])
+    inputs = predict(encoder, examples, device)
+    return Examples(inputs, targets, np.arange(len(inputs)), prepare=np.asarray)
+
+
+def feature_bytes(encoder: Sequential, examples: Examples) -> int:
+    """The memory that the float32 features of all examples take."""
+    x, _ = examples.batch(np.arange(1))
+    return len(examples) * int(np.prod(encoder.output_shape(x.shape[1:]))) * 4

@@ -1,0 +1,25 @@
+"""What the tables print: image quality, segmentation and classification measures on NumPy arrays.
+
+Everything here runs on the host; the caller brings arrays back from the GPU first. Accuracy and
+F-score exist both per image (`segmentation`) and per set (`classification`), so those two are
+called by their module's name: `classification.f_score`, `segmentation.f_score`.
+"""
+
+from ums.metrics import classification, image_quality, segmentation
+from ums.metrics.classification import confusion_matrix, mcc, roc_auc
+from ums.metrics.image_quality import ms_ssim, psnr, ssim
+from ums.metrics.segmentation import iou, mean_iou
+
+__all__ = [
+    "classification",
+    "confusion_matrix",
+    "image_quality",
+    "iou",
+    "mcc",
+    "mean_iou",
+    "ms_ssim",
+    "psnr",
+    "roc_auc",
+    "segmentation",
+    "ssim",
+]

@@ -1,0 +1,98 @@
+"""How well predicted classes match the true ones: accuracy, F-score, MCC, area under the ROC curve.
+
+Labels and predictions are integer arrays (N,) with classes 0 .. classes - 1; a whole set gives one
+number. Where a ratio has nothing to divide by it is 0.0 (F-score, MCC) or NaN (area under the ROC
+curve), as each docstring says; an empty set raises `ValueError`.
+"""
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+def confusion_matrix(labels, predictions, classes):
+    """Count pairs: entry (i, j) is how often true class i was predicted as class j.
+
+    Returns int64 (classes, classes). Raises `ValueError` if the shapes differ, are not (N,) with
+    N > 0, or a value is not a whole number in 0 .. classes - 1.
+    """
+    labels = _class_numbers(labels, classes, "labels")
+    predictions = _class_numbers(predictions, classes, "predictions")
+    if labels.shape != predictions.shape:
+        raise ValueError(f"{labels.shape} labels for {predictions.shape} predictions")
+    pairs = labels * classes + predictions
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def accuracy(labels, predictions, classes):
+    """Share of correct predictions, `trace(C) / sum(C)` of the confusion matrix C."""
+    counts = confusion_matrix(labels, predictions, classes)
+    return float(np.trace(counts) / counts.sum())
+
+
+def f_score(labels, predictions, classes, positive=None):
+    """F-score of one class against the rest, `2 TP / (2 TP + FP + FN)`, or the classes' mean.
+
+    `positive` names the class that counts as positive (in a two-class problem the finding that is
+    looked for). Without it the result is the macro mean: every class's F-score, equally weighted.
+    A class that is neither present nor predicted has no F-score and counts as 0.0.
+
+    Raises `ValueError` as `confusion_matrix` does, or if `positive` is no class.
+    """
+    counts = confusion_matrix(labels, predictions, classes)
+    if positive is not None and not 0 <= positive < classes:
+        raise ValueError(f"positive class {positive} is not in 0 .. {classes - 1}")
+    present_and_predicted = counts.sum(axis=0) + counts.sum(axis=1)  # 2 TP + FP + FN per class
+    scores = 2 * np.diag(counts) / np.maximum(present_and_predicted, 1)
+    return float(scores.mean() if positive is None else scores[positive])
+
+
+def mcc(labels, predictions, classes):
+    """Matthews' correlation coefficient, in [-1, 1], for two or more classes (Gorodkin 2004).
+
+    With s samples, c of them correct, t_k samples of class k and p_k predictions of class k:
+
+        MCC = (c s - sum_k t_k p_k) / sqrt((s^2 - sum_k p_k^2) (s^2 - sum_k t_k^2))
+
+    For two classes this is Matthews' formula (1975), the correlation of labels and predictions.
+    0.0 where it is undefined: all labels, or all predictions, are of one class.
+    Raises `ValueError` as `confusion_matrix` does.
+    """
+    counts = confusion_matrix(labels, predictions, classes).astype(np.float64)
+    s, c = counts.sum(), np.trace(counts)
+    t, p = counts.sum(axis=1), counts.sum(axis=0)
+    scale = np.sqrt((s**2 - p @ p) * (s**2 - t @ t))
+    return float((c * s - t @ p) / scale) if scale > 0 else 0.0
+
+
+def roc_auc(labels, scores):
+    """Area under the ROC curve: the chance that a positive outscores a negative, ties counting 1/2.
+
+    `labels` (N,) holds 0 and 1 (or booleans), `scores` (N,) any finite numbers, higher meaning more
+    positive. By ranks (Mann and Whitney 1947), tied scores sharing their mean rank:
+
+        AUC = (sum of the positives' ranks - P (P + 1) / 2) / (P Q),  P positives, Q negatives
+
+    NaN where one of the classes is absent. Raises `ValueError` for other labels, scores that are
+    not finite, or shapes that differ.
+    """
+    positive = _class_numbers(labels, 2, "labels") == 1
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.shape != positive.shape:
+        raise ValueError(f"{positive.shape} labels for {scores.shape} scores")
+    if not np.isfinite(scores).all():
+        raise ValueError("scores must be finite numbers")
+    P = int(positive.sum())
+    Q = positive.size - P
+    if P == 0 or Q == 0:
+        return float("nan")
+    return float((rankdata(scores)[positive].sum() - P * (P + 1) / 2) / (P * Q))
+
+
+def _class_numbers(values, classes, what):
+    values = np.asarray(values)
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"{what} must be a non-empty array (N,), got shape {values.shape}")
+    numbers = values.astype(np.int64)
+    if (numbers != values).any() or numbers.min() < 0 or numbers.max() >= classes:
+        raise ValueError(f"{what} must be whole numbers in 0 .. {classes - 1}")
+    return numbers

@@ -1,0 +1,260 @@
+"""The paper's networks: encoders, decoders, heads and the separate models of the baseline.
+
+``python -m ums.networks`` prints each one, layer by layer, and the parameter counts beside those of
+the paper's Tables 4, 6, 8 and 10, from which most of the architectures were recovered. All
+convolutions are 3x3 with bias unless a name says otherwise. ``width`` scales every hidden channel
+count, for quick runs; 1 is the paper's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ums.layers import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    GlobalAveragePool,
+    Layer,
+    ReLU,
+    Sequential,
+    UpsampleConv2D,
+)
+
+CXR_ENCODER = (64, 64, 128, 256)
+CXR_DECODER = (128, 64, 32, 16)
+ECHO_ENCODER = (8, 16, 32, 64, 128, 256)
+ECHO_DECODER = (128, 64, 32, 16, 8)
+SEPARATE_CLASSIFIER = (16, 32, 64, 128, 256, 512)
+
+
+def _scaled(channels: tuple[int, ...], width: float) -> list[int]:
+    if not width > 0:
+        raise ValueError(f"width must be positive, got {width}")
+    return [max(1, round(width * c)) for c in channels]
+
+
+# ------------------------------------------------------------------------ chest X-ray
+
+
+def cxr_encoder(rng: np.random.Generator, in_channels: int = 1, width: float = 1.0) -> Sequential:
+    """Four strided convolutions, each with batch norm and ReLU (section 4.1.1, Fig. 6).
+
+    (N, H, W, in_channels) -> (N, H / 16, W / 16, 256 width); a side must be a multiple of 16.
+    """
+    layers: list[Layer] = []
+    for C in _scaled(CXR_ENCODER, width):
+        layers += [Conv2D(in_channels, C, rng, stride=2), BatchNorm(C), ReLU()]
+        in_channels = C
+    return Sequential(*layers)
+
+
+def cxr_decoder(rng: np.random.Generator, out_channels: int = 1, width: float = 1.0) -> Sequential:
+    """Four times upsampling, convolution, batch norm and ReLU, then a 1x1 convolution (section 4.1.1).
+
+    (N, h, w, 256 width) -> (N, 16 h, 16 w, out_channels).
+    """
+    C = _scaled(CXR_ENCODER, width)[-1]
+    layers: list[Layer] = []
+    for O in _scaled(CXR_DECODER, width):
+        layers += [UpsampleConv2D(C, O, rng), BatchNorm(O), ReLU()]
+        C = O
+    return Sequential(*layers, Conv2D(C, out_channels, rng, kernel=1))
+
+
+def denoising_autoencoder(
+    rng: np.random.Generator, in_channels: int = 1, out_channels: int = 1, width: float = 1.0
+) -> Sequential:
+    """The CDAE, source of the chest X-ray part: ``Sequential(encoder, decoder)``.
+
+    With one channel in and three out it has the 800,067 trainable parameters of Table 4.
+    """
+    encoder = cxr_encoder(rng, in_channels, width)
+    return Sequential(encoder, cxr_decoder(rng, out_channels, width))
+
+
+def segmentation_head(decoder: Sequential, rng: np.random.Generator) -> Sequential:
+    """A trained decoder with its last convolution replaced by one to a single channel (4.1.2).
+
+    The other layers are copies: the decoder passed in keeps its weights when the head is tuned.
+    """
+    head = copy_network(decoder)
+    C = head.layers[-1].w.value.shape[2]
+    return Sequential(*head.layers[:-1], Conv2D(C, 1, rng, kernel=1))
+
+
+# ------------------------------------------------------------------------ Doppler echo
+
+
+def echo_encoder(
+    rng: np.random.Generator, in_channels: int = 3, width: float = 1.0, channels=ECHO_ENCODER
+) -> Sequential:
+    """Six convolutions with ReLU, the last three dilated by 2 (section 4.2.1, Fig. 8); no batch norm.
+
+    The text leaves the strides open; the first three have stride 2 here:
+    (N, H, W, in_channels) -> (N, H / 8, W / 8, 256 width).
+    """
+    layers: list[Layer] = []
+    for i, C in enumerate(_scaled(channels, width)):
+        stride, dilation = (2, 1) if i < 3 else (1, 2)
+        layers += [Conv2D(in_channels, C, rng, stride=stride, dilation=dilation), ReLU()]
+        in_channels = C
+    return Sequential(*layers)
+
+
+def echo_decoder(rng: np.random.Generator, out_channels: int = 1, width: float = 1.0) -> Sequential:
+    """The symmetrical decoder: five convolutions, the last three after upsampling, then 1x1."""
+    C = _scaled(ECHO_ENCODER, width)[-1]
+    layers: list[Layer] = []
+    for i, O in enumerate(_scaled(ECHO_DECODER, width)):
+        layers += [Conv2D(C, O, rng) if i < 2 else UpsampleConv2D(C, O, rng), ReLU()]
+        C = O
+    return Sequential(*layers, Conv2D(C, out_channels, rng, kernel=1))
+
+
+# ------------------------------------------------------------------------ classification
+
+
+def classification_head(
+    channels: int,
+    classes: int,
+    rng: np.random.Generator,
+    hidden: int = 256,
+    dropout: float = 0.5,
+) -> Sequential:
+    """GAP, FC 256 with ReLU, dropout, FC to logits (section 3.2.3): (N, h, w, C) -> (N, classes).
+
+    The softmax is part of the loss. The paper's 295,715 parameters for every classification head
+    are those of no such head on its encoders; this one has 66,306 on the chest X-ray encoder.
+    """
+    return Sequential(
+        GlobalAveragePool(),
+        Dense(channels, hidden, rng),
+        ReLU(),
+        Dropout(dropout, rng),
+        Dense(hidden, classes, rng),
+    )
+
+
+def separate_classifier(
+    rng: np.random.Generator, in_channels: int = 1, classes: int = 2, width: float = 1.0
+) -> Sequential:
+    """The baseline's classifier, 1,573,506 parameters (Tables 4, 6, 8, 10): six convolutions, GAP, FC.
+
+    The text leaves the strides open; the first four have stride 2 here, so that it looks at the
+    image in as small a map, (H / 16, W / 16), as the shared encoder does.
+    """
+    layers: list[Layer] = []
+    for i, C in enumerate(_scaled(SEPARATE_CLASSIFIER, width)):
+        layers += [Conv2D(in_channels, C, rng, stride=2 if i < 4 else 1), ReLU()]
+        in_channels = C
+    return Sequential(*layers, GlobalAveragePool(), Dense(in_channels, classes, rng))
+
+
+# ------------------------------------------------------------------------ tools
+
+
+def copy_network(network: Layer) -> Layer:
+    """A copy that shares nothing with the original and has seen no batch."""
+    import copy
+
+    return copy.deepcopy(network)
+
+
+def parameter_count(network: Layer) -> int:
+    """Trainable parameters of layers that are not frozen; running statistics are not counted."""
+    return sum(math.prod(p.value.shape) for p in network.trainable_parameters())
+
+
+def leaves(network: Layer) -> list[Layer]:
+    """The layers of a network in order, with nested Sequentials opened."""
+    if isinstance(network, Sequential):
+        return [leaf for layer in network.layers for leaf in leaves(layer)]
+    return [network]
+
+
+def summary(network: Layer, shape: tuple[int, ...]) -> str:
+    """A table of layer, output shape (H, W, C) for one input of ``shape``, and parameters."""
+    lines = [f"  {'layer':42} {'output':>16} {'parameters':>12}"]
+    for layer in leaves(network):
+        shape = layer.output_shape(shape)
+        output = " x ".join(map(str, shape))
+        lines.append(f"  {layer!r:42} {output:>16} {parameter_count(layer):12,d}")
+    lines.append(f"  {'trainable parameters':42} {'':16} {parameter_count(network):12,d}")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A network of the paper: how to build it, and the count it should have."""
+
+    title: str
+    build: object
+    channels: int
+    paper: int | None
+    remark: str
+
+
+def recovered(rng: np.random.Generator) -> list[Recovered]:
+    """The paper's networks at full width beside the counts it prints."""
+    echo_head = classification_head(ECHO_ENCODER[-1], 3, rng)
+    cxr_head = classification_head(CXR_ENCODER[-1], 2, rng)
+    return [
+        Recovered(
+            "CXR source, the CDAE (Table 4)",
+            denoising_autoencoder(rng, out_channels=3),
+            1,
+            800_067,
+            "three channels out; the experiments use one (800,033)",
+        ),
+        Recovered(
+            "CXR abnormality head on the CDAE's encoder (Table 4)",
+            Sequential(cxr_encoder(rng).freeze(), cxr_head),
+            1,
+            295_715,
+            "not recovered: no GAP-FC-dropout-softmax head on these encoders has this count",
+        ),
+        Recovered(
+            "segmentation network (Tables 4 and 8)",
+            Sequential(echo_encoder(rng, in_channels=1), echo_decoder(rng)),
+            1,
+            786_497,
+            "the whole six-layer network, not a head; Table 4 gives it for the X-rays as well, "
+            "where the text describes the four-layer CDAE, which the experiments use",
+        ),
+        Recovered(
+            "separate classifier (Tables 4, 6, 8 and 10)",
+            separate_classifier(rng),
+            1,
+            1_573_506,
+            "",
+        ),
+        Recovered(
+            "echo source (Tables 8 and 10)",
+            Sequential(echo_encoder(rng), echo_head),
+            3,
+            460_115,
+            "",
+        ),
+    ]
+
+
+def main() -> None:
+    """Print every network and its count beside the paper's."""
+    parser = argparse.ArgumentParser(prog="python -m ums.networks", description=main.__doc__)
+    parser.add_argument("--size", type=int, default=256, help="image side in pixels (default 256)")
+    size = parser.parse_args().size
+    for network in recovered(np.random.default_rng(0)):
+        print(f"{network.title}, input {size} x {size} x {network.channels}")
+        print(summary(network.build, (size, size, network.channels)))
+        print(f"  {'in the paper':42} {'':16} {network.paper:12,d}")
+        print(f"  note: {network.remark}\n" if network.remark else "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""One training loop for everything that is trained: early stopping, plateaus, progress, recovery.
+
+A strategy says what a step is (a generator of losses); :func:`fit` says when to stop. The weights
+of the best validation epoch are kept, and are what the network holds afterwards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from tqdm import tqdm
+
+from ums.backend import Array, Device, array_module, to_numpy
+from ums.data.examples import Examples, epoch_batches, in_order
+from ums.layers import Layer
+from ums.optimizers import Optimizer, ReduceOnPlateau
+
+Loss = Callable[[Array, Array], tuple[Array, Array]]
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss became infinite or not a number; the last good weights were put back."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How long and how fast: the paper's batch and rate (section 4.1.1), ours where it is silent."""
+
+    epochs: int = 20
+    batch: int = 16
+    learning_rate: float = 1e-3
+    patience: int = 8
+    plateau_patience: int = 3
+    plateau_factor: float = 0.5
+
+    def __post_init__(self):
+        for name in ("epochs", "batch", "patience", "plateau_patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass
+class History:
+    """What happened, epoch by epoch: mean losses, learning rate, seconds."""
+
+    train: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 0, whose weights were kept."""
+        return int(np.argmin(self.validation))
+
+    def to_dict(self) -> dict:
+        """As JSON can hold it."""
+        return asdict(self)
+
+
+def train_step(network: Layer, loss: Loss, optimizer: Optimizer, x: Array, target: Array) -> Array:
+    """Forward, backward, update, for one batch; returns the loss (on its device)."""
+    network.zero_gradients()
+    value, gradient = loss(network.forward(x, training=True), target)
+    network.backward(gradient, input_gradient=False)
+    optimizer.step()
+    return value
+
+
+def epoch_steps(
+    network: Layer,
+    loss: Loss,
+    optimizer: Optimizer,
+    examples: Examples,
+    size: int,
+    device: Device,
+    rng: np.random.Generator,
+) -> Iterable[Array]:
+    """One pass over the examples in random order, a step per batch; yields the losses."""
+    for chosen in epoch_batches(len(examples), size, rng):
+        x, target = examples.batch(chosen)
+        yield train_step(network, loss, optimizer, device.put(x), device.put(target))
+
+
+def mean_loss(network: Layer, loss: Loss, examples: Examples, size: int, device: Device) -> float:
+    """The mean loss per example, with the network in use (no dropout, running statistics)."""
+    total = 0.0
+    for chosen in in_order(len(examples), size):
+        x, target = examples.batch(chosen)
+        value, _ = loss(network.forward(device.put(x), keep=False), device.put(target))
+        total += float(value) * len(chosen)
+    return total / len(examples)
+
+
+def predict(network: Layer, examples: Examples, device: Device, size: int = 32) -> np.ndarray:
+    """The network's outputs for all examples, in order, as one NumPy array."""
+    outputs = None
+    for chosen in in_order(len(examples), size):
+        x, _ = examples.batch(chosen)
+        y = to_numpy(network.forward(device.put(x), keep=False))
+        if outputs is None:
+            outputs = np.empty((len(examples), *y.shape[1:]), y.dtype)
+        outputs[chosen] = y
+    return outputs
+
+
+def fit(
+    name: str,
+    networks: Sequence[Layer],
+    optimizers: Sequence[Optimizer],
+    steps: Callable[[], Iterable[Array]],
+    steps_per_epoch: int,
+    validate: Callable[[], float],
+    settings: FitSettings,
+    progress: bool = True,
+) -> History:
+    """Run epochs until the validation loss stops falling, and keep the best epoch's weights.
+
+    Args:
+        name: what is trained, for the progress bar and error messages.
+        networks: everything that learns; its weights are kept and put back.
+        optimizers: those that ``steps`` uses; their rates are reduced on a plateau.
+        steps: one epoch, yielding the loss of each step.
+        steps_per_epoch: how many those are.
+        validate: the loss on the validation part, lower is better.
+        settings: epochs at most, patience, plateau.
+        progress: show a progress bar with the time left.
+
+    Raises:
+        TrainingDiverged: a loss is not finite. It says where, and the best weights so far (the
+            first ones, if no epoch was finished) are put back before it is raised.
+    """
+    history = History()
+    best = _snapshot(networks)
+    plateaus = [
+        ReduceOnPlateau(o, settings.plateau_factor, settings.plateau_patience) for o in optimizers
+    ]
+    total = settings.epochs * steps_per_epoch
+    with tqdm(total=total, desc=name, unit="batch", disable=not progress, mininterval=0.5) as bar:
+        for epoch in range(settings.epochs):
+            start = time.perf_counter()
+            try:
+                train, validation = _one_epoch(steps, validate, bar)
+            except FloatingPointError as error:
+                _restore(networks, best)
+                raise TrainingDiverged(_diverged(name, epoch, error, optimizers, history)) from None
+            history.train.append(train)
+            history.validation.append(validation)
+            history.learning_rate.append(optimizers[0].learning_rate)
+            history.seconds.append(time.perf_counter() - start)
+            bar.set_postfix_str(f"loss {train:.4g}, validation {validation:.4g}")
+            if history.best_epoch == epoch:
+                best = _snapshot(networks)
+            elif epoch - history.best_epoch >= settings.patience:
+                break
+            for plateau in plateaus:
+                plateau.update(validation)
+    _restore(networks, best)
+    return history
+
+
+def _one_epoch(steps, validate, bar) -> tuple[float, float]:
+    """Mean training loss and validation loss; FloatingPointError says what is not finite.
+
+    The losses are read from the device once, at the end: each reading makes a GPU wait.
+    """
+    losses = []
+    for value in steps():
+        losses.append(value)
+        bar.update()
+    losses = to_numpy(array_module(losses[0]).stack(losses)).astype(np.float64)
+    if not np.isfinite(losses).all():
+        batch = int(np.flatnonzero(~np.isfinite(losses))[0])
+        raise FloatingPointError(f"the training loss is {losses[batch]} in batch {batch + 1}")
+    validation = validate()
+    if not np.isfinite(validation):
+        raise FloatingPointError(f"the validation loss is {validation}")
+    return float(losses.mean()), validation
+
+
+def _diverged(name, epoch, error, optimizers, history) -> str:
+    rates = ", ".join(f"{o.learning_rate:g}" for o in optimizers)
+    kept = f"of epoch {history.best_epoch + 1}" if history.validation else "from before training"
+    return (
+        f"{name}: {error} of epoch {epoch + 1} (learning rate {rates}); the weights {kept} were "
+        "put back. A smaller learning rate is the usual cure."
+    )
+
+
+def _snapshot(networks: Sequence[Layer]) -> list[dict[str, Array]]:
+    return [{k: v.copy() for k, v in network.arrays().items()} for network in networks]
+
+
+def _restore(networks: Sequence[Layer], arrays: list[dict[str, Array]]) -> None:
+    for network, kept in zip(networks, arrays, strict=True):
+        network.load_arrays(kept)
