@@ -5,11 +5,10 @@ import sys
 
 import numpy as np
 
-from data_prep import montgomery, shenzhen, unlabelled
+from data_prep import cxr, montgomery, shenzhen, unlabelled
 from data_prep.collect import prepare
-from data_prep.splits import FRACTIONS, split_by_patient
-from data_prep.synthetic import HOSPITALS, make_synthetic
-from ums.data.prepared import check_replaceable, save_prepared
+from data_prep.synthetic import HOSPITALS, prepare_synthetic
+from ums.data.prepared import check_replaceable
 
 _SETS = {
     "montgomery": (montgomery.list_montgomery, montgomery.ABOUT, "holds CXR_png and ManualMask"),
@@ -22,7 +21,7 @@ def main(arguments=None):
     """Run the command line; return 0, or 2 after one line that says what is wrong."""
     options = _parser().parse_args(arguments)
     try:
-        prepared = _synthetic(options) if options.set == "synthetic" else _real(options)
+        prepared = {"synthetic": _synthetic, "cxr": _cxr}.get(options.set, _real)(options)
     except (ValueError, OSError, MemoryError) as error:
         text = " ".join(str(error).split()) or "not enough memory"
         print(f"error: {text}", file=sys.stderr)
@@ -30,7 +29,8 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("error: interrupted, nothing written", file=sys.stderr)
         return 2
-    _report(prepared)
+    for one in prepared if isinstance(prepared, list) else [prepared]:
+        _report(one)
     return 0
 
 
@@ -49,30 +49,23 @@ def _real(options):
     )
 
 
-def _synthetic(options):
-    check_replaceable(options.out, options.overwrite)
-    rng = np.random.default_rng(options.seed)
-    made = make_synthetic(
-        options.images, options.size, rng, options.hospital, options.abnormal, progress=True
+def _cxr(options):
+    return cxr.prepare_cxr(
+        options.out, options.data, options.images, options.size, options.seed, options.strict
     )
-    ids = [f"{options.hospital}{i:04d}" for i in range(1, options.images + 1)]
-    names = ("images", "size", "seed", "hospital", "abnormal")
-    settings = {name: getattr(options, name) for name in names} | {"fractions": list(FRACTIONS)}
-    return save_prepared(
+
+
+def _synthetic(options):
+    rng = np.random.default_rng(options.seed)
+    return prepare_synthetic(
         options.out,
-        made.images,
-        ids=ids,
-        patients=ids,
-        splits=split_by_patient(ids, FRACTIONS, rng),
-        labels={"abnormal": made.labels},
-        masks=made.masks,
-        opacities=made.opacities,
-        about={
-            "source": f"synthetic chest X-rays, hospital {options.hospital}",
-            "licence": "made by this library; no patient is shown",
-            "settings": settings,
-        },
+        options.images,
+        options.size,
+        rng,
+        options.hospital,
+        options.abnormal,
         overwrite=options.overwrite,
+        settings={"seed": options.seed},
     )
 
 
@@ -114,6 +107,17 @@ def _parser():
             "--strict", action="store_true", help="stop at the first bad file, do not skip it"
         )
         _common(command)
+    command = commands.add_parser(
+        "cxr",
+        help="the three sets of the chest X-ray experiment, real or synthetic",
+        description=cxr.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python -m data_prep cxr prepared/real --data raw --size 128",
+    )
+    command.add_argument("--data", help="folder of raw sets; without it the sets are synthetic")
+    command.add_argument("--images", type=int, default=800, help="synthetic images (%(default)s)")
+    command.add_argument("--strict", action="store_true", help="stop at the first bad file")
+    _common(command, overwrite=False)
     return parser
 
 
@@ -123,11 +127,13 @@ def _seed(text):
     return int(text)
 
 
-def _common(command):
+def _common(command, overwrite=True):
     command.add_argument("out", help="the prepared folder to write")
     command.add_argument("--size", type=int, default=256, help="pixels a side (%(default)s)")
     command.add_argument("--seed", type=_seed, default=0, help="for the split (%(default)s)")
-    command.add_argument("--overwrite", action="store_true", help="replace an earlier prepared set")
+    if overwrite:
+        text = "replace an earlier prepared set"
+        command.add_argument("--overwrite", action="store_true", help=text)
 
 
 if __name__ == "__main__":

@@ -35,12 +35,15 @@ class Listing:
     problems: list[tuple[Path, str]]
 
 
-def prepare(listing, out, about, *, size, seed, strict=False, overwrite=False, unique=False):
+def prepare(
+    listing, out, about, *, size, seed, strict=False, overwrite=False, unique=False, settings=None
+):
     """Read the items of `listing`, split them by patient and write the prepared folder `out`.
 
     A file that cannot be used is left out and recorded in about.json under `skipped`; with `strict`
     it is a `ValueError`. `unique` keeps one of several files of equal bytes. `about` holds source
-    and licence. Returns the `Prepared` set; raises `ValueError` where no image is left.
+    and licence; `settings` are recorded in it beside size and seed. Returns the `Prepared` set;
+    raises `ValueError` where no image is left.
     """
     check_replaceable(out, overwrite)
     if size < 1:
@@ -60,7 +63,7 @@ def prepare(listing, out, about, *, size, seed, strict=False, overwrite=False, u
     if not kept:
         raise ValueError(f"{listing.raw}: no usable image; {_first(problems)}")
     skipped = [{"file": _relative(path, listing.raw), "why": why} for path, why in problems]
-    settings = {"size": size, "seed": seed, "fractions": list(FRACTIONS)}
+    settings = {"size": size, "seed": seed, "fractions": list(FRACTIONS)} | (settings or {})
     about = {**about, "settings": settings, "skipped": sorted(skipped, key=lambda s: s["file"])}
     return _save(kept, out, about, seed, overwrite)
 

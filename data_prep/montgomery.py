@@ -13,6 +13,7 @@ from pathlib import Path
 from data_prep.collect import Item, Listing, need_folders, png_files
 
 ABOUT = {
+    "name": "Montgomery",
     "source": "Montgomery County chest X-ray set, U.S. National Library of Medicine",
     "licence": "free for research; cite S. Jaeger et al., Quantitative Imaging in Medicine and "
     "Surgery 4 (2014) 475-477",

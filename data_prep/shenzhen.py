@@ -14,6 +14,7 @@ from pathlib import Path
 from data_prep.collect import Item, Listing, need_folders, png_files
 
 ABOUT = {
+    "name": "Shenzhen",
     "source": "Shenzhen chest X-ray set, U.S. National Library of Medicine; masks by S. Stirenko "
     "et al.",
     "licence": "images free for research, cite S. Jaeger et al., Quantitative Imaging in Medicine "

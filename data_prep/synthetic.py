@@ -17,8 +17,10 @@ from tqdm import tqdm
 
 from data_prep import synthetic_body as anatomy
 from data_prep.images import resize_mask
+from data_prep.splits import FRACTIONS, split_by_patient
 from data_prep.synthetic_disease import draw_disease, smooth_noise
 from data_prep.synthetic_film import collimate, develop, expose, mount
+from ums.data.prepared import check_replaceable, save_prepared
 
 HOSPITALS = ("A", "B")
 SMALLEST = 32
@@ -60,6 +62,38 @@ def make_synthetic(n, size, rng, hospital="A", abnormal_fraction=0.5, progress=F
         finally:
             pool.shutdown(cancel_futures=True)
     return made
+
+
+def prepare_synthetic(
+    out, n, size, rng, hospital="A", abnormal_fraction=0.5, *, overwrite=False, settings=None
+):
+    """Draw `n` images as `make_synthetic` does, split them by patient, write the folder `out`.
+
+    Every image is a patient of its own. `settings` are recorded in about.json beside the arguments.
+    Returns the `Prepared` set; raises as `make_synthetic` and `save_prepared` do.
+    """
+    check_replaceable(out, overwrite)
+    made = make_synthetic(n, size, rng, hospital, abnormal_fraction, progress=True)
+    ids = [f"{hospital}{i:04d}" for i in range(1, n + 1)]
+    given = {"images": n, "size": size, "hospital": hospital, "abnormal": abnormal_fraction}
+    about = {
+        "name": f"synthetic hospital {hospital}",
+        "source": f"synthetic chest X-rays, hospital {hospital}",
+        "licence": "made by this library; no patient is shown",
+        "settings": given | {"fractions": list(FRACTIONS)} | (settings or {}),
+    }
+    return save_prepared(
+        out,
+        made.images,
+        ids=ids,
+        patients=ids,
+        splits=split_by_patient(ids, FRACTIONS, rng),
+        labels={"abnormal": made.labels},
+        masks=made.masks,
+        opacities=made.opacities,
+        about=about,
+        overwrite=overwrite,
+    )
 
 
 def _check(n, size, hospital, abnormal_fraction):

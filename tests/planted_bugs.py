@@ -10,15 +10,21 @@ import importlib
 import inspect
 from collections.abc import Callable
 from functools import partial
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 
+from ums import ops
 from ums.backend import array_module
 from ums.gradcheck import check_gradients, check_loss
+from ums.ops import conv, upsample
 
 # ------------------------------------------------------------------------------ ops and losses
+
+
+FUNCTIONS = SimpleNamespace(**(vars(conv) | vars(upsample) | vars(ops)))
+"""Every function of the ops in one place, the plain forms too."""
 
 
 class Op(NamedTuple):
@@ -126,7 +132,7 @@ LOSSES = {
 }
 
 
-def check_op(name: str, module: ModuleType, seed: int = 0) -> dict[str, float]:
+def check_op(name: str, module: ModuleType | SimpleNamespace, seed: int = 0) -> dict[str, float]:
     """The gradient check of an op or loss, with the functions of ``module``."""
     rng = np.random.default_rng(seed)
     if name in OPS:

@@ -73,7 +73,7 @@ class ndarray:
         return _wrap(-self._data)
 
     def __abs__(self):
-        return _wrap(abs(self._data))
+        return _wrap(np.abs(self._data))
 
     def __repr__(self):
         return f"standin.{self._data!r}"

@@ -56,13 +56,13 @@ def broken_cupy(product):
 
 def test_gpu_without_cupy_says_why(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(RuntimeError, match="no working GPU: .*cupy"):
+    with pytest.raises(RuntimeError, match=r"no working GPU: .*cupy"):
         choose_device("gpu")
 
 
 def test_gpu_that_computes_wrongly_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", broken_cupy(13.0))
-    with pytest.raises(RuntimeError, match="no working GPU: .*wrong result"):
+    with pytest.raises(RuntimeError, match=r"no working GPU: .*wrong result"):
         choose_device("gpu")
 
 
@@ -179,9 +179,7 @@ TILES = [
 
 @pytest.mark.parametrize(("N", "rows", "row_bytes", "budget", "threads"), TILES)
 @pytest.mark.parametrize("xp", [np, standin])
-def test_tiles_cover_every_row_once_in_order(
-    N, rows, row_bytes, budget, threads, xp, monkeypatch
-):
+def test_tiles_cover_every_row_once_in_order(N, rows, row_bytes, budget, threads, xp, monkeypatch):
     monkeypatch.setattr(backend, "TILE_BYTES", budget)
     monkeypatch.setattr(backend, "GPU_TILE_BYTES", budget)
     monkeypatch.setenv("UMS_THREADS", str(threads))

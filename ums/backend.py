@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -144,7 +145,10 @@ def tiles(N: int, rows: int, row_bytes: int, xp: ModuleType = np) -> list[tuple[
     """Cut N images of ``rows`` rows into tiles (images, top, bottom) of bounded size.
 
     Args:
+        N: images in the batch.
+        rows: rows of an image, those of the output.
         row_bytes: bytes of temporary memory that one row of one image needs.
+        xp: the array module; it decides the size of a tile.
 
     Returns:
         Tiles in order: several whole images where these fit, else a band of rows of one image.
@@ -160,7 +164,7 @@ def tiles(N: int, rows: int, row_bytes: int, xp: ModuleType = np) -> list[tuple[
     step = rows if images > 1 or N == 0 else max(1, budget // row_bytes)
     return [
         (slice(first, last), top, min(top + step, rows))
-        for first, last in zip(edges[:-1], edges[1:], strict=True)
+        for first, last in pairwise(edges)
         for top in range(0, rows, step)
     ]
 

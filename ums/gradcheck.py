@@ -114,9 +114,9 @@ def check_layer(
 ) -> dict[str, float]:
     """Check a layer or network of :mod:`ums.layers` (float64): its input and its parameters.
 
-    Every parameter that is not frozen is checked under its own name. A layer that draws random numbers in training
-    (dropout) has no derivative between two draws: check it with ``training=False``, and its op with a
-    generator seeded inside the function.
+    Every parameter that is not frozen is checked under its own name. A layer that draws random
+    numbers in training (dropout) has no derivative between two draws: check it with
+    ``training=False``, and its op with a generator seeded inside the function.
 
     Returns, and raises, as :func:`check_gradients`; ``options`` are its keywords.
     """

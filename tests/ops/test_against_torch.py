@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planted_bugs import LOSSES, OPS
+from planted_bugs import FUNCTIONS, LOSSES, OPS
 
 from ums import ops
 from ums.layers import (
@@ -15,18 +15,10 @@ from ums.layers import (
     Upsample2D,
     UpsampleConv2D,
 )
-from ums.ops import conv, upsample
 from ums.optimizers import Adam
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
-
-
-class functions:
-    """The functions of all op modules in one place."""
-
-    def __getattr__(self, name):
-        return next(getattr(m, name) for m in (ops, conv, upsample) if hasattr(m, name))
 
 
 def nchw(x):
@@ -97,7 +89,7 @@ def assert_close(got, expected):
 
 @pytest.mark.parametrize("name", [name for name in OPS if name != "dropout"])
 def test_op_equals_torch_in_value_and_gradients(name, rng):
-    forward, backward = OPS[name].functions(functions())
+    forward, backward = OPS[name].functions(FUNCTIONS)
     inputs = OPS[name].inputs(rng)
     tensors = [torch.tensor(x, requires_grad=True) for x in inputs.values()]
     (y, cache), expected = forward(*inputs.values()), TORCH_OPS[name](*tensors)

@@ -29,7 +29,6 @@ from ums.layers import Layer, Sequential
 from ums.metrics import classification, image_quality, segmentation
 from ums.networks import (
     classification_head,
-    cxr_decoder,
     denoising_autoencoder,
     parameter_count,
     segmentation_head,
@@ -37,7 +36,7 @@ from ums.networks import (
 )
 from ums.ops import bce_dice, categorical_cross_entropy
 from ums.source import learn_denoising
-from ums.training import FitSettings, History, TrainingDiverged, predict
+from ums.training import FitSettings, History, predict
 
 LUNGS, ABNORMALITY = "lungs", "abnormality"
 LABEL = "abnormal"

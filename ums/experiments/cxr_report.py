@@ -10,6 +10,7 @@ import scipy
 from ums import __version__
 from ums.experiments import figures, paper
 from ums.experiments.report import Column, Report, Section, Table
+from ums.metrics.image_quality import psnr
 
 HOSPITALS = ("held-out", "other hospital")
 STRATEGIES = {"independent": "Independent", "separate": "Separate (baseline)"}
@@ -23,14 +24,13 @@ def build(outcome) -> Report:
         subtitle="Independent fine-tuning on a shared encoder, against separate models; after "
         "Zamzmi, Rajaraman and Antani (2021), section 4.1.",
         summary=_summary(outcome),
-        sections=[_hospitals(outcome), _lungs(outcome), _abnormality(outcome), _source(outcome)]
-        + [_cost(outcome), _training(outcome)],
+        sections=[make(outcome) for make in SECTIONS],
         run=_run(outcome),
     )
 
 
 def name_of(outcome, hospital: str) -> str:
-    """ "Shenzhen, held out" and "Montgomery", say: the set's own name."""
+    """The set's own name: Shenzhen, held-out part, or Montgomery."""
     prepared = outcome.sets.target if hospital == HOSPITALS[0] else outcome.sets.test
     name = prepared.about.get("name") or prepared.folder.name
     return f"{name}, held-out part" if hospital == HOSPITALS[0] else name
@@ -192,7 +192,10 @@ def _source(outcome) -> Section:
         np.stack([row["pictures"][k] for row in outcome.denoising]) for k in range(3)
     )
     picture_psnr = [
-        [figures_psnr(row["pictures"][0], row["pictures"][k]) for row in outcome.denoising]
+        [
+            psnr(row["pictures"][0].astype(np.float64), row["pictures"][k])
+            for row in outcome.denoising
+        ]
         for k in (1, 2)
     ]
     titles = [row["noise"] for row in outcome.denoising]
@@ -203,13 +206,6 @@ def _source(outcome) -> Section:
         "the segmentation head starts."
     )
     return Section("The source: denoising", text, [table], [panel])
-
-
-def figures_psnr(clean: np.ndarray, image: np.ndarray) -> float:
-    """PSNR of one picture, in dB on the 0..255 scale."""
-    from ums.metrics import image_quality
-
-    return float(image_quality.psnr(np.asarray(clean, np.float64), image))
 
 
 def _cost(outcome) -> Section:
@@ -268,6 +264,9 @@ def _training(outcome) -> Section:
         "cross-entropy for the abnormality."
     )
     return Section("Training", text, [], [figures.training_curves(histories)])
+
+
+SECTIONS = (_hospitals, _lungs, _abnormality, _source, _cost, _training)
 
 
 def _run(outcome) -> dict[str, str]:
