@@ -202,6 +202,12 @@ def test_tiles_balance_the_threads(N, rows, row_bytes, budget, threads, monkeypa
     assert max(sizes) - min(sizes) <= 1
 
 
+def test_gpu_tiles_have_a_budget_of_their_own(monkeypatch):
+    monkeypatch.setattr(backend, "TILE_BYTES", 1)
+    assert tiles(3, 5, 10, standin) == [(slice(0, 3), 0, 5)]
+    assert len(tiles(3, 5, 10)) == 15
+
+
 def test_no_images_need_no_tiles():
     assert tiles(0, 5, 10) == [] == tiles(0, 5, 10, standin)
 

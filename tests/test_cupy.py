@@ -231,6 +231,20 @@ def test_no_step_reads_the_host():
         assert standin.moves["to device"] <= 1 + 3  # dropout's mask; the folding table, thrice
 
 
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam"])
+def test_float32_step_makes_no_float64_array_on_its_way(name, monkeypatch):
+    device, dtypes = Device(standin, "stand-in"), set()
+    net = small_network().to(device)
+    optimizer = getattr(optimizers, name)(net.parameters(), 1e-3)
+    x, labels = map(device.put, next(batches()))
+    make = standin.ndarray.__init__
+    monkeypatch.setattr(
+        standin.ndarray, "__init__", lambda s, data: dtypes.add(str(data.dtype)) or make(s, data)
+    )
+    one_step(net, optimizer, x, labels)
+    assert dtypes <= {"float32", "bool", "int64"}
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_frozen_network_on_the_device_equals_numpy(training, device):
     nets = small_network(), small_network().to(device)

@@ -171,8 +171,9 @@ def test_improvement_smaller_than_min_delta_does_not_count():
     assert not any(told for told, _ in rates([1.0, 0.998, 0.996], patience=1, min_delta=1e-3))
 
 
-def test_negative_losses_improve_too():
+def test_negative_losses_improve_downwards_too():
     assert not any(told for told, _ in rates([-1.0, -1.1, -1.2], patience=1))
+    assert [told for told, _ in rates([-1.0, -1.0, -1.00001], patience=2)] == [False, False, True]
 
 
 def test_rate_stops_at_its_minimum():

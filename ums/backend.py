@@ -102,7 +102,7 @@ def thread_count() -> int:
     """CPU threads the ops use: ``UMS_THREADS`` if set, else the processors this process may use."""
     wanted = os.environ.get("UMS_THREADS", "")
     if wanted:
-        if not wanted.isdigit() or int(wanted) < 1:
+        if not wanted.isdecimal() or int(wanted) < 1:
             raise ValueError(f"UMS_THREADS must be a positive integer, got {wanted!r}")
         return int(wanted)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -155,7 +155,7 @@ def tiles(N: int, rows: int, row_bytes: int, xp: ModuleType = np) -> list[tuple[
         On NumPy there are as many image groups as balance the threads.
     """
     budget = TILE_BYTES if xp is np else GPU_TILE_BYTES
-    images = max(1, budget // (rows * row_bytes))
+    images = max(1, budget // max(1, rows * row_bytes))
     groups = -(-N // images)
     if xp is np:
         threads = thread_count()

@@ -64,15 +64,15 @@ def check_gradients(
     """
     arrays = list(inputs.values())
     _check_float64(inputs)
+    before = [array.copy() for array in arrays]
     y, cache = forward(*arrays)
     dy = array_module(y).asarray(rng.normal(size=y.shape))
-    before = [a.copy() for a in arrays]
     gradients = backward(dy, cache)
     gradients = gradients if isinstance(gradients, tuple | list) else (gradients,)
     _check_shapes(inputs, gradients)
     for (name, array), original in zip(inputs.items(), before, strict=True):
         if not bool((array == original).all()):
-            raise GradientError(f"the backward pass changed its input {name!r}")
+            raise GradientError(f"the forward or the backward pass changed its input {name!r}")
 
     def value() -> float:
         return float((forward(*arrays)[0] * dy).sum())

@@ -77,8 +77,9 @@ class Layer:
             parameter.grad = None
 
     def freeze(self, frozen: bool = True) -> Layer:
-        """Stop (or resume) learning; returns the layer."""
+        """Stop (or resume) learning and forget gradients added before; returns the layer."""
         self.frozen = frozen
+        self.zero_gradients()
         return self
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -96,15 +97,7 @@ class Layer:
         Raises:
             ValueError: a name is missing or unknown, or a shape differs; nothing is changed then.
         """
-        own = self.arrays()
-        if own.keys() != arrays.keys():
-            odd = ", ".join(sorted(own.keys() ^ arrays.keys()))
-            raise ValueError(f"these arrays are not of this network, see: {odd}")
-        for name, value in own.items():
-            if value.shape != arrays[name].shape:
-                raise ValueError(f"{name} must be {value.shape}, got {arrays[name].shape}")
-        for name, value in own.items():
-            value[...] = array_module(value).asarray(arrays[name], dtype=value.dtype)
+        copy_arrays(arrays, self.arrays())
 
     def map_arrays(self, function: Callable[[Array], Array]) -> Layer:
         """Replace every parameter and statistic by ``function`` of it; returns the layer."""
@@ -334,6 +327,8 @@ class Sequential(Layer):
     """Layers one after the other; a layer may be a Sequential, and be shared with another one."""
 
     def __init__(self, *layers: Layer):
+        if len({id(layer) for layer in layers}) != len(layers):
+            raise ValueError("a layer keeps one forward pass: it can stand in a chain only once")
         self.layers = layers
         super().__init__()
 
@@ -398,3 +393,19 @@ def he_normal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """
     fan_in = int(np.prod(shape[:-1]))
     return (rng.standard_normal(shape) * np.sqrt(2 / fan_in)).astype(np.float32)
+
+
+def copy_arrays(source: dict[str, Array], target: dict[str, Array]) -> None:
+    """Copy arrays into those of the same names, in place, from whichever device they are on.
+
+    Raises:
+        ValueError: a name is missing or unknown, or a shape differs; nothing is changed then.
+    """
+    if source.keys() != target.keys():
+        odd = ", ".join(sorted(source.keys() ^ target.keys()))
+        raise ValueError(f"the names of the arrays differ in: {odd}")
+    for name, value in target.items():
+        if value.shape != source[name].shape:
+            raise ValueError(f"{name} must be {value.shape}, got {source[name].shape}")
+    for name, value in target.items():
+        value[...] = array_module(value).asarray(source[name], dtype=value.dtype)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ums.backend import Array, array_module
-from ums.layers import Parameter
+from ums.layers import Parameter, copy_arrays
 
 
 class Optimizer:
@@ -45,16 +45,22 @@ class Optimizer:
 
     def arrays(self) -> dict[str, Array]:
         """Everything a later run needs to go on from here, by name."""
-        named = {f"{k}.{i}": v for k, values in self.state.items() for i, v in enumerate(values)}
-        return named | {"steps": np.array(self.steps), "rate": np.array(self.learning_rate)}
+        scalars = {"steps": np.array(self.steps), "rate": np.array(self.learning_rate)}
+        return self._named_state() | scalars
+
+    def _named_state(self) -> dict[str, Array]:
+        return {f"{k}.{i}": v for k, values in self.state.items() for i, v in enumerate(values)}
 
     def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`arrays` gave."""
-        for name, values in self.state.items():
-            for i, value in enumerate(values):
-                value[...] = array_module(value).asarray(arrays[f"{name}.{i}"])
-        self.steps = [int(t) for t in arrays["steps"]]
-        self.learning_rate = float(arrays["rate"])
+        """Go on from what :meth:`arrays` gave.
+
+        Raises:
+            ValueError: it came from another kind of optimizer, or one of other parameters.
+        """
+        scalars = {"steps": np.array(self.steps), "rate": np.array(self.learning_rate)}
+        copy_arrays(arrays, self._named_state() | scalars)
+        self.steps = [int(t) for t in scalars["steps"]]
+        self.learning_rate = float(scalars["rate"])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(learning_rate={self.learning_rate:g})"

@@ -53,7 +53,8 @@ def _summary(outcome) -> list[str]:
         lines.append(f"{TASKS[task]}, {measure}: " + "; ".join(values) + ".")
     gains = [row["denoised"]["PSNR"] - row["noisy"]["PSNR"] for row in outcome.denoising]
     lines.append(
-        f"Denoising raises the PSNR by {min(gains):.1f} to {max(gains):.1f} dB, by noise level."
+        f"Denoising changes the PSNR by {min(gains):+.1f} dB (the weakest gain of all noise levels) to "
+        f"{max(gains):+.1f} dB (the strongest)."
     )
     lines.append("One run, one split, one seed: differences of a few hundredths mean little.")
     return lines

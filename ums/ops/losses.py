@@ -64,7 +64,8 @@ def bce_dice(
 def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     """Mean of -log softmax(z)[label] for logits (N, K) and integer labels (N,); chance is log K.
 
-    dL/dz = (softmax(z) - onehot(label)) / N.
+    dL/dz = (softmax(z) - onehot(label)) / N. A label outside 0..K-1 makes the value not a number:
+    raising an error would make a GPU wait in every step.
 
     Raises:
         ValueError: shapes that do not fit.
@@ -78,11 +79,12 @@ def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Arra
         raise TypeError(f"labels must be integers, got {labels.dtype}")
     xp = array_module(logits)
     N, K = logits.shape
-    onehot = xp.arange(K)[None, :] == labels[:, None]  # (N, K); a label outside 0..K-1 has no row
+    onehot = xp.arange(K)[None, :] == labels[:, None]  # (N, K)
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_sum = xp.log(xp.exp(shifted).sum(axis=1))
+    picked = xp.where(onehot.any(axis=1), (shifted * onehot).sum(axis=1), float("nan"))
     y, _ = softmax_forward(logits)
-    return (log_sum - (shifted * onehot).sum(axis=1)).mean(), (y - onehot) / N
+    return (log_sum - picked).mean(), (y - onehot) / N
 
 
 def _check_same_shape(prediction: Array, target: Array) -> None:

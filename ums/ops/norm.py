@@ -33,6 +33,7 @@ def batchnorm_forward(
     updated in place; otherwise they are used and left as they are.
 
     Raises:
+        TypeError: x and the parameters are not of one dtype.
         ValueError: shapes that do not fit, or a training batch with one value per channel.
     """
     C = x.shape[-1:]
@@ -40,6 +41,8 @@ def batchnorm_forward(
     for name, value in ({"gamma": gamma, "beta": beta} | statistics).items():
         if value.shape != C:
             raise ValueError(f"{name} must be {C} for x {x.shape}, got {value.shape}")
+        if value.dtype != x.dtype:
+            raise TypeError(f"{name} must be {x.dtype} as x is, got {value.dtype}")
     if training and x.size == C[0]:
         raise ValueError(f"a training batch needs more than one value per channel, got {x.shape}")
     axes = tuple(range(x.ndim - 1))

@@ -1,0 +1,139 @@
+"""Examples: normalisation, pairs of inputs and targets, batches."""
+
+import numpy as np
+import pytest
+
+from ums.data import Examples, denormalise, epoch_batches, normalise
+from ums.data.examples import in_order
+
+
+def pictures(rng, *shape):
+    return rng.integers(0, 256, shape, dtype=np.uint8)
+
+
+# ---------------------------------------------------------------------------- normalisation
+
+
+def test_normalised_image_worked_by_hand():
+    images = np.array([[[0, 255], [51, 102]]], np.uint8)  # mean 102
+    expected = np.array([[-102, 153], [-51, 0]]) / 255
+    np.testing.assert_allclose(normalise(images)[0, ..., 0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 6), (3, 8, 6, 1), (3, 8, 6, 3)])
+def test_every_normalised_image_has_mean_zero(shape, rng):
+    images = pictures(rng, *shape)
+    images[1] //= 4  # a darker exposure
+    x = normalise(images)
+    assert x.dtype == np.float32 and x.shape == (3, 8, 6, shape[3] if len(shape) == 4 else 1)
+    np.testing.assert_allclose(x.mean(axis=(1, 2, 3)), 0, atol=1e-6)
+
+
+def test_brighter_exposure_is_the_same_input(rng):
+    images = pictures(rng, 2, 8, 8) // 2
+    np.testing.assert_allclose(normalise(images + 100), normalise(images), atol=1e-6)
+
+
+def test_means_can_be_those_of_another_image(rng):
+    clean, noisy = pictures(rng, 4, 8, 6), pictures(rng, 4, 8, 6)
+    expected = (clean - noisy.mean(axis=(1, 2), keepdims=True)) / 255
+    np.testing.assert_allclose(normalise(clean, like=noisy)[..., 0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_denormalise_inverts_normalise(dtype, rng):
+    images = pictures(rng, 5, 8, 6).astype(dtype)
+    restored = denormalise(normalise(images), images)
+    assert restored.shape == images.shape and restored.dtype == np.float32
+    np.testing.assert_allclose(restored, images, atol=1e-4)
+
+
+def test_denormalised_image_stays_between_black_and_white():
+    images = np.full((2, 1, 1), 100, np.uint8)
+    y = np.array([-1.0, 1.0], np.float32)[:, None, None, None]  # 255 below and above the mean
+    assert denormalise(y, images).ravel().tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("shape", [(8,), (8, 6), (1, 2, 8, 6, 3)])
+def test_images_of_another_rank_are_named(shape):
+    with pytest.raises(ValueError, match=r"must be \(N, H, W\) or .*, got \(" + f"{shape[0]},"):
+        normalise(np.zeros(shape))
+
+
+# ---------------------------------------------------------------------------- examples
+
+
+def test_batch_holds_the_rows_that_were_chosen(rng):
+    images, masks = pictures(rng, 9, 4, 4), pictures(rng, 9, 4, 4) % 2
+    x, t = Examples(images, masks, np.array([8, 3, 5])).batch(np.array([2, 0]))
+    np.testing.assert_array_equal(x, normalise(images[[5, 8]]))
+    assert t.dtype == np.float32
+    np.testing.assert_array_equal(t, masks[[5, 8]][..., None])
+
+
+def test_labels_stay_integers_and_no_targets_stay_none(rng):
+    images, labels = pictures(rng, 6, 4, 4), np.arange(6)
+    _, t = Examples(images, labels, np.array([4, 1, 2])).batch(np.array([0, 2]))
+    assert t.tolist() == [4, 2] and t.dtype.kind == "i"
+    assert Examples(images, None, np.arange(6)).batch(np.arange(2))[1] is None
+
+
+def test_features_are_passed_on_as_they_are(rng):
+    features = rng.normal(size=(5, 2, 2, 7)).astype(np.float32)
+    examples = Examples(features, None, np.array([4, 0]), prepare=np.asarray)
+    np.testing.assert_array_equal(examples.batch(np.arange(2))[0], features[[4, 0]])
+
+
+def test_length_is_the_number_of_rows(rng):
+    assert len(Examples(pictures(rng, 9, 4, 4), None, np.array([8, 3]))) == 2
+
+
+def test_memory_mapped_images_are_read_batch_by_batch(tmp_path, rng):
+    images = pictures(rng, 6, 4, 4)
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    examples = Examples(mapped, None, np.array([5, 2]))
+    assert examples.inputs is mapped
+    np.testing.assert_array_equal(examples.batch(np.array([1]))[0], normalise(images[[2]]))
+
+
+def test_targets_of_another_number_are_refused_with_both_shapes(rng):
+    with pytest.raises(ValueError, match=r"\(6, 4, 4\) and \(5,\)"):
+        Examples(pictures(rng, 6, 4, 4), np.arange(5), np.arange(5))
+
+
+def test_empty_set_is_refused(rng):
+    with pytest.raises(ValueError, match="empty"):
+        Examples(pictures(rng, 6, 4, 4), None, np.arange(0))
+
+
+# ---------------------------------------------------------------------------- batches
+
+
+@pytest.mark.parametrize(("n", "size"), [(1, 1), (7, 7), (7, 3), (16, 4), (33, 16), (100, 7)])
+def test_epoch_covers_everything_once_in_batches_of_almost_one_size(n, size, rng):
+    batches = list(epoch_batches(n, size, rng))
+    sizes = [len(batch) for batch in batches]
+    assert sorted(np.concatenate(batches)) == list(range(n))
+    assert len(sizes) == -(-n // size) and max(sizes) <= size
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_same_seed_gives_the_same_order_and_the_next_epoch_another():
+    first, again = (np.random.default_rng(3) for _ in range(2))
+    one, two = (np.concatenate(list(epoch_batches(40, 8, first))) for _ in range(2))
+    assert not np.array_equal(one, two)
+    assert not np.array_equal(one, np.arange(40))
+    for expected in (one, two):
+        np.testing.assert_array_equal(np.concatenate(list(epoch_batches(40, 8, again))), expected)
+
+
+@pytest.mark.parametrize(("n", "size"), [(5, 6), (0, 4), (5, 0), (5, -1)])
+def test_fewer_examples_than_a_batch_are_refused_with_both_numbers(n, size, rng):
+    with pytest.raises(ValueError, match=f"^{n} training examples cannot fill a batch of {size}$"):
+        list(epoch_batches(n, size, rng))
+
+
+def test_in_order_counts_up_and_ends_with_what_is_left():
+    assert [batch.tolist() for batch in in_order(5, 2)] == [[0, 1], [2, 3], [4]]
+    assert [batch.tolist() for batch in in_order(2, 5)] == [[0, 1]]

@@ -1,0 +1,173 @@
+"""The baseline: a network of its own for every task, on denoised images."""
+
+import numpy as np
+import pytest
+
+from ums.backend import Device
+from ums.data import Examples, normalise
+from ums.finetuning import Task, train_separately
+from ums.finetuning.separate import denoise, denoise_examples
+from ums.layers import Dense, GlobalAveragePool, Layer, Sequential
+from ums.networks import denoising_autoencoder, separate_classifier
+from ums.ops import bce_dice, categorical_cross_entropy
+from ums.training import FitSettings
+
+CPU = Device(np, "CPU")
+
+
+class Brighter(Layer):
+    """Stands in for a denoiser: adds so many grey levels, which is easily followed by hand."""
+
+    def __init__(self, levels):
+        super().__init__()
+        self.levels = levels
+
+    def forward(self, x, training=False, keep=True):
+        return x + np.float32(self.levels / 255)
+
+
+class Recorder(Layer):
+    """Passes everything on and remembers what it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = {True: [], False: []}
+
+    def forward(self, x, training=False, keep=True):
+        self.seen[training].extend(x.copy())
+        return x
+
+    def backward(self, dy, input_gradient=True):
+        return dy
+
+
+def brighter_by_hand(images, levels):
+    return np.clip(images.astype(int) + levels, 0, 255).astype(np.uint8)
+
+
+def numbered(n, side=16):
+    """Image k is grey with level 10 k, so that its number can be told from its pixels."""
+    return (10 * np.arange(n, dtype=np.uint8))[:, None, None] * np.ones((side, side), np.uint8)
+
+
+def bytes_of(network):
+    return {name: value.tobytes() for name, value in network.arrays().items()}
+
+
+def train(denoiser, tasks, rng, **changes):
+    chosen = FitSettings(**{"epochs": 2, "batch": 4, "learning_rate": 0.01, **changes})
+    return train_separately(denoiser, tasks, chosen, CPU, rng, progress=False)
+
+
+def abnormality(rng, n=12, head=None, name="abnormality"):
+    images = rng.integers(0, 256, (n, 16, 16), dtype=np.uint8)
+    labels, rows = rng.integers(2, size=n), rng.permutation(n)
+    parts = (Examples(images, labels, part) for part in np.split(rows, [2 * n // 3]))
+    head = head or separate_classifier(rng, width=0.05)
+    return Task(name, head, categorical_cross_entropy, *parts)
+
+
+def lungs(rng, n=9, side=32):
+    images = rng.integers(0, 256, (n, side, side), dtype=np.uint8)
+    parts = (Examples(images, images % 2, part) for part in np.split(np.arange(n), [2 * n // 3]))
+    return Task("lungs", denoising_autoencoder(rng, width=0.05), bce_dice, *parts)
+
+
+# ---------------------------------------------------------------------------- denoising
+
+
+@pytest.mark.parametrize("levels", [0, 40, -40, 300, -300])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_denoised_images_are_rounded_and_clipped_to_eight_bits(levels, dtype, rng):
+    images = rng.integers(0, 256, (7, 16, 16), dtype=np.uint8)
+    found = denoise(Brighter(levels), images.astype(dtype), CPU)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, brighter_by_hand(images, levels))
+
+
+def test_halves_are_rounded_and_not_cut_off():
+    images = np.full((1, 16, 16), 100, np.uint8)
+    assert (denoise(Brighter(0.75), images, CPU) == 101).all()
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 50])
+def test_denoising_does_not_depend_on_the_batch(size, rng):
+    images = rng.integers(0, 256, (7, 16, 16), dtype=np.uint8)
+    found = denoise(Brighter(-20), images, CPU, size)
+    np.testing.assert_array_equal(found, brighter_by_hand(images, -20))
+
+
+def test_targets_stay_with_their_images():
+    rows = np.array([7, 2, 5, 0])
+    found = denoise_examples(Brighter(3), Examples(numbered(9), np.arange(9), rows), CPU)
+    for i in range(4):
+        _, target = found.batch(np.array([i]))
+        assert target[0] == rows[i] and (found.inputs[found.rows[i]] == 10 * rows[i] + 3).all()
+
+
+def test_masks_stay_with_their_images():
+    images, rows = numbered(6), np.array([4, 1, 3])
+    found = denoise_examples(Brighter(3), Examples(images, images // 10, rows), CPU)
+    _, masks = found.batch(np.array([2, 0]))
+    assert masks[0].tolist() == np.full((16, 16, 1), 3).tolist() and (masks[1] == 4).all()
+
+
+def test_images_without_targets_have_none_afterwards():
+    examples = Examples(numbered(3), None, np.arange(3))
+    assert denoise_examples(Brighter(3), examples, CPU).targets is None
+
+
+# ---------------------------------------------------------------------------- training
+
+
+def test_denoiser_does_not_move(rng):
+    denoiser = denoising_autoencoder(rng, width=0.05)
+    before = bytes_of(denoiser)
+    train(denoiser, [abnormality(rng), lungs(rng)], rng)
+    assert bytes_of(denoiser) == before
+    assert all(parameter.grad is None for parameter in denoiser.parameters())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_network_sees_every_denoised_image_and_nothing_else(training, rng):
+    recorder = Recorder()
+    head = Sequential(recorder, GlobalAveragePool(), Dense(1, 2, rng))
+    task = abnormality(rng, head=head)
+    train(Brighter(150), [task], rng, epochs=1)  # 150: most pixels are clipped, so it shows
+    part = task.train if training else task.validation
+    expected = normalise(brighter_by_hand(part.inputs[part.rows], 150))
+    seen = recorder.seen[training]
+    assert len(seen) == len(part)
+    assert {x.tobytes() for x in seen} == {x.tobytes() for x in expected}
+
+
+def test_examples_of_the_task_keep_their_own_images(rng):
+    task = abnormality(rng)
+    before = task.train.inputs.copy()
+    train(Brighter(150), [task], rng)
+    assert np.array_equal(task.train.inputs, before)
+
+
+def test_every_layer_of_the_whole_network_learns(rng):
+    task = lungs(rng)
+    before = bytes_of(task.head)
+    tuned = train(Brighter(0), [task], rng)["lungs"]
+    after = bytes_of(tuned.network)
+    assert tuned.network is task.head and all(after[name] != before[name] for name in before)
+    assert tuned.trainable == sum(p.value.size for p in task.head.parameters())
+
+
+def test_tasks_may_have_data_sets_of_different_length_and_size(rng):
+    tasks = [abnormality(rng, n=20), lungs(rng, n=9, side=48)]
+    tuned = train(Brighter(5), tasks, rng)
+    assert list(tuned) == ["abnormality", "lungs"]
+    assert all(np.isfinite(result.history.validation).all() for result in tuned.values())
+
+
+def test_training_repeats_with_its_seed_to_the_byte():
+    results = []
+    for seed in (1, 1, 2):
+        rng = np.random.default_rng(seed)
+        task = abnormality(rng)
+        results.append(bytes_of(train(Brighter(5), [task], rng)["abnormality"].network))
+    assert results[0] == results[1] != results[2]

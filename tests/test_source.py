@@ -1,0 +1,139 @@
+"""The source: noisy inputs with clean targets, and an autoencoder that learns to denoise."""
+
+import numpy as np
+import pytest
+
+from ums.backend import Device
+from ums.data import Examples, denormalise
+from ums.networks import denoising_autoencoder
+from ums.source import DenoisingExamples, learn_denoising
+from ums.training import FitSettings, predict
+
+CPU = Device(np, "CPU")
+
+
+def discs(rng, n=4, side=16):
+    """A bright disc on a black ground, in another place in each image."""
+    y, x = np.mgrid[:side, :side]
+    centre = rng.uniform(0.35 * side, 0.65 * side, (2, n, 1, 1))
+    inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 < (side / 4) ** 2
+    return np.where(inside, 200, 0).astype(np.uint8)
+
+
+def taken_apart(examples, chosen, clean):
+    """The noisy images of a batch, and the mean that was taken off, from targets and clean."""
+    x, target = (part[..., 0].astype(np.float64) for part in examples.batch(chosen))
+    mean = clean - 255 * target
+    return 255 * x + mean, mean
+
+
+# ---------------------------------------------------------------------------- examples
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_targets_are_the_clean_images_minus_the_noisy_mean(fixed, rng):
+    images = discs(rng, 40)
+    examples = DenoisingExamples(images, np.arange(40), rng, fixed)
+    noisy, mean = taken_apart(examples, np.arange(40), images)
+    np.testing.assert_allclose(np.ptp(mean, axis=(1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(mean[:, 0, 0], noisy.mean(axis=(1, 2)), atol=1e-3)
+    np.testing.assert_allclose(noisy.min(axis=(1, 2)), 0, atol=1e-3)  # noise on black is clipped
+
+
+def test_batches_are_single_precision_with_one_channel(rng):
+    x, target = DenoisingExamples(discs(rng), np.arange(4), rng).batch(np.array([2, 0, 1]))
+    assert x.shape == target.shape == (3, 16, 16, 1)
+    assert x.dtype == target.dtype == np.float32
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_inputs_are_noisy_versions_of_the_rows_that_were_chosen(fixed, rng):
+    images = np.arange(0, 250, 25, dtype=np.uint8)[:, None, None] * np.ones((16, 16), np.uint8)
+    examples = DenoisingExamples(images, np.array([9, 5, 2, 7]), rng, fixed)
+    clean = images[[2, 9, 7]]
+    noisy, _ = taken_apart(examples, np.array([2, 0, 3]), clean)
+    np.testing.assert_allclose(noisy.mean(axis=(1, 2)), clean[:, 0, 0], atol=15)
+    assert (noisy.std(axis=(1, 2)) > 3).all()
+
+
+def test_fixed_noise_is_the_same_every_time_and_in_any_company(rng):
+    examples = DenoisingExamples(discs(rng), np.arange(4), rng, fixed=True)
+    together, _ = examples.batch(np.arange(4))
+    again, _ = examples.batch(np.arange(4))
+    alone = [examples.batch(np.array([i]))[0][0] for i in (2, 0, 3, 1)]
+    assert np.array_equal(together, again)
+    assert np.array_equal(np.stack(alone), together[[2, 0, 3, 1]])
+
+
+def test_noise_that_is_not_fixed_never_comes_again(rng):
+    examples = DenoisingExamples(discs(rng), np.arange(4), rng)
+    batches = [examples.batch(np.arange(4))[0] for _ in range(5)]
+    assert len({image.tobytes() for batch in batches for image in batch}) == 20
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_noise_repeats_with_the_seed(fixed):
+    images = discs(np.random.default_rng(0))
+    one, same, other = (
+        DenoisingExamples(images, np.arange(4), np.random.default_rng(seed), fixed)
+        .batch(np.arange(4))[0]
+        for seed in (1, 1, 2)
+    )  # fmt: skip
+    assert np.array_equal(one, same) and not np.array_equal(one, other)
+
+
+def test_no_image_to_learn_from_is_an_error(rng):
+    with pytest.raises(ValueError, match="no image to learn denoising from"):
+        DenoisingExamples(discs(rng), np.arange(0), rng)
+
+
+# ---------------------------------------------------------------------------- learning
+
+
+def learned(images, seed=0, width=0.1, **changes):
+    rng, rows = np.random.default_rng(seed), np.arange(len(images))
+    network = denoising_autoencoder(rng, width=width)
+    chosen = FitSettings(**{"epochs": 2, "batch": 4, "learning_rate": 0.01, **changes})
+    return learn_denoising(network, images, rows, rows, chosen, CPU, rng, progress=False)
+
+
+def psnr(clean, image):
+    return 10 * np.log10(255**2 / np.mean((clean.astype(np.float64) - image) ** 2))
+
+
+def test_four_images_are_learned_by_heart_and_denoised(rng):
+    images = discs(rng)
+    changes = {"epochs": 200, "patience": 200, "plateau_patience": 30, "learning_rate": 0.005}
+    tuned = learned(images, width=0.2, **changes)
+    for losses in (tuned.history.train, tuned.history.validation):
+        assert losses[0] > 10 * min(losses)
+    noisy = np.clip(images + rng.normal(0, 50, images.shape), 0, 255)  # NumPy's noise, not ours
+    y = predict(tuned.network, Examples(noisy, None, np.arange(4)), CPU)
+    assert psnr(images, denormalise(y, noisy)) > psnr(images, noisy) + 3
+
+
+def test_source_repeats_with_its_seed_to_the_byte(rng):
+    images = discs(rng)
+    one, same, other = (learned(images, seed).network.arrays() for seed in (1, 1, 2))
+    assert all(one[name].tobytes() == same[name].tobytes() for name in one)
+    assert any(one[name].tobytes() != other[name].tobytes() for name in one)
+
+
+def test_source_learns_from_its_training_rows_only(rng):
+    images = discs(rng, 12)
+    spoilt = images.copy()
+    spoilt[8:] = 255 - spoilt[8:]
+    arrays = []
+    for stack in (images, spoilt):
+        own, rows = np.random.default_rng(1), np.arange(8)
+        network = denoising_autoencoder(own, width=0.1)
+        chosen = FitSettings(epochs=2, batch=4)
+        learn_denoising(network, stack, rows[2:], rows[:2], chosen, CPU, own, progress=False)
+        arrays.append({name: value.tobytes() for name, value in network.arrays().items()})
+    assert arrays[0] == arrays[1]
+
+
+def test_history_and_cost_come_with_the_source(rng):
+    tuned = learned(discs(rng))
+    assert len(tuned.history.train) == len(tuned.history.validation) == 2
+    assert tuned.trainable == sum(p.value.size for p in tuned.network.parameters())

@@ -1,0 +1,390 @@
+"""The training loop: what is kept, when it stops, what it says when it diverges."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from ums.backend import Device
+from ums.data import Examples
+from ums.finetuning import learn
+from ums.layers import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    GlobalAveragePool,
+    Parameter,
+    ReLU,
+    Sequential,
+)
+from ums.ops import categorical_cross_entropy, mse
+from ums.optimizers import SGD, Adam
+from ums.training import (
+    FitSettings,
+    History,
+    TrainingDiverged,
+    epoch_steps,
+    fit,
+    mean_loss,
+    predict,
+    train_step,
+)
+
+CPU = Device(np, "CPU")
+NAN, INF = float("nan"), float("inf")
+
+
+def settings(epochs=10, batch=4, **changes):
+    return FitSettings(epochs, batch, **changes)
+
+
+def scripted(validation, train=(1.0, 3.0), optimizer=None, **changes):
+    """Fit a network whose every array is set to the epoch's number, with losses as told.
+
+    ``train`` is one epoch's losses, or a dict epoch -> losses.
+    """
+    network = Sequential(Dense(2, 3, np.random.default_rng(0)), BatchNorm(3))
+    epochs = iter(range(100))
+    left = iter(validation)
+
+    def steps():
+        epoch = next(epochs)
+        for loss in train.get(epoch, (1.0, 3.0)) if isinstance(train, dict) else train:
+            for array in network.arrays().values():
+                array[...] = epoch
+            yield np.float32(loss)
+
+    optimizer = optimizer or SGD([], 0.1)
+    chosen = settings(**{"epochs": len(validation), **changes})
+    error = history = None
+    try:
+        history = fit("lungs", [network], [optimizer], steps, 2, lambda: next(left), chosen, False)
+    except TrainingDiverged as raised:
+        error = str(raised)
+    return network, history, error
+
+
+def classifier(rng):
+    return Sequential(
+        Conv2D(1, 3, rng, stride=2),
+        BatchNorm(3),
+        ReLU(),
+        GlobalAveragePool(),
+        Dropout(0.5, rng),
+        Dense(3, 2, rng),
+    )
+
+
+def labelled(rng, n=10, side=8):
+    images = rng.integers(0, 256, (n, side, side), dtype=np.uint8)
+    return Examples(images, rng.integers(2, size=n), np.arange(n))
+
+
+def bytes_of(network):
+    return {name: value.tobytes() for name, value in network.arrays().items()}
+
+
+# ---------------------------------------------------------------------------- what is kept
+
+
+@pytest.mark.parametrize(
+    ("validation", "best"),
+    [([3, 2, 1], 2), ([1, 2, 3], 0), ([3, 1, 2, 5], 1), ([2, 1, 1, 1], 1), ([-1, -3, -2], 1)],
+)
+def test_network_holds_the_best_epochs_weights_and_statistics(validation, best):
+    network, history, _ = scripted(validation)
+    assert history.best_epoch == best
+    assert network.arrays().keys() >= {"0.w", "0.b", "1.running_mean", "1.running_var"}
+    assert all((array == best).all() for array in network.arrays().values())
+
+
+def test_best_weights_of_a_real_training_come_back_to_the_byte(rng):
+    network, examples, seen = classifier(rng), labelled(rng), []
+    optimizer = Adam(network.trainable_parameters(), 0.05)
+    told = iter([3.0, 1.0, 2.0, 4.0])
+
+    def validate():
+        seen.append(bytes_of(network))
+        return next(told)
+
+    def steps():
+        return epoch_steps(network, categorical_cross_entropy, optimizer, examples, 4, CPU, rng)
+
+    fit("t", [network], [optimizer], steps, 3, validate, settings(epochs=4), progress=False)
+    assert bytes_of(network) == seen[1] and seen[1] != seen[3]
+
+
+def test_every_network_that_learns_is_put_back():
+    networks = [Dense(1, 1, np.random.default_rng(i)) for i in range(2)]
+    told, count = iter([1.0, 2.0]), iter(range(1, 10))
+
+    def steps():
+        epoch = next(count)
+        for network in networks:
+            network.w.value[...] = epoch
+        yield np.float32(0)
+
+    fit("t", networks, [SGD([], 1)], steps, 1, lambda: next(told), settings(epochs=2), False)
+    assert [float(network.w.value[0, 0]) for network in networks] == [1, 1]
+
+
+# ---------------------------------------------------------------------------- when it stops
+
+
+@pytest.mark.parametrize(
+    ("validation", "patience", "epochs"),
+    [
+        ([5, 1, 2, 3, 4, 5], 2, 4),
+        ([5, 1, 2, 3, 0, 5], 3, 6),
+        ([5, 1, 2, 3, 4, 5], 1, 3),
+        ([5, 4, 3, 2, 1, 0], 1, 6),
+        ([1, 1, 1, 1, 1, 1], 3, 4),  # as good as before is no improvement
+    ],
+)
+def test_training_stops_when_patience_runs_out(validation, patience, epochs):
+    _, history, _ = scripted(validation, patience=patience)
+    assert history.validation == validation[:epochs]
+
+
+def test_history_holds_every_epoch():
+    _, history, _ = scripted([3, 2, 4], train={0: (1, 3), 1: (2, 5), 2: (0, 0.5)})
+    assert history.train == [2.0, 3.5, 0.25]
+    assert history.validation == [3, 2, 4] and history.learning_rate == [0.1] * 3
+    assert len(history.seconds) == 3 and min(history.seconds) > 0
+
+
+def test_plateau_lowers_the_rate_of_the_epochs_after_it():
+    optimizer = SGD([], 1.0)
+    _, history, _ = scripted([1] * 6, optimizer=optimizer, plateau_patience=2, plateau_factor=0.5)
+    assert history.learning_rate == [1, 1, 1, 0.5, 0.5, 0.25]
+    assert optimizer.learning_rate == 0.25
+
+
+def test_every_optimizer_is_slowed_down_on_a_plateau(rng):
+    optimizers = [SGD([], 1.0), Adam([], 0.1)]
+    chosen = settings(epochs=3, plateau_patience=1, plateau_factor=0.1)
+    fit("t", [Dense(1, 1, rng)], optimizers, lambda: [np.float32(1)], 1, lambda: 1, chosen, False)
+    assert [o.learning_rate for o in optimizers] == pytest.approx([0.01, 0.001])
+
+
+def test_history_goes_through_json():
+    history = History([1.5], [2.5], [0.1], [3.0])
+    assert History(**json.loads(json.dumps(history.to_dict()))) == history
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch", "patience", "plateau_patience"])
+@pytest.mark.parametrize("value", [0, -3])
+def test_settings_below_one_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got {value}"):
+        FitSettings(**{name: value})
+
+
+def test_progress_bar_names_the_task_and_its_losses(capsys, rng):
+    chosen = settings(epochs=2)
+    fit(
+        "lungs", [Dense(1, 1, rng)], [SGD([], 1)], lambda: [np.float32(0.125)], 1, lambda: 3, chosen
+    )
+    shown = capsys.readouterr().err
+    assert "lungs" in shown and "2/2" in shown and "loss 0.125, validation 3" in shown
+
+
+def test_no_progress_prints_nothing(capsys):
+    scripted([1, 2])
+    assert capsys.readouterr() == ("", "")
+
+
+# ---------------------------------------------------------------------------- divergence
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, -INF])
+@pytest.mark.parametrize(
+    ("epoch", "losses", "batch"),
+    [(0, lambda bad: (bad, 1), 1), (0, lambda bad: (1, bad), 2), (2, lambda bad: (1, bad, bad), 2)],
+)
+def test_loss_that_is_not_finite_is_named_with_batch_and_epoch(bad, epoch, losses, batch):
+    _, _, error = scripted([3, 2, 1, 0], train={epoch: losses(bad)})
+    wanted = f"lungs: the training loss is {bad} in batch {batch} of epoch {epoch + 1} "
+    assert error.startswith(wanted + "(learning rate 0.1)")
+
+
+@pytest.mark.parametrize("bad", [NAN, INF])
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_validation_loss_that_is_not_finite_is_named_with_its_epoch(bad, epoch):
+    _, _, error = scripted([*range(epoch), bad, 0])
+    assert f"lungs: the validation loss is {bad} of epoch {epoch + 1} (learning rate" in error
+
+
+@pytest.mark.parametrize(
+    ("validation", "train", "kept"),
+    [
+        ([3, 1, 2, 0], {3: (NAN, 1)}, 1),
+        ([3, 1, 2, 0], {1: (1, INF)}, 0),
+        ([3, 1, NAN], {}, 1),
+    ],
+)
+def test_best_weights_so_far_are_back_after_divergence(validation, train, kept):
+    network, _, error = scripted(validation, train=train)
+    assert all((array == kept).all() for array in network.arrays().values())
+    assert f"the weights of epoch {kept + 1} were put back" in error
+
+
+@pytest.mark.parametrize(("validation", "train"), [([1], {0: (1, NAN)}), ([NAN], {})])
+def test_first_weights_are_back_when_the_first_epoch_diverges(validation, train):
+    network, _, error = scripted(validation, train=train)
+    fresh = Sequential(Dense(2, 3, np.random.default_rng(0)), BatchNorm(3))
+    assert bytes_of(network) == bytes_of(fresh)
+    assert "the weights from before training were put back" in error
+
+
+# ---------------------------------------------------------------------------- steps
+
+
+def test_step_of_gradient_descent_worked_by_hand():
+    network = Dense(1, 1, np.random.default_rng(0))
+    network.w.value[...], network.b.value[...] = 2, 1
+    optimizer = SGD(network.parameters(), 0.1)
+    x, target = np.array([[1.0], [3.0]], np.float32), np.array([[1.0], [3.0]], np.float32)
+    value = train_step(network, mse, optimizer, x, target)  # outputs 3 and 7, errors 2 and 4
+    assert value == pytest.approx((4 + 16) / 2)
+    assert network.w.value[0, 0] == pytest.approx(2 - 0.1 * (2 * 1 + 4 * 3))
+    assert network.b.value[0] == pytest.approx(1 - 0.1 * (2 + 4))
+
+
+def test_gradients_of_the_step_before_are_forgotten(rng):
+    network, still = Dense(1, 1, rng), SGD([Parameter(np.zeros(1))], 0.1)
+    x = np.ones((2, 1), np.float32)
+    gradients = []
+    for _ in range(2):
+        train_step(network, mse, still, x, 5 * x)
+        gradients.append(float(network.w.grad[0, 0]))
+    assert gradients[0] == gradients[1] != 0
+
+
+def test_training_uses_and_keeps_the_batchs_statistics(rng):
+    network = BatchNorm(2)
+    x = rng.normal(3, 2, (16, 2)).astype(np.float32)
+    train_step(network, mse, SGD([], 0.1), x, np.zeros_like(x))
+    np.testing.assert_allclose(network.running_mean, 0.1 * x.mean(axis=0), rtol=1e-5)
+
+
+def test_epoch_steps_sees_every_example_once_in_each_epoch(rng):
+    class Seen(Examples):
+        def batch(self, chosen):
+            seen.extend(chosen.tolist())
+            return super().batch(chosen)
+
+    seen, own = [], labelled(rng, 10)
+    examples = Seen(own.inputs, own.targets, own.rows)
+    network = classifier(rng)
+    steps = epoch_steps(network, categorical_cross_entropy, SGD([], 1), examples, 4, CPU, rng)
+    assert len(list(steps)) == 3 and sorted(seen) == list(range(10))
+
+
+# ---------------------------------------------------------------------------- in use
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 10, 50])
+def test_mean_loss_equals_the_loss_of_everything_at_once(size, rng):
+    network, examples = classifier(rng), labelled(rng, 10)
+    x, labels = examples.batch(np.arange(10))
+    logits = torch.tensor(network.forward(x))
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor(labels)).item()
+    found = mean_loss(network, categorical_cross_entropy, examples, size, CPU)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 50])
+def test_prediction_in_batches_equals_the_forward_pass_in_one_piece(size, rng):
+    network, own = classifier(rng), labelled(rng, 10)
+    rows = rng.permutation(10)[:7]
+    expected = network.forward(own.batch(rows)[0])
+    found = predict(network, Examples(own.inputs, None, rows), CPU, size)
+    assert found.shape == (7, 2) and found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_prediction_drops_nothing_and_leaves_the_statistics(rng):
+    network, examples = classifier(rng), labelled(rng, 10)
+    before = bytes_of(network)
+    first = predict(network, examples, CPU)
+    mean_loss(network, categorical_cross_entropy, examples, 4, CPU)
+    assert np.array_equal(predict(network, examples, CPU), first) and bytes_of(network) == before
+
+
+def test_prediction_keeps_nothing_for_a_backward_pass(rng):
+    network = classifier(rng)
+    predict(network, labelled(rng), CPU)
+    with pytest.raises(RuntimeError, match="needs a forward pass"):
+        network.backward(np.ones((10, 2), np.float32))
+
+
+# ---------------------------------------------------------------------------- learn
+
+
+def learned(seed, **changes):
+    rng = np.random.default_rng(seed)
+    network, data = classifier(rng), labelled(np.random.default_rng(9), 20)
+    train, validation = (Examples(data.inputs, data.targets, r) for r in np.split(data.rows, [14]))
+    chosen = settings(**{"epochs": 3, "learning_rate": 0.01, **changes})
+    loss = categorical_cross_entropy
+    return learn("t", network, loss, train, validation, chosen, CPU, rng, progress=False)
+
+
+def test_same_seed_gives_the_same_weights_to_the_byte():
+    one, same, other = learned(1), learned(1), learned(2)
+    assert bytes_of(one.network) == bytes_of(same.network) != bytes_of(other.network)
+    assert one.history.train == same.history.train != other.history.train
+
+
+def test_learning_separates_bright_discs_from_dark_ones(rng):
+    images = rng.integers(100, 130, (24, 16, 16), dtype=np.uint8)
+    labels = np.arange(24) % 2
+    images[labels == 1, 4:12, 4:12] += 100
+    images[labels == 0, 4:12, 4:12] -= 100
+    both = Examples(images, labels, np.arange(24))
+    chosen = settings(epochs=30, batch=8, learning_rate=0.05, patience=30)
+    layers = Conv2D(1, 4, rng, stride=2), ReLU(), Conv2D(4, 8, rng, stride=2), ReLU()
+    network = Sequential(*layers, GlobalAveragePool(), Dense(8, 2, rng))
+    loss = categorical_cross_entropy
+    tuned = learn("t", network, loss, both, both, chosen, CPU, rng, progress=False)
+    assert tuned.history.validation[0] > 20 * min(tuned.history.validation)
+    assert (predict(tuned.network, both, CPU).argmax(axis=1) == labels).all()
+
+
+def test_tuned_says_what_it_cost():
+    tuned = learned(1)
+    assert tuned.trainable == (9 * 1 * 3 + 3) + 2 * 3 + (3 * 2 + 2)
+    assert tuned.seconds >= sum(tuned.history.seconds) > 0
+
+
+def test_frozen_layers_are_neither_counted_nor_moved(rng):
+    network, examples = classifier(rng), labelled(rng)
+    for layer in network.layers[:3]:
+        layer.freeze()
+    before, loss = bytes_of(network), categorical_cross_entropy
+    tuned = learn("t", network, loss, examples, examples, settings(2), CPU, rng, progress=False)
+    moved = {name for name, value in bytes_of(network).items() if value != before[name]}
+    assert moved == {"5.w", "5.b"} and tuned.trainable == 3 * 2 + 2
+
+
+def test_fewer_examples_than_a_batch_say_so():
+    with pytest.raises(ValueError, match="14 training examples cannot fill a batch of 15"):
+        learned(1, batch=15)
+
+
+def test_training_that_really_diverges_says_where_and_restores(rng):
+    network, examples = classifier(rng), labelled(rng)
+    before = bytes_of(network)
+    network_loss = categorical_cross_entropy
+
+    def poisoned(logits, labels):
+        value, gradient = network_loss(logits, labels)
+        return value, gradient * np.float32(NAN)
+
+    with pytest.raises(
+        TrainingDiverged, match=r"nan in batch 2 of epoch 1 \(learning rate 0.001\)"
+    ):
+        learn("t", network, poisoned, examples, examples, settings(2), CPU, rng, progress=False)
+    assert bytes_of(network) == before
