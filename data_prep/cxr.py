@@ -29,7 +29,7 @@ FOLDERS = {
 }
 """Names a raw set may have, in the folder of raw data."""
 
-SHARES = {"source": (1.0, "A"), "target": (0.5, "A"), "test": (0.25, "B")}
+SHARES = {"source": (1.0, "A"), "target": (0.75, "A"), "test": (0.25, "B")}
 """Synthetic sets: images as a share of those asked for, and the hospital."""
 
 
@@ -37,7 +37,7 @@ def prepare_cxr(out, data=None, images=800, size=256, seed=0, strict=False):
     """Make, or keep, the prepared folders `out`/source, target and test; return them in a list.
 
     data: the folder of raw sets, or None for synthetic ones; images: how many synthetic ones the
-    source has (the target half, the test a quarter as many). Other arguments as for `prepare`.
+    source has (the target three quarters, the test a quarter as many). Other arguments as for `prepare`.
 
     Raises `FileNotFoundError` where a raw set that is needed is not in `data`; `ValueError` as
     `prepare` and `make_synthetic` do.

@@ -393,8 +393,8 @@ def spoiled(arrays, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: a.pop("1.running_var"), r"see: 1\.running_var"),
-        (lambda a: a.update(stranger=np.zeros(1)), "see: stranger"),
+        (lambda a: a.pop("1.running_var"), r"differ in: 1\.running_var"),
+        (lambda a: a.update(stranger=np.zeros(1)), "differ in: stranger"),
         (lambda a: a.update({"1.beta": np.zeros(4)}), r"1\.beta must be \(3,\), got \(4,\)"),
         (lambda a: a.update({"0.w": np.zeros((3, 3, 3))}), r"must be \(3, 3, 1, 3\), got \(3, 3"),
     ],

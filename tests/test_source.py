@@ -119,18 +119,26 @@ def test_source_repeats_with_its_seed_to_the_byte(rng):
     assert any(one[name].tobytes() != other[name].tobytes() for name in one)
 
 
-def test_source_learns_from_its_training_rows_only(rng):
-    images = discs(rng, 12)
-    spoilt = images.copy()
-    spoilt[8:] = 255 - spoilt[8:]
-    arrays = []
-    for stack in (images, spoilt):
-        own, rows = np.random.default_rng(1), np.arange(8)
-        network = denoising_autoencoder(own, width=0.1)
-        chosen = FitSettings(epochs=2, batch=4)
-        learn_denoising(network, stack, rows[2:], rows[:2], chosen, CPU, own, progress=False)
-        arrays.append({name: value.tobytes() for name, value in network.arrays().items()})
-    assert arrays[0] == arrays[1]
+def learned_from(images, train, validation):
+    rng = np.random.default_rng(1)
+    network, chosen = denoising_autoencoder(rng, width=0.1), FitSettings(epochs=2, batch=4)
+    return learn_denoising(network, images, train, validation, chosen, CPU, rng, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "changed"),
+    [([0, 1], {"train", "validation"}), ([6, 7], {"validation"}), ([9], set())],
+)
+def test_training_rows_teach_and_validation_rows_judge(spoilt, changed, rng):
+    images = discs(rng, 10)
+    rows = np.arange(6), np.arange(6, 9)
+    before = learned_from(images, *rows).history
+    images[spoilt] = 255 - images[spoilt]
+    after = learned_from(images, *rows).history
+    found = {
+        part for part in ("train", "validation") if getattr(before, part) != getattr(after, part)
+    }
+    assert found == changed
 
 
 def test_history_and_cost_come_with_the_source(rng):

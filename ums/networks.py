@@ -9,6 +9,7 @@ count, for quick runs; 1 is the paper's.
 from __future__ import annotations
 
 import argparse
+import copy
 import math
 from dataclasses import dataclass
 
@@ -161,9 +162,11 @@ def separate_classifier(
 
 def copy_network(network: Layer) -> Layer:
     """A copy that shares nothing with the original and has seen no batch."""
-    import copy
-
-    return copy.deepcopy(network)
+    twin = copy.deepcopy(network)
+    twin.zero_gradients()
+    for layer in leaves(twin):
+        layer._cache = None
+    return twin
 
 
 def parameter_count(network: Layer) -> int:

@@ -45,7 +45,7 @@ class Optimizer:
 
     def arrays(self) -> dict[str, Array]:
         """Everything a later run needs to go on from here, by name."""
-        scalars = {"steps": np.array(self.steps), "rate": np.array(self.learning_rate)}
+        scalars = {"steps": np.array(self.steps), "rate": np.array(float(self.learning_rate))}
         return self._named_state() | scalars
 
     def _named_state(self) -> dict[str, Array]:
@@ -57,7 +57,7 @@ class Optimizer:
         Raises:
             ValueError: it came from another kind of optimizer, or one of other parameters.
         """
-        scalars = {"steps": np.array(self.steps), "rate": np.array(self.learning_rate)}
+        scalars = {"steps": np.array(self.steps), "rate": np.array(float(self.learning_rate))}
         copy_arrays(arrays, self._named_state() | scalars)
         self.steps = [int(t) for t in scalars["steps"]]
         self.learning_rate = float(scalars["rate"])

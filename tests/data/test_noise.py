@@ -74,7 +74,6 @@ def test_unknown_kind_or_level_is_refused(kind, level):
         Noise(kind, level)
 
 
-@pytest.mark.xfail(strict=True, reason="an unknown kind is printed as Poisson")
 @REFUSED
 def test_refused_noise_is_named_as_it_was_given(kind, level):
     with pytest.raises(ValueError, match=f"got .*{kind!r}.*{level}"):

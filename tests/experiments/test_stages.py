@@ -150,7 +150,6 @@ def test_interrupted_write_is_never_taken_for_a_result(owner, name, failure, tmp
     assert work.calls == 1 and len(files(tmp_path)) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="only an OSError takes the partial file away")
 @INTERRUPTED
 def test_interrupted_write_leaves_nothing_behind(owner, name, failure, tmp_path, monkeypatch):
     monkeypatch.setattr(owner, name, failure(KeyboardInterrupt()))
@@ -178,7 +177,6 @@ DAMAGES = {
 }
 
 
-@pytest.mark.xfail(run=False, reason="BadZipFile or EOFError comes out, and a file stays open")
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_stage_is_computed_again(damage, tmp_path):
     Stages(tmp_path, 0).run("source", {}, Computed())

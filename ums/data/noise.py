@@ -26,7 +26,7 @@ class Noise:
 
     def __post_init__(self):
         if self.kind not in ("gaussian", "poisson") or not self.level > 0:
-            raise ValueError(f"noise must be gaussian or poisson with a level > 0, got {self}")
+            raise ValueError(f"noise must be gaussian or poisson with a level > 0, got {self!r}")
 
     def add(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Noisy float32 images in 0..255, the shape of ``images`` (uint8 or float, 0..255)."""

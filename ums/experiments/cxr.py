@@ -54,9 +54,13 @@ class Settings:
     epochs: int = 30
     batch: int = 16
     learning_rate: float = 1e-3
-    patience: int = 10
+    patience: int = 15
     seed: int = 0
     progress: bool = True
+
+    def __post_init__(self):
+        for epochs in (self.source_epochs, self.epochs):
+            self.fit(epochs)  # says what is wrong now rather than after the source is trained
 
     def fit(self, epochs: int) -> FitSettings:
         """The training loop's settings for a stage of so many epochs."""
@@ -81,7 +85,7 @@ class Sets:
         return {name: fingerprint(getattr(self, name)) for name in ("source", "target")}
 
 
-def load_sets(source: str | None, target: str, test: str) -> Sets:
+def load_sets(source: str | None, target: str, test: str, batch: int = 1) -> Sets:
     """Open the three folders and check that they fit together.
 
     Raises:
@@ -110,7 +114,27 @@ def load_sets(source: str | None, target: str, test: str) -> Sets:
             raise ValueError(f"{prepared.folder} has no lung masks")
         if prepared.labels[LABEL].max() > 1:
             raise ValueError(f"{prepared.folder / 'table.csv'}: {LABEL} must be 0 or 1")
+    check_parts(sets, batch)
     return sets
+
+
+def check_parts(sets: Sets, batch: int) -> None:
+    """Everything a run will ask for, before hours are spent on a part of it.
+
+    Raises:
+        ValueError: a split is empty or smaller than a batch; names the folder.
+    """
+    for prepared, tasks in ((sets.source, (None,)), (sets.target, (LUNGS, ABNORMALITY))):
+        for task in tasks:
+            for split in ("train", "validation", "test"):
+                found = len(rows_of(prepared, split, task))
+                if split == "train" and found < batch:
+                    what = f" for the {task} task" if task else ""
+                    raise ValueError(
+                        f"{prepared.folder}: {found} training images{what} cannot fill a batch "
+                        f"of {batch}"
+                    )
+    tested_rows(sets)
 
 
 def rows_of(prepared: Prepared, split: str, task: str | None = None) -> np.ndarray:
@@ -384,7 +408,7 @@ def main(arguments: list[str] | None = None) -> int:
             seed=options.seed,
             progress=not options.quiet,
         )
-        sets = load_sets(options.source, options.target, options.test)
+        sets = load_sets(options.source, options.target, options.test, options.batch)
         device = choose_device(options.device)
         outcome = run(sets, settings, device, Path(options.out))
         report = cxr_report.build(outcome)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -60,8 +61,13 @@ class Stages:
         text = json.dumps(full_key, sort_keys=True)
         path = self.folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npz"
         if path.is_file():
-            print(f"{name}: finished before, taken from {path}")
-            return _read(path)
+            try:
+                result = _read(path)
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                print(f"{name}: {path} cannot be read ({error}), computed again")
+            else:
+                print(f"{name}: finished before, taken from {path}")
+                return result
         arrays, record = compute()
         _write(path, arrays, record, text)
         return arrays, record
@@ -80,7 +86,7 @@ def fingerprint(prepared: Prepared) -> str:
 
 
 def _read(path: Path) -> Result:
-    with np.load(path, allow_pickle=False) as file:
+    with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     record = json.loads(str(arrays.pop("__record__")))
     arrays.pop("__key__")
@@ -96,5 +102,6 @@ def _write(path: Path, arrays: dict[str, np.ndarray], record: dict, key: str) ->
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
