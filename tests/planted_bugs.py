@@ -169,7 +169,9 @@ ADD_WINDOW = "window += dA[:, :, :, u, v]"
 CUT_TILE = "dx[images] = x_pad[:, p : p + H, p : p + W]"
 UPSAMPLED = "dy.reshape(N, H, 2, W, 2, C).sum(axis=(2, 4))"
 UPSAMPLE_ADD = "x_pad[:, top + s : bottom + 1 + s, t : t + W + 1] += dA"
-NORM_WEIGHTS = "(dy * xhat).sum(axis=axes), dy.sum(axis=axes)"
+IN_USE = "if not training:\n        return _affine"
+NORM_WEIGHTS = "return dgamma * rstd, dbeta"
+RELU = "dy_flat[top:bottom], y_flat[top:bottom] > 0"
 DENSE_WEIGHTS = "cache[0].T @ dy, dy.sum(axis=0)"
 SOFTMAX = "y * (dy - (dy * y).sum(axis=-1, keepdims=True))"
 DICE = "dy * y * (1 - y) / N"
@@ -227,22 +229,23 @@ BUGS = {
         ("bias gradient forgotten", "up_cache), dw, db", "up_cache), dw, 0 * db"),
     ],
     "batchnorm, training": [
-        ("mean taken as constant", "    dx -= mean_dy\n", ""),
-        ("variance taken as constant", "dx = xhat * -mean_dy_xhat", "dx = xhat * 0"),
-        ("sign of the variance's term", "dx = xhat * -mean_dy_xhat", "dx = xhat * mean_dy_xhat"),
-        ("formula of use in training", "if not training:", "if True:"),
-        ("gamma forgotten", "dx *= gamma * rstd", "dx *= rstd"),
-        ("division by the deviation forgotten", "dx *= gamma * rstd", "dx *= gamma"),
-        ("all zeros", "dx *= gamma * rstd", "dx *= 0"),
-        ("means over the batch axis only", "axes = tuple(range(dy.ndim - 1))\n    mean_dy,",
-         "axes = 0\n    mean_dy,"),
-        ("dgamma without xhat", NORM_WEIGHTS, "dy.sum(axis=axes), dy.sum(axis=axes)"),
-        ("dbeta averaged", NORM_WEIGHTS, "(dy * xhat).sum(axis=axes), dy.mean(axis=axes)"),
+        ("mean taken as constant", "-a * dbeta / M - b * mean", "-b * mean"),
+        ("variance taken as constant", "b = -a * rstd * dgamma / M", "b = 0 * a"),
+        ("sign of the variance's term", "b = -a * rstd * dgamma / M", "b = a * rstd * dgamma / M"),
+        ("x not centred", "-a * dbeta / M - b * mean", "-a * dbeta / M"),
+        ("formula of use in training", IN_USE, IN_USE.replace("not training", "True")),
+        ("gamma forgotten", "    a = gamma * rstd", "    a = rstd"),
+        ("division by the deviation forgotten", "    a = gamma * rstd", "    a = gamma"),
+        ("all zeros", "    a = gamma * rstd", "    a = 0 * gamma"),
+        ("sum instead of mean", "M = x.size // x.shape[-1]\n    b =", "M = 1\n    b ="),
+        ("dgamma without xhat", NORM_WEIGHTS, "return dbeta, dbeta"),
+        ("dgamma not divided by the deviation", NORM_WEIGHTS, "return dgamma, dbeta"),
+        ("dbeta averaged", NORM_WEIGHTS, "return dgamma * rstd, dbeta / M"),
     ],
     "batchnorm, in use": [
-        ("formula of training in use", "if not training:", "if False:"),
-        ("gamma forgotten", "dy * (gamma * rstd)", "dy * rstd"),
-        ("multiplied by the deviation", "dy * (gamma * rstd)", "dy * (gamma / rstd)"),
+        ("formula of training in use", IN_USE, IN_USE.replace("not training", "False")),
+        ("gamma forgotten", "    a = gamma * rstd", "    a = rstd"),
+        ("multiplied by the deviation", "    a = gamma * rstd", "    a = gamma / rstd"),
     ],
     "global_average_pool": [
         ("not divided", "(dy / (H * W))", "dy"),
@@ -261,9 +264,9 @@ BUGS = {
         ("mask turned round", "else dy * scale", "else dy * (scale == 0)"),
     ],
     "relu": [
-        ("mask of dy instead of y", "dy * (cache[0] > 0)", "dy * (dy > 0)"),
-        ("mask forgotten", "dy * (cache[0] > 0)", "dy"),
-        ("y instead of its mask", "dy * (cache[0] > 0)", "dy * cache[0]"),
+        ("mask of dy instead of y", RELU, "dy_flat[top:bottom], dy_flat[top:bottom] > 0"),
+        ("mask forgotten", RELU, "dy_flat[top:bottom], 1"),
+        ("y instead of its mask", RELU, "dy_flat[top:bottom], y_flat[top:bottom]"),
     ],
     "sigmoid": [
         ("factor y forgotten", "dy * y * (1 - y)", "dy * (1 - y)"),

@@ -134,7 +134,7 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
         return list(pool.map(work, edges[:-1], edges[1:]))
 
 
-TILE_BYTES = 768 * 1024
+TILE_BYTES = 3 << 20
 """A CPU tile's temporary: small enough to stay in the second-level cache of one core."""
 
 GPU_TILE_BYTES = 1 << 29
@@ -167,6 +167,23 @@ def tiles(N: int, rows: int, row_bytes: int, xp: ModuleType = np) -> list[tuple[
         for first, last in pairwise(edges)
         for top in range(0, rows, step)
     ]
+
+
+def for_rows(work: Callable[[int, int], Any], M: int, row_bytes: int, xp: ModuleType = np) -> list:
+    """Call ``work(top, bottom)`` on bands of M rows, a tile's worth each, over the threads.
+
+    For passes over a large array that do little with each element: what one band needs stays in a
+    core's cache between its operations.
+
+    Returns:
+        What the calls returned, in the order of their bands.
+    """
+    bands = [(top, bottom) for _, top, bottom in tiles(1, M, row_bytes, xp)]
+
+    def share(start, stop):
+        return [work(*band) for band in bands[start:stop]]
+
+    return [result for part in parallel_for(share, len(bands), xp) for result in part]
 
 
 _thread = threading.local()

@@ -197,11 +197,18 @@ class _Weighted(Layer):
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
         cache = self._take_cache()
-        if not self.frozen:
-            gradients = self._grad_weights(dy, cache)
-            for parameter, gradient in zip(self.parameters(), gradients, strict=True):
-                parameter.add(gradient)
-        return self._grad_input(dy, cache) if input_gradient else None
+        if self.frozen:
+            return self._grad_input(dy, cache) if input_gradient else None
+        if input_gradient:
+            dx, *gradients = self._gradients(dy, cache)
+        else:
+            dx, gradients = None, self._grad_weights(dy, cache)
+        for parameter, gradient in zip(self.parameters(), gradients, strict=True):
+            parameter.add(gradient)
+        return dx
+
+    def _gradients(self, dy: Array, cache: tuple) -> tuple[Array, ...]:
+        return self._grad_input(dy, cache), *self._grad_weights(dy, cache)
 
 
 class Conv2D(_Weighted):
@@ -293,6 +300,7 @@ class BatchNorm(_Weighted):
 
     _grad_input = staticmethod(ops.batchnorm_grad_input)
     _grad_weights = staticmethod(ops.batchnorm_grad_weights)
+    _gradients = staticmethod(ops.batchnorm_backward)  # both share the sums over the batch
 
     def __init__(self, C: int, momentum: float = 0.9, eps: float = 1e-5):
         super().__init__()

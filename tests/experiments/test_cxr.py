@@ -13,19 +13,22 @@ from ums.backend import Device
 from ums.data import NOISES
 from ums.data.prepared import load_prepared, save_prepared
 from ums.experiments import cxr
-from ums.experiments.cxr import (
+from ums.experiments.cxr import Settings
+from ums.experiments.cxr_sets import (
     ABNORMALITY,
     HELD_OUT,
     LUNGS,
     OTHER,
     Sets,
-    Settings,
     load_sets,
-    restore,
     rows_of,
-    score_abnormality,
+    rows_to_test,
+)
+from ums.experiments.scores import (
+    restore,
+    score_classification,
     score_denoising,
-    score_lungs,
+    score_segmentation,
 )
 from ums.finetuning import Tuned
 from ums.layers import Layer
@@ -537,7 +540,7 @@ def test_rows_are_those_of_the_split_with_what_the_task_needs(split, task, patch
 
 def test_held_out_part_and_the_whole_other_hospital_are_tested(hospitals):
     target, test = (load_prepared(hospitals / name) for name in ("target", "test"))
-    tested = cxr.tested_rows(Sets(target, target, test))
+    tested = rows_to_test(Sets(target, target, test))
     for task in (LUNGS, ABNORMALITY):
         assert tested[HELD_OUT][task].tolist() == list(range(5, 48, 6))
         assert tested[OTHER][task].tolist() == list(range(48))
@@ -562,7 +565,7 @@ def test_lung_masks_are_where_the_logit_is_positive():
     images[0, :8], images[1, :4] = 200, 200  # a half and a quarter, brighter than the mean
     masks = np.zeros((2, 16, 16), np.uint8)
     masks[:, :8] = 1
-    scores = score_lungs(By(lambda x: x), images, masks, CPU)
+    scores = score_segmentation(By(lambda x: x), images, masks, CPU)
     assert scores["predicted"].sum(axis=(1, 2)).tolist() == [128, 64]
     for name, worked in (("Accuracy", 0.75), ("F-score", 2 / 3), ("IoU", 1 / 2)):
         np.testing.assert_allclose(scores[name], [1, worked])
@@ -573,7 +576,7 @@ def test_abnormality_scores_worked_by_hand():
     images = np.full((6, 16, 16), 100, np.uint8)
     logits = np.array([[2, 1], [0, 3], [0, 1], [0, 2], [5, 0], [0, 4]], np.float32)
     labels = np.array([0, 0, 1, 1, 0, 1])  # said: 0 1 1 1 0 1
-    scores = score_abnormality(By(lambda x: logits), images, labels, CPU)
+    scores = score_classification(By(lambda x: logits), images, labels, CPU)
     assert scores["predicted"].tolist() == [0, 1, 1, 1, 0, 1]
     assert scores["Accuracy"] == pytest.approx(5 / 6)
     assert scores["F-score"] == pytest.approx(6 / 7)  # 3 found, 1 false alarm
@@ -590,7 +593,7 @@ def test_networks_are_tested_on_denoised_images_where_there_is_a_denoiser(denois
     sets = Sets(target, target, test)
     networks = {LUNGS: By(lambda x: x), ABNORMALITY: By(label)}
     tuned = {name: Tuned(network, None, 0.0, 0) for name, network in networks.items()}
-    scores = cxr.score_tasks(sets, cxr.tested_rows(sets), tuned, CPU, denoiser)
+    scores = cxr.score_tasks(sets, rows_to_test(sets), tuned, CPU, denoiser)
     for hospital_scores in scores.values():  # the lungs are brighter than the mean; 0 x is not
         assert (hospital_scores[LUNGS]["IoU"] > 0.9).all() == (denoiser is None)
         assert (hospital_scores[LUNGS]["IoU"] == 0).all() == (denoiser is not None)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from ums import backend
 from ums.ops import batchnorm_backward, batchnorm_forward
+from ums.ops.norm import batchnorm_backward_plain, batchnorm_forward_plain
 
 X = np.array([[1.0, 10], [3, 10], [5, 40], [7, 40]])  # means 4 and 25, variances 5 and 225
 
@@ -98,3 +100,17 @@ def test_training_on_one_value_per_channel_is_refused():
     with pytest.raises(ValueError, match=r"more than one value per channel, got \(1, 3\)"):
         norm(np.ones((1, 3)), True)
     norm(np.ones((1, 3)), False)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("tile_bytes", [64, 3 << 20])
+def test_bands_give_what_the_formulas_give(training, tile_bytes, rng, monkeypatch):
+    monkeypatch.setattr(backend, "TILE_BYTES", tile_bytes)
+    x, dy = 7 + rng.normal(size=(2, 3, 5, 6, 4))
+    arguments = [*rng.uniform(0.5, 2, size=(2, 4)), np.full(4, 7.0), np.full(4, 2.0)]
+    fast, plain = ([a.copy() for a in arguments] for _ in range(2))
+    y, cache = batchnorm_forward(x, *fast, training)
+    y_plain, cache_plain = batchnorm_forward_plain(x, *plain, training)
+    expected = y_plain, *batchnorm_backward_plain(dy, cache_plain), *plain
+    for ours, theirs in zip((y, *batchnorm_backward(dy, cache), *fast), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)

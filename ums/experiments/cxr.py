@@ -20,13 +20,24 @@ from pathlib import Path
 import numpy as np
 
 from ums.backend import Device, choose_device, to_numpy
-from ums.data import NOISES, Examples, Prepared, denormalise, load_prepared
+from ums.data import Examples
 from ums.experiments import cxr_report
-from ums.experiments.stages import Stages, fingerprint
+from ums.experiments.cxr_sets import (
+    ABNORMALITY,
+    HELD_OUT,
+    LABEL,
+    LUNGS,
+    OTHER,
+    Sets,
+    load_sets,
+    rows_of,
+    rows_to_test,
+)
+from ums.experiments.scores import score_classification, score_denoising, score_segmentation
+from ums.experiments.stages import Stages
 from ums.finetuning import Task, Tuned, train_separately, tune_independently
 from ums.finetuning.separate import denoise
 from ums.layers import Layer, Sequential
-from ums.metrics import classification, image_quality, segmentation
 from ums.networks import (
     classification_head,
     denoising_autoencoder,
@@ -36,11 +47,8 @@ from ums.networks import (
 )
 from ums.ops import bce_dice, categorical_cross_entropy
 from ums.source import learn_denoising
-from ums.training import FitSettings, History, predict
+from ums.training import FitSettings, History
 
-LUNGS, ABNORMALITY = "lungs", "abnormality"
-LABEL = "abnormal"
-HELD_OUT, OTHER = "held-out", "other hospital"
 DENOISED_AT_MOST = 200
 """Images for Table 2; its means no longer move with more."""
 
@@ -51,10 +59,10 @@ class Settings:
 
     width: float = 1.0
     source_epochs: int = 12
-    epochs: int = 30
+    epochs: int = 20
     batch: int = 16
     learning_rate: float = 1e-3
-    patience: int = 15
+    patience: int = 12
     seed: int = 0
     progress: bool = True
 
@@ -70,88 +78,6 @@ class Settings:
         """What a stage's weights depend on: every stage, for the later ones, on the source too."""
         names = ("width", "source_epochs", "batch", "learning_rate", "patience")
         return {name: getattr(self, name) for name in names} | {"epochs": epochs}
-
-
-@dataclass(frozen=True)
-class Sets:
-    """The three prepared folders; the source has its own images or shares the target's."""
-
-    source: Prepared
-    target: Prepared
-    test: Prepared
-
-    def fingerprints(self) -> dict[str, str]:
-        """Hashes of what is trained on, so that no stage is taken from another set's run."""
-        return {name: fingerprint(getattr(self, name)) for name in ("source", "target")}
-
-
-def load_sets(source: str | None, target: str, test: str, batch: int = 1) -> Sets:
-    """Open the three folders and check that they fit together.
-
-    Raises:
-        ValueError: sizes differ, a label or the masks are missing, a split is empty; names the
-            folder.
-    """
-    target_set, test_set = load_prepared(target), load_prepared(test)
-    source_set = load_prepared(source) if source else target_set
-    sets = Sets(source_set, target_set, test_set)
-    shape = target_set.images.shape[1:]
-    for prepared in (source_set, test_set):
-        if prepared.images.shape[1:] != shape:
-            raise ValueError(
-                f"images must be of one size: {target_set.folder} has {shape}, "
-                f"{prepared.folder} has {prepared.images.shape[1:]}"
-            )
-    if len(shape) != 2 or shape[0] % 16 or shape[1] % 16:
-        raise ValueError(
-            f"{target_set.folder}: X-rays must be grey and their sides multiples of 16 (the encoder "
-            f"halves them four times), got {shape}"
-        )
-    for prepared in (target_set, test_set):
-        if LABEL not in prepared.labels:
-            raise ValueError(f"{prepared.folder / 'table.csv'} has no column {LABEL!r}")
-        if not prepared.has_mask.any():
-            raise ValueError(f"{prepared.folder} has no lung masks")
-        if prepared.labels[LABEL].max() > 1:
-            raise ValueError(f"{prepared.folder / 'table.csv'}: {LABEL} must be 0 or 1")
-    check_parts(sets, batch)
-    return sets
-
-
-def check_parts(sets: Sets, batch: int) -> None:
-    """Everything a run will ask for, before hours are spent on a part of it.
-
-    Raises:
-        ValueError: a split is empty or smaller than a batch; names the folder.
-    """
-    for prepared, tasks in ((sets.source, (None,)), (sets.target, (LUNGS, ABNORMALITY))):
-        for task in tasks:
-            for split in ("train", "validation", "test"):
-                found = len(rows_of(prepared, split, task))
-                if split == "train" and found < batch:
-                    what = f" for the {task} task" if task else ""
-                    raise ValueError(
-                        f"{prepared.folder}: {found} training images{what} cannot fill a batch "
-                        f"of {batch}"
-                    )
-    tested_rows(sets)
-
-
-def rows_of(prepared: Prepared, split: str, task: str | None = None) -> np.ndarray:
-    """Rows of a split ("all" for every row) that have what a task needs: a mask, or a label.
-
-    Raises:
-        ValueError: there is none; names the folder, the split and the task.
-    """
-    chosen = np.ones(len(prepared), bool) if split == "all" else prepared.splits == split
-    if task == LUNGS:
-        chosen = chosen & prepared.has_mask
-    if task == ABNORMALITY:
-        chosen = chosen & (prepared.labels[LABEL] >= 0)
-    if not chosen.any():
-        what = f" with what the {task} task needs" if task else ""
-        raise ValueError(f"{prepared.folder}: no image in split {split!r}{what}")
-    return np.flatnonzero(chosen)
 
 
 # ------------------------------------------------------------------------ training
@@ -251,75 +177,6 @@ class CxrExperiment:
         return Tuned(network, history, record["seconds"], parameter_count(network))
 
 
-# ------------------------------------------------------------------------ scores
-
-
-def score_denoising(denoiser: Layer, images: np.ndarray, device: Device, rng) -> list[dict]:
-    """Table 2: for each noise, mean PSNR (dB), SSIM and MS-SSIM of noisy and denoised images.
-
-    Images (N, H, W) uint8. One image's clean, noisy and denoised pictures come along for the page.
-    """
-    rows = []
-    shown = int(rng.integers(len(images)))
-    for noise in NOISES:
-        noisy = noise.add(images, rng)
-        denoised = restore(denoiser, noisy, device)
-        rows.append(
-            {
-                "noise": str(noise),
-                "noisy": image_scores(images, noisy),
-                "denoised": image_scores(images, denoised),
-                "pictures": (images[shown], noisy[shown], denoised[shown]),
-            }
-        )
-    return rows
-
-
-def restore(denoiser: Layer, noisy: np.ndarray, device: Device) -> np.ndarray:
-    """Float images (N, H, W) in 0..255 through the denoiser, the same again."""
-    y = predict(denoiser, Examples(noisy, None, np.arange(len(noisy))), device)
-    return denormalise(y, noisy)
-
-
-def image_scores(clean: np.ndarray, images: np.ndarray) -> dict[str, float]:
-    """Means over images of the three measures of Table 2."""
-    clean = np.asarray(clean, np.float64)
-    return {
-        "PSNR": float(np.mean(image_quality.psnr(clean, images))),
-        "SSIM": float(np.mean(image_quality.ssim(clean, images))),
-        "MS-SSIM": float(np.mean(image_quality.ms_ssim(clean, images))),
-    }
-
-
-def score_lungs(network: Layer, images: np.ndarray, masks: np.ndarray, device: Device) -> dict:
-    """Per-image scores of the lung masks predicted for images (N, H, W), and the masks."""
-    logits = predict(network, Examples(images, None, np.arange(len(images))), device)
-    predicted, target = logits[..., 0] > 0, masks > 0
-    return {
-        "predicted": predicted,
-        "Accuracy": segmentation.accuracy(target, predicted),
-        "F-score": segmentation.f_score(target, predicted),
-        "IoU": segmentation.iou(target, predicted),
-        "Two-class IoU": segmentation.mean_iou(target, predicted),
-    }
-
-
-def score_abnormality(
-    network: Layer, images: np.ndarray, labels: np.ndarray, device: Device
-) -> dict:
-    """Scores of the labels predicted for images (N, H, W), and the predictions."""
-    logits = predict(network, Examples(images, None, np.arange(len(images))), device)
-    predicted = logits.argmax(axis=1)
-    return {
-        "predicted": predicted,
-        "labels": labels,
-        "Accuracy": classification.accuracy(labels, predicted, 2),
-        "F-score": classification.f_score(labels, predicted, 2, positive=1),
-        "MCC": classification.mcc(labels, predicted, 2),
-        "AUC": classification.roc_auc(labels, logits[:, 1] - logits[:, 0]),
-    }
-
-
 @dataclass
 class Outcome:
     """Everything the report is written from.
@@ -353,7 +210,7 @@ def run(sets: Sets, settings: Settings, device: Device, out: Path) -> Outcome:
     autoencoder = source.network
     independent = experiment.independent(autoencoder)
     separate = experiment.separate(autoencoder)
-    tested = tested_rows(sets)
+    tested = rows_to_test(sets)
     scores = {
         "independent": score_tasks(sets, tested, independent, device),
         "separate": score_tasks(sets, tested, separate, device, denoiser=autoencoder),
@@ -363,15 +220,6 @@ def run(sets: Sets, settings: Settings, device: Device, out: Path) -> Outcome:
     tuned = {"independent": independent, "separate": separate}
     seconds = time.perf_counter() - start
     return Outcome(sets, settings, device, source, tuned, denoising, scores, tested, seconds)
-
-
-def tested_rows(sets: Sets) -> dict[str, dict[str, np.ndarray]]:
-    """Hospital -> task -> rows: the target's held-out part, and all of the other hospital."""
-    parts = {HELD_OUT: (sets.target, "test"), OTHER: (sets.test, "all")}
-    return {
-        hospital: {task: rows_of(prepared, split, task) for task in (LUNGS, ABNORMALITY)}
-        for hospital, (prepared, split) in parts.items()
-    }
 
 
 def score_tasks(
@@ -386,9 +234,9 @@ def score_tasks(
             if denoiser is not None:
                 images = denoise(denoiser, images, device)
             if task == LUNGS:
-                score, truth = score_lungs, prepared.masks[rows]
+                score, truth = score_segmentation, prepared.masks[rows]
             else:
-                score, truth = score_abnormality, prepared.labels[LABEL][rows]
+                score, truth = score_classification, prepared.labels[LABEL][rows]
             scores[hospital][task] = score(tuned[task].network, images, truth, device)
     return scores
 

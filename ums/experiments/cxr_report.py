@@ -9,10 +9,11 @@ import scipy
 
 from ums import __version__
 from ums.experiments import figures, paper
+from ums.experiments.cxr_sets import HELD_OUT, OTHER
 from ums.experiments.report import Column, Report, Section, Table
 from ums.metrics.image_quality import psnr
 
-HOSPITALS = ("held-out", "other hospital")
+HOSPITALS = (HELD_OUT, OTHER)
 STRATEGIES = {"independent": "Independent", "separate": "Separate (baseline)"}
 TASKS = {"lungs": "Lung segmentation", "abnormality": "Abnormality"}
 

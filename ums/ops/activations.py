@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from ums.backend import Array, array_module
+from ums.backend import Array, array_module, for_rows, scratch
 
 
 def relu_forward(x: Array) -> tuple[Array, tuple]:
     """y = max(x, 0), any shape. The cache is y itself: nothing is stored twice."""
-    y = array_module(x).maximum(x, 0)
+    xp = array_module(x)
+    y = xp.empty(x.shape, x.dtype)
+    flat, out = x.reshape(-1), y.reshape(-1)
+
+    def work(top, bottom):
+        zeros = scratch("zeros", (bottom - top,), x.dtype, xp)
+        zeros[...] = 0  # NumPy's maximum of two arrays is four times as fast as with a number
+        xp.maximum(flat[top:bottom], zeros, out=out[top:bottom])
+
+    for_rows(work, x.size, 3 * x.dtype.itemsize, xp)
     return y, (y,)
 
 
 def relu_backward(dy: Array, cache: tuple) -> Array:
     """dx = dy where y > 0, else 0 (0 is taken as the derivative at x = 0)."""
-    return dy * (cache[0] > 0)
+    xp = array_module(dy)
+    dx = xp.empty(dy.shape, dy.dtype)
+    y_flat, dy_flat, dx_flat = (a.reshape(-1) for a in (cache[0], dy, dx))
+
+    def work(top, bottom):
+        xp.multiply(dy_flat[top:bottom], y_flat[top:bottom] > 0, out=dx_flat[top:bottom])
+
+    for_rows(work, dy.size, 3 * dy.dtype.itemsize, xp)
+    return dx
 
 
 def sigmoid_forward(x: Array) -> tuple[Array, tuple]:
