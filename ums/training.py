@@ -33,7 +33,7 @@ class FitSettings:
     batch: int = 16
     learning_rate: float = 1e-3
     patience: int = 8
-    plateau_patience: int = 3
+    plateau_patience: int = 6
     plateau_factor: float = 0.5
 
     def __post_init__(self):

@@ -59,10 +59,10 @@ class Settings:
 
     width: float = 1.0
     source_epochs: int = 12
-    epochs: int = 20
+    epochs: int = 24
     batch: int = 16
     learning_rate: float = 1e-3
-    patience: int = 12
+    patience: int = 20
     seed: int = 0
     progress: bool = True
 
