@@ -165,10 +165,10 @@ TURNED = "xp.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))"
 CONV_BIAS = "db += xp.ones(len(dy2), dy.dtype) @ dy2"
 CONV_COLUMNS = "_columns(x[images], top, bottom, w.shape[0], stride, dilation, xp)"
 CONV_SPREAD = "_add_windows(x_pad[:, top * stride :], dA, stride, dilation)"
-ADD_WINDOW = "window += dA[:, :, :, u, v]"
+ADD_WINDOW = "window += dA[:, :, :, u, part]"
 CUT_TILE = "dx[images] = x_pad[:, p : p + H, p : p + W]"
 UPSAMPLED = "dy.reshape(N, H, 2, W, 2, C).sum(axis=(2, 4))"
-UPSAMPLE_ADD = "x_pad[:, top + s : bottom + 1 + s, t : t + W + 1] += dA"
+UPSAMPLE_ADD = "x_pad[:, top + s : bottom + s, t : t + W + 1] += dA"
 IN_USE = "if not training:\n        return _affine"
 NORM_WEIGHTS = "return dgamma * rstd, dbeta"
 RELU = "dy_flat[top:bottom], y_flat[top:bottom] > 0"
@@ -219,7 +219,7 @@ BUGS = {
         ("padding cut off at one end", "x_pad[:, 1:-1, 1:-1]", "x_pad[:, :-2, :-2]"),
         ("rows and columns of dw exchanged", "(3, 1))).swapaxes(0, 1)", "(3, 1)))"),
         ("phases exchanged when unfolding", "axes=((0, 1), (3, 0))", "axes=((0, 1), (0, 3))"),
-        ("bias from the upper half", "dy[images, 2 * top : 2 * bottom]", "dy[images, top:bottom]"),
+        ("bias from one phase only", "db.reshape(4, O).sum(axis=0)", "db.reshape(4, O)[0]"),
         ("weights of the last tile only", "dV += _windows", "dV = _windows"),
     ],
     "upsample_conv2d, plain": [
@@ -240,7 +240,7 @@ BUGS = {
         ("sum instead of mean", "M = x.size // x.shape[-1]\n    b =", "M = 1\n    b ="),
         ("dgamma without xhat", NORM_WEIGHTS, "return dbeta, dbeta"),
         ("dgamma not divided by the deviation", NORM_WEIGHTS, "return dgamma, dbeta"),
-        ("dbeta averaged", NORM_WEIGHTS, "return dgamma * rstd, dbeta / M"),
+        ("dbeta averaged", NORM_WEIGHTS, "return dgamma * rstd, dbeta / W"),
     ],
     "batchnorm, in use": [
         ("formula of training in use", IN_USE, IN_USE.replace("not training", "False")),

@@ -8,6 +8,7 @@ between the two memories are counted in ``moves``.
 
 import operator
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 from numpy import bool_, float32, float64, int32, int64, uint8  # noqa: F401
@@ -15,7 +16,7 @@ from numpy import bool_, float32, float64, int32, int64, uint8  # noqa: F401
 FUNCTIONS = (
     "empty zeros ones full empty_like zeros_like ones_like arange ascontiguousarray broadcast_to "
     "add subtract multiply divide maximum minimum exp log log1p sqrt tanh abs sign where isfinite "
-    "sum mean max min clip pad concatenate stack matmul tensordot"
+    "sum mean max min clip pad concatenate stack tile matmul tensordot"
 ).split()
 METHODS = (
     "reshape transpose swapaxes ravel repeat astype copy sum mean max min any all argmax"
@@ -108,10 +109,10 @@ def _wrap(x):
     return ndarray(np.asarray(x)) if isinstance(x, np.ndarray | np.generic) else x
 
 
-def _function(name, method=False):
+def _function(name, method=False, home=np):
     def function(*args, **kwargs):
         args, kwargs = _unwrap(args), {key: _unwrap(value) for key, value in kwargs.items()}
-        call = getattr(args[0] if method else np, name)
+        call = getattr(args[0] if method else home, name)
         return _wrap(call(*(args[1:] if method else args), **kwargs))
 
     return function
@@ -132,6 +133,9 @@ def _in_place(call):
 def _reflected(call):
     return lambda a, b: _wrap(call(_unwrap(b), _unwrap(a)))
 
+
+_strided = _function("as_strided", home=np.lib.stride_tricks)
+lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_strided))
 
 for _name in FUNCTIONS:
     globals()[_name] = _function(_name)

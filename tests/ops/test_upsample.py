@@ -41,9 +41,9 @@ def test_upsample2d_backward_is_the_adjoint(rng):
 
 def test_fold_kernel_adds_the_rows_that_fall_on_one_source_row():
     w = np.arange(9.0).reshape(3, 3, 1, 1)  # 0 1 2 / 3 4 5 / 6 7 8
-    V = fold_kernel(w).reshape(2, 2, 2, 2)  # (s, t, p, q)
-    assert V[:, :, 0, 0].tolist() == [[0, 3], [9, 24]]  # w00, w01+w02; w10+w20, the other four
-    assert V[:, :, 1, 1].tolist() == [[8, 7], [13, 8]]  # the upper left four, w02+w12; ..., w22
+    V = fold_kernel(w).reshape(2, 2, 2, 2)  # (s, t, r, q), phase (1 - r, 1 - q)
+    assert V[:, :, 1, 1].tolist() == [[0, 3], [9, 24]]  # w00, w01+w02; w10+w20, the other four
+    assert V[:, :, 0, 0].tolist() == [[8, 7], [13, 8]]  # the upper left four, w02+w12; ..., w22
 
 
 @pytest.mark.parametrize(("C", "O"), [(1, 1), (3, 2), (2, 5)])

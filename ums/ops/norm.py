@@ -117,6 +117,17 @@ def _grad_input(dy: Array, cache: tuple, dgamma: Array | None, dbeta: Array | No
     return _affine(((dy, a), (x, b)), -a * dbeta / M - b * mean)
 
 
+def _long_rows(x: Array) -> tuple[Array, int]:
+    """x (..., W, C) as rows of W C numbers, and W: one long inner loop instead of W short ones."""
+    W = x.shape[-2] if x.ndim > 2 else 1
+    return x.reshape(-1, W * x.shape[-1]), W
+
+
+def _per_channel(row_sums: Array, W: int) -> Array:
+    """Sums over long rows (W C,) as sums over pixels (C,)."""
+    return row_sums.reshape(W, -1).sum(axis=0)
+
+
 def _moments(x: Array) -> tuple[Array, Array]:
     """Mean and variance of x (..., C) over all but C, each (C,).
 
@@ -124,18 +135,19 @@ def _moments(x: Array) -> tuple[Array, Array]:
     so that a large mean costs no digits.
     """
     xp = array_module(x)
-    M, C = x.size // x.shape[-1], x.shape[-1]
-    rows = x.reshape(M, C)
+    rows, W = _long_rows(x)
+    M = x.size // x.shape[-1]
 
     def work(top, bottom):
-        n = bottom - top
-        ones = xp.ones(n, x.dtype)
-        mean = ones @ rows[top:bottom] / n
-        centred = xp.subtract(rows[top:bottom], mean, out=scratch("a", (n, C), x.dtype, xp))
+        n = (bottom - top) * W
+        ones = xp.ones(bottom - top, x.dtype)
+        mean = _per_channel(ones @ rows[top:bottom], W) / n
+        centred = scratch("a", (bottom - top, rows.shape[1]), x.dtype, xp)
+        xp.subtract(rows[top:bottom], xp.tile(mean, W), out=centred)
         centred *= centred
-        return n, mean, ones @ centred
+        return n, mean, _per_channel(ones @ centred, W)
 
-    parts = for_rows(work, M, 2 * C * x.dtype.itemsize, xp)
+    parts = for_rows(work, len(rows), 2 * rows.shape[1] * x.dtype.itemsize, xp)
     mean = sum(n * m for n, m, _ in parts) / M
     var = sum(squares + n * (m - mean) ** 2 for n, m, squares in parts) / M
     return mean, var
@@ -146,18 +158,18 @@ def _sums(dy: Array, cache: tuple) -> tuple[Array, Array]:
     _check_upstream(dy, cache)
     x, mean, rstd = cache[:3]
     xp = array_module(x)
-    M, C = x.size // x.shape[-1], x.shape[-1]
-    rows, dy_rows = x.reshape(M, C), dy.reshape(M, C)
+    (rows, W), (dy_rows, _) = _long_rows(x), _long_rows(dy)
+    mean = xp.tile(mean, W)
 
     def work(top, bottom):
         ones = xp.ones(bottom - top, x.dtype)
-        product = scratch("a", (bottom - top, C), x.dtype, xp)
+        product = scratch("a", (bottom - top, rows.shape[1]), x.dtype, xp)
         xp.subtract(rows[top:bottom], mean, out=product)
         product *= dy_rows[top:bottom]
         return ones @ product, ones @ dy_rows[top:bottom]
 
-    parts = for_rows(work, M, 3 * C * x.dtype.itemsize, xp)
-    dgamma, dbeta = (sum(sums) for sums in zip(*parts, strict=True))
+    parts = for_rows(work, len(rows), 3 * rows.shape[1] * x.dtype.itemsize, xp)
+    dgamma, dbeta = (_per_channel(sum(sums), W) for sums in zip(*parts, strict=True))
     return dgamma * rstd, dbeta
 
 
@@ -165,20 +177,22 @@ def _affine(terms: tuple[tuple[Array, Array], ...], shift: Array | None) -> Arra
     """The sum of x * scale over (x, scale) in terms, plus shift; scales and shift are (C,)."""
     like = terms[0][0]
     xp = array_module(like)
-    M, C = like.size // like.shape[-1], like.shape[-1]
-    y = xp.empty((M, C), like.dtype)
+    terms = [(_long_rows(x)[0], xp.tile(scale, _long_rows(x)[1])) for x, scale in terms]
+    y = xp.empty(terms[0][0].shape, like.dtype)
+    if shift is not None:
+        shift = xp.tile(shift, _long_rows(like)[1])
 
     def work(top, bottom):
         out = y[top:bottom]
         term = scratch("a", out.shape, y.dtype, xp)
-        for k, (x, scale) in enumerate(terms):
-            xp.multiply(x.reshape(M, C)[top:bottom], scale, out=term if k else out)
+        for k, (rows, scale) in enumerate(terms):
+            xp.multiply(rows[top:bottom], scale, out=term if k else out)
             if k:
                 out += term
         if shift is not None:
             out += shift
 
-    for_rows(work, M, 3 * C * y.dtype.itemsize, xp)
+    for_rows(work, len(y), 3 * y.shape[1] * y.dtype.itemsize, xp)
     return y.reshape(like.shape)
 
 

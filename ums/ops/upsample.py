@@ -15,8 +15,9 @@ and likewise for columns. Zero padding of the large image by one is zero padding
 one, so the borders agree too. That is 4/9 of the multiply-adds, on a matrix of windows 1/9 as large.
 
 All 2x2 windows of the padded small image are the rows (a, b), a = 0..H and b = 0..W, of a matrix A,
-and the four kernels stand side by side in V (4C, 4O). Then phase (p, q) of pixel (i, j) is row
-(i + p, j + q) of A V, columns (p, q).
+and the four kernels stand side by side in V (4C, 4O). A window's four phases lie in one 2x2 square
+of the output, rows 2a - 1 and 2a, columns 2b - 1 and 2b (on the border, what of it there is), so
+that A V holds whole squares.
 """
 
 from __future__ import annotations
@@ -61,17 +62,18 @@ def upsample_conv2d_backward_plain(dy: Array, cache: tuple) -> tuple[Array, Arra
 
 # ------------------------------------------------------------------------ the folded form
 
-FOLD = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
-"""FOLD[p, s, u] = 1 where row u of the 3x3 kernel falls on row s of phase p's 2x2 window."""
+FOLD = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]])
+"""FOLD[r, s, u] = 1 where row u of the 3x3 kernel falls on row s of the 2x2 window; r = 0 for the
+upper row of the square, which is phase p = 1, and r = 1 for the lower one, phase 0."""
 
 
 def fold_kernel(w: Array) -> Array:
-    """The phase kernels V (4C, 4O) of w (3, 3, C, O): rows (s, t, c), columns (p, q, o)."""
+    """The phase kernels V (4C, 4O) of w (3, 3, C, O): rows (s, t, c), columns (r, q, o)."""
     xp = array_module(w)
     _, _, C, O = w.shape
     fold = xp.asarray(FOLD, dtype=w.dtype)
-    rows = xp.tensordot(fold, w, axes=(2, 0))  # (p, s, v, c, o)
-    V = xp.tensordot(fold, rows, axes=(2, 2))  # (q, t, p, s, c, o)
+    rows = xp.tensordot(fold, w, axes=(2, 0))  # (r, s, v, c, o)
+    V = xp.tensordot(fold, rows, axes=(2, 2))  # (q, t, r, s, c, o)
     return V.transpose(3, 1, 4, 2, 0, 5).reshape(4 * C, 4 * O)
 
 
@@ -80,7 +82,7 @@ def unfold_kernel(dV: Array, shape: tuple[int, int, int, int]) -> Array:
     xp = array_module(dV)
     _, _, C, O = shape
     fold = xp.asarray(FOLD, dtype=dV.dtype)
-    dV = dV.reshape(2, 2, C, 2, 2, O)  # (s, t, c, p, q, o)
+    dV = dV.reshape(2, 2, C, 2, 2, O)  # (s, t, c, r, q, o)
     rows = xp.tensordot(fold, dV, axes=((0, 1), (3, 0)))  # (u, t, c, q, o)
     return xp.tensordot(fold, rows, axes=((0, 1), (3, 1))).swapaxes(0, 1)  # (u, v, c, o)
 
@@ -102,16 +104,17 @@ def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]
     N, H, W, _ = x.shape
     O = w.shape[3]
     V = fold_kernel(w)
+    b_pair = xp.concatenate((b, b)).reshape(2, O)
     y = xp.empty((N, 2 * H, 2 * W, O), x.dtype)
     work_list = _tiles(x.shape, O, x.dtype.itemsize, xp)
 
     def work(start, stop):
         for images, top, bottom in work_list[start:stop]:
             A = _windows(x[images], top, bottom, xp)
-            AV = scratch("phases", (len(A), 4 * O), x.dtype, xp)
+            AV = scratch("squares", (len(A), 4 * O), x.dtype, xp)
             xp.matmul(A, V, out=AV)
-            for here, there in _phases(AV, y, images, top, bottom):
-                xp.add(here, b, out=there)
+            for here, there in _squares(AV, y, images, top, bottom):
+                xp.add(here, b_pair[: here.shape[-2]], out=there)
 
     parallel_for(work, len(work_list), xp)
     return y, (x, w)
@@ -126,15 +129,15 @@ def upsample_conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]
     work_list = _tiles(x.shape, O, x.dtype.itemsize, xp)
 
     def work(start, stop):
-        dV, db = xp.zeros((4 * C, 4 * O), w.dtype), xp.zeros(O, w.dtype)
+        dV, db = xp.zeros((4 * C, 4 * O), w.dtype), xp.zeros(4 * O, w.dtype)
         for images, top, bottom in work_list[start:stop]:
-            dV += _windows(x[images], top, bottom, xp).T @ _gather(dy, images, top, bottom, xp)
-            dy2 = dy[images, 2 * top : 2 * bottom].reshape(-1, O)
-            db += xp.ones(len(dy2), dy.dtype) @ dy2
+            dAV = _gather(dy, images, top, bottom, xp)
+            dV += _windows(x[images], top, bottom, xp).T @ dAV
+            db += xp.ones(len(dAV), dy.dtype) @ dAV
         return dV, db
 
     dV, db = (sum(parts) for parts in zip(*parallel_for(work, len(work_list), xp), strict=True))
-    return unfold_kernel(dV, w.shape), db
+    return unfold_kernel(dV, w.shape), db.reshape(4, O).sum(axis=0)
 
 
 def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:
@@ -155,10 +158,12 @@ def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:
             x_pad = scratch("x_pad", (n, H + 2, W + 2, C), dy.dtype, xp)
             x_pad[...] = 0
             for _, top, bottom in group:
-                dA = _gather(dy, images, top, bottom, xp) @ VT
-                dA = dA.reshape(n, bottom - top + 1, W + 1, 2, 2, C)
+                dAV = _gather(dy, images, top, bottom, xp)
+                dA = scratch("columns", (len(dAV), 4 * C), dy.dtype, xp)
+                xp.matmul(dAV, VT, out=dA)
+                dA = dA.reshape(n, bottom - top, W + 1, 2, 2, C)
                 for s, t in ((0, 0), (0, 1), (1, 0), (1, 1)):
-                    x_pad[:, top + s : bottom + 1 + s, t : t + W + 1] += dA[:, :, :, s, t]
+                    x_pad[:, top + s : bottom + s, t : t + W + 1] += dA[:, :, :, s, t]
             dx[images] = x_pad[:, 1:-1, 1:-1]
 
     parallel_for(work, len(groups), xp)
@@ -171,40 +176,54 @@ def upsample_conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Arr
 
 
 def _tiles(shape: tuple, O: int, itemsize: int, xp: ModuleType) -> list:
-    """Tiles of the small image (N, H, W, C) by the size of A and AV together."""
+    """Tiles of the H + 1 rows of windows of (N, H, W, C), by the size of A and AV together."""
     N, H, W, C = shape
-    return tiles(N, H, (W + 1) * 4 * (C + O) * itemsize, xp)
+    return tiles(N, H + 1, (W + 1) * 4 * (C + O) * itemsize, xp)
 
 
 def _windows(x: Array, top: int, bottom: int, xp: ModuleType) -> Array:
-    """A: the 2x2 windows (a, b), a = top..bottom and b = 0..W, of x (n, H, W, C) padded by one."""
+    """A: the windows (a, b), top <= a < bottom and b = 0..W, of x (n, H, W, C) padded by one."""
     n, _, W, C = x.shape
-    rows = bottom - top + 1
+    rows = bottom - top
     band = padded_rows(x, top - 1, rows + 1, 1, xp)
-    A = scratch("columns", (n, rows, W + 1, 2, 2, C), x.dtype, xp)
-    for s, t in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        A[:, :, :, s, t] = band[:, s : s + rows, t : t + W + 1]
+    A = scratch("columns", (n, rows, W + 1, 2, 2 * C), x.dtype, xp)
+    for s in (0, 1):  # a row of the window is 2C numbers side by side
+        shape = (n, rows, W + 1, 2 * C)
+        A[:, :, :, s] = xp.lib.stride_tricks.as_strided(band[:, s:], shape, band.strides)
     return A.reshape(-1, 4 * C)
 
 
-def _phases(AV: Array, y: Array, images: slice, top: int, bottom: int):
-    """Pairs of views: phase (p, q) in the matrix AV, and the pixels of y that it is."""
-    _, _, W2, O = y.shape
-    W, rows = W2 // 2, bottom - top
-    AV = AV.reshape(-1, rows + 1, W + 1, 2, 2, O)
-    for p in (0, 1):
-        for q in (0, 1):
-            here = AV[:, p : p + rows, q : q + W, p, q]
-            yield here, y[images, 2 * top + p : 2 * bottom : 2, q::2]
+def _squares(AV: Array, y: Array, images: slice, top: int, bottom: int):
+    """Pairs of views (n, rows, columns, 1 or 2, O): the matrix AV, and the pixels of y that it is.
+
+    Row r of the squares first, whole columns of squares before the halves on the left and right.
+    """
+    _, H2, W2, O = y.shape
+    W = W2 // 2
+    AV = AV.reshape(-1, bottom - top, W + 1, 2, 2, O)
+    for r in (0, 1):
+        low, high = max(top, 1 - r), min(bottom, H2 // 2 + 1 - r)  # y has these rows 2a - 1 + r
+        here = AV[:, low - top : high - top, :, r]
+        there = y[images, 2 * low - 1 + r : 2 * high - 2 + r : 2]
+        if low < high:
+            inner = there[:, :, 1:-1]
+            yield here[:, :, 1:W], inner.reshape(*inner.shape[:2], W - 1, 2, O)
+            yield here[:, :, :1, 1:], there[:, :, :1, None]
+            yield here[:, :, W:, :1], there[:, :, -1:, None]
 
 
 def _gather(dy: Array, images: slice, top: int, bottom: int, xp: ModuleType) -> Array:
-    """d(AV): the gradient of every phase where the matrix AV holds it, zero elsewhere."""
-    _, _, W2, O = dy.shape
+    """d(AV): the gradient of every pixel where the matrix AV holds it, zero off the image."""
+    _, H2, W2, O = dy.shape
     n = images.stop - images.start
-    dAV = scratch("phases", (n * (bottom - top + 1) * (W2 // 2 + 1), 4 * O), dy.dtype, xp)
-    dAV[...] = 0
-    for here, there in _phases(dAV, dy, images, top, bottom):
+    dAV = scratch("squares", (n * (bottom - top) * (W2 // 2 + 1), 4 * O), dy.dtype, xp)
+    edges = dAV.reshape(n, bottom - top, W2 // 2 + 1, 2, 2, O)
+    edges[:, :, 0, :, 0] = edges[:, :, -1, :, 1] = 0
+    if top == 0:
+        edges[:, 0, :, 0] = 0
+    if bottom == H2 // 2 + 1:
+        edges[:, -1, :, 1] = 0
+    for here, there in _squares(dAV, dy, images, top, bottom):
         here[...] = there
     return dAV
 
