@@ -135,13 +135,14 @@ def check_layer(
     return check_gradients(forward, backward, inputs, rng=rng, **options)
 
 
-def relative_error(analytic: np.ndarray, numeric: np.ndarray) -> float:
+def relative_error(analytic: np.ndarray, numeric: np.ndarray, size: float = 1.0) -> float:
     """|a - n| / (|a| + |n|), in norms; two gradients that are zero to rounding agree.
 
-    Below a norm of 1e-4 the quotient would measure the rounding of the differences (about 1e-11), so
-    there the denominator is 1e-4. A gradient that is not a number has an infinite error.
+    Below a norm of 1e-4 the quotient would measure the rounding of the differences (about 1e-11 for
+    a function value of 1), so there the denominator is 1e-4, times ``size``, the function's value,
+    where that is above 1. A gradient that is not a number has an infinite error.
     """
-    scale = max(float(np.linalg.norm(analytic) + np.linalg.norm(numeric)), 1e-4)
+    scale = max(float(np.linalg.norm(analytic) + np.linalg.norm(numeric)), 1e-4 * max(size, 1.0))
     error = float(np.linalg.norm(analytic - numeric)) / scale
     return error if np.isfinite(error) else np.inf
 
@@ -154,11 +155,11 @@ def _compare(name, array, gradient, value, rng, step, tolerance, max_entries) ->
     entries = np.arange(array.size)
     if array.size > max_entries:
         entries = np.sort(rng.choice(entries, max_entries, replace=False))
-    numeric, smooth = _differences(flat, entries, value, step)
+    numeric, smooth, size = _differences(flat, entries, value, step)
     if smooth.mean() < 0.5:
         raise ValueError(f"input {name!r}: over half of its entries lie within {step} of a kink")
     analytic = gradient.reshape(-1)[entries]
-    error = relative_error(analytic[smooth], numeric[smooth])
+    error = relative_error(analytic[smooth], numeric[smooth], size)
     if error > tolerance:
         raise GradientError(
             _describe(name, array.shape, entries[smooth], analytic[smooth], numeric[smooth], error)
@@ -166,8 +167,8 @@ def _compare(name, array, gradient, value, rng, step, tolerance, max_entries) ->
     return error
 
 
-def _differences(flat, entries, value, step) -> tuple[np.ndarray, np.ndarray]:
-    """Central differences of value() in each entry, and whether value() is smooth there.
+def _differences(flat, entries, value, step) -> tuple[np.ndarray, np.ndarray, float]:
+    """Central differences of value() in each entry, whether it is smooth there, and its size.
 
     At a kink the two one-sided slopes differ by a jump; on a smooth function they differ by about
     step times the second derivative.
@@ -185,7 +186,7 @@ def _differences(flat, entries, value, step) -> tuple[np.ndarray, np.ndarray]:
         numeric[k] = (above - below) / (2 * step)
         jumps[k] = abs(above - 2 * middle + below) / step
     smooth = jumps <= 1e-2 * np.maximum(abs(numeric), 1.0)
-    return numeric, smooth
+    return numeric, smooth, abs(middle)
 
 
 def _describe(name, shape, entries, analytic, numeric, error) -> str:

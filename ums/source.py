@@ -42,7 +42,7 @@ class DenoisingExamples:
         return len(self.rows)
 
     def batch(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Noisy inputs and clean targets, both float32 (n, H, W, 1), both minus the noisy mean."""
+        """Noisy inputs and clean targets, both float32 (n, H, W, 1), by the noisy statistics."""
         clean = self.images[self.rows[chosen]]
         if self.seeds is None:
             noisy = corrupt(clean, self.rng, NOISES)

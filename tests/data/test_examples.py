@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ums.data import Examples, denormalise, epoch_batches, normalise
-from ums.data.examples import in_order
+from ums.data.examples import DARK, in_order
 
 
 def pictures(rng, *shape):
@@ -14,44 +14,64 @@ def pictures(rng, *shape):
 # ---------------------------------------------------------------------------- normalisation
 
 
+def film(rng, *shape):
+    """Random images without a pixel dark enough to count as a border."""
+    return rng.integers(DARK + 1, 256, shape, dtype=np.uint8)
+
+
 def test_normalised_image_worked_by_hand():
-    images = np.array([[[0, 255], [51, 102]]], np.uint8)  # mean 102
-    expected = np.array([[-102, 153], [-51, 0]]) / 255
-    np.testing.assert_allclose(normalise(images)[0, ..., 0], expected, rtol=1e-6)
+    images = np.array([[[0, 150], [50, 100]]], np.uint8)  # film: mean 100, variance 5000 / 3
+    expected = np.array([[0, 50], [-50, 0]]) / (4 * np.sqrt(5000 / 3))
+    expected[0, 0] = -1
+    np.testing.assert_allclose(normalise(images)[0, ..., 0], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 6), (3, 8, 6, 1), (3, 8, 6, 3)])
-def test_every_normalised_image_has_mean_zero(shape, rng):
-    images = pictures(rng, *shape)
-    images[1] //= 4  # a darker exposure
-    x = normalise(images)
+def test_every_normalised_film_has_mean_zero_and_deviation_a_quarter(shape, rng):
+    x = normalise(film(rng, *shape))
     assert x.dtype == np.float32 and x.shape == (3, 8, 6, shape[3] if len(shape) == 4 else 1)
     np.testing.assert_allclose(x.mean(axis=(1, 2, 3)), 0, atol=1e-6)
+    np.testing.assert_allclose(x.std(axis=(1, 2, 3)), 0.25, rtol=1e-4)
 
 
-def test_brighter_exposure_is_the_same_input(rng):
-    images = pictures(rng, 2, 8, 8) // 2
-    np.testing.assert_allclose(normalise(images + 100), normalise(images), atol=1e-6)
+def test_brighter_or_flatter_exposure_is_the_same_input(rng):
+    images = film(rng, 2, 8, 8).astype(np.float32)
+    np.testing.assert_allclose(normalise(images / 2 + 50), normalise(images), atol=1e-5)
 
 
-def test_means_can_be_those_of_another_image(rng):
-    clean, noisy = pictures(rng, 4, 8, 6), pictures(rng, 4, 8, 6)
-    expected = (clean - noisy.mean(axis=(1, 2), keepdims=True)) / 255
-    np.testing.assert_allclose(normalise(clean, like=noisy)[..., 0], expected, atol=1e-6)
+def test_black_border_moves_nothing_on_the_film(rng):
+    images = film(rng, 2, 8, 8)
+    bordered = np.pad(images, ((0, 0), (3, 3), (2, 2)))
+    x = normalise(bordered)[..., 0]
+    np.testing.assert_allclose(x[:, 3:-3, 2:-2], normalise(images)[..., 0], atol=1e-5)
+    assert (x[:, :3] <= -1).all() and (x[:, :, -2:] <= -1).all()
+
+
+def test_statistics_can_be_those_of_another_image(rng):
+    clean, noisy = film(rng, 4, 8, 6), film(rng, 4, 8, 6)
+    mean, deviation = (f(noisy, axis=(1, 2), keepdims=True) for f in (np.mean, np.std))
+    x = normalise(clean, like=noisy)[..., 0]
+    np.testing.assert_allclose(x, (clean - mean) / (4 * deviation), atol=1e-5)
+    with pytest.raises(ValueError, match=r"\(4, 8, 6\), got \(4, 8, 5\)"):
+        normalise(clean, like=noisy[..., :5])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
-def test_denormalise_inverts_normalise(dtype, rng):
+def test_denormalise_inverts_normalise_but_for_the_border(dtype, rng):
     images = pictures(rng, 5, 8, 6).astype(dtype)
     restored = denormalise(normalise(images), images)
     assert restored.shape == images.shape and restored.dtype == np.float32
-    np.testing.assert_allclose(restored, images, atol=1e-4)
+    np.testing.assert_allclose(restored, np.where(images > DARK, images, 0), atol=1e-3)
+
+
+def test_all_black_image_gives_finite_input():
+    assert np.isfinite(normalise(np.zeros((1, 4, 4), np.uint8))).all()
 
 
 def test_denormalised_image_stays_between_black_and_white():
-    images = np.full((2, 1, 1), 100, np.uint8)
-    y = np.array([-1.0, 1.0], np.float32)[:, None, None, None]  # 255 below and above the mean
-    assert denormalise(y, images).ravel().tolist() == [0, 255]
+    images = np.array([[[50, 150]]] * 2, np.uint8)  # mean 100, deviation 50
+    y = np.full((2, 1, 2, 1), [[[[-1.0]]], [[[1.0]]]], np.float32)  # 200 below and above
+    assert denormalise(y, images).reshape(2, 2).tolist() == [[0, 0], [255, 255]]
 
 
 @pytest.mark.parametrize("shape", [(8,), (8, 6), (1, 2, 8, 6, 3)])

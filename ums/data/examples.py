@@ -7,27 +7,52 @@ from dataclasses import dataclass
 
 import numpy as np
 
+DARK = 8
+"""Grey levels up to this are no film: borders, collimation, padding."""
+
+
+def film_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each image's exposed pixels, in grey levels.
+
+    Pixels up to ``DARK`` are left out: black borders differ between hospitals, and would move the
+    mean of what is on the film. Each is float32 (N, 1, ...), the deviation at least 1.
+    """
+    images = np.asarray(images, np.float32)
+    axes = tuple(range(1, images.ndim))
+    film = images > DARK
+    count = np.maximum(film.sum(axis=axes, keepdims=True, dtype=np.float32), 1)
+    mean = (images * film).sum(axis=axes, keepdims=True) / count
+    variance = (np.square(images - mean) * film).sum(axis=axes, keepdims=True) / count
+    return mean, np.maximum(np.sqrt(variance), 1)
+
 
 def normalise(images: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
-    """Images in 0..255 as a network's input: float32 (N, H, W, C), x = (image - mean) / 255.
+    """Images in 0..255 as a network's input: float32 (N, H, W, C), x = (image - mean) / (4 deviation).
 
-    The mean normalisation of section 3.1.1, with each image's own mean, so that a darker exposure or
-    another hospital's scanner does not move the input as a whole. (N, H, W) becomes one channel.
-    With ``like``, of the same shape, the means are those of ``like``: a clean image is made the
-    target of its noisy version by the noisy one's mean, the only one known in use.
+    The mean normalisation of section 3.1.1, with each image's own :func:`film_statistics`, so that
+    another exposure, contrast or border does not move the input as a whole; pixels off the film are
+    one value, -1 (lower where black itself is). (N, H, W) becomes one channel. With ``like``, of the
+    same shape, the statistics are those of ``like``: a clean image is made the target of its noisy
+    version by the noisy one's statistics, the only ones known in use.
+
+    Raises:
+        ValueError: images that are not (N, H, W) or (N, H, W, C), or ``like`` of another shape.
     """
     if images.ndim not in (3, 4):
         raise ValueError(f"images must be (N, H, W) or (N, H, W, C), got {images.shape}")
-    axes = tuple(range(1, images.ndim))
-    mean = np.asarray(images if like is None else like, np.float32).mean(axis=axes, keepdims=True)
-    x = (np.asarray(images, np.float32) - mean) / np.float32(255)
+    like = images if like is None else like
+    if like.shape != images.shape:
+        raise ValueError(f"like must have the images' shape {images.shape}, got {like.shape}")
+    mean, deviation = film_statistics(like)
+    x = (np.asarray(images, np.float32) - mean) / (4 * deviation)
+    x = np.where(images > DARK, x, np.minimum(-1, -mean / (4 * deviation)))
     return x if x.ndim == 4 else x[..., None]
 
 
 def denormalise(y: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """A network's output (N, H, W, 1) as images (N, H, W) in 0..255, by the mean of its input."""
-    mean = np.asarray(images, np.float32).mean(axis=(1, 2))[:, None, None]
-    return np.clip(y[..., 0] * np.float32(255) + mean, 0, 255)
+    """A network's output (N, H, W, 1) as images (N, H, W) in 0..255, by its input's statistics."""
+    mean, deviation = film_statistics(images)
+    return np.clip(y[..., 0] * (4 * deviation) + mean, 0, 255)
 
 
 @dataclass(frozen=True, eq=False)
