@@ -9,21 +9,23 @@ DATA ?=
 SIZE ?= 128
 SEED ?= 0
 DEVICE ?= auto
-IMAGES ?= 800
+IMAGES ?= 1400
 WIDTH ?=
 EPOCHS ?=
 SOURCE_EPOCHS ?=
+CLASSIFIER_EPOCHS ?=
 BATCH ?=
 PREPARED ?= prepared/cxr-$(if $(DATA),real,synthetic)-$(SIZE)
 OUT ?= results/cxr
+BENCH ?=
 
 PREPARE_ARGS := --size $(SIZE) --seed $(SEED) $(if $(DATA),--data "$(DATA)",--images $(IMAGES))
 RUN_ARGS := --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
   $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SOURCE_EPOCHS),--source-epochs $(SOURCE_EPOCHS)) \
-  $(if $(BATCH),--batch $(BATCH))
+  $(if $(CLASSIFIER_EPOCHS),--classifier-epochs $(CLASSIFIER_EPOCHS)) $(if $(BATCH),--batch $(BATCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce-cxr test lint format networks gpu clean
+.PHONY: help reproduce-cxr test bench lint format networks gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +37,9 @@ reproduce-cxr: $(VENV)/ready  ## the chest X-ray experiment; DATA=folder for rea
 
 test: $(VENV)/ready  ## all tests
 	$(PY) -m pytest
+
+bench: $(VENV)/ready  ## time the layers against PyTorch (to be installed for it: .venv/bin/python -m pip install torch)
+	PYTHONPATH=. $(PY) tests/benchmarks/bench.py $(if $(filter gpu,$(DEVICE)),--device gpu) $(BENCH)
 
 lint: $(VENV)/ready  ## what the linter and the formatter object to
 	$(PY) -m ruff check .

@@ -19,6 +19,8 @@ import numpy as np
 
 from data_prep import montgomery, shenzhen, unlabelled
 from data_prep.collect import Listing, prepare
+from data_prep.montgomery import list_montgomery
+from data_prep.shenzhen import list_shenzhen
 from data_prep.synthetic import prepare_synthetic
 from ums.data.prepared import load_prepared
 
@@ -33,7 +35,7 @@ SHARES = {"source": (1.0, "A"), "target": (0.75, "A"), "test": (0.25, "B")}
 """Synthetic sets: images as a share of those asked for, and the hospital."""
 
 
-def prepare_cxr(out, data=None, images=800, size=256, seed=0, strict=False):
+def prepare_cxr(out, data=None, images=1400, size=256, seed=0, strict=False):
     """Make, or keep, the prepared folders `out`/source, target and test; return them in a list.
 
     data: the folder of raw sets, or None for synthetic ones; images: how many synthetic ones the
@@ -52,13 +54,13 @@ def prepare_cxr(out, data=None, images=800, size=256, seed=0, strict=False):
         if not roles[role]:
             names = ", ".join(FOLDERS[role])
             raise FileNotFoundError(f"{data} holds no folder of the {role} set: {names}")
-    target, test = roles["target"][0], roles["test"][0]
+    target, test, how = roles["target"][0], roles["test"][0], (size, seed, strict)
     return [
         _source(out / "source", roles["source"], size, seed)
         if roles["source"]
-        else _real(out / "source", shenzhen, target, size, seed, strict),
-        _real(out / "target", shenzhen, target, size, seed, strict),
-        _real(out / "test", montgomery, test, size, seed, strict),
+        else _prepare(out / "source", list_shenzhen(target), shenzhen.ABOUT, *how),
+        _prepare(out / "target", list_shenzhen(target), shenzhen.ABOUT, *how),
+        _prepare(out / "test", list_montgomery(test), montgomery.ABOUT, *how),
     ]
 
 
@@ -79,11 +81,6 @@ def _synthetic(out, role, images, size, seed):
     return prepare_synthetic(out, n, size, rng, hospital, overwrite=True, settings=settings)
 
 
-def _real(out, module, raw, size, seed, strict):
-    list_set = {montgomery: montgomery.list_montgomery, shenzhen: shenzhen.list_shenzhen}[module]
-    return _prepare(out, list_set(raw), module.ABOUT, size, seed, strict, unique=False)
-
-
 def _source(out, folders, size, seed):
     """All images of several folders; one that cannot be read is skipped, duplicates are too."""
     items = []
@@ -97,7 +94,7 @@ def _source(out, folders, size, seed):
     return _prepare(out, listing, about, size, seed, strict=False, unique=True)
 
 
-def _prepare(out, listing, about, size, seed, strict, unique):
+def _prepare(out, listing, about, size, seed, strict, unique=False):
     settings = {"files": _digest(listing)}
     if kept := _made_before(out, settings | {"size": size, "seed": seed}):
         return kept

@@ -67,8 +67,8 @@ def _patch(x, y, field, rng, radius, low=0.0, high=1.0, rough=0.5):
 def _infiltrate(x, y, field, rng):
     """Upper-lobe infiltrate: a few ragged patches with streaks and small nodules between them."""
     density, mask = np.zeros_like(x), np.zeros(x.shape, bool)
-    for _ in range(rng.integers(2, 6)):
-        d, m = _patch(x, y, field, rng, rng.uniform(0.09, 0.18), 0.02, 0.45, rough=0.8)
+    for _ in range(rng.integers(4, 9)):
+        d, m = _patch(x, y, field, rng, rng.uniform(0.11, 0.22), 0.02, 0.5, rough=0.8)
         density, mask = np.maximum(density, d), mask | m
     mottle = smooth_noise(len(x), 0.035, rng) + 0.6 * smooth_noise(len(x), 0.015, rng)
     return density * np.clip(0.55 + 0.12 * mottle, 0.1, 0.9) * rng.uniform(0.8, 1.1), mask
@@ -76,7 +76,7 @@ def _infiltrate(x, y, field, rng):
 
 def _consolidation(x, y, field, rng):
     """Lobar or patchy consolidation, dense, with the dark branches of air bronchograms."""
-    density, mask = _patch(x, y, field, rng, rng.uniform(0.2, 0.36), 0.25, 0.95)
+    density, mask = _patch(x, y, field, rng, rng.uniform(0.3, 0.5), 0.25, 0.95)
     air = np.abs(smooth_noise(len(x), 0.05, rng)) < 0.12
     return density * (0.85 - 0.25 * air) * rng.uniform(0.65, 0.95), mask
 
@@ -91,10 +91,10 @@ def _ground_glass(x, y, field, rng):
 
 
 def _nodules(x, y, field, rng):
-    """Three to nine round nodules of 17 to 38 mm."""
+    """Six to eighteen round nodules of 17 to 38 mm."""
     density, mask = np.zeros_like(x), np.zeros(x.shape, bool)
     wobble = smooth_noise(len(x), 0.06, rng)
-    for _ in range(rng.integers(3, 10)):
+    for _ in range(rng.integers(6, 19)):
         cx, cy = _centre(x, y, field, rng, 0.03, 0.97)
         r = rng.uniform(0.045, 0.1)
         d = np.hypot(x - cx, y - cy) / r * (1 + 0.06 * wobble)
@@ -111,7 +111,7 @@ def _effusion(x, y, field, rng):
     a, rows = np.abs(x), np.nonzero(lung)[0]
     top, bottom = y[rows.min()].mean(), y[rows.max()].mean()
     wall = a[lung].max()
-    level = bottom - (bottom - top) * rng.uniform(0.22, 0.5)
+    level = bottom - (bottom - top) * rng.uniform(0.35, 0.65)
     climb = rng.uniform(0.10, 0.22) * np.exp((a - wall) / rng.uniform(0.05, 0.1))
     depth = y - level + climb - 0.02 * smooth_noise(len(x), 0.2, rng)
     return half * np.clip(depth / 0.07, 0, 1) * rng.uniform(0.75, 1.0), lung & (depth > 0.01)

@@ -71,6 +71,11 @@ BY_HAND = {
     "abnormality head": (
         lambda rng: classification_head(256, 2, rng), dense(256, 256, 2), 66_306,
     ),
+    "abnormality head with batch norm": (
+        lambda rng: classification_head(256, 2, rng, batch_norm=True),
+        norms(256) + dense(256, 256, 2),
+        66_818,
+    ),
 }  # fmt: skip
 
 SMALL = {
@@ -256,6 +261,6 @@ def test_command_prints_every_layer_and_the_papers_counts(size, rng):
         side = size[-1] if size else "256"
         assert f"{network.title}, input {side} x {side} x {network.channels}" in printed
     trainable = re.findall(r"trainable parameters +([\d,]+)", printed)
-    assert trainable == ["800,067", "66,306", "786,497", "1,573,506", "460,115"]
+    assert trainable == ["800,067", "66,818", "786,497", "1,573,506", "460,115"]
     paper = re.findall(r"in the paper +([\d,]+)", printed)
     assert paper == ["800,067", "295,715", "786,497", "1,573,506", "460,115"]

@@ -8,7 +8,7 @@ import torch
 
 from ums.backend import Device
 from ums.data import Examples
-from ums.finetuning import learn
+from ums.finetuning import Task, learn
 from ums.layers import (
     BatchNorm,
     Conv2D,
@@ -329,7 +329,8 @@ def learned(seed, **changes):
     train, validation = (Examples(data.inputs, data.targets, r) for r in np.split(data.rows, [14]))
     chosen = settings(**{"epochs": 3, "learning_rate": 0.01, **changes})
     loss = categorical_cross_entropy
-    return learn("t", network, loss, train, validation, chosen, CPU, rng, progress=False)
+    task = Task("t", network, loss, train, validation)
+    return learn(task, chosen, CPU, rng, progress=False)
 
 
 def test_same_seed_gives_the_same_weights_to_the_byte():
@@ -348,7 +349,7 @@ def test_learning_separates_bright_discs_from_dark_ones(rng):
     layers = Conv2D(1, 4, rng, stride=2), ReLU(), Conv2D(4, 8, rng, stride=2), ReLU()
     network = Sequential(*layers, GlobalAveragePool(), Dense(8, 2, rng))
     loss = categorical_cross_entropy
-    tuned = learn("t", network, loss, both, both, chosen, CPU, rng, progress=False)
+    tuned = learn(Task("t", network, loss, both, both), chosen, CPU, rng, progress=False)
     assert tuned.history.validation[0] > 20 * min(tuned.history.validation)
     assert (predict(tuned.network, both, CPU).argmax(axis=1) == labels).all()
 
@@ -364,7 +365,8 @@ def test_frozen_layers_are_neither_counted_nor_moved(rng):
     for layer in network.layers[:3]:
         layer.freeze()
     before, loss = bytes_of(network), categorical_cross_entropy
-    tuned = learn("t", network, loss, examples, examples, settings(2), CPU, rng, progress=False)
+    task = Task("t", network, loss, examples, examples)
+    tuned = learn(task, settings(2), CPU, rng, progress=False)
     moved = {name for name, value in bytes_of(network).items() if value != before[name]}
     assert moved == {"5.w", "5.b"} and tuned.trainable == 3 * 2 + 2
 
@@ -386,5 +388,5 @@ def test_training_that_really_diverges_says_where_and_restores(rng):
     with pytest.raises(
         TrainingDiverged, match=r"nan in batch 2 of epoch 1 \(learning rate 0.001\)"
     ):
-        learn("t", network, poisoned, examples, examples, settings(2), CPU, rng, progress=False)
+        learn(Task("t", network, poisoned, examples, examples), settings(2), CPU, rng, False)
     assert bytes_of(network) == before

@@ -135,7 +135,7 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
 
 
 TILE_BYTES = 3 << 20
-"""A CPU tile's temporary: small enough to stay in the second-level cache of one core."""
+"""A CPU tile's temporary: small enough for a core's share of the last-level cache, measured best."""
 
 GPU_TILE_BYTES = 1 << 29
 """A GPU tile's temporary: large enough to fill the device, small enough to fit beside the rest."""

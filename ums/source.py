@@ -12,7 +12,7 @@ import numpy as np
 from ums.backend import Device
 from ums.data.examples import normalise
 from ums.data.noise import NOISES, corrupt
-from ums.finetuning.tasks import Tuned, learn
+from ums.finetuning.tasks import Task, Tuned, learn
 from ums.layers import Sequential
 from ums.ops import mse
 from ums.optimizers import RMSprop
@@ -74,15 +74,12 @@ def learn_denoising(
         rng: draws noise and order.
         progress: show a progress bar.
     """
-    return learn(
+    task = Task(
         "source: denoising",
         autoencoder,
         mse,
         DenoisingExamples(images, train, rng),
         DenoisingExamples(images, validation, rng, fixed=True),
-        settings,
-        device,
-        rng,
         RMSprop,
-        progress,
     )
+    return learn(task, settings, device, rng, progress)

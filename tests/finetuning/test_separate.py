@@ -6,7 +6,7 @@ import pytest
 from ums.backend import Device
 from ums.data import Examples, normalise
 from ums.finetuning import Task, train_separately
-from ums.finetuning.separate import denoise, denoise_examples
+from ums.finetuning.separate import denoise, denoise_examples, restore
 from ums.layers import Dense, GlobalAveragePool, Layer, Sequential
 from ums.networks import denoising_autoencoder, separate_classifier
 from ums.ops import bce_dice, categorical_cross_entropy
@@ -101,6 +101,11 @@ def test_denoising_does_not_depend_on_the_batch(size, rng):
     images = rng.integers(0, 256, (7, 16, 16), dtype=np.uint8)
     found = denoise(Brighter(-0.3), images, CPU, size)
     np.testing.assert_array_equal(found, brighter_by_hand(images, -0.3))
+
+
+def test_restored_images_are_neither_rounded_nor_taken_off_their_grey_levels(rng):
+    images = rng.uniform(9, 255, (3, 16, 16)).astype(np.float32)
+    np.testing.assert_allclose(restore(Brighter(0), images, CPU), images, atol=1e-4)
 
 
 def test_targets_stay_with_their_images():

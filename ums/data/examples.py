@@ -83,6 +83,13 @@ class Examples:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def with_inputs(
+        self, inputs: np.ndarray, prepare: Callable[[np.ndarray], np.ndarray]
+    ) -> Examples:
+        """The same examples made of other inputs (N, ...), given in their order."""
+        targets = None if self.targets is None else np.asarray(self.targets[self.rows])
+        return Examples(inputs, targets, np.arange(len(self)), prepare)
+
     def batch(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Examples number ``chosen`` (0 <= chosen < N): float32 inputs, and targets for the loss.
 

@@ -14,7 +14,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,8 @@ from ums.ops import bce_dice, categorical_cross_entropy
 from ums.source import learn_denoising
 from ums.training import FitSettings, History
 
+SOURCE = "source"
+
 DENOISED_AT_MOST = 200
 """Images for Table 2; its means no longer move with more."""
 
@@ -58,8 +60,9 @@ class Settings:
     """What a run can be told; the defaults are the small run of ``make reproduce-cxr``."""
 
     width: float = 1.0
-    source_epochs: int = 12
-    epochs: int = 24
+    source_epochs: int = 8
+    epochs: int = 10
+    classifier_epochs: int = 24
     batch: int = 16
     learning_rate: float = 1e-3
     patience: int = 20
@@ -67,17 +70,30 @@ class Settings:
     progress: bool = True
 
     def __post_init__(self):
-        for epochs in (self.source_epochs, self.epochs):
-            self.fit(epochs)  # says what is wrong now rather than after the source is trained
+        for part in (SOURCE, LUNGS, ABNORMALITY):
+            self.fit(part)  # says what is wrong now rather than after the source is trained
 
-    def fit(self, epochs: int) -> FitSettings:
-        """The training loop's settings for a stage of so many epochs."""
-        return FitSettings(epochs, self.batch, self.learning_rate, self.patience)
+    def fit(self, part: str) -> FitSettings:
+        """The training loop's settings for the source or a task.
 
-    def key(self, epochs: int) -> dict:
+        A classifier's epochs take little time, and its loss may stand still for many of them before
+        it falls; the source's falls from the start, and a plateau of it is soon known for one.
+        """
+        epochs = {
+            SOURCE: self.source_epochs,
+            LUNGS: self.epochs,
+            ABNORMALITY: self.classifier_epochs,
+        }[part]
+        plateau_patience = 2 if part == SOURCE else 6
+        return FitSettings(epochs, self.batch, self.learning_rate, self.patience, plateau_patience)
+
+    def key(self, part: str) -> dict:
         """What a stage's weights depend on: every stage, for the later ones, on the source too."""
-        names = ("width", "source_epochs", "batch", "learning_rate", "patience")
-        return {name: getattr(self, name) for name in names} | {"epochs": epochs}
+        return {
+            "width": self.width,
+            SOURCE: asdict(self.fit(SOURCE)),
+            "fit": asdict(self.fit(part)),
+        }
 
 
 # ------------------------------------------------------------------------ training
@@ -94,7 +110,7 @@ class CxrExperiment:
     def source(self) -> Tuned:
         """Stage 1: the denoising autoencoder, its encoder frozen from here on."""
         settings, images = self.settings, self.sets.source
-        rng = self.stages.rng("source")
+        rng = self.stages.rng(SOURCE)
         network = denoising_autoencoder(rng, width=settings.width).to(self.device)
 
         def train() -> Tuned:
@@ -103,13 +119,13 @@ class CxrExperiment:
                 images.images,
                 rows_of(images, "train"),
                 rows_of(images, "validation"),
-                settings.fit(settings.source_epochs),
+                settings.fit(SOURCE),
                 self.device,
                 rng,
                 settings.progress,
             )
 
-        return self._stage("source", network, train, settings.source_epochs)
+        return self._stage(SOURCE, network, train, SOURCE)
 
     def independent(self, autoencoder: Sequential) -> dict[str, Tuned]:
         """Stage 2: both heads, each by itself on the frozen encoder."""
@@ -117,7 +133,7 @@ class CxrExperiment:
         channels = encoder.output_shape((16, 16, 1))[-1]
         heads = {
             LUNGS: lambda rng: segmentation_head(decoder, rng),
-            ABNORMALITY: lambda rng: classification_head(channels, 2, rng),
+            ABNORMALITY: lambda rng: classification_head(channels, 2, rng, batch_norm=True),
         }
         tuned = self._tasks("independent", heads, tune_independently, encoder)
         return {
@@ -143,12 +159,11 @@ class CxrExperiment:
             head = make_head(rng).to(self.device)
             task = self._task(f"{strategy}: {name}", name, head)
 
-            def train(task=task, rng=rng):
-                fit_settings = settings.fit(settings.epochs)
-                progress = settings.progress
+            def train(name=name, task=task, rng=rng):
+                fit_settings, progress = settings.fit(name), settings.progress
                 return tune(shared, [task], fit_settings, self.device, rng, progress)[task.name]
 
-            tuned[name] = self._stage(f"{strategy}-{name}", head, train, settings.epochs)
+            tuned[name] = self._stage(f"{strategy}-{name}", head, train, name)
         return tuned
 
     def _task(self, title: str, name: str, head: Layer) -> Task:
@@ -161,7 +176,7 @@ class CxrExperiment:
         loss = bce_dice if name == LUNGS else categorical_cross_entropy
         return Task(title, head, loss, train, validation)
 
-    def _stage(self, name: str, network: Layer, train: Callable[[], Tuned], epochs: int) -> Tuned:
+    def _stage(self, name: str, network: Layer, train: Callable[[], Tuned], part: str) -> Tuned:
         """Train ``network``, or give it the weights it got in an earlier run of the same stage."""
 
         def compute():
@@ -170,7 +185,7 @@ class CxrExperiment:
             history = tuned.history.to_dict()
             return arrays, {"history": history, "seconds": tuned.seconds}
 
-        key = self.settings.key(epochs) | self.fingerprints | {"device": self.device.name}
+        key = self.settings.key(part) | self.fingerprints | {"device": self.device.name}
         arrays, record = self.stages.run(name, key, compute)
         network.load_arrays(arrays)
         history = History(**record["history"])
@@ -250,6 +265,7 @@ def main(arguments: list[str] | None = None) -> int:
             width=options.width,
             source_epochs=options.source_epochs,
             epochs=options.epochs,
+            classifier_epochs=options.classifier_epochs,
             batch=options.batch,
             learning_rate=options.learning_rate,
             patience=options.patience,
@@ -286,7 +302,8 @@ def _parser() -> argparse.ArgumentParser:
     numbers = (
         ("width", float, "scales every channel count; 1 is the paper's"),
         ("source-epochs", int, "epochs of the source at most"),
-        ("epochs", int, "epochs of each head and separate model at most"),
+        ("epochs", int, "epochs of each segmentation network at most"),
+        ("classifier-epochs", int, "epochs of each classifier at most"),
         ("batch", int, "images per batch"),
         ("learning-rate", float, "at the start; halved on a plateau"),
         ("patience", int, "epochs without improvement before training stops"),

@@ -213,19 +213,17 @@ def _source(outcome) -> Section:
 def _cost(outcome) -> Section:
     """Table 4: seconds and trainable parameters, part by part and in total."""
     source, tuned = outcome.source, outcome.tuned
-    parts = [("Shared source (denoising)", "source", source)]
-    parts += [(f"{TASKS[t]} head", ("independent", t), r) for t, r in tuned["independent"].items()]
-    ours = [_cost_row("Proposed", *part) for part in parts]
+    heads, models = tuned["independent"], tuned["separate"]
+    ours = [_cost_row("Proposed", "Shared source (denoising)", source)]
+    ours += [_cost_row("Proposed", f"{TASKS[t]} head", r) for t, r in heads.items()]
     ours.append(_total("Proposed", "Source and heads", ours))
-    others = [("Separate denoiser", "denoiser", source)]
-    others += [
-        (f"Separate {TASKS[t].lower()} model", ("separate", t), r)
-        for t, r in tuned["separate"].items()
+    theirs = [_cost_row("Baseline", "Separate denoiser", source)]
+    theirs += [
+        _cost_row("Baseline", f"Separate {TASKS[t].lower()} model", r) for t, r in models.items()
     ]
-    theirs = [_cost_row("Baseline", *part) for part in others]
     theirs.append(_total("Baseline", "Three separate models", theirs))
-    keys = ["source", *(k for _, k, _ in parts[1:]), "proposed"]
-    keys += ["denoiser", *(k for _, k, _ in others[1:]), "baseline"]
+    keys = ["source", *(("independent", t) for t in heads), "proposed"]
+    keys += ["denoiser", *(("separate", t) for t in models), "baseline"]
     columns = ["Approach", "Part", Column("Minutes", "{:.2f}"), Column("Epochs", "{:d}")]
     columns += [Column("Trainable parameters", "{:,d}")]
     note = (
@@ -240,7 +238,7 @@ def _cost(outcome) -> Section:
     return Section("Cost", "", [table], [])
 
 
-def _cost_row(approach: str, part: str, _key, tuned) -> dict:
+def _cost_row(approach: str, part: str, tuned) -> dict:
     return {
         "Approach": approach,
         "Part": part,
@@ -289,7 +287,10 @@ def _run(outcome) -> dict[str, str]:
     height, width = sets.target.images.shape[1:]
     facts["Image size"] = f"{height} x {width}"
     facts["Network width"] = f"{settings.width:g} times the paper's"
-    facts["Epochs at most"] = f"source {settings.source_epochs}, tasks {settings.epochs}"
+    facts["Epochs at most"] = (
+        f"source {settings.source_epochs}, segmentation {settings.epochs}, "
+        f"classifiers {settings.classifier_epochs}"
+    )
     facts["Batch, learning rate"] = f"{settings.batch}, {settings.learning_rate:g}"
     facts["Seed"] = str(settings.seed)
     facts["Device"] = outcome.device.name

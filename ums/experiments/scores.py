@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ums.backend import Device
-from ums.data import NOISES, Examples, denormalise
+from ums.data import NOISES, Examples
+from ums.finetuning.separate import restore
 from ums.layers import Layer
 from ums.metrics import classification, image_quality, segmentation
 from ums.training import predict
@@ -30,12 +31,6 @@ def score_denoising(denoiser: Layer, images: np.ndarray, device: Device, rng) ->
             }
         )
     return rows
-
-
-def restore(denoiser: Layer, noisy: np.ndarray, device: Device) -> np.ndarray:
-    """Float images (N, H, W) in 0..255 through the denoiser, the same again."""
-    y = predict(denoiser, Examples(noisy, None, np.arange(len(noisy))), device)
-    return denormalise(y, noisy)
 
 
 def image_scores(clean: np.ndarray, images: np.ndarray) -> dict[str, float]:

@@ -47,32 +47,21 @@ def tune_independently(
     tuned = {}
     for task in tasks:
         start = time.perf_counter()
-        learner, train, validation = Sequential(encoder, task.head), task.train, task.validation
-        if feature_bytes(encoder, train) + feature_bytes(encoder, validation) <= FEATURE_BYTES:
-            learner = task.head
-            train, validation = (features(encoder, part, device) for part in (train, validation))
-        result = learn(
-            task.name,
-            learner,
-            task.loss,
-            train,
-            validation,
-            settings,
-            device,
-            rng,
-            task.optimizer,
-            progress,
-        )
-        network, seconds = Sequential(encoder, task.head), time.perf_counter() - start
+        network, parts = Sequential(encoder, task.head), (task.train, task.validation)
+        if sum(feature_bytes(encoder, part) for part in parts) <= FEATURE_BYTES:
+            train, validation = (features(encoder, part, device) for part in parts)
+            learner = replace(task, train=train, validation=validation)
+        else:
+            learner = replace(task, head=network)
+        result = learn(learner, settings, device, rng, progress)
+        seconds = time.perf_counter() - start
         tuned[task.name] = replace(result, network=network, seconds=seconds)
     return tuned
 
 
 def features(encoder: Sequential, examples: Examples, device: Device) -> Examples:
     """The same examples with the encoder's output (N, h, w, C) float32 for inputs."""
-    targets = None if examples.targets is None else np.asarray(examples.targets[examples.rows])
-    inputs = predict(encoder, examples, device)
-    return Examples(inputs, targets, np.arange(len(inputs)), prepare=np.asarray)
+    return examples.with_inputs(predict(encoder, examples, device), prepare=np.asarray)
 
 
 def feature_bytes(encoder: Sequential, examples: Examples) -> int:

@@ -36,33 +36,26 @@ def train_separately(
         train, validation = (
             denoise_examples(denoiser, part, device) for part in (task.train, task.validation)
         )
-        tuned[task.name] = learn(
-            task.name,
-            task.head,
-            task.loss,
-            train,
-            validation,
-            settings,
-            device,
-            rng,
-            task.optimizer,
-            progress,
-        )
+        learner = replace(task, train=train, validation=validation)
+        tuned[task.name] = learn(learner, settings, device, rng, progress)
     return tuned
 
 
 def denoise_examples(denoiser: Layer, examples: Examples, device: Device) -> Examples:
     """The same examples with denoised images for inputs."""
-    targets = None if examples.targets is None else np.asarray(examples.targets[examples.rows])
     images = denoise(denoiser, examples.inputs[examples.rows], device)
-    return replace(examples, inputs=images, targets=targets, rows=np.arange(len(images)))
+    return examples.with_inputs(images, examples.prepare)
 
 
 def denoise(denoiser: Layer, images: np.ndarray, device: Device, size: int = 32) -> np.ndarray:
     """Images (N, H, W) in 0..255, uint8 or float, through the denoiser: (N, H, W) uint8."""
-    examples = Examples(images, None, np.arange(len(images)))
     denoised = np.empty(images.shape, np.uint8)
     for chosen in in_order(len(images), size):
-        y = predict(denoiser, replace(examples, rows=chosen), device, size)
-        denoised[chosen] = np.rint(denormalise(y, images[chosen]))
+        denoised[chosen] = np.rint(restore(denoiser, images[chosen], device))
     return denoised
+
+
+def restore(denoiser: Layer, images: np.ndarray, device: Device) -> np.ndarray:
+    """The same as :func:`denoise`, unrounded and all at once: float32 in 0..255."""
+    y = predict(denoiser, Examples(images, None, np.arange(len(images))), device)
+    return denormalise(y, images)

@@ -49,31 +49,27 @@ class Tuned:
 
 
 def learn(
-    name: str,
-    network: Layer,
-    loss: Loss,
-    train: Examples,
-    validation: Examples,
+    task: Task,
     settings: FitSettings,
     device: Device,
     rng: np.random.Generator,
-    optimizer: Callable[[Sequence[Parameter], float], Optimizer] = Adam,
     progress: bool = True,
 ) -> Tuned:
-    """Train what is not frozen of one network on one loss, with an optimizer of its own.
+    """Train what is not frozen of ``task.head`` on the task's inputs, with an optimizer of its own.
 
     The seconds are wall time, all of it. Raises as :func:`ums.training.fit` and
     :func:`ums.data.epoch_batches` do.
     """
     start = time.perf_counter()
-    chosen = optimizer(network.trainable_parameters(), settings.learning_rate)
+    network, loss, batch = task.head, task.loss, settings.batch
+    optimizer = task.optimizer(network.trainable_parameters(), settings.learning_rate)
     history = fit(
-        name,
+        task.name,
         [network],
-        [chosen],
-        lambda: epoch_steps(network, loss, chosen, train, settings.batch, device, rng),
-        -(-len(train) // settings.batch),
-        lambda: mean_loss(network, loss, validation, settings.batch, device),
+        [optimizer],
+        lambda: epoch_steps(network, loss, optimizer, task.train, batch, device, rng),
+        -(-len(task.train) // batch),
+        lambda: mean_loss(network, loss, task.validation, batch, device),
         settings,
         progress,
     )

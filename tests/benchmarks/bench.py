@@ -1,0 +1,182 @@
+"""``make bench``: how long ums takes beside PyTorch, both run in turns on one machine.
+
+Writes ``bench.md`` (tables), ``bench.json`` (every time measured) and ``scaling.svg`` (cost against
+image side and batch) to ``results/bench``. A ratio is ums's median time over PyTorch's, contiguous or
+channels_last, whichever is faster there; below 1, ums is faster. PyTorch is needed here and nowhere
+else: ``.venv/bin/python -m pip install torch``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import report
+from cases import NETWORKS, OPS, Case, flops
+from tqdm import tqdm
+from with_ums import LADDER
+
+from ums.backend import choose_device
+
+TORCH = ("torch", "torch channels_last")
+SIDES, BATCHES = (64, 96, 128, 192, 256), (1, 2, 4, 8, 16, 32, 64)
+REST = 0.02
+"""Seconds between turns, for the threads of the one before to fall asleep."""
+
+
+class Worker:
+    """A process that does one case for one contestant; see ``worker.py``."""
+
+    def __init__(self, contestant: str, case: Case):
+        command = [sys.executable, str(Path(__file__).with_name("worker.py")), contestant]
+        command.append(json.dumps(case.to_dict()))
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(command, **pipes)
+        self.contestant, self.times = contestant, []
+        self.case = case
+
+    def wait(self) -> None:
+        """Until it is ready to run."""
+        if self.process.stdout.readline().strip() != "ready":
+            raise RuntimeError(f"{self.contestant} failed on {self.case}")
+
+    def ask(self, word: str) -> list[float]:
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+        return [float(number) for number in self.process.stdout.readline().split()]
+
+    def end(self) -> tuple[float, float]:
+        """Its peak memory, and what of it was there before the case, in MiB."""
+        peak, before = self.ask("end")
+        self.process.wait()
+        return peak, before
+
+
+@dataclass
+class Result:
+    """A case's times in seconds, peak memory in MiB and operations, by contestant."""
+
+    case: Case
+    times: dict[str, list[float]] = field(default_factory=dict)
+    peak_mib: dict[str, float] = field(default_factory=dict)
+    before_mib: dict[str, float] = field(default_factory=dict)
+
+    def median(self, contestant: str) -> float:
+        return statistics.median(self.times[contestant])
+
+    @property
+    def rival(self) -> str:
+        """The faster form of PyTorch."""
+        return min((t for t in TORCH if t in self.times), key=self.median)
+
+    def ratio(self, contestant: str = "ums", to: str | None = None) -> tuple[float, float, float]:
+        """Of the medians; and the least and the greatest of the turns."""
+        to = to or self.rival
+        turns = [a / b for a, b in zip(self.times[contestant], self.times[to], strict=True)]
+        return self.median(contestant) / self.median(to), min(turns), max(turns)
+
+    def to_dict(self) -> dict:
+        """As JSON can hold it."""
+        every = {"case": self.case.to_dict(), "flops": flops_of(self.case), "times": self.times}
+        return every | {"peak_mib": self.peak_mib, "before_mib": self.before_mib}
+
+
+def flops_of(case: Case) -> float | None:
+    """Operations of a case that has them counted."""
+    return None if case.kind == "epoch" else flops(case)
+
+
+def measure(case: Case, contestants: tuple[str, ...], runs: int) -> Result:
+    """Run the contestants in turns, after one turn that does not count."""
+    workers = [Worker(contestant, case) for contestant in contestants]
+    for worker in workers:
+        worker.wait()
+    for turn in range(runs + 1):
+        for worker in workers:
+            time.sleep(REST)
+            seconds = worker.ask("run")
+            worker.times += seconds if turn else []
+    result = Result(case)
+    for worker in workers:
+        name = worker.contestant
+        result.times[name] = worker.times
+        result.peak_mib[name], result.before_mib[name] = worker.end()
+    return result
+
+
+def product_rate(device: str) -> float:
+    """Operations per second of a large float32 matrix product in ums's array module: the best of 10."""
+    xp = choose_device(device).xp
+    a = xp.asarray(np.random.default_rng(0).random((3072, 3072), dtype=np.float32))
+    best = np.inf
+    for _ in range(10):
+        start = time.perf_counter()
+        float((a @ a)[0, 0])
+        best = min(best, time.perf_counter() - start)
+    return 2 * len(a) ** 3 / best
+
+
+def plan(device: str, tf32: bool) -> dict[str, list[tuple[Case, tuple[str, ...]]]]:
+    """What is measured, by the table it belongs to."""
+    where = {"device": device, "tf32": tf32}
+    ours = ("ums", *TORCH)
+    groups = {
+        "networks": [
+            (Case(kind, name, **where), ours) for name in NETWORKS for kind in ("step", "inference")
+        ],
+        "ops": [(Case("op", name, **where), ours) for name in OPS],
+    }
+    if device == "cpu":
+        fast = ("loop", LADDER[0], *ours)
+        names = ("autoencoder, encoder 3", "echo, encoder 6 (dilated)")
+        groups["one convolution"] = [(Case("forward", name), fast) for name in names]
+        groups["ladder"] = [(Case("step", "autoencoder"), LADDER)]
+    epoch = Case("epoch", "abnormality head", **where)
+    groups["frozen"] = [(epoch, ("ums", "ums, encoder every time"))]
+    groups["sides"] = [(Case("step", "autoencoder", side, **where), ours) for side in SIDES]
+    groups["batches"] = [(Case("step", "autoencoder", 128, n, **where), ours) for n in BATCHES]
+    return groups
+
+
+def main() -> int:
+    """Measure everything, or the groups asked for, and write the report."""
+    parser = argparse.ArgumentParser(
+        prog="make bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    groups = tuple(plan("cpu", False))
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--tf32", action="store_true", help="allow TF32 products on a GPU")
+    parser.add_argument("--runs", type=int, default=7, help="turns that count (%(default)s)")
+    parser.add_argument("--only", nargs="+", choices=groups, default=groups, metavar="GROUP",
+                        help="of " + ", ".join(groups))  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("results/bench"))
+    options = parser.parse_args()
+    if importlib.util.find_spec("torch") is None:
+        print("error: PyTorch is not installed: .venv/bin/python -m pip install torch")
+        return 2
+    rate = product_rate(options.device)
+    wanted = {k: v for k, v in plan(options.device, options.tf32).items() if k in options.only}
+    results: dict[str, list[Result]] = {name: [] for name in wanted}
+    with tqdm(total=sum(map(len, wanted.values())), unit="case") as bar:
+        for name, cases in wanted.items():
+            for case, contestants in cases:
+                bar.set_postfix_str(f"{name}: {case.name}")
+                results[name].append(measure(case, contestants, options.runs))
+                bar.update()
+    rate = max(rate, product_rate(options.device))
+    print(report.write(options.out, options.device, options.tf32, options.runs, rate, results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
