@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from ums.backend import Device
 from ums.data import Examples
@@ -289,6 +288,7 @@ def test_epoch_steps_sees_every_example_once_in_each_epoch(rng):
 def test_mean_loss_equals_the_loss_of_everything_at_once(size, rng):
     network, examples = classifier(rng), labelled(rng, 10)
     x, labels = examples.batch(np.arange(10))
+    torch = pytest.importorskip("torch")
     logits = torch.tensor(network.forward(x))
     expected = torch.nn.functional.cross_entropy(logits, torch.tensor(labels)).item()
     found = mean_loss(network, categorical_cross_entropy, examples, size, CPU)

@@ -10,7 +10,7 @@ import scipy
 from ums import __version__
 from ums.experiments import figures, paper
 from ums.experiments.cxr_sets import HELD_OUT, OTHER
-from ums.experiments.report import Column, Report, Section, Table
+from ums.experiments.report import Column, Report, Section, Table, formatted
 from ums.metrics.image_quality import psnr
 
 HOSPITALS = (HELD_OUT, OTHER)
@@ -46,16 +46,21 @@ def _summary(outcome) -> list[str]:
     other = name_of(outcome, HOSPITALS[1])
     lines = []
     for task, measure in (("lungs", "IoU"), ("abnormality", "MCC")):
-        values = [
-            f"{label} {_mean(outcome, s, HOSPITALS[0], task, measure):.3f} on the training "
-            f"hospital's held-out part, {_mean(outcome, s, HOSPITALS[1], task, measure):.3f} on {other}"
-            for s, label in STRATEGIES.items()
-        ]
+        values = []
+        for strategy, label in STRATEGIES.items():
+            here, there = (
+                formatted(_mean(outcome, strategy, hospital, task, measure), "{:.3f}")
+                for hospital in HOSPITALS
+            )
+            values.append(
+                f"{label} {here} on the training hospital's held-out part, {there} on {other}"
+            )
         lines.append(f"{TASKS[task]}, {measure}: " + "; ".join(values) + ".")
     gains = [row["denoised"]["PSNR"] - row["noisy"]["PSNR"] for row in outcome.denoising]
+    worst, best = (formatted(gain, "{:+.1f} dB") for gain in (min(gains), max(gains)))
     lines.append(
-        f"Denoising changes the PSNR by {min(gains):+.1f} dB (the weakest gain of all noise levels) to "
-        f"{max(gains):+.1f} dB (the strongest)."
+        f"Denoising changes the PSNR by {worst} (the weakest gain of all noise levels) to {best} (the "
+        "strongest)."
     )
     lines.append("One run, one split, one seed: differences of a few hundredths mean little.")
     return lines
