@@ -19,6 +19,7 @@ from ums.backend import (
     tiles,
     to_numpy,
 )
+from ums.ops import dense_backward, dense_forward
 
 # ------------------------------------------------------------------------------ array modules
 
@@ -155,6 +156,27 @@ def test_parallel_for_holds_blas_to_one_thread_meanwhile(monkeypatch):
     parallel_for(lambda *share: None, 2)  # the pool knows the BLAS libraries loaded when it starts
     assert before and blas_threads() == before
     assert 1 in parallel_for(blas_threads, 2)[0]
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_products_of_dense_layers_leave_blas_to_one_thread(threads, rng, monkeypatch):
+    monkeypatch.setenv("UMS_THREADS", threads)
+    parallel_for(lambda *share: None, 2)
+    original, seen = np.matmul, []
+
+    def spy(a, b):
+        pools = threadpool_info()
+        seen.append(min(pool["num_threads"] for pool in pools if pool["user_api"] == "blas"))
+        return original(a, b)
+
+    monkeypatch.setattr(np, "matmul", spy)
+    x, w, b = rng.standard_normal((3, 4)), rng.standard_normal((4, 2)), np.zeros(2)
+    y, cache = dense_forward(x, w, b)
+    dx, dw, _ = dense_backward(y, cache)
+    assert seen == [1, 1, 1]
+    np.testing.assert_allclose(y, x.dot(w))
+    np.testing.assert_allclose(dx, y.dot(w.T))
+    np.testing.assert_allclose(dw, x.T.dot(y))
 
 
 def test_parallel_for_calls_once_on_another_device(monkeypatch):

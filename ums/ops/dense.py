@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ums.backend import Array
+from ums.backend import Array, matmul
 
 
 def dense_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
@@ -18,19 +18,19 @@ def dense_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
         )
     if not x.dtype == w.dtype == b.dtype:
         raise TypeError(f"x, w and b must share a dtype, got {x.dtype}, {w.dtype} and {b.dtype}")
-    return x @ w + b, (x, w)
+    return matmul(x, w) + b, (x, w)
 
 
 def dense_grad_input(dy: Array, cache: tuple) -> Array:
     """dx (N, C) = dy w^T."""
     _check_upstream(dy, cache)
-    return dy @ cache[1].T
+    return matmul(dy, cache[1].T)
 
 
 def dense_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     """dw (C, O) = x^T dy and db (O,) = sum_n dy."""
     _check_upstream(dy, cache)
-    return cache[0].T @ dy, dy.sum(axis=0)
+    return matmul(cache[0].T, dy), dy.sum(axis=0)
 
 
 def dense_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:

@@ -25,10 +25,9 @@ from __future__ import annotations
 from itertools import groupby
 from types import ModuleType
 
-import numpy as np
-
 from ums.backend import Array, array_module, parallel_for, scratch, tiles
-from ums.ops.conv import check_conv2d, conv2d_backward, conv2d_forward, padded_rows
+from ums.ops.conv import check_conv2d, conv2d_backward, conv2d_forward
+from ums.ops.padding import padded_rows
 
 
 def upsample2d_forward(x: Array) -> tuple[Array, tuple]:
@@ -62,29 +61,38 @@ def upsample_conv2d_backward_plain(dy: Array, cache: tuple) -> tuple[Array, Arra
 
 # ------------------------------------------------------------------------ the folded form
 
-FOLD = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]])
-"""FOLD[r, s, u] = 1 where row u of the 3x3 kernel falls on row s of the 2x2 window; r = 0 for the
-upper row of the square, which is phase p = 1, and r = 1 for the lower one, phase 0."""
-
 
 def fold_kernel(w: Array) -> Array:
-    """The phase kernels V (4C, 4O) of w (3, 3, C, O): rows (s, t, c), columns (r, q, o)."""
-    xp = array_module(w)
+    """The phase kernels V (4C, 4O) of w (3, 3, C, O): rows (s, t, c), columns (r, q, o).
+
+    (s, t) is the place in the 2x2 window, (r, q) that in the 2x2 square of the output.
+    """
     _, _, C, O = w.shape
-    fold = xp.asarray(FOLD, dtype=w.dtype)
-    rows = xp.tensordot(fold, w, axes=(2, 0))  # (r, s, v, c, o)
-    V = xp.tensordot(fold, rows, axes=(2, 2))  # (q, t, r, s, c, o)
+    rows = _fold(w)  # (r, s, v, c, o)
+    V = _fold(rows.transpose(2, 0, 1, 3, 4))  # (q, t, r, s, c, o)
     return V.transpose(3, 1, 4, 2, 0, 5).reshape(4 * C, 4 * O)
 
 
 def unfold_kernel(dV: Array, shape: tuple[int, int, int, int]) -> Array:
     """dw (3, 3, C, O) from dV (4C, 4O): the adjoint of :func:`fold_kernel`."""
-    xp = array_module(dV)
     _, _, C, O = shape
-    fold = xp.asarray(FOLD, dtype=dV.dtype)
-    dV = dV.reshape(2, 2, C, 2, 2, O)  # (s, t, c, r, q, o)
-    rows = xp.tensordot(fold, dV, axes=((0, 1), (3, 0)))  # (u, t, c, q, o)
-    return xp.tensordot(fold, rows, axes=((0, 1), (3, 1))).swapaxes(0, 1)  # (u, v, c, o)
+    dV = dV.reshape(2, 2, C, 2, 2, O).transpose(4, 1, 3, 0, 2, 5)  # (q, t, r, s, c, o)
+    columns = _unfold(dV)  # (v, r, s, c, o)
+    return _unfold(columns.transpose(1, 2, 0, 3, 4))  # (u, v, c, o)
+
+
+def _fold(w: Array) -> Array:
+    """(3, ...) -> (2, 2, ...): the kernel's rows added up by output row r and window row s.
+
+    r = 0 is the upper row of the square, which is phase p = 1; r = 1 the lower one, phase 0.
+    """
+    stack = array_module(w).stack
+    return stack((stack((w[0] + w[1], w[2])), stack((w[0], w[1] + w[2]))))
+
+
+def _unfold(d: Array) -> Array:
+    """(2, 2, ...) -> (3, ...), the adjoint of :func:`_fold`."""
+    return array_module(d).stack((d[0, 0] + d[1, 0], d[0, 0] + d[1, 1], d[0, 1] + d[1, 1]))
 
 
 def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:

@@ -1,0 +1,20 @@
+"""Zero padding of a band of rows at a time, in memory that is kept."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from ums.backend import Array, scratch
+
+
+def padded_rows(x: Array, first: int, height: int, p: int, xp: ModuleType) -> Array:
+    """Rows first..first + height of x (n, H, W, C), zeros where x has none: (n, height, W + 2p, C)."""
+    n, H, W, C = x.shape
+    above, below = max(0, -first), max(0, first + height - H)
+    band = scratch("band", (n, height, W + 2 * p, C), x.dtype, xp)
+    band[:, :above] = 0
+    band[:, height - below :] = 0
+    band[:, :, :p] = 0
+    band[:, :, p + W :] = 0
+    band[:, above : height - below, p : p + W] = x[:, first + above : first + height - below]
+    return band
