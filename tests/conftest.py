@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ums import backend
+from ums.ops import winograd
 
 
 @pytest.fixture
@@ -17,3 +18,4 @@ def tiny_tiles(monkeypatch):
     """Tiles so small that every image of a test is cut into several bands, on any device."""
     monkeypatch.setattr(backend, "TILE_BYTES", 2000)
     monkeypatch.setattr(backend, "GPU_TILE_BYTES", 2000)
+    monkeypatch.setattr(winograd, "GROUP", 1)

@@ -18,12 +18,12 @@ import numpy as np
 from ums import ops
 from ums.backend import array_module
 from ums.gradcheck import check_gradients, check_loss
-from ums.ops import conv, upsample
+from ums.ops import conv, upsample, winograd
 
 # ------------------------------------------------------------------------------ ops and losses
 
 
-FUNCTIONS = SimpleNamespace(**(vars(conv) | vars(upsample) | vars(ops)))
+FUNCTIONS = SimpleNamespace(**(vars(winograd) | vars(conv) | vars(upsample) | vars(ops)))
 """Every function of the ops in one place, the plain forms too."""
 
 
@@ -70,6 +70,18 @@ def _conv2d_plain(stride, dilation):
     return functions
 
 
+def _winograd(m):
+    def forward(x, w, b):
+        return m.convolve(x, w, b), (x, w)
+
+    def backward(dy, cache):
+        x, w = cache
+        turned = w[::-1, ::-1].swapaxes(2, 3)
+        return m.convolve(dy, turned, None), *m.grad_weights(x, dy)
+
+    return forward, backward
+
+
 def _upsample_conv2d_plain(m):
     return m.upsample_conv2d_forward_plain, m.upsample_conv2d_backward_plain
 
@@ -106,6 +118,7 @@ OPS = {
     "conv2d, dilated": Op("conv", CONV, _named("conv2d", dilation=2)),
     "conv2d, strided": Op("conv", CONV, _named("conv2d", stride=2, dilation=2)),
     "conv2d, plain": Op("conv", CONV, _conv2d_plain(2, 2)),
+    "conv2d, winograd": Op("winograd", CONV | {"x": (3, 8, 4, 3)}, _winograd),
     "upsample2d": Op("upsample", {"x": (2, 3, 5, 3)}, _named("upsample2d")),
     "upsample_conv2d": Op("upsample", CONV, _named("upsample_conv2d")),
     "upsample_conv2d, plain": Op("upsample", CONV, _upsample_conv2d_plain),
@@ -165,14 +178,15 @@ TURNED = "xp.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))"
 CONV_BIAS = "db += xp.ones(len(dy2), dy.dtype) @ dy2"
 CONV_COLUMNS = "_columns(x[images], top, bottom, w.shape[0], stride, dilation, xp)"
 CONV_SPREAD = "_add_windows(x_pad[:, top * stride :], dA, stride, dilation)"
-ADD_WINDOW = "window += dA[:, :, :, u, part]"
+ADD_WINDOW = "v : v + together] += dA"
+WINOGRAD_BIAS = "db += xp.ones(len(out), out.dtype) @ out"
 CUT_TILE = "dx[images] = x_pad[:, p : p + H, p : p + W]"
 UPSAMPLED = "dy.reshape(N, H, 2, W, 2, C).sum(axis=(2, 4))"
 UPSAMPLE_ADD = "x_pad[:, top + s : bottom + s, t : t + W + 1] += dA"
 IN_USE = "if not training:\n        return _affine"
 NORM_WEIGHTS = "return dgamma * rstd, dbeta"
 RELU = "dy_flat[top:bottom], y_flat[top:bottom] > 0"
-DENSE_WEIGHTS = "cache[0].T @ dy, dy.sum(axis=0)"
+DENSE_BIAS = "dy.sum(axis=0)"
 SOFTMAX = "y * (dy - (dy * y).sum(axis=-1, keepdims=True))"
 DICE = "dy * y * (1 - y) / N"
 BCE_DICE = "weight * d_bce + (1 - weight) * d_dice"
@@ -197,7 +211,7 @@ BUGS = {
         ("stride forgotten between tiles", CONV_SPREAD, CONV_SPREAD.replace("top * stride", "top")),
         ("dilation forgotten for dx", CONV_SPREAD, CONV_SPREAD.replace("dilation", "1")),
         ("dilation forgotten for dw", CONV_COLUMNS, CONV_COLUMNS.replace("dilation", "1")),
-        ("overlaps overwritten", ADD_WINDOW, ADD_WINDOW.replace("window +=", "window[...] =")),
+        ("overlaps overwritten", ADD_WINDOW, ADD_WINDOW.replace("+=", "=")),
         ("padding not cut off", CUT_TILE, "dx[images] = x_pad[:, :H, :W]"),
         ("reshaped instead of transposed", "w.reshape(-1, O).T", "w.reshape(O, -1)"),
     ],
@@ -205,9 +219,16 @@ BUGS = {
         ("reshaped instead of transposed", "w.reshape(K * K * C, O).T", "w.reshape(O, K * K * C)"),
         ("dw left transposed", "(A.T @ dy).reshape", "(dy.T @ A).reshape"),
         ("mean instead of sum for the bias", "w.shape), dy.sum(axis=0)", "w.shape), dy.mean(axis=0)"),
-        ("overlaps overwritten", ADD_WINDOW, ADD_WINDOW.replace("window +=", "window[...] =")),
+        ("overlaps overwritten", ADD_WINDOW, ADD_WINDOW.replace("+=", "=")),
         ("padding not cut off", "return x_pad[:, p : p + H, p : p + W]", "return x_pad[:, :H, :W]"),
         ("stride forgotten", "C), x.shape, stride, dilation)", "C), x.shape, 1, dilation)"),
+    ],
+    "conv2d, winograd": [
+        ("output's transformation not transposed", "_constant(AT, x.dtype, xp).T, out",
+         "_constant(BT, x.dtype, xp)[:, :16], out"),
+        ("kernel's transformation forgotten", "_constant(G, x.dtype, xp).T @ dU",
+         "_constant(abs(G), x.dtype, xp).T @ dU"),
+        ("mean instead of sum for the bias", WINOGRAD_BIAS, WINOGRAD_BIAS + " / len(out)"),
     ],
     "upsample2d": [
         ("mean instead of sum", UPSAMPLED, UPSAMPLED.replace("sum", "mean")),
@@ -217,8 +238,9 @@ BUGS = {
     "upsample_conv2d": [
         ("overlaps overwritten", UPSAMPLE_ADD, UPSAMPLE_ADD.replace("+=", "=")),
         ("padding cut off at one end", "x_pad[:, 1:-1, 1:-1]", "x_pad[:, :-2, :-2]"),
-        ("rows and columns of dw exchanged", "(3, 1))).swapaxes(0, 1)", "(3, 1)))"),
-        ("phases exchanged when unfolding", "axes=((0, 1), (3, 0))", "axes=((0, 1), (0, 3))"),
+        ("rows and columns of dw exchanged", "_unfold(columns.transpose(1, 2, 0, 3, 4))",
+         "_unfold(columns.transpose(1, 2, 0, 3, 4)).swapaxes(0, 1)"),
+        ("phases exchanged when unfolding", "d[0, 0] + d[1, 1], d[0, 1]", "d[0, 1] + d[1, 0], d[0, 1]"),
         ("bias from one phase only", "db.reshape(4, O).sum(axis=0)", "db.reshape(4, O)[0]"),
         ("weights of the last tile only", "dV += _windows", "dV = _windows"),
     ],
@@ -253,10 +275,10 @@ BUGS = {
         ("divided by the batch too", "(dy / (H * W))", "(dy / (N * H * W))"),
     ],
     "dense": [
-        ("weights not transposed", "dy @ cache[1].T", "dy @ cache[1]"),
-        ("dw left transposed", DENSE_WEIGHTS, "dy.T @ cache[0], dy.sum(axis=0)"),
-        ("mean instead of sum for the bias", DENSE_WEIGHTS, "cache[0].T @ dy, dy.mean(axis=0)"),
-        ("wrong axis for the bias", DENSE_WEIGHTS, "cache[0].T @ dy, dy[:4].sum(axis=1)"),
+        ("weights not transposed", "(dy, cache[1].T)", "(dy, cache[1])"),
+        ("dw left transposed", "(cache[0].T, dy)", "(dy.T, cache[0])"),
+        ("mean instead of sum for the bias", DENSE_BIAS, "dy.mean(axis=0)"),
+        ("wrong axis for the bias", DENSE_BIAS, "dy[:4].sum(axis=1)"),
     ],
     "dropout": [
         ("mask forgotten", "else dy * scale", "else dy"),

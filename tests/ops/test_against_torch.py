@@ -62,6 +62,7 @@ TORCH_OPS = {
     "conv2d, dilated": conv2d(dilation=2),
     "conv2d, strided": conv2d(2, 2),
     "conv2d, plain": conv2d(2, 2),
+    "conv2d, winograd": conv2d(),
     "upsample2d": upsample2d,
     "upsample_conv2d": lambda x, w, b: conv2d()(upsample2d(x), w, b),
     "upsample_conv2d, plain": lambda x, w, b: conv2d()(upsample2d(x), w, b),

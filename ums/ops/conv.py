@@ -39,10 +39,9 @@ def im2col(x: Array, kernel: int, stride: int = 1, dilation: int = 1) -> Array:
     OH, OW = -(-H // stride), -(-W // stride)
     p = dilation * (kernel - 1) // 2
     x_pad = xp.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))  # (N, H + 2p, W + 2p, C)
-    A = xp.empty((N, OH, OW, kernel, kernel * C), x.dtype)
-    for u, part, window in _shifts(x_pad, kernel, OH, OW, stride, dilation, together=kernel):
-        A[:, :, :, u, part] = window
-    return A.reshape(N, OH, OW, kernel, kernel, C)
+    A = xp.empty((N, OH, OW, kernel, kernel, C), x.dtype)
+    A[...] = _windows(x_pad, kernel, OH, OW, stride, dilation)
+    return A
 
 
 def col2im(
@@ -224,38 +223,32 @@ def _columns(
     p = dilation * (K - 1) // 2
     height = (rows - 1) * stride + 2 * p + 1
     band = padded_rows(x, top * stride - p, height, p, xp)
-    A = scratch("columns", (n, rows, OW, K, K * C), x.dtype, xp)
-    for u, part, window in _shifts(band, K, rows, OW, stride, dilation, together=K):
-        A[:, :, :, u, part] = window
+    A = scratch("columns", (n, rows, OW, K, K, C), x.dtype, xp)
+    A[...] = _windows(band, K, rows, OW, stride, dilation)
     return A.reshape(n * rows * OW, K * K * C)
 
 
-def _add_windows(x_pad: Array, dA: Array, stride: int, dilation: int) -> None:
-    """Add windows (n, rows, OW, K, K, C) to the padded images they came from."""
-    n, rows, OW, K, _, C = dA.shape
-    dA = dA.reshape(n, rows, OW, K, K * C)
-    for u, part, window in _shifts(x_pad, K, rows, OW, stride, dilation, together=stride):
-        window += dA[:, :, :, u, part]
-
-
-def _shifts(x_pad: Array, K: int, OH: int, OW: int, stride: int, dilation: int, together: int):
-    """For kernel row u and up to ``together`` of its columns, the view of x_pad that they meet.
-
-    Yields (u, part, view): ``part`` is where these columns lie among the K C numbers of a kernel
-    row, the view is (n, OH, OW, their share of K C). Columns next to each other meet numbers next to
-    each other, and long runs copy faster; views wider than the stride overlap, and are to be read
-    only.
-    """
-    strided = array_module(x_pad).lib.stride_tricks.as_strided
+def _windows(x_pad: Array, K: int, OH: int, OW: int, stride: int, dilation: int) -> Array:
+    """A view (n, OH, OW, K, K, C) of x_pad: what the kernel meets at each place; to be read only."""
     n, _, _, C = x_pad.shape
     sn, sh, sw, sc = x_pad.strides
-    step = together if dilation == 1 else 1
+    strides = (sn, stride * sh, stride * sw, dilation * sh, dilation * sw, sc)
+    as_strided = array_module(x_pad).lib.stride_tricks.as_strided
+    return as_strided(x_pad, (n, OH, OW, K, K, C), strides)
+
+
+def _add_windows(x_pad: Array, dA: Array, stride: int, dilation: int) -> None:
+    """Add windows (n, rows, OW, K, K, C) to the padded images they came from.
+
+    One kernel position at a time, because windows overlap; with dilation 1 as many columns of the
+    kernel as the stride, which do not, so that longer runs are added.
+    """
+    _, rows, OW, K, _, _ = dA.shape
+    places = _windows(x_pad, K, rows, OW, stride, dilation)
+    together = stride if dilation == 1 else 1
     for u in range(K):
-        for v in range(0, K, step):
-            count = min(step, K - v) * C
-            corner = x_pad[:, u * dilation :, v * dilation :]
-            view = strided(corner, (n, OH, OW, count), (sn, stride * sh, stride * sw, sc))
-            yield u, slice(v * C, v * C + count), view
+        for v in range(0, K, together):
+            places[:, :, :, u, v : v + together] += dA[:, :, :, u, v : v + together]
 
 
 def check_conv2d(x: Array, w: Array, b: Array, stride: int, dilation: int) -> None:
