@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from data_prep import cxr, montgomery, shenzhen, unlabelled
+from data_prep import cxr, montgomery, pediatric, shenzhen, unlabelled
 from data_prep.collect import prepare
 from data_prep.synthetic import HOSPITALS, prepare_synthetic
 from ums.data.prepared import check_replaceable
@@ -13,6 +13,11 @@ from ums.data.prepared import check_replaceable
 _SETS = {
     "montgomery": (montgomery.list_montgomery, montgomery.ABOUT, "holds CXR_png and ManualMask"),
     "shenzhen": (shenzhen.list_shenzhen, shenzhen.ABOUT, "holds CXR_png and mask"),
+    "pediatric": (
+        pediatric.list_pediatric,
+        pediatric.ABOUT,
+        "holds train and test, or chest_xray with both in it",
+    ),
     "unlabelled": (unlabelled.list_unlabelled, unlabelled.ABOUT, "holds PNG or JPEG, at any depth"),
 }
 
@@ -45,7 +50,7 @@ def _real(options):
         seed=options.seed,
         strict=options.strict,
         overwrite=options.overwrite,
-        unique=options.set == "unlabelled",
+        unique=options.set in ("pediatric", "unlabelled"),
     )
 
 
@@ -71,6 +76,8 @@ def _synthetic(options):
 
 def _report(prepared, shown=10):
     print(prepared)
+    if "found" in prepared.about:
+        print(*pediatric.counts_beside_paper(prepared.about), sep="\n")
     skipped = prepared.about["skipped"]
     if skipped:
         print(f"skipped {len(skipped)} (all of them in {prepared.folder / 'about.json'}):")
@@ -130,7 +137,8 @@ def _seed(text):
 def _common(command, overwrite=True):
     command.add_argument("out", help="the prepared folder to write")
     command.add_argument("--size", type=int, default=256, help="pixels a side (%(default)s)")
-    command.add_argument("--seed", type=_seed, default=0, help="for the split (%(default)s)")
+    text = "for the split, where none is published (%(default)s)"
+    command.add_argument("--seed", type=_seed, default=0, help=text)
     if overwrite:
         text = "replace an earlier prepared set"
         command.add_argument("--overwrite", action="store_true", help=text)

@@ -1,6 +1,5 @@
 """What the real data sets share: read every listed file, record what cannot be used, split, save."""
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from data_prep.duplicates import digests, without_duplicates
 from data_prep.images import decode_grey, read_mask, resize_image, resize_mask
 from data_prep.splits import FRACTIONS, split_by_patient
 from ums.data.prepared import check_replaceable, save_prepared
@@ -17,22 +17,30 @@ from ums.data.prepared import check_replaceable, save_prepared
 
 @dataclass(frozen=True)
 class Item:
-    """One image to read: its file, the files whose union is its mask, its patient and labels."""
+    """One image to read: its file, the files whose union is its mask, its patient and labels.
+
+    `split` is where its owner put it; empty where the set comes without a split.
+    """
 
     id: str
     patient: str
     image: Path
     masks: tuple[Path, ...] = ()
     labels: dict[str, int] = field(default_factory=dict)
+    split: str = ""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a raw folder holds: items in order, and (path, why) of files that cannot be used."""
+    """What a raw folder holds: items in order, and (path, why) of files that cannot be used.
+
+    Either every item has a split or none. `about` is for about.json: what was found.
+    """
 
     raw: Path
     items: list[Item]
     problems: list[tuple[Path, str]]
+    about: dict = field(default_factory=dict)
 
 
 def prepare(
@@ -40,10 +48,11 @@ def prepare(
 ):
     """Read the items of `listing`, split them by patient and write the prepared folder `out`.
 
-    A file that cannot be used is left out and recorded in about.json under `skipped`; with `strict`
-    it is a `ValueError`. `unique` keeps one of several files of equal bytes. `about` holds source
-    and licence; `settings` are recorded in it beside size and seed. Returns the `Prepared` set;
-    raises `ValueError` where no image is left.
+    A split that the items come with is kept, and `seed` not needed. A file that cannot be used is
+    left out and recorded in about.json under `skipped`; with `strict` it is a `ValueError`. `unique`
+    keeps one of several equal pictures, as `without_duplicates` says. `about` holds source and
+    licence; `settings` are recorded in it beside size and seed. Returns the `Prepared` set; raises
+    `ValueError` where no image is left.
     """
     check_replaceable(out, overwrite)
     if size < 1:
@@ -59,21 +68,27 @@ def prepare(
             else:
                 kept.append((item, *outcome))
     if unique:
-        kept = _without_duplicates(kept, problems)
+        left, duplicates = without_duplicates([k[0] for k in kept], [k[3] for k in kept])
+        kept = [(item, *kept[i][1:]) for i, item in left.items()]
+        problems += duplicates
     if not kept:
         raise ValueError(f"{listing.raw}: no usable image; {_first(problems)}")
     skipped = [{"file": _relative(path, listing.raw), "why": why} for path, why in problems]
-    settings = {"size": size, "seed": seed, "fractions": list(FRACTIONS)} | (settings or {})
-    about = {**about, "settings": settings, "skipped": sorted(skipped, key=lambda s: s["file"])}
+    drawn = {"seed": seed, "fractions": list(FRACTIONS)}
+    how = {"split": "as published"} if kept[0][0].split else drawn
+    settings = {"size": size} | how | (settings or {})
+    about = {**about, **listing.about, "settings": settings}
+    about["skipped"] = sorted(skipped, key=lambda s: s["file"])
     return _save(kept, out, about, seed, overwrite)
 
 
-def png_files(folder):
-    """The .png files of `folder` in order, and (path, why) of others than hidden or system files."""
+def image_files(folder, suffixes=(".png",)):
+    """The image files of `folder` in order, and (path, why) of others than hidden or system files."""
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     files = [p for p in files if p.name.lower() not in ("thumbs.db", "desktop.ini")]
-    pngs = [p for p in files if p.suffix.lower() == ".png"]
-    return pngs, [(p, "not a .png file") for p in files if p not in set(pngs)]
+    images = [p for p in files if p.suffix.lower() in suffixes]
+    why = f"not a {' or '.join(suffixes)} file"
+    return images, [(p, why) for p in files if p not in set(images)]
 
 
 def need_folders(raw, *names):
@@ -91,7 +106,7 @@ def need_folders(raw, *names):
 
 
 def _read_all(items, size):
-    """Yield (item, (image, mask or None, digest)) or (item, why not), in the order of `items`."""
+    """Yield (item, (image, mask or None, digests)) or (item, why not), in the order of `items`."""
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
         jobs = [pool.submit(_read, item, size) for item in items]
         try:
@@ -120,24 +135,14 @@ def _read(item, size):
     except (ValueError, OSError) as error:
         return str(error)
     small = None if mask is None else resize_mask(mask, size)
-    return resize_image(image, size), small, hashlib.sha256(data).digest()
-
-
-def _without_duplicates(kept, problems):
-    first, unique = {}, []
-    for entry in kept:
-        item, digest = entry[0], entry[3]
-        if digest in first:
-            problems.append((item.image, f"the same bytes as {first[digest]}"))
-        else:
-            first[digest] = item.id
-            unique.append(entry)
-    return unique
+    return resize_image(image, size), small, digests(data, image)
 
 
 def _save(kept, out, about, seed, overwrite):
     items, images, masks, _ = zip(*kept, strict=True)
     patients = [item.patient for item in items]
+    if not (splits := [item.split for item in items])[0]:
+        splits = split_by_patient(patients, FRACTIONS, np.random.default_rng(seed))
     has_mask = np.array([mask is not None for mask in masks])
     names = sorted({name for item in items for name in item.labels})
     return save_prepared(
@@ -145,7 +150,7 @@ def _save(kept, out, about, seed, overwrite):
         np.stack(images),
         ids=[item.id for item in items],
         patients=patients,
-        splits=split_by_patient(patients, FRACTIONS, np.random.default_rng(seed)),
+        splits=splits,
         labels={n: np.array([item.labels.get(n, -1) for item in items]) for n in names},
         masks=np.stack([_or_empty(m, images[0]) for m in masks]) if has_mask.any() else None,
         has_mask=has_mask,

@@ -10,7 +10,7 @@ diseases", Quantitative Imaging in Medicine and Surgery 4 (2014) 475-477. As pub
 import re
 from pathlib import Path
 
-from data_prep.collect import Item, Listing, need_folders, png_files
+from data_prep.collect import Item, Listing, image_files, need_folders
 
 ABOUT = {
     "name": "Montgomery",
@@ -30,7 +30,7 @@ def list_montgomery(raw):
     raw = Path(raw)
     need_folders(raw, "CXR_png", "ManualMask")
     need_folders(raw / "ManualMask", *_SIDES)
-    images, problems = png_files(raw / "CXR_png")
+    images, problems = image_files(raw / "CXR_png")
     if not images:
         raise ValueError(f"{raw / 'CXR_png'} holds no .png image")
     items = []
@@ -50,7 +50,7 @@ def list_montgomery(raw):
 def _strays(raw, known):
     problems = []
     for side in _SIDES:
-        masks, others = png_files(raw / "ManualMask" / side)
+        masks, others = image_files(raw / "ManualMask" / side)
         problems += others
         problems += [(p, "a mask without an image") for p in masks if p.name not in known]
     return problems

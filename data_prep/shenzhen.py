@@ -11,7 +11,7 @@ augmentation" (2018). As published:
 import re
 from pathlib import Path
 
-from data_prep.collect import Item, Listing, need_folders, png_files
+from data_prep.collect import Item, Listing, image_files, need_folders
 
 ABOUT = {
     "name": "Shenzhen",
@@ -31,10 +31,10 @@ def list_shenzhen(raw):
     """
     raw = Path(raw)
     need_folders(raw, "CXR_png", "mask")
-    images, problems = png_files(raw / "CXR_png")
+    images, problems = image_files(raw / "CXR_png")
     if not images:
         raise ValueError(f"{raw / 'CXR_png'} holds no .png image")
-    masks, others = png_files(raw / "mask")
+    masks, others = image_files(raw / "mask")
     mask_of = {p.stem.removesuffix("_mask"): p for p in masks}
     items = []
     for path in images:

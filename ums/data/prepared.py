@@ -54,8 +54,8 @@ class Prepared:
         splits = ", ".join(f"{s} {np.count_nonzero(self.splits == s)}" for s in SPLITS)
         parts = [f"{len(self)} images {size}", splits, f"{self.has_mask.sum()} with masks"]
         for name, values in self.labels.items():
-            counts = sorted(Counter(values[values >= 0].tolist()).items())
-            parts.append(f"{name} " + (", ".join(f"{v}: {n}" for v, n in counts) or "unlabelled"))
+            counts = ", ".join(f"{v}: {n}" for v, n in _tally(values).items())
+            parts.append(f"{name} {counts or 'unlabelled'}")
         return f"Prepared({str(self.folder)!r}; " + "; ".join(parts) + ")"
 
 
@@ -334,7 +334,16 @@ def _write_files(folder, prepared):
 def _counts(prepared):
     counts = {s: int(np.count_nonzero(prepared.splits == s)) for s in SPLITS}
     counts |= {"images": len(prepared), "has_mask": int(prepared.has_mask.sum())}
+    counts["labels"] = {
+        name: {s: _tally(values[prepared.splits == s]) for s in SPLITS}
+        for name, values in prepared.labels.items()
+    }
     return counts | {"patients": len(set(prepared.patients.tolist()))}
+
+
+def _tally(values):
+    """How many of each label there are, the unlabelled left out; JSON's keys are strings."""
+    return {str(v): n for v, n in sorted(Counter(values[values >= 0].tolist()).items())}
 
 
 def _sync(path):

@@ -1,0 +1,129 @@
+"""Folds for cross-validation: by patient, and each with its part of every class.
+
+UMS-Rep, section 4.1, takes ten. Images of one patient are much alike, so that a patient on two sides
+of a split would be tested on what was learned by heart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def stratified_folds(
+    labels: np.ndarray, patients: np.ndarray, k: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Share N images out to k folds; return their fold numbers 0..k - 1, (N,) integers.
+
+    ``labels`` are (N,) integers, ``patients`` (N,) names. All images of a patient are in one fold
+    and every fold has every class. Where each patient has one class, the folds differ in a class by
+    no more than the images of its largest patient: by one, where each has one image. Where patients
+    have several classes the folds are about as even, without that guarantee. The result depends on
+    the images and on ``rng``, not on the order of the rows.
+
+    Raises:
+        ValueError: fewer than 2 folds, fewer patients of a class than folds, labels and patients
+            that are not as many; or a fold came out without a class, which takes patients of
+            several classes.
+    """
+    if k < 2:
+        raise ValueError(f"{k} folds asked for, must be at least 2")
+    counts, patient_of_row, classes = _class_counts(labels, patients)
+    having = np.count_nonzero(counts, axis=0)
+    if (having < k).any():
+        c = having.argmin()
+        raise ValueError(f"class {classes[c]} has {having[c]} patients, too few for {k} folds")
+    fold = _share_out(counts, np.full(k, 1 / k), rng)
+    if lacking := _lacking(fold, counts, k):
+        raise ValueError(
+            f"fold {lacking[0]} came out without class {classes[lacking[1]]}, whose patients have "
+            "other classes too; try another seed or fewer folds"
+        )
+    return fold[patient_of_row]
+
+
+def fold_splits(
+    folds: np.ndarray,
+    i: int,
+    validation_share: float,
+    labels: np.ndarray,
+    patients: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows to train on, to validate on and to test on in turn ``i``, each ascending.
+
+    The test rows are those of fold ``i``. Of the others about ``validation_share`` (between 0 and 1)
+    are to validate on, and they are chosen as the folds are: whole patients, every class in its
+    proportion. ``folds``, ``labels`` and ``patients`` are (N,), as in :func:`stratified_folds`.
+
+    Raises:
+        ValueError: there is no fold ``i`` or no other, a patient is in two folds, a class has too
+            few patients for training and validation, or the arrays are not as many.
+    """
+    folds, labels, patients = (np.asarray(a) for a in (folds, labels, patients))
+    if not folds.shape == labels.shape == patients.shape or folds.ndim != 1:
+        raise ValueError(
+            f"folds, labels and patients must be (N,), got {folds.shape}, {labels.shape} and "
+            f"{patients.shape}"
+        )
+    if not 0 < validation_share < 1:
+        raise ValueError(f"the validation share must be between 0 and 1, got {validation_share}")
+    test, others = np.flatnonzero(folds == i), np.flatnonzero(folds != i)
+    if not (len(test) and len(others)):
+        raise ValueError(f"no fold {i} beside others in {np.unique(folds).tolist()}")
+    if shared := set(patients[test].tolist()) & set(patients[others].tolist()):
+        raise ValueError(f"patient {min(shared)} is in fold {i} and in another")
+    counts, patient_of_row, classes = _class_counts(labels[others], patients[others])
+    side = _share_out(counts, np.array([1 - validation_share, validation_share]), rng)
+    if lacking := _lacking(side, counts, 2):
+        name, c = ("training", "validation")[lacking[0]], lacking[1]
+        raise ValueError(
+            f"turn {i} leaves no patient of class {classes[c]} for {name}: it has "
+            f"{np.count_nonzero(counts[:, c])} patients, the validation share is {validation_share}"
+        )
+    side = side[patient_of_row]
+    return others[side == 0], others[side == 1], test
+
+
+def _class_counts(labels, patients):
+    """Images of each patient and class (P, C), the patient number of each row (N,), classes (C,)."""
+    labels, patients = np.asarray(labels), np.asarray(patients)
+    if labels.shape != patients.shape or labels.ndim != 1 or not len(labels):
+        raise ValueError(
+            f"labels and patients must be (N,) with N > 0, got {labels.shape} and {patients.shape}"
+        )
+    if labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError(f"labels must be integers from 0, got {labels.dtype} from {labels.min()}")
+    classes, class_of_row = np.unique(labels, return_inverse=True)
+    names, patient_of_row = np.unique(patients, return_inverse=True)
+    counts = np.zeros((len(names), len(classes)), np.int64)
+    np.add.at(counts, (patient_of_row, class_of_row), 1)
+    return counts, patient_of_row, classes
+
+
+def _share_out(counts, shares, rng):
+    """Give each of P patients to a part; return the parts' numbers (P,).
+
+    counts: (P, C) images; shares: (S,) of the whole that each part should have, summing to 1. With
+    x_sc the part's share of a class, sum_sc x_sc^2 / share_s is smallest where x_sc = share_s for all
+    c; each patient goes where that sum grows least, the largest first, equal ones in random order.
+    """
+    totals = counts.sum(axis=0)
+    part = np.empty(len(counts), np.int64)
+    filled = np.zeros((len(shares), len(totals)), np.int64)
+    order = rng.permutation(len(counts))
+    for p in order[np.argsort(-(counts[order] / totals).sum(axis=1), kind="stable")]:
+        growth = (counts[p] * (2 * filled + counts[p]) / totals**2).sum(axis=1) / shares
+        # Where that is equal, a patient of another class may have made one part larger.
+        s = np.lexsort((filled.sum(axis=1) / shares, growth))[0]
+        part[p] = s
+        filled[s] += counts[p]
+    return part
+
+
+def _lacking(part, counts, n):
+    """The first (part, class) of n parts without a patient of a class, or None."""
+    for s in range(n):
+        absent = np.flatnonzero(counts[part == s].sum(axis=0) == 0)
+        if len(absent):
+            return s, absent[0]
+    return None
