@@ -1,0 +1,128 @@
+r"""Where a classifier looks: a heat map of the image, from the gradient of one class's score.
+
+The chest X-ray part's derivable task (section 4.1.3), by Grad-CAM (Selvaraju et al. 2017, equations
+1 and 2). With A (h, w, C) the last feature map, the one that is pooled, and s the score (logit) of
+a class,
+
+    alpha_k = mean_{i,j} ds / dA[i, j, k],    map[i, j] = max(0, sum_k alpha_k A[i, j, k]).
+
+A channel counts by how much more of it, anywhere in the image, would raise the score; what speaks
+against the class is cut off. Where a single dense layer w follows the pooling, alpha_k is
+w[k, class] / (h w) and the map is the class activation map of Zhou et al. (2016).
+
+A heat map says which places the network used, not that it used them for a good reason.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ums.backend import Array, array_module, to_numpy
+from ums.layers import GlobalAveragePool, Layer, Sequential
+from ums.metrics.pairs import like_input, paired_batches
+from ums.networks import copy_network, leaves
+
+
+def heat_maps(network: Layer, x: Array, classes=None) -> np.ndarray:
+    """Heat maps of images as a classifier sees them, in [0, 1], on the host.
+
+    The network is used as it is for predictions (no dropout, running statistics), so an image's map
+    does not depend on the others in its batch. Each map is enlarged bilinearly to the image's size
+    and divided by its maximum; one that is 0 everywhere, where nothing speaks for the class, stays so.
+
+    Args:
+        network: images to scores: ``Sequential(encoder, head)``, or a model with its pooling inside.
+        x: (N, H, W, C), normalised as for the network, on its device.
+        classes: the class asked about, one for all or one per image (N,); by default each image's
+            winning class.
+
+    Returns:
+        (N, H, W) of the network's dtype.
+
+    Raises:
+        ValueError: as :func:`split_at_pooling` and :func:`grad_cam` do.
+    """
+    encoder, head = split_at_pooling(network)
+    coarse = to_numpy(grad_cam(encoder.forward(x, keep=False), head, classes))
+    H, W = x.shape[1:3]
+    maps = np.stack([cv2.resize(m, (W, H), interpolation=cv2.INTER_LINEAR) for m in coarse])
+    highest = maps.max(axis=(1, 2), keepdims=True)
+    return maps / np.where(highest == 0, 1, highest)
+
+
+def grad_cam(features: Array, head: Layer, classes=None) -> Array:
+    """The maps before they are enlarged and scaled: (N, h, w, C) -> (N, h, w), on the device.
+
+    The gradient comes from the backward pass of a copy of the head. The head itself is left as it
+    is: parameters, gradients, what is frozen, and the forward pass it may have kept.
+
+    Args:
+        features: the last feature map, what ``head`` pools.
+        head: features to scores (N, K).
+        classes: as for :func:`heat_maps`, numbers 0 .. K - 1.
+
+    Raises:
+        ValueError: ``classes`` are not whole numbers in 0 .. K - 1, one or N of them.
+    """
+    xp = array_module(features)
+    head = copy_network(head).freeze()  # frozen: no gradients of parameters are computed
+    scores = head.forward(features)  # (N, K)
+    gradient = head.backward(_one_hot(scores, classes))  # (N, h, w, C)
+    alpha = gradient.mean(axis=(1, 2), keepdims=True)  # (N, 1, 1, C)
+    return xp.maximum((alpha * features).sum(axis=3), 0)
+
+
+def split_at_pooling(network: Layer) -> tuple[Sequential, Sequential]:
+    """What comes before a network's global average pooling, and the head that begins with it.
+
+    Both are made of the network's own layers, not of copies.
+
+    Raises:
+        ValueError: the network has no global average pooling, or more than one.
+    """
+    layers = leaves(network)
+    pools = [i for i, layer in enumerate(layers) if isinstance(layer, GlobalAveragePool)]
+    if len(pools) != 1:
+        raise ValueError(f"expected one GlobalAveragePool, found {len(pools)} in {network!r}")
+    return Sequential(*layers[: pools[0]]), Sequential(*layers[pools[0] :])
+
+
+def mass_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray | float:
+    """The share of each map's sum that lies inside its mask (the lungs, say), in [0, 1].
+
+    To be read beside the mask's share of the image, which a map that is the same everywhere has.
+
+    Args:
+        maps: (N, H, W) or (H, W), not negative.
+        masks: boolean, of the same shape.
+
+    Returns:
+        (N,), or a float for one map; NaN for a map that is 0 everywhere.
+
+    Raises:
+        ValueError: the shapes differ, the masks are not boolean or a map has a negative value.
+    """
+    maps_, masks_ = paired_batches(maps, masks)
+    if masks_.dtype != bool:
+        raise ValueError(f"masks must be boolean, got {masks_.dtype}")
+    if (maps_ < 0).any():
+        raise ValueError(f"maps must not be negative, got {maps_.min()}")
+    inside, whole = (m.sum(axis=(1, 2), dtype=np.float64) for m in (maps_ * masks_, maps_))
+    return like_input(np.where(whole == 0, np.nan, inside / np.where(whole == 0, 1, whole)), maps)
+
+
+def _one_hot(scores: Array, classes) -> Array:
+    """The gradient of each image's chosen score with respect to all its scores: (N, K)."""
+    xp = array_module(scores)
+    N, K = scores.shape
+    if classes is None:
+        chosen = scores.argmax(axis=1)
+    else:
+        given = np.asarray(classes)
+        if given.shape not in ((), (N,)):
+            raise ValueError(f"classes must be one number or ({N},), got shape {given.shape}")
+        if given.dtype.kind not in "iu" or (given < 0).any() or (given >= K).any():
+            raise ValueError(f"classes must be whole numbers in 0 .. {K - 1}, got {classes}")
+        chosen = xp.asarray(np.broadcast_to(given, (N,)))
+    return (xp.arange(K) == chosen[:, None]).astype(scores.dtype)

@@ -1,0 +1,161 @@
+"""Is a difference more than chance? McNemar's test, Holm's correction, bootstrap, sign-flip test.
+
+A test set of a hundred images moves a score by a few points either way, so a table says how sure
+its figures are. All of it holds for the networks at hand on images like these: how far another
+training run would come out elsewhere is seen by training again, not from one run's test images.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import binom
+
+
+class McNemar(NamedTuple):
+    """How many cases only the first classifier got right, how many only the second, and p."""
+
+    only_a: int
+    only_b: int
+    p_value: float
+
+
+class Interval(NamedTuple):
+    """The bounds of a confidence interval, in the statistic's own unit."""
+
+    low: float
+    high: float
+
+
+def mcnemar_exact(correct_a, correct_b):
+    """Exact two-sided test that two classifiers err equally often (McNemar 1947, Psychometrika 12).
+
+    `correct_a` and `correct_b` are booleans (N,): whether each classifier is right about each case
+    of the same test set. Cases that both or neither got right say nothing; of the n others, the
+    discordant ones, either classifier wins Binomial(n, 1/2) if they are equally good, so that
+
+        p = min(1, 2 P(X <= min(only_a, only_b))),    X ~ Binomial(n, 1/2)
+
+    and p = 1 where there is no discordant case. Cases are taken as independent, which several
+    images of one patient are not. Returns `McNemar(only_a, only_b, p_value)`. Raises `ValueError`
+    if the shapes differ, are not (N,) with N > 0, or a value is not boolean.
+    """
+    a, b = np.asarray(correct_a), np.asarray(correct_b)
+    if a.shape != b.shape or a.ndim != 1 or a.size == 0:
+        raise ValueError(f"expected two non-empty arrays (N,), got {a.shape} and {b.shape}")
+    if a.dtype != bool or b.dtype != bool:
+        raise ValueError(f"right or wrong must be boolean, got {a.dtype} and {b.dtype}")
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    tail = binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)
+    return McNemar(only_a, only_b, float(min(1.0, 2 * tail)))
+
+
+def holm(p_values):
+    """p-values corrected for their number m (Holm 1979, Scandinavian Journal of Statistics 6).
+
+    With p_1 <= ... <= p_m in rising order, the k-th becomes the largest of `(m - i + 1) p_i` over
+    i <= k, at most 1. Where only corrected values below 0.05 are called significant, the chance of
+    calling any true null hypothesis so is at most 0.05, whatever the tests' dependence.
+
+    Returns (m,) in the order given. Raises `ValueError` if the values are not (m,) with m > 0, or
+    one is NaN or outside [0, 1].
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim != 1 or p.size == 0:
+        raise ValueError(f"p-values must be a non-empty array (m,), got shape {p.shape}")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"p-values must lie in [0, 1], got {p.tolist()}")
+    rising = np.argsort(p)
+    steps = np.arange(p.size, 0, -1) * p[rising]
+    adjusted = np.empty_like(p)
+    adjusted[rising] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+def bootstrap_interval(statistic, cases, rng, level=0.95, resamples=2000, groups=None):
+    """Confidence interval of a score by percentile bootstrap (Efron and Tibshirani 1993, ch. 13).
+
+    `cases` is a tuple of arrays with a common first axis N (labels and predictions, say), and
+    `statistic(*cases)` a number. N cases are drawn with replacement, `resamples` times; the interval
+    holds the middle `level` of the resamples' scores. With `groups` (N,), the patient of each case,
+    whole patients are drawn instead: images of one patient resemble each other, and an interval
+    that took them as independent would be too narrow (Field and Welsh 2007, JRSS B 69).
+
+    Resamples whose score is not finite are left out. The bounds are NaN where that is more than
+    half of them, or where there is but one case or group to draw from. A score that every case
+    agrees on (accuracy 1.0) gives an interval of no width: no resample can hold an error that the
+    test set does not. Returns `Interval(low, high)`.
+
+    Raises `ValueError` if `cases` is no tuple of arrays with one N > 0, `groups` is not (N,), the
+    level is not inside (0, 1), or there are no resamples.
+    """
+    cases, units = _cases_and_units(cases, groups)
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, got {level}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    values = np.empty(resamples)
+    for k in range(resamples):
+        drawn = _draw(units, rng)
+        values[k] = statistic(*(array[drawn] for array in cases))
+    finite = values[np.isfinite(values)]
+    if len(units) < 2 or 2 * finite.size < resamples:
+        return Interval(float("nan"), float("nan"))
+    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def paired_permutation(differences, rng, resamples=10_000):
+    """Two-sided p-value that paired scores differ, by flipping signs (Fisher 1935, ch. 3).
+
+    `differences` (N,) are one method's scores less the other's, case by case (IoU of the same
+    image, say; one mean per patient where patients have several images). If the methods are alike,
+    each difference could as well have the other sign: p is the share of sign patterns whose sum is
+    at least as far from 0 as the sum observed.
+
+    All 2^N patterns are taken where that is at most `resamples`. Otherwise that many are drawn, and
+    the observed one counts as one more, `p = (1 + at least as far) / (1 + resamples)`: p is never 0
+    (Phipson and Smyth 2010). Raises `ValueError` if the differences are not (N,) with N > 0, or not
+    finite, or there are no resamples.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    if d.ndim != 1 or d.size == 0:
+        raise ValueError(f"differences must be a non-empty array (N,), got shape {d.shape}")
+    if not np.isfinite(d).all():
+        raise ValueError("differences must be finite numbers")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    # Sums that are equal in mathematics differ by rounding: they must count as equally far.
+    far = abs(d.sum()) - 1e-12 * abs(d).sum()
+    if 2**d.size <= resamples:
+        flips = np.arange(2**d.size)[:, None] >> np.arange(d.size) & 1  # (2^N, N)
+        return float(np.mean(abs((1 - 2 * flips) @ d) >= far))
+    sums = (d @ (1 - 2 * rng.integers(2, size=d.size)) for _ in range(resamples))
+    return float((1 + sum(abs(s) >= far for s in sums)) / (1 + resamples))
+
+
+def _cases_and_units(cases, groups):
+    """Return the arrays, and the units to draw: case numbers (N,), or one such array per group."""
+    if not isinstance(cases, tuple | list) or not cases:
+        raise ValueError(f"cases must be a tuple of arrays, got {type(cases).__name__}")
+    cases = [np.asarray(array) for array in cases]
+    shapes = [array.shape for array in cases]
+    lengths = {shape[:1] for shape in shapes}
+    if len(lengths) > 1 or not lengths.isdisjoint({(), (0,)}):
+        raise ValueError(f"cases must share a first axis N > 0, got shapes {shapes}")
+    (N,) = lengths.pop()
+    if groups is None:
+        return cases, np.arange(N)
+    groups = np.asarray(groups)
+    if groups.shape != (N,):
+        raise ValueError(f"groups must be ({N},) for {N} cases, got {groups.shape}")
+    members = {}
+    for case, group in enumerate(groups.tolist()):
+        members.setdefault(group, []).append(case)
+    return cases, [np.array(of_one) for of_one in members.values()]
+
+
+def _draw(units, rng):
+    drawn = rng.integers(len(units), size=len(units))
+    if isinstance(units, np.ndarray):
+        return units[drawn]
+    return np.concatenate([units[group] for group in drawn])
