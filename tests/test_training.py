@@ -28,6 +28,7 @@ from ums.training import (
     fit,
     mean_loss,
     predict,
+    read_losses,
     train_step,
 )
 
@@ -169,7 +170,7 @@ def test_every_optimizer_is_slowed_down_on_a_plateau(rng):
 
 
 def test_history_goes_through_json():
-    history = History([1.5], [2.5], [0.1], [3.0])
+    history = History([1.5], [2.5], [0.1], [3.0], [0.5], [2.0], {"lungs": [-0.25]})
     assert History(**json.loads(json.dumps(history.to_dict()))) == history
 
 
@@ -194,7 +195,19 @@ def test_no_progress_prints_nothing(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(("criterion", "best"), [([], 2), ([0.5, 0.25, 0.75], 1)])
+def test_best_epoch_is_the_criterions_where_there_is_one(criterion, best):
+    assert History(validation=[3.0, 2.0, 1.0], criterion=criterion).best_epoch == best
+
+
 # ---------------------------------------------------------------------------- divergence
+
+
+@pytest.mark.parametrize(("owners", "whose"), [(None, ""), (["a", "b", "c"], " of b")])
+def test_first_loss_that_is_not_finite_names_its_owner(owners, whose):
+    losses = [np.float32(1), np.float32(INF), np.float32(NAN)]
+    with pytest.raises(FloatingPointError, match=f"^the training loss{whose} is inf in batch 2$"):
+        read_losses(losses, owners)
 
 
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])

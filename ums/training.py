@@ -44,17 +44,28 @@ class FitSettings:
 
 @dataclass
 class History:
-    """What happened, epoch by epoch: mean losses, learning rate, seconds."""
+    """What happened, epoch by epoch: mean losses, learning rate, seconds.
+
+    The rest is empty where a network is trained by itself, and belongs to tasks tuned together:
+
+    Attributes:
+        criterion: what decided which weights are kept, for all tasks; empty: ``validation`` did.
+        weight: the task's mean weight w_i in the joint loss.
+        cosines: other task -> mean cosine of the two tasks' gradients on the shared parameters.
+    """
 
     train: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    criterion: list[float] = field(default_factory=list)
+    weight: list[float] = field(default_factory=list)
+    cosines: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def best_epoch(self) -> int:
         """The epoch, from 0, whose weights were kept."""
-        return int(np.argmin(self.validation))
+        return int(np.argmin(self.criterion or self.validation))
 
     def to_dict(self) -> dict:
         """As JSON can hold it."""
@@ -123,7 +134,8 @@ def fit(
         name: what is trained, for the progress bar and error messages.
         networks: everything that learns; its weights are kept and put back.
         optimizers: those that ``steps`` uses; their rates are reduced on a plateau.
-        steps: one epoch, yielding the loss of each step.
+        steps: one epoch, yielding the loss of each step. A FloatingPointError raised in it, or in
+            ``validate``, is taken for a loss that is not finite.
         steps_per_epoch: how many those are.
         validate: the loss on the validation part, lower is better.
         settings: epochs at most, patience, plateau.
@@ -163,22 +175,34 @@ def fit(
 
 
 def _one_epoch(steps, validate, bar) -> tuple[float, float]:
-    """Mean training loss and validation loss; FloatingPointError says what is not finite.
-
-    The losses are read from the device once, at the end: each reading makes a GPU wait.
-    """
+    """Mean training loss and validation loss; FloatingPointError says what is not finite."""
     losses = []
     for value in steps():
         losses.append(value)
         bar.update()
-    losses = to_numpy(array_module(losses[0]).stack(losses)).astype(np.float64)
-    if not np.isfinite(losses).all():
-        batch = int(np.flatnonzero(~np.isfinite(losses))[0])
-        raise FloatingPointError(f"the training loss is {losses[batch]} in batch {batch + 1}")
+    losses = read_losses(losses)
     validation = validate()
     if not np.isfinite(validation):
         raise FloatingPointError(f"the validation loss is {validation}")
     return float(losses.mean()), validation
+
+
+def read_losses(losses: Sequence[Array], owners: Sequence[str] | None = None) -> np.ndarray:
+    """The losses of an epoch's batches as one float64 array.
+
+    They are read from the device together, at the end: each reading makes a GPU wait.
+
+    Raises:
+        FloatingPointError: one is not finite; names the first, and its owner if there are ``owners``.
+    """
+    values = to_numpy(array_module(losses[0]).stack(losses)).astype(np.float64)
+    if not np.isfinite(values).all():
+        batch = int(np.flatnonzero(~np.isfinite(values))[0])
+        whose = f" of {owners[batch]}" if owners else ""
+        raise FloatingPointError(
+            f"the training loss{whose} is {values[batch]} in batch {batch + 1}"
+        )
+    return values
 
 
 def _diverged(name, epoch, error, optimizers, history) -> str:

@@ -1,5 +1,8 @@
 """The fine-tuning strategies of section 2.3, a short file each, and the baseline."""
 
+from ums.finetuning.alternating import tune_alternately
 from ums.finetuning.independent import tune_independently
+from ums.finetuning.joint import tune_jointly
 from ums.finetuning.separate import train_separately
 from ums.finetuning.tasks import Task, Tuned, learn
+from ums.finetuning.weighting import ByHand, Equal, GradNorm, Uncertainty, Weighting

@@ -1,0 +1,120 @@
+"""Alternating fine-tuning (sections 2.3 and 3.2.3, Fig. 1): the tasks take turns at the source.
+
+Task i has its own loss and its own optimizer, over the shared parameters theta_S and its own
+theta_i: a_i batches of task i, then a_(i+1) of the next task, and so on in turn. Its batches move
+the encoder, and nothing of another task's head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ums.backend import Device
+from ums.finetuning.tasks import (
+    Task,
+    Tuned,
+    batch_count,
+    check_tasks,
+    endless_batches,
+    learn_together,
+)
+from ums.layers import Sequential
+from ums.training import FitSettings, train_step
+
+
+def tune_alternately(
+    encoder: Sequential,
+    tasks: Sequence[Task],
+    settings: FitSettings,
+    device: Device,
+    rng: np.random.Generator,
+    mixing: Sequence[int] | None = None,
+    progress: bool = True,
+) -> dict[str, Tuned]:
+    """Train ``encoder`` and all heads, one task's batches after the other's, as :func:`turns` says.
+
+    A batch norm of the encoder normalises each batch by itself; its running statistics, which are
+    used afterwards, follow the batches of all tasks as they come.
+
+    Args:
+        encoder: the trained source, on ``device``; it moves (pass a copy to keep the source).
+        tasks: their heads take the encoder's output and are on ``device``.
+        settings: for all tasks alike.
+        device: where to compute.
+        rng: draws the order of the examples.
+        mixing: the batches a_i of each task's turn; without it, by the tasks' numbers of examples.
+        progress: show a progress bar.
+
+    Returns:
+        task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.
+
+    Raises:
+        ValueError: tasks that cannot be tuned together, or a mixing that does not fit them.
+        TrainingDiverged: a task's loss is not finite; all networks are put back.
+    """
+    check_tasks(tasks, settings.batch)
+    schedule = turns([batch_count(task.train, settings.batch) for task in tasks], mixing)
+    encoder.freeze(False)
+    networks = [Sequential(encoder, task.head) for task in tasks]
+    optimizers = [
+        task.optimizer(network.trainable_parameters(), settings.learning_rate)
+        for task, network in zip(tasks, networks, strict=True)
+    ]
+    batches = [endless_batches(task.train, settings.batch, device, rng) for task in tasks]
+
+    def steps():
+        for i in schedule:
+            yield i, train_step(networks[i], tasks[i].loss, optimizers[i], *next(batches[i]))
+
+    return learn_together(
+        "alternating tuning",
+        encoder,
+        tasks,
+        optimizers,
+        steps,
+        len(schedule),
+        settings,
+        device,
+        progress,
+    )
+
+
+def turns(batches: Sequence[int], mixing: Sequence[int] | None = None) -> list[int]:
+    """The task of every batch of an epoch, in order.
+
+    The mixing ratio of Luong et al. ("Multi-task sequence to sequence learning", 2016) is each
+    task's share of the data, and so it is here: an epoch shows every task each of its examples once,
+    and the smallest task's turns are of one batch. With B_i batches of task i there are R = min B_i
+    rounds, and a_i = B_i / R, rounded up or down so that the turns add up to B_i.
+
+    With ``mixing`` a turn is of exactly a_i = ``mixing[i]`` batches, and an epoch is the number of
+    rounds that comes nearest to sum B_i batches; a task whose examples are used up starts on them
+    again, in a new order, and one with examples left goes on with them in the next epoch.
+
+    (Luong et al. draw the next task at random; the UMS-Rep paper's tasks follow each other.)
+
+    Args:
+        batches: B_i, the batches that task i's examples make.
+        mixing: a_i, positive integers in the order of the tasks.
+
+    Raises:
+        ValueError: ``mixing`` is not one positive integer for each task.
+    """
+    if mixing is None:
+        rounds, totals = min(batches), batches
+    else:
+        if len(mixing) != len(batches) or any(a != int(a) or a < 1 for a in mixing):
+            raise ValueError(
+                f"mixing must be a positive whole number of batches for each of {len(batches)} "
+                f"tasks, got {list(mixing)}"
+            )
+        rounds = max(1, round(sum(batches) / sum(mixing)))
+        totals = [rounds * int(a) for a in mixing]
+    return [
+        i
+        for r in range(rounds)
+        for i, total in enumerate(totals)
+        for _ in range(total * r // rounds, total * (r + 1) // rounds)
+    ]

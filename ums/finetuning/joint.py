@@ -1,0 +1,167 @@
+"""Joint fine-tuning (section 2.3): one loss for everything, L = sum_i w_i L_i over the tasks.
+
+One optimizer moves the shared parameters theta_S and all heads. A step takes one batch of every
+task; their gradients on theta_S add up, dL/dtheta_S = sum_i w_i dL_i/dtheta_S, and where they point
+in opposite directions the tasks work against each other: the cosines are kept in the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from ums.backend import Array, Device, array_module, to_numpy
+from ums.finetuning.tasks import (
+    Task,
+    Tuned,
+    batch_count,
+    check_tasks,
+    endless_batches,
+    learn_together,
+)
+from ums.finetuning.weighting import Equal, Weighting
+from ums.layers import Layer, Sequential
+from ums.optimizers import Optimizer
+from ums.training import FitSettings
+
+
+def tune_jointly(
+    encoder: Sequential,
+    tasks: Sequence[Task],
+    settings: FitSettings,
+    device: Device,
+    rng: np.random.Generator,
+    weights: Weighting | None = None,
+    progress: bool = True,
+) -> dict[str, Tuned]:
+    """Train ``encoder`` and all heads at once, with the optimizer that the tasks have in common.
+
+    An epoch is as many steps as the task with the most examples has batches; the others go round
+    again, in a new order each time. A batch norm of the encoder sees each task's batch by itself,
+    one after the other: it normalises by that batch alone, and its running statistics, which are
+    used afterwards, average over all tasks.
+
+    Args:
+        encoder: the trained source, on ``device``; it moves (pass a copy to keep the source).
+        tasks: their heads take the encoder's output and are on ``device``.
+        settings: for all tasks alike.
+        device: where to compute.
+        rng: draws the order of the examples.
+        weights: the w_i, of :mod:`ums.finetuning.weighting`; without it, all 1.
+        progress: show a progress bar.
+
+    Returns:
+        task name -> the tuned network ``Sequential(encoder, head)``, its history (with the weights
+        and cosines of each epoch) and cost. The losses are those of the task, without its weight.
+
+    Raises:
+        ValueError: tasks that cannot be tuned together or name different optimizers, or weights for
+            another number of tasks.
+        TrainingDiverged: a task's loss is not finite; all networks are put back.
+    """
+    check_tasks(tasks, settings.batch)
+    weighting = weights or Equal()
+    weighting.start(len(tasks), device)
+    make_optimizer = common_optimizer(tasks)
+    encoder.freeze(False)
+    learning = Sequential(encoder, *(task.head for task in tasks))  # never run: a set of parameters
+    optimizer = make_optimizer(learning.trainable_parameters(), settings.learning_rate)
+    batches = [endless_batches(task.train, settings.batch, device, rng) for task in tasks]
+    length = max(batch_count(task.train, settings.batch) for task in tasks)
+    epochs = []  # the mean weights (K,) and cosines (K, K) of each
+
+    def steps():
+        seen = []
+        for _ in range(length):
+            w = weighting.weights
+            losses, gradients = add_gradients(encoder, tasks, map(next, batches), w)
+            optimizer.step()
+            norms, cosines = compare(gradients)
+            weighting.update(losses, norms)
+            seen.append((w, cosines))
+            yield from enumerate(losses)
+        epochs.append([mean_over_steps(arrays) for arrays in zip(*seen, strict=True)])
+
+    tuned = learn_together(
+        "joint tuning",
+        encoder,
+        tasks,
+        [optimizer],
+        steps,
+        length * len(tasks),
+        settings,
+        device,
+        progress,
+    )
+    for i, task in enumerate(tasks):
+        history = tuned[task.name].history
+        history.weight = [float(w[i]) for w, _ in epochs]
+        history.cosines = {
+            other.name: [float(cosines[i, j]) for _, cosines in epochs]
+            for j, other in enumerate(tasks)
+            if j != i
+        }
+    return tuned
+
+
+def add_gradients(
+    encoder: Layer, tasks: Sequence[Task], batches: Iterable[tuple[Array, Array]], weights: Array
+) -> tuple[Array, Array]:
+    """Leave the gradient of L = sum_i w_i L_i in the parameters of the encoder and the heads.
+
+    A layer keeps one forward pass, so the tasks run forward and backward one after the other.
+
+    Args:
+        encoder: theta_S are its parameters.
+        tasks: K of them.
+        batches: an input and a target for each.
+        weights: (K,) w_i.
+
+    Returns:
+        L_i (K,), without weights, and the summands w_i dL_i/dtheta_S, (K, size of theta_S).
+    """
+    shared = encoder.trainable_parameters()
+    losses, gradients = [], []
+    for task, (x, target), w in zip(tasks, batches, weights, strict=True):
+        network = Sequential(encoder, task.head)
+        network.zero_gradients()
+        loss, gradient = task.loss(network.forward(x, training=True), target)
+        network.backward(w * gradient, input_gradient=False)
+        losses.append(loss)
+        gradients.append([parameter.grad for parameter in shared])
+    for parameter, *summands in zip(shared, *gradients, strict=True):
+        parameter.grad = sum(summands)
+    xp = array_module(loss)
+    rows = [xp.concatenate([g.ravel() for g in summands]) for summands in gradients]
+    return xp.stack(losses), xp.stack(rows)
+
+
+def compare(gradients: Array) -> tuple[Array, Array]:
+    """Norms (K,) of gradients (K, P), and the cosines between them (K, K); 0 for one that is 0."""
+    xp = array_module(gradients)
+    norms = xp.sqrt((gradients * gradients).sum(axis=1))
+    products = norms[:, None] * norms[None, :]
+    return norms, gradients @ gradients.T / xp.maximum(products, np.finfo(np.float32).tiny)
+
+
+def common_optimizer(tasks: Sequence[Task]) -> Callable[..., Optimizer]:
+    """The optimizer that all tasks name.
+
+    Raises:
+        ValueError: they name different ones, and a joint loss is minimised by one.
+    """
+    first = tasks[0]
+    for task in tasks[1:]:
+        if task.optimizer != first.optimizer:
+            both = " and ".join(
+                f"{t.name} names {getattr(t.optimizer, '__name__', t.optimizer)}"
+                for t in (first, task)
+            )
+            raise ValueError(f"joint tuning has one optimizer for all tasks; {both}")
+    return first.optimizer
+
+
+def mean_over_steps(arrays: Sequence[Array]) -> np.ndarray:
+    """The mean of arrays of one shape, read from the device once."""
+    return to_numpy(array_module(arrays[0]).stack(arrays).mean(axis=0))

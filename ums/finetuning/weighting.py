@@ -1,0 +1,165 @@
+"""The weights w_i of the joint loss L = sum_i w_i L_i (section 2.3): equal, by hand, or learned.
+
+Weights, losses and norms are arrays (K,) of the device, one element for each of K tasks in their
+order, and no weighting reads one: a GPU need not wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ums.backend import Array, Device, array_module
+from ums.layers import Parameter
+from ums.optimizers import Adam, Optimizer
+
+LEAST = 1e-3
+"""GradNorm's weights are kept from going lower, where they could change sign."""
+
+
+class Weighting:
+    """What all share: ``weights`` to read before a step, ``update`` to call after it."""
+
+    def start(self, tasks: int, device: Device) -> None:
+        """Begin anew for so many tasks on a device.
+
+        Raises:
+            ValueError: the weighting was made for another number of tasks.
+        """
+        raise NotImplementedError
+
+    @property
+    def weights(self) -> Array:
+        """w_i (K,) float32, positive."""
+        raise NotImplementedError
+
+    def update(self, losses: Array, norms: Array) -> None:
+        """Learn from a step.
+
+        Args:
+            losses: L_i (K,), without weights.
+            norms: (K,), of the gradients of w_i L_i on the shared parameters.
+        """
+
+
+class ByHand(Weighting):
+    """The weights given, in the order of the tasks; they stay as they are."""
+
+    def __init__(self, *weights: float):
+        if not all(0 < w < np.inf for w in weights):
+            raise ValueError(f"weights must be positive, got {weights}")
+        self._given = weights
+
+    def start(self, tasks: int, device: Device) -> None:
+        _check_number("weights", self._given, tasks)
+        self._w = _vector(self._given, device)
+
+    @property
+    def weights(self) -> Array:
+        return self._w
+
+
+class Equal(Weighting):
+    """w_i = 1: the plain sum of the losses."""
+
+    def start(self, tasks: int, device: Device) -> None:
+        self._w = _vector([1] * tasks, device)
+
+    @property
+    def weights(self) -> Array:
+        return self._w
+
+
+class Uncertainty(Weighting):
+    """Homoscedastic uncertainty: L = sum_i c_i exp(-s_i) L_i + s_i, with s_i = log sigma_i^2 learned.
+
+    Kendall, Gal and Cipolla, "Multi-task learning using uncertainty to weigh losses", 2018. A noisy
+    task, whose loss stays high, gets a large s_i and a small weight w_i = c_i exp(-s_i). c_i is 1/2
+    for a regression (the squared error of a Gaussian likelihood), 1 otherwise. dL/ds_i = 1 - w_i L_i,
+    so that steady losses lead to w_i = 1 / L_i. (Kendall et al. have log sigma_i = s_i / 2 in place of
+    the last s_i: the weights are half of these then, all alike.)
+
+    Args:
+        regression: for each task, whether its loss is a regression's; without it, none is.
+        optimizer: moves the s_i, ``optimizer(parameters, learning_rate)``.
+        learning_rate: its rate.
+    """
+
+    def __init__(
+        self,
+        regression: Sequence[bool] | None = None,
+        optimizer: Callable[..., Optimizer] = Adam,
+        learning_rate: float = 1e-2,
+    ):
+        self.regression, self.optimizer, self.learning_rate = regression, optimizer, learning_rate
+
+    def start(self, tasks: int, device: Device) -> None:
+        regression = [False] * tasks if self.regression is None else self.regression
+        _check_number("marks of regression", regression, tasks)
+        self._c = _vector([0.5 if r else 1 for r in regression], device)
+        self.s = Parameter(_vector([0] * tasks, device))
+        self._optimizer = self.optimizer([self.s], self.learning_rate)
+
+    @property
+    def weights(self) -> Array:
+        return self._c * array_module(self._c).exp(-self.s.value)
+
+    def update(self, losses: Array, norms: Array) -> None:
+        self.s.grad = 1 - self.weights * losses
+        self._optimizer.step()
+
+
+class GradNorm(Weighting):
+    """Weights that give the tasks gradients G_i = ||w_i dL_i/dtheta_S|| of similar size.
+
+    Chen, Badrinarayanan, Lee and Rabinovich, "GradNorm", 2018. With the inverse training rate
+    r_i = (L_i / L_i(0)) / mean_j (L_j / L_j(0)) - above 1 for a task that lags behind - the norms are
+    drawn to G_i* = mean_j G_j * r_i^alpha by the loss sum_i |G_i - G_i*|, G_i* taken as constant:
+    its gradient on w_i is sign(G_i - G_i*) G_i / w_i. Then the weights are scaled to sum to K.
+
+    L_i(0) is the loss of the first step. Chen et al. take the last shared layer for theta_S, to save
+    computing; the gradient is here anyway, so all shared parameters are taken.
+
+    Args:
+        alpha: how strongly a task that lags behind is favoured; 0 makes all norms equal.
+        optimizer: moves the w_i, ``optimizer(parameters, learning_rate)``.
+        learning_rate: its rate.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.5,
+        optimizer: Callable[..., Optimizer] = Adam,
+        learning_rate: float = 0.025,
+    ):
+        self.alpha, self.optimizer, self.learning_rate = alpha, optimizer, learning_rate
+
+    def start(self, tasks: int, device: Device) -> None:
+        self.w = Parameter(_vector([1] * tasks, device))
+        self._optimizer = self.optimizer([self.w], self.learning_rate)
+        self._first = None
+
+    @property
+    def weights(self) -> Array:
+        return self.w.value.copy()  # the optimizer changes its own in place
+
+    def update(self, losses: Array, norms: Array) -> None:
+        xp, w, tiny = array_module(losses), self.w, np.finfo(np.float32).tiny
+        if self._first is None:
+            self._first = xp.maximum(losses, tiny)
+        left = losses / self._first
+        r = left / xp.maximum(left.mean(), tiny)
+        w.grad = xp.sign(norms - norms.mean() * r**self.alpha) * norms / w.value
+        self._optimizer.step()
+        kept = xp.maximum(w.value, LEAST)
+        w.value = kept * (len(kept) / kept.sum())
+
+
+def _vector(values: Sequence[float], device: Device) -> Array:
+    return device.put(np.array(values, np.float32))
+
+
+def _check_number(what: str, given: Sequence, tasks: int) -> None:
+    if len(given) != tasks:
+        raise ValueError(f"there are {len(given)} {what} for {tasks} tasks")
