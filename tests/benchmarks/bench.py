@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -39,7 +40,9 @@ class Worker:
         command = [sys.executable, str(Path(__file__).with_name("worker.py")), contestant]
         command.append(json.dumps(case.to_dict()))
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(command, **pipes)
+        # CuPy reads this when it is imported; PyTorch is told by ``with_torch``.
+        environment = os.environ | {"CUPY_TF32": str(int(case.tf32))}
+        self.process = subprocess.Popen(command, env=environment, **pipes)
         self.contestant, self.times = contestant, []
         self.case = case
 

@@ -33,8 +33,6 @@ def work(case: Case, contestant: str) -> Callable[[], object]:
     step_down(LADDER.index(contestant) if contestant in LADDER else len(LADDER) - 1)
     device = backend.choose_device(case.device)
     image_gradient = contestant in LADDER[:-1]
-    if case.device == "gpu":
-        device.xp.cuda.Device().use()
     if contestant == "loop":
         return _loop(case)
     if case.kind == "epoch":
@@ -67,9 +65,10 @@ def build(name: str) -> Sequential:
 
 def step_down(rung: int) -> None:
     """Put the plain forms back in place of the ideas above ``rung``, in this process."""
-    backend._keep_freed_memory() if rung >= 1 else setattr(
-        backend, "_keep_freed_memory", lambda: None
-    )
+    if rung >= 1:
+        backend._keep_freed_memory()
+    else:
+        backend._keep_freed_memory = lambda: None
     if rung < 2:
         ops.conv2d_forward = conv.conv2d_forward_plain
         layers.Conv2D._grad_input = staticmethod(conv.conv2d_grad_input_plain)

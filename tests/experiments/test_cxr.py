@@ -29,7 +29,7 @@ from ums.finetuning import Tuned
 from ums.layers import Layer
 
 CPU = Device(np, "CPU")
-STAGES = ["source", "independent-lungs", "independent-abnormality"]
+STAGES = ["source", "independent-lungs", "independent-abnormality", "alternating", "joint"]
 STAGES += ["separate-lungs", "separate-abnormality"]
 SMALL = ["--width", "0.1", "--epochs", "2", "--source-epochs", "2", "--classifier-epochs", "2"]
 SMALL += ["--device", "cpu", "--quiet"]
@@ -142,12 +142,14 @@ def test_tables_hold_numbers_in_their_ranges(finished):
 def test_tables_count_the_images_and_parameters(finished):
     found = tables(finished)
     for task in (LUNGS, ABNORMALITY):
-        assert [row["Images"] for row in found[f"table-3-{task}"]] == [8, 48, 8, 48]
+        assert [row["Images"] for row in found[f"table-3-{task}"]] == [8, 48] * 4
     parts = [row["Trainable parameters"] for row in found["table-4"]]
     assert parts[3] == sum(parts[:3]) and parts[7] == sum(parts[4:7])
     # a tenth of the paper's channels: batch norm of 26, to 256 hidden units, 256 to 2 classes
     assert parts[2] == 2 * 26 + (26 * 256 + 256) + (256 * 2 + 2)
     assert parts[0] == parts[4] == parts[5]  # the same autoencoder, for one channel
+    # alternating and joint move the encoder (the autoencoder but its decoder, the lungs' head) again
+    assert parts[8] == parts[10] == parts[0] + parts[2] and parts[9] == parts[11] == parts[3]
 
 
 def test_lung_scores_satisfy_the_identities_between_them(finished):
@@ -227,7 +229,8 @@ def test_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
 
 
 @pytest.mark.parametrize(
-    ("option", "again"), [("--epochs", "lungs"), ("--classifier-epochs", "abnormality")]
+    ("option", "again"),
+    [("--epochs", ("lungs", "alternating", "joint")), ("--classifier-epochs", ("abnormality",))],
 )
 def test_other_epochs_of_one_kind_of_task_keep_all_else(
     option, again, hospitals, finished_copy, capsys
@@ -235,7 +238,7 @@ def test_other_epochs_of_one_kind_of_task_keep_all_else(
     assert run(hospitals, finished_copy, option, "1") == 0
     printed = capsys.readouterr().out
     kept = [stage for stage in STAGES if f"{stage}: finished before" in printed]
-    assert kept == [stage for stage in STAGES if again not in stage]
+    assert kept == [stage for stage in STAGES if not any(name in stage for name in again)]
 
 
 @pytest.mark.parametrize("name", ["source", "target"])
@@ -279,7 +282,8 @@ def test_only_the_baseline_is_tested_behind_the_denoiser(hospitals, finished_cop
     sets = load_sets(*(str(hospitals / name) for name in ("source", "target", "test")))
     settings = Settings(0.1, source_epochs=2, epochs=2, classifier_epochs=2, progress=False)
     outcome = cxr.run(sets, settings, backend.choose_device("cpu"), finished_copy)
-    assert given == [None, outcome.source.network] and list(outcome.scores)[1] == "separate"
+    assert list(outcome.scores) == ["independent", "alternating", "joint", "separate"]
+    assert given == [None, None, None, outcome.source.network]
 
 
 # ---------------------------------------------------------------------------- errors
@@ -464,7 +468,7 @@ def test_stopping_a_run_keeps_what_is_finished(hospitals, tmp_path, monkeypatch,
         patch.setattr(cxr, "train_separately", stop)
         assert run(hospitals, tmp_path / "out") == 130
     assert "finished stages are kept" in capsys.readouterr().err
-    assert set(stages_of(tmp_path / "out")) == set(STAGES[:3])
+    assert set(stages_of(tmp_path / "out")) == set(STAGES[:5])
 
 
 def test_damaged_stage_is_computed_again(hospitals, finished, finished_copy):

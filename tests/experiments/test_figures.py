@@ -107,7 +107,7 @@ def test_drawing_leaves_matplotlibs_settings_alone(draw):
     [
         (denoising, "PSNR from 28.1, 22.2 to 33.3, 31.4 dB"),
         (outlines, "Joint 1.000, 1.000"),
-        (curves, "Lowest on validation: Independent at epoch 2."),
+        (curves, "Weights kept: Independent at epoch 2."),
         (strip, "Montgomery, Independent 0.500"),
         (examples, "true normal, said abnormal (wrong)"),
     ],

@@ -4,8 +4,9 @@
         --test prepared/test --out results/cxr
 
 learns to denoise the source's images, tunes heads for lung segmentation and abnormality on the
-target's (independent strategy), trains separate models for the same two tasks, tests all of them on
-the target's held-out part and on another hospital's images, and writes a page (section 4.1).
+target's (independent, alternating and joint strategy), trains separate models for the same two tasks,
+tests all of them on the target's held-out part and on another hospital's images, and writes a page
+(section 4.1).
 """
 
 from __future__ import annotations
@@ -35,13 +36,20 @@ from ums.experiments.cxr_sets import (
 )
 from ums.experiments.scores import score_classification, score_denoising, score_segmentation
 from ums.experiments.stages import Stages
-from ums.finetuning import Task, Tuned, train_separately, tune_independently
+from ums.finetuning import (
+    Task,
+    Tuned,
+    train_separately,
+    tune_alternately,
+    tune_independently,
+    tune_jointly,
+)
 from ums.finetuning.separate import denoise
 from ums.layers import Layer, Sequential
 from ums.networks import (
     classification_head,
+    copy_network,
     denoising_autoencoder,
-    parameter_count,
     segmentation_head,
     separate_classifier,
 )
@@ -49,7 +57,7 @@ from ums.ops import bce_dice, categorical_cross_entropy
 from ums.source import learn_denoising
 from ums.training import FitSettings, History
 
-SOURCE = "source"
+SOURCE, ENCODER = "source", "encoder"
 
 DENOISED_AT_MOST = 200
 """Images for Table 2; its means no longer move with more."""
@@ -113,8 +121,8 @@ class CxrExperiment:
         rng = self.stages.rng(SOURCE)
         network = denoising_autoencoder(rng, width=settings.width).to(self.device)
 
-        def train() -> Tuned:
-            return learn_denoising(
+        def train() -> dict[str, Tuned]:
+            tuned = learn_denoising(
                 network,
                 images.images,
                 rows_of(images, "train"),
@@ -124,21 +132,48 @@ class CxrExperiment:
                 rng,
                 settings.progress,
             )
+            return {SOURCE: tuned}
 
-        return self._stage(SOURCE, network, train, SOURCE)
+        return self._stage(SOURCE, {SOURCE: network}, train, SOURCE)[SOURCE]
 
     def independent(self, autoencoder: Sequential) -> dict[str, Tuned]:
         """Stage 2: both heads, each by itself on the frozen encoder."""
-        encoder, decoder = autoencoder.layers
-        channels = encoder.output_shape((16, 16, 1))[-1]
-        heads = {
-            LUNGS: lambda rng: segmentation_head(decoder, rng),
-            ABNORMALITY: lambda rng: classification_head(channels, 2, rng, batch_norm=True),
-        }
-        tuned = self._tasks("independent", heads, tune_independently, encoder)
+        encoder = autoencoder.layers[0]
+        heads = self._heads(autoencoder)
+        tuned = self._one_by_one("independent", heads, tune_independently, encoder)
         return {
             name: replace(result, network=Sequential(encoder, result.network))
             for name, result in tuned.items()
+        }
+
+    def together(self, strategy: str, autoencoder: Sequential) -> dict[str, Tuned]:
+        """Stage 2 by the alternating or the joint strategy: a copy of the encoder, and both heads.
+
+        One stage, since none of them is of use without the others of the same epoch.
+        """
+        settings, rng = self.settings, self.stages.rng(strategy)
+        encoder = copy_network(autoencoder.layers[0]).to(self.device)
+        heads = {name: make(rng).to(self.device) for name, make in self._heads(autoencoder).items()}
+        tasks = [self._task(name, name, head) for name, head in heads.items()]
+        tune = {"alternating": tune_alternately, "joint": tune_jointly}[strategy]
+
+        def train() -> dict[str, Tuned]:
+            fit_settings, progress = settings.fit(LUNGS), settings.progress
+            return tune(encoder, tasks, fit_settings, self.device, rng, progress=progress)
+
+        tuned = self._stage(strategy, {ENCODER: encoder} | heads, train, LUNGS)
+        return {
+            name: replace(result, network=Sequential(encoder, heads[name]))
+            for name, result in tuned.items()
+        }
+
+    def _heads(self, autoencoder: Sequential) -> dict[str, Callable]:
+        """What makes each task's head, by task."""
+        encoder, decoder = autoencoder.layers
+        channels = encoder.output_shape((16, 16, 1))[-1]
+        return {
+            LUNGS: lambda rng: segmentation_head(decoder, rng),
+            ABNORMALITY: lambda rng: classification_head(channels, 2, rng, batch_norm=True),
         }
 
     def separate(self, denoiser: Sequential) -> dict[str, Tuned]:
@@ -148,9 +183,11 @@ class CxrExperiment:
             LUNGS: lambda rng: denoising_autoencoder(rng, width=width),
             ABNORMALITY: lambda rng: separate_classifier(rng, width=width),
         }
-        return self._tasks("separate", networks, train_separately, denoiser)
+        return self._one_by_one("separate", networks, train_separately, denoiser)
 
-    def _tasks(self, strategy: str, heads: dict, tune: Callable, shared: Layer) -> dict[str, Tuned]:
+    def _one_by_one(
+        self, strategy: str, heads: dict[str, Callable], tune: Callable, shared: Layer
+    ) -> dict[str, Tuned]:
         """Each task as a stage of its own. What is kept of it, and returned, is the head."""
         settings = self.settings
         tuned = {}
@@ -161,9 +198,10 @@ class CxrExperiment:
 
             def train(name=name, task=task, rng=rng):
                 fit_settings, progress = settings.fit(name), settings.progress
-                return tune(shared, [task], fit_settings, self.device, rng, progress)[task.name]
+                result = tune(shared, [task], fit_settings, self.device, rng, progress)
+                return {name: result[task.name]}
 
-            tuned[name] = self._stage(f"{strategy}-{name}", head, train, name)
+            tuned |= self._stage(f"{strategy}-{name}", {name: head}, train, name)
         return tuned
 
     def _task(self, title: str, name: str, head: Layer) -> Task:
@@ -176,20 +214,47 @@ class CxrExperiment:
         loss = bce_dice if name == LUNGS else categorical_cross_entropy
         return Task(title, head, loss, train, validation)
 
-    def _stage(self, name: str, network: Layer, train: Callable[[], Tuned], part: str) -> Tuned:
-        """Train ``network``, or give it the weights it got in an earlier run of the same stage."""
+    def _stage(
+        self,
+        name: str,
+        networks: dict[str, Layer],
+        train: Callable[[], dict[str, Tuned]],
+        part: str,
+    ) -> dict[str, Tuned]:
+        """Train ``networks``, or give them the weights they got in an earlier run of the same stage.
+
+        ``train`` returns what came out for some of them, and so does this.
+        """
 
         def compute():
             tuned = train()
-            arrays = {k: to_numpy(v) for k, v in network.arrays().items()}
-            history = tuned.history.to_dict()
-            return arrays, {"history": history, "seconds": tuned.seconds}
+            arrays = {
+                f"{network}.{array}": to_numpy(value)
+                for network in networks
+                for array, value in networks[network].arrays().items()
+            }
+            record = {
+                task: {
+                    "history": result.history.to_dict(),
+                    "seconds": result.seconds,
+                    "trainable": result.trainable,
+                    "shared": result.shared,
+                }
+                for task, result in tuned.items()
+            }
+            return arrays, record
 
         key = self.settings.key(part) | self.fingerprints | {"device": self.device.name}
         arrays, record = self.stages.run(name, key, compute)
-        network.load_arrays(arrays)
-        history = History(**record["history"])
-        return Tuned(network, history, record["seconds"], parameter_count(network))
+        for network, layer in networks.items():
+            first = f"{network}."
+            layer.load_arrays(
+                {k.removeprefix(first): v for k, v in arrays.items() if k.startswith(first)}
+            )
+        return {
+            task: Tuned(networks[task], **(told | {"history": History(**told["history"])}))
+            for task, told in record.items()
+        }
 
 
 @dataclass
@@ -223,16 +288,21 @@ def run(sets: Sets, settings: Settings, device: Device, out: Path) -> Outcome:
     experiment = CxrExperiment(sets, settings, device, out)
     source = experiment.source()
     autoencoder = source.network
-    independent = experiment.independent(autoencoder)
-    separate = experiment.separate(autoencoder)
+    tuned = {
+        "independent": experiment.independent(autoencoder),
+        "alternating": experiment.together("alternating", autoencoder),
+        "joint": experiment.together("joint", autoencoder),
+        "separate": experiment.separate(autoencoder),
+    }
     tested = rows_to_test(sets)
     scores = {
-        "independent": score_tasks(sets, tested, independent, device),
-        "separate": score_tasks(sets, tested, separate, device, denoiser=autoencoder),
+        strategy: score_tasks(
+            sets, tested, tasks, device, autoencoder if strategy == "separate" else None
+        )
+        for strategy, tasks in tuned.items()
     }
     held_out = sets.source.images[rows_of(sets.source, "test")[:DENOISED_AT_MOST]]
     denoising = score_denoising(autoencoder, held_out, device, experiment.stages.rng("noise"))
-    tuned = {"independent": independent, "separate": separate}
     seconds = time.perf_counter() - start
     return Outcome(sets, settings, device, source, tuned, denoising, scores, tested, seconds)
 
@@ -293,7 +363,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ums.experiments.cxr",
         description="The chest X-ray experiment: denoising source, lung and abnormality heads "
-        "(independent strategy), separate models; a page of results.",
+        "(three strategies), separate models; a page of results.",
     )
     parser.add_argument("--source", help="prepared folder for denoising (default: the target's)")
     parser.add_argument("--target", required=True, help="prepared folder of the training hospital")

@@ -113,8 +113,12 @@ def draw_outline(ax, mask, colour, width):
 
 
 def best_epoch(history):
-    """Return the epoch, from 1, with the lowest validation value; None without any."""
-    values = np.asarray(history.get("validation", ()), dtype=np.float64)
+    """Return the epoch, from 1, with the lowest criterion or, without one, validation value.
+
+    None without any.
+    """
+    values = history.get("criterion") or history.get("validation", ())
+    values = np.asarray(values, dtype=np.float64)
     return None if np.isnan(values).all() else int(np.nanargmin(values)) + 1
 
 

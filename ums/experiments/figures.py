@@ -116,7 +116,8 @@ def training_curves(histories, ylabel="loss", name="training"):
 
     histories: model -> {"train": values, "validation": values, "learning_rate": values}, one value
     per epoch; validation and learning_rate may be missing. The best epoch has the lowest validation
-    value. A panel whose positive values span more than a factor of 10 is logarithmic.
+    value, or the lowest "criterion" where there is one. A panel whose positive values span more than a
+    factor of 10 is logarithmic.
     """
     _check_lengths("training_curves", histories)
     columns = {1: 1, 2: 2, 4: 2}.get(len(histories), 3)
@@ -139,7 +140,7 @@ def training_curves(histories, ylabel="loss", name="training"):
     best = {model: best_epoch(history) for model, history in histories.items()}
     told = ", ".join(f"{model} at epoch {epoch}" for model, epoch in best.items() if epoch)
     alt = f"Curves of {ylabel} for {', '.join(histories)}."
-    alt += f" Lowest on validation: {told}." if told else ""
+    alt += f" Weights kept: {told}." if told else ""
     return Figure(name, data, caption, alt, width=_pixels(width))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from ums.backend import Array, Device, array_module, to_numpy
+from ums.backend import Array, Device, array_module, matmul, to_numpy
 from ums.finetuning.tasks import (
     Task,
     Tuned,
@@ -142,7 +142,7 @@ def compare(gradients: Array) -> tuple[Array, Array]:
     xp = array_module(gradients)
     norms = xp.sqrt((gradients * gradients).sum(axis=1))
     products = norms[:, None] * norms[None, :]
-    return norms, gradients @ gradients.T / xp.maximum(products, np.finfo(np.float32).tiny)
+    return norms, matmul(gradients, gradients.T) / xp.maximum(products, np.finfo(np.float32).tiny)
 
 
 def common_optimizer(tasks: Sequence[Task]) -> Callable[..., Optimizer]:

@@ -185,7 +185,7 @@ def _spread(dy: Array, shape: tuple, w: Array, stride: int, dilation: int) -> Ar
     OW, O, K = dy.shape[2], dy.shape[3], w.shape[0]
     p = dilation * (K - 1) // 2
     dx = xp.empty(shape, dy.dtype)
-    wT = xp.ascontiguousarray(w.reshape(-1, O).T)
+    wT = w.reshape(-1, O).T
     groups = [list(g) for _, g in groupby(_tiles(dy.shape, w, xp), lambda tile: tile[0].start)]
 
     def work(start, stop):

@@ -154,7 +154,7 @@ def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:
     _check_upstream(dy, cache)
     xp = array_module(x)
     _, H, W, C = x.shape
-    VT = xp.ascontiguousarray(fold_kernel(w).T)
+    VT = fold_kernel(w).T
     dx = xp.empty(x.shape, dy.dtype)
     work_list = _tiles(x.shape, w.shape[3], x.dtype.itemsize, xp)
     groups = [list(group) for _, group in groupby(work_list, lambda tile: tile[0].start)]
