@@ -122,7 +122,7 @@ def _parser():
         epilog="example: python -m data_prep cxr prepared/real --data raw --size 128",
     )
     command.add_argument("--data", help="folder of raw sets; without it the sets are synthetic")
-    command.add_argument("--images", type=int, default=1400, help="synthetic images (%(default)s)")
+    command.add_argument("--images", type=int, default=1200, help="synthetic images (%(default)s)")
     command.add_argument("--strict", action="store_true", help="stop at the first bad file")
     _common(command, overwrite=False)
     return parser

@@ -35,7 +35,7 @@ SHARES = {"source": (1.0, "A"), "target": (0.75, "A"), "test": (0.25, "B")}
 """Synthetic sets: images as a share of those asked for, and the hospital."""
 
 
-def prepare_cxr(out, data=None, images=1400, size=256, seed=0, strict=False):
+def prepare_cxr(out, data=None, images=1200, size=256, seed=0, strict=False):
     """Make, or keep, the prepared folders `out`/source, target and test; return them in a list.
 
     data: the folder of raw sets, or None for synthetic ones; images: how many synthetic ones the

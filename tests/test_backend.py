@@ -224,6 +224,13 @@ def test_tiles_balance_the_threads(N, rows, row_bytes, budget, threads, monkeypa
     assert max(sizes) - min(sizes) <= 1
 
 
+@pytest.mark.parametrize(("N", "threads", "bands"), [(1, 2, 2), (1, 5, 5), (2, 3, 4), (3, 3, 3)])
+def test_every_thread_gets_rows_where_there_are_fewer_images(N, threads, bands, monkeypatch):
+    monkeypatch.setenv("UMS_THREADS", str(threads))
+    assert len(tiles(N, 10, 1)) == bands
+    assert tiles(1, 0, 1) == []
+
+
 def test_gpu_tiles_have_a_budget_of_their_own(monkeypatch):
     monkeypatch.setattr(backend, "TILE_BYTES", 1)
     assert tiles(3, 5, 10, standin) == [(slice(0, 3), 0, 5)]

@@ -166,7 +166,8 @@ def tiles(
 
     Returns:
         Tiles in order: several whole images where these fit, else a band of rows of one image.
-        On NumPy there are as many image groups as balance the threads.
+        On NumPy there are as many image groups as balance the threads, or, where there are fewer
+        images than threads, as many bands as give every thread one.
     """
     budget = (budget or TILE_BYTES) if xp is np else GPU_TILE_BYTES
     images = max(1, budget // max(1, rows * row_bytes))
@@ -176,6 +177,8 @@ def tiles(
         groups = min(N, -(-groups // threads) * threads)
     edges = [N * i // max(groups, 1) for i in range(groups + 1)]
     step = rows if images > 1 or N == 0 else max(1, budget // row_bytes)
+    if xp is np and 0 < groups < threads:
+        step = max(1, min(step, -(-rows // -(-threads // groups))))
     return [
         (slice(first, last), top, min(top + step, rows))
         for first, last in pairwise(edges)
