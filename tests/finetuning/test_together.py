@@ -154,10 +154,10 @@ def test_both_tasks_learn_what_they_are_shown(tune, rng):
         part.inputs[part.targets == 1, :, 8:] = 220
     tasks[1].train.inputs[:] = np.where(np.arange(32) < 16, 30, 220)
     tasks[1].train.targets[:] = np.arange(32) >= 16
-    tuned = tune(encoder(rng), tasks, rng, epochs=30, patience=30, learning_rate=0.02)
+    tuned = tune(encoder(rng), tasks, rng, epochs=30, patience=30, learning_rate=0.005)
     for result in tuned.values():
         kept = result.history.validation[result.history.best_epoch]
-        assert kept < 0.4 * result.history.validation[0]
+        assert kept < 0.6 * result.history.validation[0]
 
 
 # ---------------------------------------------------------------------------- one decision
