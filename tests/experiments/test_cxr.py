@@ -241,6 +241,16 @@ def test_other_epochs_of_one_kind_of_task_keep_all_else(
     assert kept == [stage for stage in STAGES if not any(name in stage for name in again)]
 
 
+@pytest.mark.parametrize(
+    "option", [("--source-epochs", "1"), ("--batch", "8"), ("--learning-rate", "0.01")]
+)
+def test_another_setting_of_the_source_computes_everything_again(
+    option, hospitals, finished_copy, capsys
+):
+    assert run(hospitals, finished_copy, *option) == 0
+    assert "finished before" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["source", "target"])
 def test_other_training_images_compute_everything_again(name, own_hospitals, finished_copy, capsys):
     shutil.rmtree(own_hospitals / name)

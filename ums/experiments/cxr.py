@@ -99,7 +99,7 @@ class Settings:
         """What a stage's weights depend on: every stage, for the later ones, on the source too."""
         return {
             "width": self.width,
-            SOURCE: asdict(self.fit(SOURCE)),
+            "source fit": asdict(self.fit(SOURCE)),
             "fit": asdict(self.fit(part)),
         }
 
@@ -244,7 +244,7 @@ class CxrExperiment:
             }
             return arrays, record
 
-        key = self.settings.key(part) | self.fingerprints | {"device": self.device.name}
+        key = self.settings.key(part) | {"sets": self.fingerprints, "device": self.device.name}
         arrays, record = self.stages.run(name, key, compute)
         for network, layer in networks.items():
             first = f"{network}."
