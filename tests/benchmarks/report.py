@@ -122,7 +122,7 @@ def operations(results, rate) -> list[str]:
 def one_convolution(results, rate) -> list[str]:
     """What else one might write."""
     names = {"loop": "a loop over pixels", LADDER[0]: "windows of the whole batch",
-             "ums": "ums, in tiles", "torch": "PyTorch", "torch channels_last": "channels_last"}  # fmt: skip
+             "ums": "ums", "torch": "PyTorch", "torch channels_last": "channels_last"}  # fmt: skip
     rows = [
         [r.case.name, *(f"{_ms(r.median(c))} ({r.ratio(c, 'ums')[0]:.2g})" for c in names)]
         for r in results
