@@ -60,7 +60,7 @@ def prepare(
     problems = list(listing.problems)
     _complain(problems, strict)
     kept = []
-    with closing(_read_all(listing.items, size)) as outcomes:
+    with closing(_read_all(listing.items, size, unique)) as outcomes:
         for item, outcome in outcomes:
             if isinstance(outcome, str):
                 problems.append((item.image, outcome))
@@ -105,10 +105,13 @@ def need_folders(raw, *names):
         )
 
 
-def _read_all(items, size):
-    """Yield (item, (image, mask or None, digests)) or (item, why not), in the order of `items`."""
+def _read_all(items, size, unique):
+    """Yield (item, (image, mask or None, digests or None)) or (item, why not), in the order of `items`.
+
+    The digests, of `data_prep.duplicates`, are taken where pictures are to be `unique`.
+    """
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
-        jobs = [pool.submit(_read, item, size) for item in items]
+        jobs = [pool.submit(_read, item, size, unique) for item in items]
         try:
             for item, job in zip(
                 items, tqdm(jobs, desc="reading", unit="image", disable=None), strict=True
@@ -119,7 +122,7 @@ def _read_all(items, size):
             pool.shutdown(cancel_futures=True)
 
 
-def _read(item, size):
+def _read(item, size, unique):
     try:
         data = item.image.read_bytes()
         image = decode_grey(data, item.image.name)
@@ -135,7 +138,7 @@ def _read(item, size):
     except (ValueError, OSError) as error:
         return str(error)
     small = None if mask is None else resize_mask(mask, size)
-    return resize_image(image, size), small, digests(data, image)
+    return resize_image(image, size), small, digests(data, image) if unique else None
 
 
 def _save(kept, out, about, seed, overwrite):

@@ -19,8 +19,6 @@ import numpy as np
 
 from data_prep import montgomery, shenzhen, unlabelled
 from data_prep.collect import Listing, prepare
-from data_prep.montgomery import list_montgomery
-from data_prep.shenzhen import list_shenzhen
 from data_prep.synthetic import prepare_synthetic
 from ums.data.prepared import load_prepared
 
@@ -58,9 +56,9 @@ def prepare_cxr(out, data=None, images=1200, size=256, seed=0, strict=False):
     return [
         _source(out / "source", roles["source"], size, seed)
         if roles["source"]
-        else _prepare(out / "source", list_shenzhen(target), shenzhen.ABOUT, *how),
-        _prepare(out / "target", list_shenzhen(target), shenzhen.ABOUT, *how),
-        _prepare(out / "test", list_montgomery(test), montgomery.ABOUT, *how),
+        else _prepare(out / "source", shenzhen.list_shenzhen(target), shenzhen.ABOUT, *how),
+        _prepare(out / "target", shenzhen.list_shenzhen(target), shenzhen.ABOUT, *how),
+        _prepare(out / "test", montgomery.list_montgomery(test), montgomery.ABOUT, *how),
     ]
 
 

@@ -224,10 +224,10 @@ BUGS = {
         ("stride forgotten", "C), x.shape, stride, dilation)", "C), x.shape, 1, dilation)"),
     ],
     "conv2d, winograd": [
-        ("output's transformation not transposed", "_constant(AT, x.dtype, xp).T, out",
-         "_constant(BT, x.dtype, xp)[:, :16], out"),
-        ("kernel's transformation forgotten", "_constant(G, x.dtype, xp).T @ dU",
-         "_constant(abs(G), x.dtype, xp).T @ dU"),
+        ("output's transformation not transposed", "xp.asarray(AT2, x.dtype).T, out",
+         "xp.asarray(BT2, x.dtype)[:, :16], out"),
+        ("kernel's transformation forgotten", "xp.asarray(G2, x.dtype).T @ dU",
+         "xp.asarray(abs(G2), x.dtype).T @ dU"),
         ("mean instead of sum for the bias", WINOGRAD_BIAS, WINOGRAD_BIAS + " / len(out)"),
     ],
     "upsample2d": [

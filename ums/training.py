@@ -7,7 +7,7 @@ of the best validation epoch are kept, and are what the network holds afterwards
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -91,9 +91,17 @@ def epoch_steps(
     rng: np.random.Generator,
 ) -> Iterable[Array]:
     """One pass over the examples in random order, a step per batch; yields the losses."""
+    for x, target in shuffled_batches(examples, size, device, rng):
+        yield train_step(network, loss, optimizer, x, target)
+
+
+def shuffled_batches(
+    examples: Examples, size: int, device: Device, rng: np.random.Generator
+) -> Iterator[tuple[Array, Array]]:
+    """Inputs and targets on ``device``, every example once, in a new random order."""
     for chosen in epoch_batches(len(examples), size, rng):
         x, target = examples.batch(chosen)
-        yield train_step(network, loss, optimizer, device.put(x), device.put(target))
+        yield device.put(x), device.put(target)
 
 
 def mean_loss(network: Layer, loss: Loss, examples: Examples, size: int, device: Device) -> float:

@@ -88,13 +88,8 @@ class Result:
 
     def to_dict(self) -> dict:
         """As JSON can hold it."""
-        every = {"case": self.case.to_dict(), "flops": flops_of(self.case), "times": self.times}
+        every = {"case": self.case.to_dict(), "flops": flops(self.case), "times": self.times}
         return every | {"peak_mib": self.peak_mib, "before_mib": self.before_mib}
-
-
-def flops_of(case: Case) -> float | None:
-    """Operations of a case that has them counted."""
-    return None if case.kind == "epoch" else flops(case)
 
 
 def measure(case: Case, contestants: tuple[str, ...], runs: int) -> Result:

@@ -108,8 +108,11 @@ def op_data(case: Case) -> np.ndarray:
 def flops(case: Case) -> float | None:
     """Operations of the convolutions as they are written: an upsampled image counts at full size.
 
-    Leaving out some of them (folding) shows as a higher rate. None where there is no convolution.
+    Leaving out some of them (folding) shows as a higher rate. None where there is no
+    convolution, and for an epoch.
     """
+    if case.kind == "epoch":
+        return None
     if case.kind in ("op", "forward"):
         op = OPS[case.name]
         if "conv" not in op.kind:

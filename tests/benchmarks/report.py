@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -107,16 +108,9 @@ AGAINST = ["ums, ms", "PyTorch, ms", "ratio", "of single turns", "GFLOP/s", "of 
 AGAINST += ["peak, MiB", "PyTorch's"]
 
 
-def networks(results, rate) -> list[str]:
-    """Training step and inference."""
-    return ["### Networks, 256 x 256, batch 16", "",
-            *_table(["", *AGAINST], _against_torch(results, rate))]  # fmt: skip
-
-
-def operations(results, rate) -> list[str]:
-    """Forward and backward of each op."""
-    return ["### Ops, forward and backward, batch 16", "",
-            *_table(["", *AGAINST], _against_torch(results, rate))]  # fmt: skip
+def against_torch(title: str, results, rate) -> list[str]:
+    """Times, ratios and memory beside PyTorch's."""
+    return [title, "", *_table(["", *AGAINST], _against_torch(results, rate))]
 
 
 def one_convolution(results, rate) -> list[str]:
@@ -154,23 +148,14 @@ def frozen(results, rate) -> list[str]:
     return ["### Frozen means free", "", *_table(head, [[*row, *ratio]])]
 
 
-def sides(results, rate) -> list[str]:
-    """Cost per pixel against the side."""
-    return _scaling(results, "side", "### The autoencoder's training step by image side, batch 16")
-
-
-def batches(results, rate) -> list[str]:
-    """Cost per pixel against the batch."""
-    return _scaling(results, "batch", "### The autoencoder's training step by batch, 128 x 128")
-
-
 def per_pixel(result, contestant: str) -> float:
     """Nanoseconds for each pixel of the batch."""
     case = result.case
     return result.median(contestant) / (case.batch * case.side**2) * 1e9
 
 
-def _scaling(results, by: str, title: str) -> list[str]:
+def scaling(by: str, title: str, results, rate) -> list[str]:
+    """Cost per pixel against the side or the batch."""
     rows = [
         [
             str(getattr(r.case, by)),
@@ -187,13 +172,15 @@ def _scaling(results, by: str, title: str) -> list[str]:
 
 
 TABLES = {
-    "networks": networks,
-    "ops": operations,
+    "networks": partial(against_torch, "### Networks, 256 x 256, batch 16"),
+    "ops": partial(against_torch, "### Ops, forward and backward, batch 16"),
     "one convolution": one_convolution,
     "ladder": ladder,
     "frozen": frozen,
-    "sides": sides,
-    "batches": batches,
+    "sides": partial(
+        scaling, "side", "### The autoencoder's training step by image side, batch 16"
+    ),
+    "batches": partial(scaling, "batch", "### The autoencoder's training step by batch, 128 x 128"),
 }
 
 

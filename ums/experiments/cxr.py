@@ -140,11 +140,7 @@ class CxrExperiment:
         """Stage 2: both heads, each by itself on the frozen encoder."""
         encoder = autoencoder.layers[0]
         heads = self._heads(autoencoder)
-        tuned = self._one_by_one("independent", heads, tune_independently, encoder)
-        return {
-            name: replace(result, network=Sequential(encoder, result.network))
-            for name, result in tuned.items()
-        }
+        return _behind(encoder, self._one_by_one("independent", heads, tune_independently, encoder))
 
     def together(self, strategy: str, autoencoder: Sequential) -> dict[str, Tuned]:
         """Stage 2 by the alternating or the joint strategy: a copy of the encoder, and both heads.
@@ -161,11 +157,7 @@ class CxrExperiment:
             fit_settings, progress = settings.fit(LUNGS), settings.progress
             return tune(encoder, tasks, fit_settings, self.device, rng, progress=progress)
 
-        tuned = self._stage(strategy, {ENCODER: encoder} | heads, train, LUNGS)
-        return {
-            name: replace(result, network=Sequential(encoder, heads[name]))
-            for name, result in tuned.items()
-        }
+        return _behind(encoder, self._stage(strategy, {ENCODER: encoder} | heads, train, LUNGS))
 
     def _heads(self, autoencoder: Sequential) -> dict[str, Callable]:
         """What makes each task's head, by task."""
@@ -255,6 +247,14 @@ class CxrExperiment:
             task: Tuned(networks[task], **(told | {"history": History(**told["history"])}))
             for task, told in record.items()
         }
+
+
+def _behind(encoder: Sequential, heads: dict[str, Tuned]) -> dict[str, Tuned]:
+    """Tuned heads as whole networks, from image to output."""
+    return {
+        name: replace(head, network=Sequential(encoder, head.network))
+        for name, head in heads.items()
+    }
 
 
 @dataclass

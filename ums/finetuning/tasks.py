@@ -9,11 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from ums.backend import Array, Device
-from ums.data.examples import Examples, epoch_batches
+from ums.data.examples import Examples
 from ums.layers import Layer, Parameter, Sequential
 from ums.networks import parameter_count
 from ums.optimizers import Adam, Optimizer
-from ums.training import FitSettings, History, Loss, epoch_steps, fit, mean_loss, read_losses
+from ums.training import (
+    FitSettings,
+    History,
+    Loss,
+    epoch_steps,
+    fit,
+    mean_loss,
+    read_losses,
+    shuffled_batches,
+)
 
 
 @dataclass
@@ -203,6 +212,4 @@ def endless_batches(
 ) -> Iterator[tuple[Array, Array]]:
     """Inputs and targets on ``device``, pass after pass, each in a new random order."""
     while True:
-        for chosen in epoch_batches(len(examples), size, rng):
-            x, target = examples.batch(chosen)
-            yield device.put(x), device.put(target)
+        yield from shuffled_batches(examples, size, device, rng)

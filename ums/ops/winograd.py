@@ -45,6 +45,8 @@ BT = np.array(
 )
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 AT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
+AT2, BT2, G2 = (np.kron(matrix, matrix) for matrix in (AT, BT, G))
+"""A^T (x) A^T, B^T (x) B^T and G (x) G: (16, 36), (36, 36) and (36, 9)."""
 
 GROUP = 128
 """Tiles that are worked on at once: rows of each of the 36 products. Fewer make the products slow,
@@ -67,10 +69,9 @@ def pays(shape: tuple, w_shape: tuple, stride: int, dilation: int) -> bool:
 def convolve(x: Array, w: Array, b: Array | None, dilation: int = 1) -> Array:
     """y (N, H, W, O) of x (N, H, W, C) and w (3, 3, C, O), stride 1; H, W multiples of 4 dilation."""
     xp = array_module(x)
-    N, H, W, C = x.shape
     O = w.shape[3]
-    y = xp.empty((N, H, W, O), x.dtype)
-    U = _transform(G, w.reshape(9, -1)).reshape(36, C, O)
+    y = xp.empty((*x.shape[:3], O), x.dtype)
+    U = _transformed_kernel(w)
     work_list = _groups(x.shape, dilation, xp)
 
     def work(start, stop):
@@ -79,7 +80,7 @@ def convolve(x: Array, w: Array, b: Array | None, dilation: int = 1) -> Array:
             M = scratch("M", (36, V.shape[1], O), x.dtype, xp)
             xp.matmul(V, U, out=M)
             out = scratch("Y", (16, V.shape[1] * O), x.dtype, xp)
-            xp.matmul(_constant(AT, x.dtype, xp), M.reshape(36, -1), out=out)
+            xp.matmul(xp.asarray(AT2, x.dtype), M.reshape(36, -1), out=out)
             there = _output_tiles(y, images, top, bottom, dilation)
             if b is None:
                 there[...] = out.reshape(there.shape)
@@ -104,12 +105,12 @@ def grad_weights(x: Array, dy: Array, dilation: int = 1) -> tuple[Array, Array]:
             out = scratch("Y", (16, V.shape[1] * O), x.dtype, xp)
             out.reshape(tiles_of_dy.shape)[...] = tiles_of_dy
             dM = scratch("M", (36, V.shape[1] * O), x.dtype, xp)
-            xp.matmul(_constant(AT, x.dtype, xp).T, out, out=dM)
+            xp.matmul(xp.asarray(AT2, x.dtype).T, out, out=dM)
             product = xp.matmul(V.swapaxes(1, 2), dM.reshape(36, -1, O))  # (36, C, O)
             dU = product if dU is None else xp.add(dU, product, out=dU)
             out = out.reshape(-1, O)
             db += xp.ones(len(out), out.dtype) @ out
-        return _constant(G, x.dtype, xp).T @ dU.reshape(36, -1), db
+        return xp.asarray(G2, x.dtype).T @ dU.reshape(36, -1), db
 
     dw, db = (sum(parts) for parts in zip(*parallel_for(work, len(work_list), xp), strict=True))
     return dw.reshape(3, 3, C, O), db
@@ -122,22 +123,17 @@ def _groups(shape: tuple, dilation: int, xp: ModuleType) -> list:
     return tiles(N, H // (4 * dilation), row_of_tiles, xp, GROUP)
 
 
-def _constant(matrix: np.ndarray, dtype, xp) -> Array:
-    """matrix (x) matrix."""
-    return xp.asarray(np.kron(matrix, matrix), dtype)
-
-
-def _transform(matrix: np.ndarray, columns: Array) -> Array:
-    """(matrix (x) matrix) columns, the columns shared over the threads."""
-    xp = array_module(columns)
-    factor = _constant(matrix, columns.dtype, xp)
-    out = xp.empty((len(factor), columns.shape[1]), columns.dtype)
+def _transformed_kernel(w: Array) -> Array:
+    """U (36, C, O) of w (3, 3, C, O), the channels shared over the threads."""
+    xp = array_module(w)
+    columns = w.reshape(9, -1)
+    U = xp.empty((36, columns.shape[1]), w.dtype)
 
     def work(start, stop):
-        xp.matmul(factor, columns[:, start:stop], out=out[:, start:stop])
+        xp.matmul(xp.asarray(G2, w.dtype), columns[:, start:stop], out=U[:, start:stop])
 
     parallel_for(work, columns.shape[1], xp)
-    return out
+    return U.reshape(36, *w.shape[2:])
 
 
 def _transformed_input(x: Array, top: int, bottom: int, d: int) -> Array:
@@ -155,7 +151,7 @@ def _transformed_input(x: Array, top: int, bottom: int, d: int) -> Array:
     D = scratch("D", tiles_of_x.shape, x.dtype, xp)
     D[...] = tiles_of_x
     V = scratch("V", (36, D.size // 36), x.dtype, xp)
-    xp.matmul(_constant(BT, x.dtype, xp), D.reshape(36, -1), out=V)
+    xp.matmul(xp.asarray(BT2, x.dtype), D.reshape(36, -1), out=V)
     return V.reshape(36, -1, C)
 
 
