@@ -100,8 +100,10 @@ def _parser():
         epilog="example: python -m data_prep synthetic data/B --images 500 --hospital B --seed 1",
     )
     command.add_argument("--images", type=int, default=1000, help="how many (%(default)s)")
-    command.add_argument("--hospital", choices=HOSPITALS, default="A", help="whose films")
-    command.add_argument("--abnormal", type=float, default=0.5, help="share with an opacity (0.5)")
+    text = "whose films; C is a children's hospital (%(default)s)"
+    command.add_argument("--hospital", choices=HOSPITALS, default="A", help=text)
+    text = "share with an opacity (as many of each kind as normal ones: 0.5, at C 2/3)"
+    command.add_argument("--abnormal", type=float, help=text)
     _common(command)
     for name, (_, about, holds) in _SETS.items():
         command = commands.add_parser(
@@ -116,7 +118,7 @@ def _parser():
         _common(command)
     command = commands.add_parser(
         "cxr",
-        help="the three sets of the chest X-ray experiment, real or synthetic",
+        help="the four sets of the chest X-ray experiment, real or synthetic",
         description=cxr.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python -m data_prep cxr prepared/real --data raw --size 128",

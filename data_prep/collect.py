@@ -3,7 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,16 +44,29 @@ class Listing:
 
 
 def prepare(
-    listing, out, about, *, size, seed, strict=False, overwrite=False, unique=False, settings=None
+    listing,
+    out,
+    about,
+    *,
+    size,
+    seed,
+    strict=False,
+    overwrite=False,
+    unique=False,
+    held_out=(),
+    settings=None,
 ):
     """Read the items of `listing`, split them by patient and write the prepared folder `out`.
 
     A split that the items come with is kept, and `seed` not needed. A file that cannot be used is
     left out and recorded in about.json under `skipped`; with `strict` it is a `ValueError`. `unique`
-    keeps one of several equal pictures, as `without_duplicates` says. `about` holds source and
-    licence; `settings` are recorded in it beside size and seed. Returns the `Prepared` set; raises
-    `ValueError` where no image is left.
+    keeps one of several equal pictures, as `without_duplicates` says; with it, no picture of the
+    items `held_out`, a test set that is kept elsewhere, gets in, nor another of its patients'.
+    `about` holds source and licence; `settings` are recorded in it beside size and seed. Returns the
+    `Prepared` set; raises `ValueError` where no image is left, or `held_out` comes without `unique`.
     """
+    if held_out and not unique:
+        raise ValueError("held_out needs unique=True: else equal pictures are not looked for")
     check_replaceable(out, overwrite)
     if size < 1:
         raise ValueError(f"size {size} should be at least 1")
@@ -68,8 +81,7 @@ def prepare(
             else:
                 kept.append((item, *outcome))
     if unique:
-        left, duplicates = without_duplicates([k[0] for k in kept], [k[3] for k in kept])
-        kept = [(item, *kept[i][1:]) for i, item in left.items()]
+        kept, duplicates = _without_duplicates(kept, held_out, size)
         problems += duplicates
     if not kept:
         raise ValueError(f"{listing.raw}: no usable image; {_first(problems)}")
@@ -80,6 +92,17 @@ def prepare(
     about = {**about, **listing.about, "settings": settings}
     about["skipped"] = sorted(skipped, key=lambda s: s["file"])
     return _save(kept, out, about, seed, overwrite)
+
+
+def _without_duplicates(kept, held_out, size):
+    """`without_duplicates` on (item, image, mask, digests), as if `held_out` were a test set of it."""
+    with closing(_read_all([replace(item, split="test") for item in held_out], size, True)) as read:
+        test = [(item, *outcome) for item, outcome in read if not isinstance(outcome, str)]
+    every = test + kept
+    left, duplicates = without_duplicates([k[0] for k in every], [k[3] for k in every])
+    held = {item.image for item in held_out}
+    kept = [(item, *every[i][1:]) for i, item in left.items() if i >= len(test)]
+    return kept, [(path, why) for path, why in duplicates if path not in held]
 
 
 def image_files(folder, suffixes=(".png",)):

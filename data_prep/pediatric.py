@@ -62,7 +62,7 @@ def list_pediatric(raw):
     Raises `FileNotFoundError` for a folder at another level, `ValueError` where a class has no image
     in train or in test.
     """
-    raw = _with_both_sides(Path(raw))
+    raw = with_both_sides(Path(raw))
     items, problems = [], []
     for folder, side in _SIDES.items():
         if folder == "val" and not (raw / folder).is_dir():
@@ -98,8 +98,11 @@ def counts_beside_paper(about):
     return lines
 
 
-def _with_both_sides(raw):
-    """`raw`, or the chest_xray in it, or the one in that: the first to hold train and test."""
+def with_both_sides(raw):
+    """`raw`, or the chest_xray in it, or the one in that: the first to hold train and test.
+
+    Raises `FileNotFoundError` where none does.
+    """
     for root in (raw, raw / "chest_xray", raw / "chest_xray" / "chest_xray"):
         if all((root / side).is_dir() for side in PAPER):
             return root

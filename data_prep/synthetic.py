@@ -1,9 +1,11 @@
 """Synthetic chest X-rays with exact lung masks, for trying everything without any download.
 
 Each patient is drawn from a seed: a body (`synthetic_body`), perhaps a disease
-(`synthetic_disease`), then an exposure (`synthetic_film`). Two hospitals differ in patients, in
-diseases and in the look of their films, as the two sets of section 3.1.1 of UMS-Rep differ.
-The images are no substitute for real ones: nothing measured on them says anything about patients.
+(`synthetic_disease`), then an exposure (`synthetic_film`). Hospitals A and B differ in patients, in
+diseases and in the look of their films, as the two sets of section 3.1.1 of UMS-Rep differ. Hospital
+C is a children's: its patients are normal, or have a pneumonia of one lobe, as bacteria cause it, or
+of both lungs, as viruses do. The images are no substitute for real ones: nothing measured on them
+says anything about patients.
 """
 
 import math
@@ -17,12 +19,19 @@ from tqdm import tqdm
 
 from data_prep import synthetic_body as anatomy
 from data_prep.images import resize_mask
+from data_prep.pediatric import CLASSES
 from data_prep.splits import FRACTIONS, split_by_patient
-from data_prep.synthetic_disease import draw_disease, smooth_noise
+from data_prep.synthetic_disease import MIXTURES, draw_disease, smooth_noise
 from data_prep.synthetic_film import collimate, develop, expose, mount
 from ums.data.prepared import check_replaceable, save_prepared
 
-HOSPITALS = ("A", "B")
+HOSPITALS = ("A", "B", "C")
+LABELS = {"A": "abnormal", "B": "abnormal", "C": "pneumonia"}
+"""The label of a hospital's images; "pneumonia" has the values of `data_prep.pediatric`."""
+
+CHILDREN_FRACTIONS = (0.8, 0.0, 0.2)
+"""Hospital C comes as the pediatric set does: a part for cross-validation and a test part."""
+
 SMALLEST = 32
 
 
@@ -35,18 +44,22 @@ class Synthetic(NamedTuple):
     labels: np.ndarray
 
 
-def make_synthetic(n, size, rng, hospital="A", abnormal_fraction=0.5, progress=False):
+def make_synthetic(n, size, rng, hospital="A", abnormal_fraction=None, progress=False):
     """Draw `n` synthetic chest X-rays of size x size pixels; return `Synthetic`.
 
-    `labels` are 1 where there is an opacity, round(n * abnormal_fraction) times; an opacity lies
+    `labels` are 1 (at hospital C 1 or 2, as often) where there is an opacity, round(n *
+    abnormal_fraction) times, by default so often that all values are equally many; an opacity lies
     within the lung mask, which is drawn as if there were none. Every image has a seed of its own,
     drawn from `rng`, so the result does not depend on the number of threads.
 
-    Raises `ValueError` for n < 1, size < 32, another hospital than A and B, a fraction outside 0..1.
+    Raises `ValueError` for n < 1, size < 32, a hospital not in `HOSPITALS`, a fraction outside 0..1.
     """
-    _check(n, size, hospital, abnormal_fraction)
-    labels = rng.permutation(n) < round(n * abnormal_fraction)
-    made = Synthetic(*np.zeros((3, n, size, size), np.uint8), labels.astype(np.int64))
+    _check(n, size, hospital)
+    diseases = len(MIXTURES[hospital])
+    place = rng.permutation(n)
+    ill = place < round(n * _fraction(hospital, abnormal_fraction))
+    labels = np.where(ill, 1 + place % diseases, 0)
+    made = Synthetic(*np.zeros((3, n, size, size), np.uint8), labels)
 
     def fill(i, child):
         made.images[i], made.masks[i], made.opacities[i] = render(size, child, hospital, labels[i])
@@ -65,30 +78,41 @@ def make_synthetic(n, size, rng, hospital="A", abnormal_fraction=0.5, progress=F
 
 
 def prepare_synthetic(
-    out, n, size, rng, hospital="A", abnormal_fraction=0.5, *, overwrite=False, settings=None
+    out, n, size, rng, hospital="A", abnormal_fraction=None, *, overwrite=False, settings=None
 ):
     """Draw `n` images as `make_synthetic` does, split them by patient, write the folder `out`.
 
-    Every image is a patient of its own. `settings` are recorded in about.json beside the arguments.
+    Every image is a patient of its own. Images of hospital C have no validation part, and their test
+    part has the same share of every class. `settings` are recorded in about.json beside the arguments.
     Returns the `Prepared` set; raises as `make_synthetic` and `save_prepared` do.
     """
     check_replaceable(out, overwrite)
     made = make_synthetic(n, size, rng, hospital, abnormal_fraction, progress=True)
     ids = [f"{hospital}{i:04d}" for i in range(1, n + 1)]
-    given = {"images": n, "size": size, "hospital": hospital, "abnormal": abnormal_fraction}
+    fractions = CHILDREN_FRACTIONS if hospital == "C" else FRACTIONS
+    alike = made.labels if hospital == "C" else np.zeros(n)
+    given = {
+        "images": n,
+        "size": size,
+        "hospital": hospital,
+        "abnormal": _fraction(hospital, abnormal_fraction),
+        "fractions": list(fractions),
+    }
     about = {
         "name": f"synthetic hospital {hospital}",
         "source": f"synthetic chest X-rays, hospital {hospital}",
         "licence": "made by this library; no patient is shown",
-        "settings": given | {"fractions": list(FRACTIONS)} | (settings or {}),
+        "settings": given | (settings or {}),
     }
+    if hospital == "C":
+        about["label_values"] = {LABELS["C"]: {str(v): name for v, name in enumerate(CLASSES)}}
     return save_prepared(
         out,
         made.images,
         ids=ids,
         patients=ids,
-        splits=split_by_patient(ids, FRACTIONS, rng),
-        labels={"abnormal": made.labels},
+        splits=_split(np.array(ids), alike, fractions, rng),
+        labels={LABELS[hospital]: made.labels},
         masks=made.masks,
         opacities=made.opacities,
         about=about,
@@ -96,19 +120,38 @@ def prepare_synthetic(
     )
 
 
-def _check(n, size, hospital, abnormal_fraction):
+def _fraction(hospital, abnormal_fraction):
+    """The share with an opacity; None is the one at which all values of the label are as many."""
+    if abnormal_fraction is None:
+        diseases = len(MIXTURES[hospital])
+        return diseases / (1 + diseases)
+    if not 0 <= abnormal_fraction <= 1:
+        raise ValueError(f"abnormal_fraction {abnormal_fraction}, should be within 0 and 1")
+    return abnormal_fraction
+
+
+def _split(patients, alike, fractions, rng):
+    """`split_by_patient` among those of each value of `alike` by themselves; all arrays (N,)."""
+    splits = np.empty(len(patients), dtype=object)
+    for value in np.unique(alike):
+        splits[alike == value] = split_by_patient(patients[alike == value], fractions, rng)
+    return splits
+
+
+def _check(n, size, hospital):
     if n < 1:
         raise ValueError(f"{n} images asked for, should be at least 1")
     if size < SMALLEST:
         raise ValueError(f"images of {size} pixels asked for, should be at least {SMALLEST}")
     if hospital not in HOSPITALS:
         raise ValueError(f"hospital {hospital!r} asked for, should be in {HOSPITALS}")
-    if not 0 <= abnormal_fraction <= 1:
-        raise ValueError(f"abnormal_fraction {abnormal_fraction}, should be within 0 and 1")
 
 
-def render(size, rng, hospital="A", abnormal=False):
-    """Draw one X-ray; return image, lung mask and opacity mask, each (size, size) uint8."""
+def render(size, rng, hospital="A", label=0):
+    """Draw one X-ray; return image, lung mask and opacity mask, each (size, size) uint8.
+
+    label: 0 for normal, from 1 on the hospital's diseases.
+    """
     # Below 128 pixels bones are thinner than a pixel: those images are drawn larger and averaged.
     factor = -(-128 // size)
     S = size * factor
@@ -117,8 +160,9 @@ def render(size, rng, hospital="A", abnormal=False):
     inside, edges = collimate(S, hospital, rng)
     field = anatomy.lung_field(x, y, body) & (inside > 0.5)
     density, opacity = np.zeros_like(x), np.zeros_like(field)
-    if abnormal:
-        _, density, opacity = draw_disease(x, y, field, hospital, rng)
+    if label:
+        mixture = MIXTURES[hospital][label - 1]
+        _, density, opacity = draw_disease(x, y, field, mixture, rng)
     soft, bone = _tissue(x, y, to_pixel, body, density, rng)
     grey = develop(expose(soft, bone, hospital, rng), hospital, rng)
     grey, inside = (
@@ -171,4 +215,4 @@ def _tissue(x, y, to_pixel, body, density, rng):
     soft *= 1 + 0.006 * smooth_noise(S, 0.15, rng)
     bone = anatomy.ribs(x, y, body) + anatomy.clavicles(x, y, body)
     bone += anatomy.shoulder_bones(x, y, body) + anatomy.spine(bent, y, body, rng)
-    return np.maximum(soft, 0), bone
+    return body.scale * np.maximum(soft, 0), body.scale * bone

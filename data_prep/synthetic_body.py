@@ -7,7 +7,7 @@ The shapes are simple solids (ellipsoids, tubes, domes) whose path lengths are k
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -34,13 +34,18 @@ class Body:
     bone: float  # mineral density, 1 is average
     rib_tilt: float
     spine_bend: float
+    thymus: float = 0.0  # half-width; adults have none to be seen
+    scale: float = 1.0  # the size of the whole body, 1 for adults: thickness in cm goes with it
 
 
 def draw_body(rng, hospital):
-    """Draw the measures of a patient; at hospital B they are heavier, older, more often women."""
-    heavy = rng.normal(0.0 if hospital == "A" else 0.9, 0.8)
-    female = rng.random() < (0.35 if hospital == "A" else 0.6)
-    breath = rng.normal(0.0 if hospital == "A" else -0.5, 1.0)
+    """Draw the measures of a patient: at hospital A and B of adults, at C of small children.
+
+    Those of hospital B are heavier, older, more often women.
+    """
+    heavy = rng.normal(0.9 if hospital == "B" else 0.0, 0.8)
+    female = rng.random() < (0.6 if hospital == "B" else 0.35)
+    breath = rng.normal(-0.5 if hospital == "B" else 0.0, 1.0)
     measures = dict(
         apex=-0.73 + rng.normal(0, 0.02),
         base=0.50 + 0.06 * np.clip(breath, -2, 1.5),
@@ -50,16 +55,40 @@ def draw_body(rng, hospital):
         depth_cm=20 + 2.0 * np.clip(heavy, -1.5, 2.5) - 1.5 * female,
         fat=0.12 + 0.04 * np.clip(heavy, -1.2, 2.5),
         breasts_cm=female * rng.uniform(1.5, 3.5) * (1 + 0.3 * np.clip(heavy, -1, 2)),
-        heart=1.0 + rng.normal(0.0 if hospital == "A" else 0.06, 0.07) - 0.02 * breath,
+        heart=1.0 + rng.normal(0.06 if hospital == "B" else 0.0, 0.07) - 0.02 * breath,
         heart_tilt=rng.normal(0.6, 0.1),
-        knob=rng.uniform(0.055, 0.085) + (0.0 if hospital == "A" else 0.012),
+        knob=rng.uniform(0.055, 0.085) + (0.012 if hospital == "B" else 0.0),
         arm=rng.uniform(-0.08, 0.12),
-        bone=rng.normal(1.0 if hospital == "A" else 0.85, 0.1),
+        bone=rng.normal(0.85 if hospital == "B" else 1.0, 0.1),
         rib_tilt=rng.uniform(0.75, 1.2),
         spine_bend=rng.normal(0, 0.012),
     )
     # A NumPy float64 among float32 maps would make all of them float64, at twice the time.
-    return Body(**{name: float(value) for name, value in measures.items()})
+    body = Body(**{name: float(value) for name, value in measures.items()})
+    return _as_child(body, rng) if hospital == "C" else body
+
+
+def _as_child(body, rng):
+    """The measures of a child of one to five years, from an adult's.
+
+    A child's chest is short and round, the heart takes more of its width, the ribs lie flatter, and
+    the thymus may widen the space between the lungs.
+    """
+    return replace(
+        body,
+        apex=body.apex + 0.10,
+        base=body.base - 0.06,
+        dome_height=0.8 * body.dome_height,
+        depth_cm=1.1 * body.depth_cm,
+        breasts_cm=0.0,
+        heart=1.13 * body.heart,
+        heart_tilt=0.7 * body.heart_tilt,
+        knob=0.7 * body.knob,
+        bone=1.15 * body.bone,
+        rib_tilt=0.55 * body.rib_tilt,
+        thymus=float(max(0.0, rng.uniform(-0.1, 0.24))),
+        scale=float(rng.uniform(0.5, 0.65)),
+    )
 
 
 def _ball(x, y, cx, cy, rx, ry=None, tilt=0.0):
@@ -111,7 +140,9 @@ def diaphragm(x, body):
 def mediastinum_parts(x, y, body):
     """Heart, great vessels and the tissue between the lungs as shares of ellipsoids."""
     h, low = body.heart, body.base - 0.50
+    thymus = [(5.0, _ball(x, y, 0.01, -0.22, body.thymus, 0.22))] if body.thymus else []
     return [
+        *thymus,
         (12.0, _ball(x, y, 0.12, 0.29 + low, 0.37 * h, 0.26 * h, body.heart_tilt)),
         (9.0, _ball(x, y, -0.03, 0.27 + low, 0.185 * h, 0.31 * h)),
         (9.0, _ball(x, y, 0.07, 0.08 + low, 0.17 * h, 0.30)),

@@ -9,8 +9,13 @@ import math
 import cv2
 import numpy as np
 
-KINDS = ("infiltrate", "consolidation", "ground glass", "nodules", "effusion")
-MIXTURE = {"A": (0.34, 0.26, 0.12, 0.18, 0.10), "B": (0.10, 0.34, 0.22, 0.12, 0.22)}
+_ADULT = ("infiltrate", "consolidation", "ground glass", "nodules", "effusion")
+MIXTURES = {
+    "A": (dict(zip(_ADULT, (0.34, 0.26, 0.12, 0.18, 0.10), strict=True)),),
+    "B": (dict(zip(_ADULT, (0.10, 0.34, 0.22, 0.12, 0.22), strict=True)),),
+    "C": ({"lobar": 1.0}, {"interstitial": 1.0}),
+}
+"""Hospital -> for the label values 1, 2, ...: the kinds of disease and their shares."""
 
 
 def smooth_noise(size, grain, rng):
@@ -21,13 +26,13 @@ def smooth_noise(size, grain, rng):
     return (field - field.mean()) / (field.std() + 1e-6)
 
 
-def draw_disease(x, y, field, hospital, rng):
+def draw_disease(x, y, field, mixture, rng):
     """Draw a disease within the lung field; return its name, density and mask, empty never.
 
-    `field` is the (S, S) bool lung field. A mask smaller than 1/150 of the field is drawn again, at
-    last as a nodule in the middle of the larger lung.
+    `field` is the (S, S) bool lung field, `mixture` one of `MIXTURES`. A mask smaller than
+    1/150 of the field is drawn again, at last as a nodule in the middle of the larger lung.
     """
-    kind = str(rng.choice(KINDS, p=MIXTURE[hospital]))
+    kind = str(rng.choice(list(mixture), p=list(mixture.values())))
     for _ in range(8):
         density, mask = _MAKERS[kind](x, y, field, rng)
         mask &= field
@@ -81,6 +86,15 @@ def _consolidation(x, y, field, rng):
     return density * (0.85 - 0.25 * air) * rng.uniform(0.65, 0.95), mask
 
 
+def _lobar(x, y, field, rng):
+    """Consolidation of much of one lung, dense and sharper at its edge than `_consolidation`."""
+    cx, _ = _centre(x, y, field, rng)
+    lung = x * cx > 0
+    density, mask = _patch(x, y, field & lung, rng, rng.uniform(0.35, 0.6), 0.1, 0.95, rough=0.25)
+    air = np.maximum(1 - np.abs(smooth_noise(len(x), 0.11, rng)) / 0.25, 0)
+    return lung * density * (1.1 - 0.3 * air) * rng.uniform(0.75, 1.0), mask & lung
+
+
 def _ground_glass(x, y, field, rng):
     """Hazy patches in both lungs, faint."""
     density, mask = np.zeros_like(x), np.zeros(x.shape, bool)
@@ -88,6 +102,26 @@ def _ground_glass(x, y, field, rng):
         d, m = _patch(x, y, field, rng, rng.uniform(0.15, 0.28), 0.1, 0.95, rough=0.6)
         density, mask = np.maximum(density, d), mask | m
     return density * rng.uniform(0.38, 0.55), mask
+
+
+def _interstitial(x, y, field, rng):
+    """Both lungs, faint: streaks that run out from the hila, a net of fine lines and a haze."""
+    size = len(x)
+    out, down = np.abs(x) - 0.10, y + 0.04
+    radius = np.hypot(out, down)
+    reach = np.exp(-((radius / rng.uniform(0.55, 0.9)) ** 2))
+    reach = np.clip(reach + 0.18 * smooth_noise(size, 0.3, rng), 0, 1)
+    # Noise laid round each hilum and drawn out along the radius, the angles bent a little.
+    angle = np.arctan2(down, out) + 0.08 * smooth_noise(size, 0.2, rng)
+    column = (angle / (2 * np.pi) + 0.25 + 0.5 * (x > 0)) * size
+    polar = [m.astype(np.float32) for m in (column, radius * size / 10)]
+    streaks = cv2.remap(
+        smooth_noise(size, 0.04, rng), *polar, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    net = 1 - np.abs(smooth_noise(size, 0.06, rng)) / 0.5
+    haze, lines = rng.uniform(0.12, 0.30), rng.uniform(0.25, 0.40)
+    density = haze + lines * np.clip(streaks, 0, 1.5) + 0.5 * lines * np.maximum(net, 0)
+    return reach * density, reach > 0.35
 
 
 def _nodules(x, y, field, rng):
@@ -120,7 +154,9 @@ def _effusion(x, y, field, rng):
 _MAKERS = {
     "infiltrate": _infiltrate,
     "consolidation": _consolidation,
+    "lobar": _lobar,
     "ground glass": _ground_glass,
+    "interstitial": _interstitial,
     "nodules": _nodules,
     "effusion": _effusion,
 }

@@ -1,10 +1,48 @@
 """From centimetres of tissue to a film: Beer-Lambert, scatter, noise, display, borders, markers."""
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
 # Linear attenuation at chest energies, per cm: water-like tissue, and what bone adds to it.
 SOFT, BONE = 0.20, 0.33
+
+
+class Look(NamedTuple):
+    """What a hospital's films have in common; a pair is the range that an image's value is from."""
+
+    blur: tuple  # of the focal spot, in shares of the image
+    scatter: tuple  # reaches the film through the grid, as a share of the primary beam
+    quanta: tuple  # per pixel of an image of 128 pixels a side
+    below: tuple  # the darkest tissue lies this far above black, in shares of the chest's span
+    above: tuple  # the brightest this far below white
+    enhance: tuple  # local contrast
+    gamma: tuple
+    border: tuple  # widths of the shutter's edges, in shares of the image
+    bordered: float  # how often an edge is seen
+    askew: float  # the shutter's turn, in radians
+    dark: tuple  # grey of the border, 0 to 1; empty for black
+    sticker: bool  # side and projection always burnt in, else mostly the side alone
+
+
+LOOKS = {
+    "A": Look(
+        blur=(0.0010, 0.0018), scatter=(0.10, 0.25), quanta=(1.5e5, 6e5), below=(0.3, 0.75),
+        above=(-0.02, 0.22), enhance=(0.25, 0.7), gamma=(0.75, 1.15), border=(0, 0.05),
+        bordered=0.6, askew=0.004, dark=(0, 0.06), sticker=False,
+    ),
+    "B": Look(
+        blur=(0.0020, 0.0034), scatter=(0.15, 0.35), quanta=(5e4, 3e5), below=(0.05, 0.35),
+        above=(-0.18, 0.05), enhance=(0.0, 0.25), gamma=(1.0, 1.6), border=(0.01, 0.09),
+        bordered=0.9, askew=0.015, dark=(), sticker=True,
+    ),
+    "C": Look(
+        blur=(0.0014, 0.0026), scatter=(0.05, 0.20), quanta=(8e4, 4e5), below=(0.1, 0.3),
+        above=(0.0, 0.2), enhance=(0.2, 0.5), gamma=(0.9, 1.2), border=(0, 0.06),
+        bordered=0.4, askew=0.010, dark=(0, 0.08), sticker=False,
+    ),
+}  # fmt: skip
 
 
 def _blur(image, sigma):
@@ -26,16 +64,12 @@ def expose(soft_cm, bone_cm, hospital, rng):
     The primary beam is exp(-sum mu t); a share of it is scattered widely; the count of quanta is
     Poisson, which after the logarithm is close to a normal error of 1 / sqrt(count).
     """
-    size = len(soft_cm)
+    size, look = len(soft_cm), LOOKS[hospital]
     primary = np.exp(-(SOFT * soft_cm + BONE * bone_cm)).astype(np.float32)
-    blur = rng.uniform(0.0010, 0.0018) if hospital == "A" else rng.uniform(0.0020, 0.0034)
-    primary = _blur(primary, blur * size)
-    grid = rng.uniform(0.10, 0.25) if hospital == "A" else rng.uniform(0.15, 0.35)
-    received = primary + grid * _blur(primary, 0.10 * size)
+    primary = _blur(primary, rng.uniform(*look.blur) * size)
+    received = primary + rng.uniform(*look.scatter) * _blur(primary, 0.10 * size)
     # Smaller pixels catch fewer quanta: the numbers are those of an image of 128 pixels a side.
-    quanta = (rng.uniform(1.5e5, 6e5) if hospital == "A" else rng.uniform(5e4, 3e5)) * (
-        128 / size
-    ) ** 2
+    quanta = rng.uniform(*look.quanta) * (128 / size) ** 2
     noise = rng.standard_normal((size, size), dtype=np.float32) / np.sqrt(quanta * received)
     grain = _blur(noise, 0.6) * 1.4
     return -np.log(np.maximum(received * (1 + grain), 1e-4))
@@ -43,18 +77,13 @@ def expose(soft_cm, bone_cm, hospital, rng):
 
 def develop(depth, hospital, rng):
     """Grey values 0 to 1 from optical depth: exposure, local contrast and the display's curve."""
-    size = len(depth)
+    size, look = len(depth), LOOKS[hospital]
     centre = depth[size // 8 : -size // 8, size // 6 : -size // 6]
     low, high = np.quantile(centre[::2, ::2], [0.02, 0.97]).tolist()
     span = high - low
-    if hospital == "A":
-        low = low - span * rng.uniform(0.3, 0.75)
-        high = high + span * rng.uniform(-0.02, 0.22)
-        enhance, gamma = rng.uniform(0.25, 0.7), rng.uniform(0.75, 1.15)
-    else:
-        low = low - span * rng.uniform(0.05, 0.35)
-        high = high + span * rng.uniform(-0.18, 0.05)
-        enhance, gamma = rng.uniform(0.0, 0.25), rng.uniform(1.0, 1.6)
+    low = low - span * rng.uniform(*look.below)
+    high = high + span * rng.uniform(*look.above)
+    enhance, gamma = rng.uniform(*look.enhance), rng.uniform(*look.gamma)
     sharp = depth + enhance * (depth - _blur(depth, 0.045 * size))
     grey = np.maximum((sharp - low) / (high - low), 0)
     # A film saturates softly at both ends, as silver does.
@@ -65,17 +94,17 @@ def develop(depth, hospital, rng):
 def collimate(size, hospital, rng):
     """Return where the beam passes, (size, size) from 0 to 1, and its edges: left, right, top,
     bottom in shares of the image."""
-    if hospital == "A":
-        edges, turn = rng.uniform(0, 0.05, 4) * (rng.random(4) < 0.6), rng.normal(0, 0.004)
-    else:
-        edges, turn = rng.uniform(0.01, 0.09, 4) * (rng.random(4) < 0.9), rng.normal(0, 0.015)
+    look = LOOKS[hospital]
+    edges = rng.uniform(*look.border, 4) * (rng.random(4) < look.bordered)
+    turn = rng.normal(0, look.askew)
     return _shutter(size, edges.tolist(), turn), edges.tolist()
 
 
 def mount(grey, inside, edges, hospital, rng):
     """Return the film in its dark border with burnt-in marks, (S, S) grey values 0 to 1."""
-    dark = rng.uniform(0, 0.06) if hospital == "A" else 0.0
-    _marker(grey, edges, hospital, rng)
+    look = LOOKS[hospital]
+    dark = rng.uniform(*look.dark) if look.dark else 0.0
+    _marker(grey, edges, look.sticker, rng)
     return grey * inside + dark * (1 - inside)
 
 
@@ -95,10 +124,10 @@ def _shutter(size, edges, turn):
     return np.clip(inset * size + 0.5, 0, 1)
 
 
-def _marker(grey, edges, hospital, rng):
-    """Burn in the side marker; hospital B adds the projection in a box, as film stickers do."""
+def _marker(grey, edges, sticker, rng):
+    """Burn in the side marker; a sticker has the projection too, in a box."""
     size = len(grey)
-    if hospital == "A":
+    if not sticker:
         if rng.random() < 0.75:
             side = rng.choice(["R", "L"])
             at = rng.uniform(0.03, 0.12) if side == "R" else rng.uniform(0.86, 0.93)

@@ -18,6 +18,11 @@ def many():
     return make(200)
 
 
+@pytest.fixture(scope="module")
+def children():
+    return make(90, hospital="C")
+
+
 def auc(scores, labels):
     ranks, positives = rankdata(scores), labels.sum()
     lowest = positives * (positives + 1) / 2
@@ -40,7 +45,7 @@ def test_opacities_lie_in_the_lungs_of_abnormal_patients_only(many):
     assert many.labels.sum() == 100
 
 
-@pytest.mark.parametrize("hospital", ["A", "B"])
+@pytest.mark.parametrize("hospital", ["A", "B", "C"])
 def test_lung_masks_are_two_fields_of_plausible_size(hospital):
     masks = make(hospital=hospital).masks
     share = masks.mean(axis=(1, 2))
@@ -71,6 +76,45 @@ def test_mean_brightness_does_not_tell_the_label(many):
     assert 0.35 < auc(many.images.mean((1, 2)), many.labels) < 0.65
 
 
+def test_children_are_normal_bacterial_and_viral_in_equal_parts(children):
+    assert np.bincount(children.labels).tolist() == [30, 30, 30]
+    assert (children.opacities <= children.masks).all()
+    np.testing.assert_array_equal(children.opacities.any(axis=(1, 2)), children.labels > 0)
+
+
+def test_a_childs_heart_takes_more_of_the_chest(many, children):
+    def between_the_lungs(masks):
+        """The share of the chest's width that is not lung, in the rows of the heart."""
+        rows = masks[:, 36:42].any(axis=1)
+        width = 64 - rows.argmax(axis=1) - rows[:, ::-1].argmax(axis=1)
+        return 1 - rows.sum(axis=1) / width
+
+    adults = between_the_lungs(many.masks)
+    assert between_the_lungs(children.masks).mean() > adults.mean() + adults.std()
+
+
+def test_bacteria_fill_one_lung_and_viruses_touch_both(children):
+    left, right = (
+        children.opacities[:, :, half].sum((1, 2)) for half in (slice(32), slice(32, 64))
+    )
+    smaller = np.minimum(left, right) / np.maximum(left + right, 1)
+    assert smaller[children.labels == 1].mean() < 0.02
+    assert (smaller[children.labels == 2] > 0.15).mean() > 0.9
+
+
+def test_the_two_pneumonias_look_different(children):
+    images, masks = children.images.astype(float), children.masks.astype(float)
+    left, right = (
+        (images * masks)[:, :, half].sum((1, 2)) / masks[:, :, half].sum((1, 2))
+        for half in (slice(32), slice(32, 64))
+    )
+    uneven, labels = abs(left - right), children.labels
+    bacterial, viral = labels != 2, labels != 1
+    assert auc(uneven[bacterial], labels[bacterial]) > 0.9
+    assert auc(uneven[viral], labels[viral] // 2) < 0.75
+    assert auc(uneven[labels > 0], 2 - labels[labels > 0]) > 0.85
+
+
 @pytest.mark.parametrize("size", [32, 45, 128, 150])
 def test_any_size_from_32_is_drawn(size):
     made = make(2, size, abnormal_fraction=1.0)
@@ -83,7 +127,7 @@ def test_any_size_from_32_is_drawn(size):
     [
         (0, 64, {}, "0 images"),
         (2, 31, {}, "31 pixels"),
-        (2, 64, {"hospital": "C"}, "'C'"),
+        (2, 64, {"hospital": "D"}, "'D'"),
         (2, 64, {"abnormal_fraction": 1.5}, r"1\.5"),
     ],
 )
@@ -99,6 +143,28 @@ def test_the_command_line_writes_a_prepared_folder(tmp_path):
     assert code == 0 and list(made.patients[:2]) == ["B0001", "B0002"] and made.has_mask.all()
     assert [np.sum(made.splits == s) for s in ("train", "validation", "test")] == [7, 2, 1]
     assert made.opacities is not None and made.about["settings"]["hospital"] == "B"
+
+
+def test_hospital_c_comes_with_a_test_part_and_no_validation_part(tmp_path):
+    out = tmp_path / "C"
+    assert main(["synthetic", str(out), "--images", "30", "--size", "32", "--hospital", "C"]) == 0
+    made = load_prepared(out)
+    assert made.about["counts"]["labels"]["pneumonia"] == {
+        "train": {"0": 8, "1": 8, "2": 8}, "validation": {}, "test": {"0": 2, "1": 2, "2": 2},
+    }  # fmt: skip
+    assert made.about["label_values"]["pneumonia"] == {
+        "0": "normal",
+        "1": "bacterial",
+        "2": "viral",
+    }
+
+
+def test_the_share_of_ill_children_can_be_told():
+    assert np.bincount(make(12, 32, hospital="C", abnormal_fraction=0.5).labels).tolist() == [
+        6,
+        3,
+        3,
+    ]
 
 
 def test_an_error_is_one_line_and_code_2(tmp_path, capsys):

@@ -1,0 +1,236 @@
+"""The four folders of the chest X-ray experiment, from tiny raw sets and synthetic, by command line."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from data_prep.__main__ import main
+from data_prep.cxr import prepare_cxr
+from ums.data.prepared import load_prepared
+
+TRAIN = ("NORMAL/IM-0115-0001", "NORMAL/IM-0117-0001", "PNEUMONIA/person1_bacteria_1")
+TRAIN += ("PNEUMONIA/person1_bacteria_2", "PNEUMONIA/person2_virus_6", "PNEUMONIA/person9_virus_7")
+TEST = ("NORMAL/IM-0001-0001", "PNEUMONIA/person1_bacteria_9", "PNEUMONIA/person3_virus_8")
+CHILDREN = "pediatric/chest_xray"
+
+
+def write(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image)
+
+
+def picture(seed):
+    return np.random.default_rng(seed).integers(0, 256, (20, 24), dtype=np.uint8)
+
+
+@pytest.fixture
+def raw(tmp_path):
+    raw, mask = tmp_path / "raw", np.full((20, 24), 255, np.uint8)
+    for i in range(4):
+        write(raw / "shenzhen" / "CXR_png" / f"CHNCXR_{i:04d}_{i % 2}.png", picture(i))
+        write(raw / "shenzhen" / "mask" / f"CHNCXR_{i:04d}_{i % 2}_mask.png", mask)
+        write(raw / "montgomery" / "CXR_png" / f"MCUCXR_{i:04d}_{i % 2}.png", picture(10 + i))
+        for side in ("left", "right"):
+            name = f"{side}Mask/MCUCXR_{i:04d}_{i % 2}.png"
+            write(raw / "montgomery" / "ManualMask" / name, mask)
+        write(raw / "nih_cxr14" / f"{i:08d}_000.png", picture(20 + i))
+    names = [f"train/{name}" for name in TRAIN] + [f"test/{name}" for name in TEST]
+    for seed, name in enumerate(names, start=30):
+        write(raw / CHILDREN / f"{name}.jpeg", picture(seed))
+    return raw
+
+
+def prepare(raw, *more):
+    """The exit code, and the folder beside `raw` that holds the prepared ones."""
+    out = raw.parent / "out"
+    return main(["cxr", str(out), "--data", str(raw), "--size", "16", *more]), out
+
+
+def folders(out):
+    return sorted(path.name for path in out.iterdir())
+
+
+def made_at(out, role):
+    return (out / role / "about.json").stat().st_mtime_ns, (out / role).stat().st_ino
+
+
+def test_real_pneumonia_is_as_the_pediatric_command_makes_it(raw, capsys):
+    code, out = prepare(raw)
+    assert code == 0 and folders(out) == ["pneumonia", "source", "target", "test"]
+    assert "similar tasks" not in capsys.readouterr().out
+    assert main(["pediatric", str(raw / "pediatric"), str(out / "alone"), "--size", "16"]) == 0
+    for name in ("images.npy", "table.csv"):
+        assert (out / "pneumonia" / name).read_bytes() == (out / "alone" / name).read_bytes()
+    made = load_prepared(out / "pneumonia")
+    assert [np.sum(made.splits == s) for s in ("train", "validation", "test")] == [6, 0, 3]
+    assert made.labels["pneumonia"].tolist() == [0, 0, 1, 1, 2, 2, 0, 1, 2]
+
+
+def test_the_source_has_the_training_part_only_and_says_so(raw):
+    _, out = prepare(raw)
+    source = load_prepared(out / "source")
+    assert len(source) == 4 + len(TRAIN) and not any("/test/" in id_ for id_ in source.ids)
+    assert f"the {len(TEST)} images of {CHILDREN}/test" in source.about["held_out"]
+
+
+@pytest.mark.parametrize(
+    "copy", ["nih_cxr14/00000099_000.png", f"{CHILDREN}/train/PNEUMONIA/person77_virus_9.png"]
+)
+def test_a_test_picture_under_another_name_is_not_in_the_source(raw, copy):
+    test = raw / CHILDREN / "test" / "PNEUMONIA" / "person3_virus_8.jpeg"
+    write(raw / copy, cv2.imread(str(test), cv2.IMREAD_GRAYSCALE))
+    _, out = prepare(raw)
+    source, pneumonia = load_prepared(out / "source"), load_prepared(out / "pneumonia")
+    same = f"the same pixels as {test.relative_to(raw).as_posix()}"
+    assert {"file": copy, "why": same} in source.about["skipped"]
+    tested = {image.tobytes() for image in pneumonia.images[pneumonia.splits == "test"]}
+    assert len(tested) == len(TEST)
+    assert not tested & {image.tobytes() for image in source.images}
+    assert not tested & {i.tobytes() for i in pneumonia.images[pneumonia.splits == "train"]}
+
+
+def test_whoever_is_in_the_test_part_by_a_shared_picture_is_in_no_other(raw):
+    folder = raw / CHILDREN / "train" / "PNEUMONIA"
+    shutil.copy(raw / CHILDREN / "test" / f"{TEST[2]}.jpeg", folder / "person9_virus_8.jpeg")
+    _, out = prepare(raw)
+    for role in ("source", "pneumonia"):
+        made = load_prepared(out / role)
+        assert not any("person9" in id_ for id_ in made.ids)
+        whys = [entry["why"] for entry in made.about["skipped"] if "virus_7" in entry["file"]]
+        assert len(whys) == 1 and whys[0].endswith("shares a picture with the test set")
+
+
+def test_no_patient_is_on_both_sides(raw):
+    _, out = prepare(raw)
+    made, source = load_prepared(out / "pneumonia"), load_prepared(out / "source")
+    tested = set(made.patients[made.splits == "test"])
+    assert tested == {"test/IM-0001", "test/person1", "test/person3"}
+    assert not tested & set(made.patients[made.splits == "train"])
+    assert not any("test/person" in patient for patient in source.patients)
+
+
+def test_duplicates_within_the_test_part_are_no_matter_of_the_source(raw):
+    folder = raw / CHILDREN / "test" / "PNEUMONIA"
+    shutil.copy(folder / "person3_virus_8.jpeg", folder / "person4_virus_8.jpeg")
+    (folder / "person5_virus_1.jpeg").write_bytes(b"broken")
+    _, out = prepare(raw)
+    assert load_prepared(out / "source").about["skipped"] == []
+    assert len(load_prepared(out / "pneumonia").about["skipped"]) == 2
+
+
+def test_two_copies_of_the_pediatric_set_leak_nothing(raw):
+    shutil.copytree(raw / CHILDREN, raw / "chest_xray")
+    write(raw / "chest_xray" / "test" / "NORMAL" / "IM-0009-0001.jpeg", picture(99))
+    _, out = prepare(raw)
+    assert len(load_prepared(out / "source")) == 4 + len(TRAIN)
+
+
+def test_the_same_files_and_seed_keep_the_folders_and_give_the_same_bytes(raw):
+    _, out = prepare(raw)
+    before = {role: made_at(out, role) for role in folders(out)}
+    first = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    prepare(raw)
+    assert before == {role: made_at(out, role) for role in folders(out)}
+    shutil.rmtree(out)
+    prepare(raw)
+    assert first == {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+def test_another_test_part_makes_source_and_pneumonia_anew(raw):
+    _, out = prepare(raw)
+    before = {role: made_at(out, role) for role in folders(out)}
+    write(raw / CHILDREN / "test" / "NORMAL" / "IM-0009-0001.jpeg", picture(99))
+    prepare(raw)
+    changed = {role for role in before if made_at(out, role) != before[role]}
+    assert changed == {"source", "pneumonia"}
+
+
+def test_a_source_made_before_test_images_were_held_out_is_made_anew(raw):
+    _, out = prepare(raw)
+    path = out / "source" / "about.json"
+    about = json.loads(path.read_text())
+    del about["settings"]["held_out"]
+    path.write_text(json.dumps(about))
+    prepare(raw)
+    assert "held_out" in json.loads(path.read_text())["settings"]
+
+
+def test_without_a_pediatric_set_an_earlier_folder_goes_and_that_is_said(raw, capsys):
+    _, out = prepare(raw)
+    shutil.rmtree(raw / "pediatric")
+    capsys.readouterr()
+    code, _ = prepare(raw)
+    shown = capsys.readouterr().out
+    assert code == 0 and folders(out) == ["source", "target", "test"]
+    assert "similar tasks cannot be run" in shown and f"removed {out / 'pneumonia'}" in shown
+    assert len(load_prepared(out / "source")) == 4
+    prepare(raw)
+    shown = capsys.readouterr().out
+    assert "similar tasks cannot be run" in shown and "removed" not in shown
+
+
+def test_a_folder_that_holds_more_is_not_removed(raw, capsys):
+    shutil.rmtree(raw / "pediatric")
+    notes = raw.parent / "out" / "pneumonia" / "notes.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("mine")
+    code, _ = prepare(raw)
+    assert code == 2 and notes.exists() and "it holds notes.txt" in capsys.readouterr().err
+
+
+def test_a_pediatric_set_in_one_piece_is_source_only(raw, capsys):
+    shutil.move(raw / CHILDREN / "train", raw / "children")
+    shutil.rmtree(raw / "pediatric")
+    shutil.move(raw / "children", raw / "pediatric")
+    code, out = prepare(raw)
+    assert code == 0 and folders(out) == ["source", "target", "test"]
+    source = load_prepared(out / "source")
+    assert len(source) == 4 + len(TRAIN) and "held_out" not in source.about
+    assert "holds no pediatric set with train and test" in capsys.readouterr().out
+
+
+def test_a_class_without_an_image_is_an_error_before_anything_is_made(raw, capsys):
+    (raw / CHILDREN / "test" / f"{TEST[2]}.jpeg").unlink()
+    code, out = prepare(raw)
+    assert code == 2 and not out.exists() and "no viral image" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory):
+    """The synthetic folders, to be left as they are."""
+    out = tmp_path_factory.mktemp("synthetic") / "out"
+    prepare_cxr(out, images=40, size=32)
+    return out
+
+
+def test_synthetic_pneumonia_is_three_quarters_of_the_images_in_train_and_test(synthetic):
+    assert folders(synthetic) == ["pneumonia", "source", "target", "test"]
+    assert [len(load_prepared(synthetic / f)) for f in folders(synthetic)] == [30, 40, 30, 10]
+    children = load_prepared(synthetic / "pneumonia")
+    assert [np.sum(children.splits == s) for s in ("train", "validation", "test")] == [24, 0, 6]
+    assert np.bincount(children.labels["pneumonia"]).tolist() == [10, 10, 10]
+    assert children.has_mask.all() and len(set(children.patients)) == 30
+    ill = children.labels["pneumonia"] > 0
+    np.testing.assert_array_equal(children.opacities.any(axis=(1, 2)), ill)
+    assert "abnormal" not in children.labels and children.about["settings"]["hospital"] == "C"
+
+
+def test_synthetic_folders_are_kept_and_the_same_seed_gives_the_same_bytes(synthetic, tmp_path):
+    out = shutil.copytree(synthetic, tmp_path / "out")
+    before = {role: made_at(out, role) for role in folders(out)}
+    made = prepare_cxr(out, images=40, size=32)
+    assert [p.folder.name for p in made] == ["source", "target", "test", "pneumonia"]
+    assert before == {role: made_at(out, role) for role in folders(out)}
+    shutil.rmtree(out / "pneumonia")
+    prepare_cxr(out, images=40, size=32)
+    for path in (synthetic / "pneumonia").iterdir():
+        assert path.read_bytes() == (out / "pneumonia" / path.name).read_bytes()
+
+
+def test_a_synthetic_folder_does_not_stay_beside_real_ones(raw, synthetic):
+    shutil.copytree(synthetic, raw.parent / "out")
+    _, out = prepare(raw)
+    assert load_prepared(out / "pneumonia").about["name"] == "Pediatric"
