@@ -175,7 +175,7 @@ def mutant(module: str, snippet: str, replacement: str) -> ModuleType:
 # ------------------------------------------------------------------- bugs: (name, source, slip)
 
 TURNED = "xp.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))"
-CONV_BIAS = "db += xp.ones(len(dy2), dy.dtype) @ dy2"
+CONV_BIAS = "db += channel_sums(dy[images, top:bottom])"
 CONV_COLUMNS = "_columns(x[images], top, bottom, w.shape[0], stride, dilation, xp)"
 CONV_SPREAD = "_add_windows(x_pad[:, top * stride :], dA, stride, dilation)"
 ADD_WINDOW = "v : v + together] += dA"
@@ -238,9 +238,8 @@ BUGS = {
     "upsample_conv2d": [
         ("overlaps overwritten", UPSAMPLE_ADD, UPSAMPLE_ADD.replace("+=", "=")),
         ("padding cut off at one end", "x_pad[:, 1:-1, 1:-1]", "x_pad[:, :-2, :-2]"),
-        ("rows and columns of dw exchanged", "_unfold(columns.transpose(1, 2, 0, 3, 4))",
-         "_unfold(columns.transpose(1, 2, 0, 3, 4)).swapaxes(0, 1)"),
-        ("phases exchanged when unfolding", "d[0, 0] + d[1, 1], d[0, 1]", "d[0, 1] + d[1, 0], d[0, 1]"),
+        ("rows and columns of dw exchanged", "    return dw\n", "    return dw.swapaxes(0, 1)\n"),
+        ("phases exchanged when unfolding", "w1[...] = v00 + v11", "w1[...] = v01 + v10"),
         ("bias from one phase only", "db.reshape(4, O).sum(axis=0)", "db.reshape(4, O)[0]"),
         ("weights of the last tile only", "dV += _windows", "dV = _windows"),
     ],
@@ -259,15 +258,15 @@ BUGS = {
         ("gamma forgotten", "    a = gamma * rstd", "    a = rstd"),
         ("division by the deviation forgotten", "    a = gamma * rstd", "    a = gamma"),
         ("all zeros", "    a = gamma * rstd", "    a = 0 * gamma"),
-        ("sum instead of mean", "M = x.size // x.shape[-1]\n    b =", "M = 1\n    b ="),
+        ("sum instead of mean", "M = x.size // x.shape[-1]\n    a, b", "M = 1\n    a, b"),
         ("dgamma without xhat", NORM_WEIGHTS, "return dbeta, dbeta"),
         ("dgamma not divided by the deviation", NORM_WEIGHTS, "return dgamma, dbeta"),
         ("dbeta averaged", NORM_WEIGHTS, "return dgamma * rstd, dbeta / W"),
     ],
     "batchnorm, in use": [
         ("formula of training in use", IN_USE, IN_USE.replace("not training", "False")),
-        ("gamma forgotten", "    a = gamma * rstd", "    a = rstd"),
-        ("multiplied by the deviation", "    a = gamma * rstd", "    a = gamma / rstd"),
+        ("gamma forgotten", "(dy, gamma * rstd)", "(dy, rstd)"),
+        ("multiplied by the deviation", "(dy, gamma * rstd)", "(dy, gamma / rstd)"),
     ],
     "global_average_pool": [
         ("not divided", "(dy / (H * W))", "dy"),
@@ -302,17 +301,16 @@ BUGS = {
         ("factor y forgotten", SOFTMAX, SOFTMAX.removeprefix("y * ")),
     ],
     "mse": [
-        ("factor 2 forgotten", "(2 / prediction.size)", "(1 / prediction.size)"),
-        ("mean forgotten", "(2 / prediction.size)", "2"),
-        ("mean over the batch only", "(2 / prediction.size)", "(2 / len(prediction))"),
-        ("wrong sign", "(2 / prediction.size)", "(-2 / prediction.size)"),
+        ("factor 2 forgotten", "2 / prediction.size", "1 / prediction.size"),
+        ("mean forgotten", "2 / prediction.size", "2"),
+        ("mean over the batch only", "2 / prediction.size", "2 / len(prediction)"),
+        ("wrong sign", "2 / prediction.size", "-2 / prediction.size"),
     ],
     "bce": [
-        ("mean forgotten", "(y - target) / logits.size", "y - target"),
-        ("mean over the batch only", "(y - target) / logits.size", "(y - target) / len(logits)"),
-        ("wrong sign", "(y - target) / logits.size", "(target - y) / logits.size"),
-        ("sigmoid's derivative twice", "(y - target) / logits.size",
-         "(y - target) * y * (1 - y) / logits.size"),
+        ("mean forgotten", "(y - target) / size", "y - target"),
+        ("mean over the batch only", "target, logits.size", "target, len(logits)"),
+        ("wrong sign", "(y - target) / size", "(target - y) / size"),
+        ("sigmoid's derivative twice", "(y - target) / size", "(y - target) * y * (1 - y) / size"),
     ],
     "dice": [
         ("product rule's second term forgotten", "(I - 2 * target * U) / (U * U)",
@@ -367,21 +365,19 @@ OPTIMIZERS = {
 
 OPTIMIZER_BUGS = {
     "SGD": [
-        ("velocity forgotten", "v += g\n        return v", "v += g\n        return g"),
-        ("momentum forgotten", "v *= self.momentum", "v *= 0"),
-        ("climbs", "parameter.value -= self", "parameter.value += self"),
+        ("velocity forgotten", "x -= rate * v", "x -= rate * g"),
+        ("momentum forgotten", "v *= momentum", "v *= 0"),
+        ("climbs", "x -= rate * v", "x += rate * v"),
     ],
     "RMSprop": [
-        ("root forgotten", "array_module(g).sqrt(s) + self.eps", "s + self.eps"),
-        ("eps under the root", "array_module(g).sqrt(s) + self.eps",
-         "array_module(g).sqrt(s + self.eps)"),
-        ("gradient not squared", "(1 - self.rho) * g * g", "(1 - self.rho) * g"),
+        ("root forgotten", "xp.sqrt(s) + eps", "s + eps"),
+        ("eps under the root", "xp.sqrt(s) + eps", "xp.sqrt(s + eps)"),
+        ("gradient not squared", "one_minus_rho * g * g", "one_minus_rho * g"),
     ],
     "Adam": [
-        ("m not corrected", "m / (1 - self.beta1**t) / root", "m / root"),
-        ("v not corrected", "sqrt(v / (1 - self.beta2**t))", "sqrt(v)"),
-        ("correction of the first step for ever", "m / (1 - self.beta1**t)",
-         "m / (1 - self.beta1)"),
+        ("m not corrected", "m / correction1", "m"),
+        ("v not corrected", "sqrt(v / correction2)", "sqrt(v)"),
+        ("correction of the first step for ever", "1 - self.beta1**t", "1 - self.beta1"),
         ("steps not counted", "self.steps[i] += 1", "self.steps[i] = 1"),
     ],
 }  # fmt: skip

@@ -3,7 +3,8 @@
 It plays CuPy where there is no GPU, and is stricter. An array never turns into a NumPy array by
 itself, no function of NumPy takes it, and it does not compute with a NumPy array; NumPy and Python
 scalars are welcome. The module has only functions that CuPy has too, under the same names. Moves
-between the two memories are counted in ``moves``.
+between the two memories are counted in ``moves``, computations in ``launches``. A function given to
+:func:`fuse` may do what CuPy's fusion can, and no more.
 """
 
 import operator
@@ -24,8 +25,19 @@ METHODS = (
 ATTRIBUTES = "shape ndim dtype size itemsize nbytes strides flags".split()
 OPERATORS = "add sub mul truediv floordiv mod pow matmul and or xor".split()
 
+NO_LAUNCH = "empty empty_like broadcast_to as_strided reshape transpose swapaxes ravel".split()
+ELEMENTWISE = (
+    "add subtract multiply divide maximum minimum exp log log1p sqrt tanh abs sign where isfinite"
+).split()
+
 moves = Counter()
 """How often an array, or a value of one, went "to host" and "to device"."""
+
+launches = Counter()
+"""How often each function, operator or fused function computed: about the kernels a GPU would run."""
+
+arguments = {}
+"""The last arguments of every fused function, as they came, arrays as NumPy's."""
 
 
 class ndarray:
@@ -64,6 +76,7 @@ class ndarray:
         return _wrap(self._data[_unwrap(key)])
 
     def __setitem__(self, key, value):
+        launches["setitem"] += 1
         self._data[_unwrap(key)] = _unwrap(value)
 
     @property
@@ -111,6 +124,9 @@ def _wrap(x):
 
 def _function(name, method=False, home=np):
     def function(*args, **kwargs):
+        if any(isinstance(arg, _Traced) for arg in args):
+            return _traced_function(name, args, kwargs)
+        launches[name] += name not in NO_LAUNCH
         args, kwargs = _unwrap(args), {key: _unwrap(value) for key, value in kwargs.items()}
         call = getattr(args[0] if method else home, name)
         return _wrap(call(*(args[1:] if method else args), **kwargs))
@@ -118,21 +134,169 @@ def _function(name, method=False, home=np):
     return function
 
 
-def _binary(call):
-    return lambda a, b: _wrap(call(_unwrap(a), _unwrap(b)))
+def _binary(call, reflected=False):
+    def method(a, b):
+        launches[call.__name__] += 1
+        a, b = _unwrap(a), _unwrap(b)
+        return _wrap(call(b, a) if reflected else call(a, b))
+
+    return method
 
 
 def _in_place(call):
     def method(self, other):
+        launches[call.__name__] += 1
         self._data = call(self._data, _unwrap(other))
         return self
 
     return method
 
 
-def _reflected(call):
-    return lambda a, b: _wrap(call(_unwrap(b), _unwrap(a)))
+# ------------------------------------------------------------------------------ fusion
 
+
+def fuse(kernel_name):
+    """CuPy's: make one kernel of a function. Runs it on placeholders that can do no more than CuPy's.
+
+    Raises:
+        TypeError, AttributeError: it does something that CuPy cannot fuse, or not as NumPy would.
+        ValueError: an array it returns or changes is smaller than all its arguments together, or
+            lies over another one.
+    """
+
+    def decorate(function):
+        def kernel(*args):
+            launches[kernel_name] += 1
+            arguments[kernel_name] = [a._data.copy() if isinstance(a, ndarray) else a for a in args]
+            arrays = [a._data for a in args if isinstance(a, ndarray)]
+            traced = [_placeholder(a, arrays) for a in args]
+            result = function(*traced)
+            shape = np.broadcast_shapes(*(a.shape for a in arrays))
+            for changed in (a for a in traced if isinstance(a, _Traced) and a.changed):
+                _check_changed(changed._data, arrays, shape)
+            if isinstance(result, _Sum) or result is None:
+                return result and _wrap(result.value)
+            results = result if isinstance(result, tuple) else (result,)
+            if any(r._data.shape != shape for r in results):
+                raise ValueError(f"{kernel_name} must return arrays {shape}, as its arguments are")
+            results = tuple(_wrap(r._data) for r in results)
+            return results if isinstance(result, tuple) else results[0]
+
+        return kernel
+
+    return decorate
+
+
+def _placeholder(x, arrays):
+    if isinstance(x, ndarray):
+        return _Traced(x._data, {a.dtype for a in arrays if a.dtype.kind == "f"})
+    if type(x) not in (int, float, type(None)):
+        raise TypeError(f"a fused function takes arrays and Python's numbers, got {type(x)}")
+    return None if x is None else _Number(x)
+
+
+def _check_changed(x, arrays, shape):
+    if x.shape != shape:
+        raise ValueError(f"a fused function changed an array {x.shape} smaller than {shape}")
+    for other in arrays:
+        same = other.ctypes.data == x.ctypes.data and other.strides == x.strides
+        if not same and np.shares_memory(x, other):
+            raise ValueError("a fused function changed an array that lies over another one")
+
+
+class _Number:
+    """A number given to a fused function. It meets arrays only: of two numbers CuPy makes float16."""
+
+    __hash__ = __eq__ = None
+
+    def __init__(self, value):
+        self.value = value
+
+    def __bool__(self):
+        raise TypeError("a fused function cannot branch")
+
+
+class _Sum:
+    """The sum at the end of a fused function: nothing is done with it any more."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+class _Traced:
+    """An array in a fused function: operators alone, and the functions in ``ELEMENTWISE``."""
+
+    __hash__ = None
+    __array_ufunc__ = None
+
+    def __init__(self, data, floats):
+        self._data, self.floats, self.changed = data, floats, False
+        if data.dtype.kind == "f" and data.dtype not in floats:
+            raise TypeError(f"a fused function made {data.dtype} of {floats}")
+
+    def __setitem__(self, key, value):
+        if key is not Ellipsis:
+            raise TypeError("a fused function has no indices but [...]")
+        self._data[...] = _operand(value)
+        self.changed = True
+
+    def __neg__(self):
+        return _Traced(-self._data, self.floats)
+
+    def __iter__(self):
+        raise TypeError("a fused function has no indices")
+
+    def __bool__(self):
+        raise TypeError("a fused function cannot branch")
+
+
+def _operand(x):
+    """What an operation in a fused function is done with."""
+    if isinstance(x, _Traced):
+        return x._data
+    if isinstance(x, _Number):
+        return x.value
+    if type(x) in (int, float):
+        return x
+    raise TypeError(f"a fused function computes with its arguments, not with {type(x).__name__}")
+
+
+def _traced_function(name, args, kwargs):
+    floats = next(arg.floats for arg in args if isinstance(arg, _Traced))
+    if name == "sum" and len(args) == 1 and set(kwargs) == {"axis"}:
+        return _Sum(np.sum(args[0]._data, **kwargs))
+    if name not in ELEMENTWISE or kwargs:
+        raise TypeError(f"a fused function cannot call {name} with {[*kwargs]}")
+    return _Traced(np.asarray(getattr(np, name)(*map(_operand, args))), floats)
+
+
+def _traced_operator(call, reflected=False):
+    def method(a, b):
+        x, y = _operand(a), _operand(b)
+        return _Traced(np.asarray(call(y, x) if reflected else call(x, y)), a.floats)
+
+    return method
+
+
+def _traced_in_place(call):
+    def method(self, other):
+        call(self._data, _operand(other))
+        self.changed = True
+        return self
+
+    return method
+
+
+for _name in "add sub mul truediv".split():
+    _call = getattr(operator, f"__{_name}__")
+    setattr(_Traced, f"__{_name}__", _traced_operator(_call))
+    setattr(_Traced, f"__r{_name}__", _traced_operator(_call, reflected=True))
+    setattr(_Traced, f"__i{_name}__", _traced_in_place(getattr(operator, f"__i{_name}__")))
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(_Traced, f"__{_name}__", _traced_operator(getattr(operator, _name)))
+
+
+# ------------------------------------------------------------------------------ the module
 
 _strided = _function("as_strided", home=np.lib.stride_tricks)
 lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_strided))
@@ -145,7 +309,7 @@ for _name in ATTRIBUTES:
     setattr(ndarray, _name, property(operator.attrgetter(f"_data.{_name}")))
 for _name in OPERATORS:
     setattr(ndarray, f"__{_name}__", _binary(getattr(operator, f"__{_name}__")))
-    setattr(ndarray, f"__r{_name}__", _reflected(getattr(operator, f"__{_name}__")))
+    setattr(ndarray, f"__r{_name}__", _binary(getattr(operator, f"__{_name}__"), reflected=True))
     if _name != "matmul":  # CuPy has no @=
         setattr(ndarray, f"__i{_name}__", _in_place(getattr(operator, f"__i{_name}__")))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):

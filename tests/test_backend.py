@@ -67,6 +67,37 @@ def test_gpu_that_computes_wrongly_is_refused(monkeypatch):
         choose_device("gpu")
 
 
+def working_cupy(limit=0):
+    """A CuPy whose memory pool has a limit already, 0 for none, and keeps what limit is asked for."""
+    cupy = broken_cupy(14.0)
+    pool = types.SimpleNamespace(get_limit=lambda: limit, asked=[])
+    pool.set_limit = lambda **limit: pool.asked.append(limit)
+    cupy.get_default_memory_pool = lambda: pool
+    runtime = types.SimpleNamespace(getDeviceProperties=lambda n: {"name": b"test"})
+    cupy.cuda = types.SimpleNamespace(runtime=runtime)
+    return cupy, pool.asked
+
+
+def test_gpu_memory_is_bounded_and_the_gpu_named(monkeypatch):
+    monkeypatch.delenv("CUPY_GPU_MEMORY_LIMIT", raising=False)
+    cupy, asked = working_cupy()
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    device = choose_device()
+    assert device.xp is cupy and device.name == "GPU, test"
+    assert asked == [{"fraction": backend.GPU_MEMORY_SHARE}] and 0.5 < asked[0]["fraction"] < 1
+
+
+@pytest.mark.parametrize(("variable", "limit"), [("50%", 0), ("0", 0), (None, 1 << 30)])
+def test_gpu_memory_bounded_by_somebody_else_is_left_so(variable, limit, monkeypatch):
+    monkeypatch.delenv("CUPY_GPU_MEMORY_LIMIT", raising=False)
+    if variable:
+        monkeypatch.setenv("CUPY_GPU_MEMORY_LIMIT", variable)
+    cupy, asked = working_cupy(limit)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    choose_device("gpu")
+    assert asked == []
+
+
 @pytest.mark.parametrize("cupy", [None, broken_cupy(0.0)])
 def test_auto_falls_back_to_the_cpu(cupy, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", cupy)

@@ -4,6 +4,7 @@ Arrays of that library go in and come out, the values are NumPy's, and no step r
 """
 
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ import standin
 from planted_bugs import FUNCTIONS, LOSSES, OPS
 
 from ums import backend, layers, ops, optimizers
-from ums.backend import Device, array_module, choose_device, to_numpy
+from ums.backend import Device, array_module, choose_device, fused, to_numpy
 from ums.gradcheck import check_gradients, check_layer, check_loss
+from ums.ops import activations, losses, norm, upsample
 
 
 def working_gpu():
@@ -169,6 +171,171 @@ def test_gradient_checks_run_on_the_device(device, rng):
     assert max(errors.values()) < 1e-6
 
 
+# ------------------------------------------------------------------------------ fused functions
+
+FUSED = {
+    function.__name__: function
+    for module in (activations, losses, norm, upsample, optimizers)
+    for function in vars(module).values()
+    if hasattr(function, "__wrapped__")
+}
+
+
+@cache
+def fused_arguments(dtype):
+    """Arguments of every fused function, by name, as a run of every op, loss and optimizer gives them."""
+    standin.arguments.clear()
+    rng, put = np.random.default_rng(0), standin.asarray
+    for op in OPS.values():
+        forward, backward = op.functions(FUNCTIONS)
+        y, cache = forward(*map(put, op.inputs(rng, dtype).values()))
+        backward(y, cache)
+    for loss in LOSSES.values():
+        loss.function(ops)(*map(put, loss.inputs(rng, dtype)))
+    for name in ("SGD", "RMSprop", "Adam"):
+        parameter = layers.Parameter(put(rng.normal(size=(3, 4)).astype(dtype)))
+        optimizer = getattr(optimizers, name)([parameter])
+        for _ in range(2):
+            parameter.grad = put(rng.normal(size=(3, 4)).astype(dtype))
+            optimizer.step()
+    return dict(standin.arguments)
+
+
+def test_every_fused_function_is_known():
+    assert len(FUSED) >= 15
+    assert set(fused_arguments(np.float32)) == set(FUSED)
+
+
+@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_fused_function_on_the_device_equals_its_definition(name, dtype, device):
+    arguments = [a.copy() if isinstance(a, np.ndarray) else a for a in fused_arguments(dtype)[name]]
+    there = [device.put(a) if isinstance(a, np.ndarray) else a for a in arguments]
+    expected, got = FUSED[name].__wrapped__(np, *arguments), FUSED[name](*there)
+    rtol = 1e-5 if dtype == np.float32 else 1e-9
+    if expected is not None:
+        assert_same(as_tuple(got), as_tuple(expected), device, rtol)
+    arrays = [i for i, a in enumerate(arguments) if isinstance(a, np.ndarray)]  # it may change them
+    assert_same([there[i] for i in arrays], [arguments[i] for i in arrays], device, rtol)
+
+
+A, B = np.arange(6.0, dtype=np.float32).reshape(2, 3), np.ones(3, np.float32)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda xp, x, b, n: abs(x),
+        lambda xp, x, b, n: x.shape,
+        lambda xp, x, b, n: x.sum(axis=0),
+        lambda xp, x, b, n: x.reshape(-1),
+        lambda xp, x, b, n: x[0],
+        lambda xp, x, b, n: [*x],
+        lambda xp, x, b, n: x if x > 0 else -x,
+        lambda xp, x, b, n: x if n else -x,
+        lambda xp, x, b, n: x * float(x),
+        lambda xp, x, b, n: x * (1 - n),
+        lambda xp, x, b, n: x * n**2,
+        lambda xp, x, b, n: x * -n,
+        lambda xp, x, b, n: x * np.float64(2),
+        lambda xp, x, b, n: np.sqrt(x),
+        lambda xp, x, b, n: x + xp.ones(3),
+        lambda xp, x, b, n: xp.matmul(x, b),
+        lambda xp, x, b, n: xp.maximum(x, 0, out=x),
+        lambda xp, x, b, n: xp.sum(x, axis=0, keepdims=True),
+        lambda xp, x, b, n: xp.sum(x, axis=0) / n,
+        lambda xp, x, b, n: b * n,
+        lambda xp, x, b, n: (b.__imul__(n), None)[1],
+        lambda xp, x, b, n: x * ((x > 0) * n),
+        lambda xp, x, b, n: x.__setitem__(0, b),
+        lambda xp, x, b, n: (x * n, x.copy()),
+    ],
+)
+def test_stand_in_refuses_what_cupy_cannot_fuse(function):
+    with pytest.raises((TypeError, ValueError, AttributeError)):
+        fused(function)(standin.asarray(A), standin.asarray(B), 0.5)
+
+
+def test_stand_in_fuses_what_cupy_can():
+    @fused
+    def function(xp, x, b, n):
+        x += n * b
+        return xp.where(x > 1, -x, xp.exp(b)), xp.maximum(x, 0) / 2
+
+    standin.launches.clear()
+    x, y = standin.asarray(A), A.copy()
+    got = function(x, standin.asarray(B), 0.5)
+    assert standin.launches == {"function": 1}
+    expected = function(y, B, 0.5)
+    assert_same([x, *got], [y, *expected], Device(standin, "stand-in"), 1e-6)
+    total = fused(lambda xp, x, b: xp.sum(x * b, axis=0))(x, standin.asarray(B))
+    np.testing.assert_array_equal(to_numpy(total), (y * B).sum(axis=0))
+
+
+@pytest.mark.parametrize("number", [np.float32(2), np.float64(2), True, "2", B])
+def test_stand_in_fuses_only_with_its_arrays_and_numbers_of_python(number):
+    with pytest.raises(TypeError):
+        fused(lambda xp, x, n: x * n)(standin.asarray(A), number)
+
+
+def test_stand_in_refuses_changes_to_memory_that_is_read_elsewhere():
+    @fused
+    def copy(xp, x, y):
+        y[...] = x
+
+    memory = standin.zeros(8)
+    copy(memory[:4], memory[4:])
+    copy(memory[:4], memory[:4])
+    with pytest.raises(ValueError, match="lies over another"):
+        copy(memory[:4], memory[1:5])
+
+
+def launches(work):
+    standin.launches.clear()
+    work()
+    return sum(standin.launches.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("relu", 2), ("sigmoid", 2), ("batchnorm, training", 16)]
+)
+def test_op_is_few_kernels(name, most, rng):
+    forward, backward = OPS[name].functions(ops)
+    inputs = [standin.asarray(a) for a in OPS[name].inputs(rng).values()]
+    y, cache = forward(*inputs)
+    there = launches(lambda: backward(y, cache)) + launches(lambda: forward(*inputs))
+    assert there <= most
+
+
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam"])
+def test_optimizer_moves_every_parameter_in_one_kernel(name, rng):
+    parameters = [layers.Parameter(standin.zeros(shape)) for shape in ((3, 4), (5,), ())]
+    optimizer = getattr(optimizers, name)(parameters)
+    for parameter in parameters:
+        parameter.grad = standin.ones(parameter.value.shape)
+    assert launches(optimizer.step) == 3
+
+
+@pytest.mark.parametrize("name", ["conv2d", "conv2d, strided", "upsample_conv2d"])
+def test_no_temporary_is_larger_than_a_tile(name, rng, monkeypatch):
+    """What a GPU must hold besides inputs and outputs does not grow with the batch."""
+    monkeypatch.setattr(backend, "GPU_TILE_BYTES", 20_000)
+    forward, backward = OPS[name].functions(ops)
+    x, w, b = OPS[name].inputs(rng, np.float32).values()
+    x, w, b = (standin.asarray(a) for a in (np.tile(x, (6, 1, 1, 1)), w, b))
+    made = []
+    make = standin.ndarray.__init__
+    monkeypatch.setattr(
+        standin.ndarray,
+        "__init__",
+        lambda s, data: made.append(data.nbytes if data.base is None else 0) or make(s, data),
+    )
+    y, cache = forward(x, w, b)
+    backward(y, cache)
+    assert max(made) <= max(20_000, x.nbytes, y.nbytes)
+    assert 9 * x.nbytes > 20_000  # the windows of the whole batch would be
+
+
 # ------------------------------------------------------------------------------ layers, networks
 
 
@@ -229,7 +396,7 @@ def test_no_step_reads_the_host():
         standin.moves.clear()
         one_step(net, optimizer, x, labels)
         assert standin.moves["to host"] == 0
-        assert standin.moves["to device"] <= 1 + 3  # dropout's mask; the folding table, thrice
+        assert standin.moves["to device"] <= 1  # dropout's mask
 
 
 @pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam"])

@@ -2,7 +2,8 @@
 
 Nothing here is mathematics. An op asks :func:`array_module` for the module its input belongs to
 (NumPy or CuPy) and writes the rest once. On NumPy the heavy ops share their work with
-:func:`parallel_for` and keep their temporary memory in :func:`scratch`.
+:func:`parallel_for` and keep their temporary memory in :func:`scratch`; on CuPy a chain of
+elementwise steps is one kernel (:func:`fused`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial, wraps
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
@@ -91,8 +92,55 @@ def _gpu() -> Device:
     probe = cupy.arange(4, dtype=cupy.float32)
     if float((probe @ probe).get()) != 14.0:  # a device can be present and not compute
         raise RuntimeError("the GPU computed a wrong result")
+    _bound_memory(cupy.get_default_memory_pool())
     name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
     return Device(cupy, f"GPU, {name}")
+
+
+GPU_MEMORY_SHARE = 0.9
+"""What ums takes of a GPU's memory at most; beyond it CuPy raises a MemoryError that says how much
+was asked for, and the rest is left to the screen and to other programs."""
+
+
+def _bound_memory(pool: Any) -> None:
+    """Limit CuPy's memory pool, which keeps what is freed, unless somebody else has done so.
+
+    ``CUPY_GPU_MEMORY_LIMIT`` (bytes, or a share such as ``50%``; 0 for no limit) is read by CuPy.
+    """
+    if "CUPY_GPU_MEMORY_LIMIT" not in os.environ and pool.get_limit() == 0:
+        pool.set_limit(fraction=GPU_MEMORY_SHARE)
+
+
+def fused(function: Callable) -> Callable:
+    """Make ``function(xp, *arrays_and_numbers)`` a single kernel where its arrays are on a GPU.
+
+    Step by step, every operation is a kernel of its own that carries whole arrays from memory and
+    back. On NumPy the function is called as it stands: it is the definition. CuPy calls it once for
+    each combination of dtypes, with placeholders, and compiles the operations it sees. Hence it
+
+    - has operators on arrays, in-place ones too, and elementwise functions of ``xp``; at the end,
+      one ``xp.sum`` over an axis if need be; no shapes, indices (but ``a[...] = b``) or branches;
+    - returns arrays as large as all its arguments broadcast together, and changes no smaller ones;
+    - takes every number that can change as an argument: others are compiled in;
+    - lets a number meet an array, not another number: CuPy would round their result to float16.
+
+    The stand-in of the tests holds it to this.
+
+    Returns:
+        A function of the arrays and numbers alone, an array first.
+    """
+
+    @wraps(function)
+    def call(array, *others):
+        return _kernel(function, array_module(array))(array, *others)
+
+    return call
+
+
+@cache
+def _kernel(function: Callable, xp: ModuleType) -> Callable:
+    bound = partial(function, xp)
+    return bound if xp is np else xp.fuse(kernel_name=function.__name__)(bound)
 
 
 # ------------------------------------------------------------------------ the CPU's threads
@@ -186,21 +234,21 @@ def tiles(
     ]
 
 
-def for_rows(work: Callable[[int, int], Any], M: int, row_bytes: int, xp: ModuleType = np) -> list:
-    """Call ``work(top, bottom)`` on bands of M rows, a tile's worth each, over the threads.
+def for_rows(work: Callable[[int, int], Any], M: int, row_bytes: int) -> list:
+    """Call ``work(top, bottom)`` on bands of M rows, a tile's worth each, over the CPU's threads.
 
     For passes over a large array that do little with each element: what one band needs stays in a
-    core's cache between its operations.
+    core's cache between its operations. (On a GPU such a pass is a :func:`fused` function.)
 
     Returns:
         What the calls returned, in the order of their bands.
     """
-    bands = [(top, bottom) for _, top, bottom in tiles(1, M, row_bytes, xp)]
+    bands = [(top, bottom) for _, top, bottom in tiles(1, M, row_bytes)]
 
     def share(start, stop):
         return [work(*band) for band in bands[start:stop]]
 
-    return [result for part in parallel_for(share, len(bands), xp) for result in part]
+    return [result for part in parallel_for(share, len(bands)) for result in part]
 
 
 _thread = threading.local()

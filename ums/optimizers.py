@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ums.backend import Array, array_module
+from ums.backend import Array, array_module, fused
 from ums.layers import Parameter, copy_arrays
 
 
@@ -36,11 +36,10 @@ class Optimizer:
             if parameter.grad is not None:
                 self.steps[i] += 1
                 state = [self.state[name][i] for name in self.state_names]
-                parameter.value -= self.learning_rate * self._direction(
-                    parameter.grad, self.steps[i], *state
-                )
+                self._move(parameter.value, parameter.grad, self.steps[i], *state)
 
-    def _direction(self, g: Array, t: int, *state: Array) -> Array:
+    def _move(self, x: Array, g: Array, t: int, *state: Array) -> None:
+        """Change x, and the state, by its gradient g in its step t = 1, 2, ..."""
         raise NotImplementedError
 
     def arrays(self) -> dict[str, Array]:
@@ -75,10 +74,15 @@ class SGD(Optimizer):
         super().__init__(parameters, learning_rate)
         self.momentum = momentum
 
-    def _direction(self, g, t, v):
-        v *= self.momentum
-        v += g
-        return v
+    def _move(self, x, g, t, v):
+        _move_sgd(x, g, v, self.learning_rate, self.momentum)
+
+
+@fused
+def _move_sgd(xp, x, g, v, rate, momentum):
+    v *= momentum
+    v += g
+    x -= rate * v
 
 
 class RMSprop(Optimizer):
@@ -92,10 +96,15 @@ class RMSprop(Optimizer):
         super().__init__(parameters, learning_rate)
         self.rho, self.eps = rho, eps
 
-    def _direction(self, g, t, s):
-        s *= self.rho
-        s += (1 - self.rho) * g * g
-        return g / (array_module(g).sqrt(s) + self.eps)
+    def _move(self, x, g, t, s):
+        _move_rmsprop(x, g, s, self.learning_rate, self.rho, 1 - self.rho, self.eps)
+
+
+@fused
+def _move_rmsprop(xp, x, g, s, rate, rho, one_minus_rho, eps):
+    s *= rho
+    s += one_minus_rho * g * g
+    x -= rate * (g / (xp.sqrt(s) + eps))
 
 
 class Adam(Optimizer):
@@ -118,13 +127,19 @@ class Adam(Optimizer):
         super().__init__(parameters, learning_rate)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
-    def _direction(self, g, t, m, v):
-        m *= self.beta1
-        m += (1 - self.beta1) * g
-        v *= self.beta2
-        v += (1 - self.beta2) * g * g
-        root = array_module(g).sqrt(v / (1 - self.beta2**t)) + self.eps
-        return m / (1 - self.beta1**t) / root
+    def _move(self, x, g, t, m, v):
+        first = self.beta1, 1 - self.beta1, 1 - self.beta1**t
+        second = self.beta2, 1 - self.beta2, 1 - self.beta2**t
+        _move_adam(x, g, m, v, self.learning_rate, *first, *second, self.eps)
+
+
+@fused
+def _move_adam(xp, x, g, m, v, rate, beta1, gain1, correction1, beta2, gain2, correction2, eps):
+    m *= beta1
+    m += gain1 * g
+    v *= beta2
+    v += gain2 * g * g
+    x -= rate * (m / correction1 / (xp.sqrt(v / correction2) + eps))
 
 
 class ReduceOnPlateau:
@@ -141,6 +156,14 @@ class ReduceOnPlateau:
         self.optimizer, self.factor, self.patience = optimizer, factor, patience
         self.min_delta, self.min_rate = min_delta, min_rate
         self.best, self.waited = np.inf, 0
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What it has seen so far; the learning rate is the optimizer's."""
+        return {"best": np.array(float(self.best)), "waited": np.array(self.waited)}
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on from what :meth:`arrays` gave."""
+        self.best, self.waited = float(arrays["best"]), int(arrays["waited"])
 
     def update(self, loss: float) -> bool:
         """Tell it an epoch's loss; True if the rate was reduced.

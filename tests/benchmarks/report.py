@@ -55,8 +55,19 @@ def machine(device: str, tf32: bool) -> dict[str, str]:
         import cupy
 
         name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-        facts |= {"GPU": name, "CuPy": cupy.__version__, "TF32": "on" if tf32 else "off"}
+        runtime = cupy.cuda.runtime
+        facts |= {
+            "GPU": f"{name}, {runtime.getDeviceProperties(0)['totalGlobalMem'] / 2**30:.0f} GiB",
+            "CUDA driver": _cuda_version(runtime.driverGetVersion()),
+            "CuPy": f"{cupy.__version__} (CUDA {_cuda_version(runtime.runtimeGetVersion())})",
+            "PyTorch": f"{torch.__version__} (cuDNN {torch.backends.cudnn.version()})",
+            "TF32": "on, in both" if tf32 else "off, in both",
+        }
     return facts
+
+
+def _cuda_version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _processor() -> str:
@@ -74,8 +85,13 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
 
 
+def _digits(value: float) -> str:
+    """With one digit after the point below 100, two below 10, three below 1."""
+    return f"{value:.{(value < 100) + (value < 10) + (value < 1)}f}"
+
+
 def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.1f}" if seconds < 0.1 else f"{seconds * 1e3:.0f}"
+    return _digits(seconds * 1e3)
 
 
 def _spread(ratio: tuple[float, float, float]) -> list[str]:
@@ -162,8 +178,8 @@ def scaling(by: str, title: str, results, rate) -> list[str]:
             _ms(r.median("ums")),
             _ms(r.median(r.rival)),
             *_spread(r.ratio()),
-            f"{per_pixel(r, 'ums'):.0f}",
-            f"{per_pixel(r, r.rival):.0f}",
+            _digits(per_pixel(r, "ums")),
+            _digits(per_pixel(r, r.rival)),
         ]
         for r in results
     ]

@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
-from ums.backend import Array, array_module, for_rows, scratch
+import numpy as np
+
+from ums.backend import Array, array_module, for_rows, fused, scratch
 
 
 def relu_forward(x: Array) -> tuple[Array, tuple]:
     """y = max(x, 0), any shape. The cache is y itself: nothing is stored twice."""
     xp = array_module(x)
-    y = xp.empty(x.shape, x.dtype)
+    if xp is not np:
+        y = xp.maximum(x, 0)
+        return y, (y,)
+    y = np.empty(x.shape, x.dtype)
     flat, out = x.reshape(-1), y.reshape(-1)
 
     def work(top, bottom):
-        zeros = scratch("zeros", (bottom - top,), x.dtype, xp)
+        zeros = scratch("zeros", (bottom - top,), x.dtype)
         zeros[...] = 0  # NumPy's maximum of two arrays is four times as fast as with a number
-        xp.maximum(flat[top:bottom], zeros, out=out[top:bottom])
+        np.maximum(flat[top:bottom], zeros, out=out[top:bottom])
 
-    for_rows(work, x.size, 3 * x.dtype.itemsize, xp)
+    for_rows(work, x.size, 3 * x.dtype.itemsize)
     return y, (y,)
 
 
 def relu_backward(dy: Array, cache: tuple) -> Array:
     """dx = dy where y > 0, else 0 (0 is taken as the derivative at x = 0)."""
-    xp = array_module(dy)
-    dx = xp.empty(dy.shape, dy.dtype)
+    if array_module(dy) is not np:
+        return _relu_gradient(dy, cache[0])
+    dx = np.empty(dy.shape, dy.dtype)
     y_flat, dy_flat, dx_flat = (a.reshape(-1) for a in (cache[0], dy, dx))
 
     def work(top, bottom):
-        xp.multiply(dy_flat[top:bottom], y_flat[top:bottom] > 0, out=dx_flat[top:bottom])
+        np.multiply(dy_flat[top:bottom], y_flat[top:bottom] > 0, out=dx_flat[top:bottom])
 
-    for_rows(work, dy.size, 3 * dy.dtype.itemsize, xp)
+    for_rows(work, dy.size, 3 * dy.dtype.itemsize)
     return dx
 
 
+@fused
+def _relu_gradient(xp, dy, y):
+    return dy * (y > 0)
+
+
+def sigmoid(xp, x: Array) -> Array:
+    """1 / (1 + exp(-x)), any shape; finite for every x because it is computed by tanh."""
+    return 0.5 * (1 + xp.tanh(0.5 * x))
+
+
+_sigmoid = fused(sigmoid)
+
+
 def sigmoid_forward(x: Array) -> tuple[Array, tuple]:
-    """y = 1 / (1 + exp(-x)), any shape; finite for every x because it is computed by tanh."""
-    y = 0.5 * (1 + array_module(x).tanh(0.5 * x))
+    """y = :func:`sigmoid` of x, any shape. The cache is y itself."""
+    y = _sigmoid(x)
     return y, (y,)
 
 
 def sigmoid_backward(dy: Array, cache: tuple) -> Array:
     """dx = dy y (1 - y)."""
-    y = cache[0]
+    return _sigmoid_gradient(dy, cache[0])
+
+
+@fused
+def _sigmoid_gradient(xp, dy, y):
     return dy * y * (1 - y)
 
 

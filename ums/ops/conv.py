@@ -22,7 +22,9 @@ and no stride, :mod:`ums.ops.winograd` needs a quarter of the multiplications.
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import groupby
+from operator import iadd
 from types import ModuleType
 
 import numpy as np
@@ -30,6 +32,7 @@ import numpy as np
 from ums.backend import Array, array_module, parallel_for, scratch, tiles
 from ums.ops import winograd
 from ums.ops.padding import padded_rows
+from ums.ops.sums import channel_sums
 
 
 def im2col(x: Array, kernel: int, stride: int = 1, dilation: int = 1) -> Array:
@@ -128,10 +131,11 @@ def conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
             A = _columns(x[images], top, bottom, w.shape[0], stride, dilation, xp)
             dy2 = dy[images, top:bottom].reshape(-1, O)
             dw += A.T @ dy2
-            db += xp.ones(len(dy2), dy.dtype) @ dy2
+            db += channel_sums(dy[images, top:bottom])
         return dw, db
 
-    dw, db = (sum(parts) for parts in zip(*parallel_for(work, len(work_list), xp), strict=True))
+    shares = parallel_for(work, len(work_list), xp)
+    dw, db = (reduce(iadd, parts) for parts in zip(*shares, strict=True))
     return dw.reshape(w.shape), db
 
 

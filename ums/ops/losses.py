@@ -7,15 +7,21 @@ themselves, so that z = +-1000 stays finite. Equations as in section 3.2.3 of th
 
 from __future__ import annotations
 
-from ums.backend import Array, array_module
-from ums.ops.activations import sigmoid_forward, softmax_forward
+from ums.backend import Array, array_module, fused
+from ums.ops.activations import sigmoid, sigmoid_forward
 
 
 def mse(prediction: Array, target: Array) -> tuple[Array, Array]:
     """Mean squared error over all elements; dL/dy = 2 (y - t) / size."""
     _check_same_shape(prediction, target)
-    difference = prediction - target
-    return (difference * difference).mean(), difference * (2 / prediction.size)
+    squares, gradient = _mse(prediction, target, 2 / prediction.size)
+    return squares.mean(), gradient
+
+
+@fused
+def _mse(xp, y, target, scale):
+    difference = y - target
+    return difference * difference, difference * scale
 
 
 def bce(logits: Array, target: Array) -> tuple[Array, Array]:
@@ -25,10 +31,15 @@ def bce(logits: Array, target: Array) -> tuple[Array, Array]:
     dL/dz = (y - t) / size.
     """
     _check_same_shape(logits, target)
-    xp = array_module(logits)
-    y, _ = sigmoid_forward(logits)
-    value = xp.maximum(logits, 0) - logits * target + xp.log1p(xp.exp(-abs(logits)))
-    return value.mean(), (y - target) / logits.size
+    values, gradient = _bce(logits, target, logits.size)
+    return values.mean(), gradient
+
+
+@fused
+def _bce(xp, z, target, size):
+    y = sigmoid(xp, z)
+    values = xp.maximum(z, 0) - z * target + xp.log1p(xp.exp(-xp.abs(z)))
+    return values, (y - target) / size
 
 
 def dice(logits: Array, target: Array, eps: float = 1.0) -> tuple[Array, Array]:
@@ -47,8 +58,13 @@ def dice(logits: Array, target: Array, eps: float = 1.0) -> tuple[Array, Array]:
     y, _ = sigmoid_forward(logits)
     I = 2 * (target * y).sum(axis=axes, keepdims=True) + eps
     U = target.sum(axis=axes, keepdims=True) + y.sum(axis=axes, keepdims=True) + eps
+    return (1 - I / U).mean(), _dice_gradient(y, target, I, U, N)
+
+
+@fused
+def _dice_gradient(xp, y, target, I, U, N):
     dy = (I - 2 * target * U) / (U * U)
-    return (1 - I / U).mean(), dy * y * (1 - y) / N
+    return dy * y * (1 - y) / N
 
 
 def bce_dice(
@@ -81,10 +97,11 @@ def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Arra
     N, K = logits.shape
     onehot = xp.arange(K)[None, :] == labels[:, None]  # (N, K)
     shifted = logits - logits.max(axis=1, keepdims=True)
-    log_sum = xp.log(xp.exp(shifted).sum(axis=1))
+    e = xp.exp(shifted)
+    total = e.sum(axis=1, keepdims=True)
     picked = xp.where(onehot.any(axis=1), (shifted * onehot).sum(axis=1), float("nan"))
-    y, _ = softmax_forward(logits)
-    return (log_sum - picked).mean(), (y - onehot) / N
+    y = e / total
+    return (xp.log(total[:, 0]) - picked).mean(), (y - onehot) / N
 
 
 def _check_same_shape(prediction: Array, target: Array) -> None:

@@ -10,14 +10,18 @@ r"""Batch normalisation (Ioffe and Szegedy 2015) over N, H and W, and its two ba
 In both, dgamma = sum(dy xhat) and dbeta = sum(dy). The sums run over everything but channels.
 
 The plain form below is these formulas; the form to use takes the same sums and products in bands that
-stay in a core's cache, shared over the threads, and keeps x instead of xhat.
+stay in a core's cache, shared over the threads, and keeps x instead of xhat. On a GPU each of its
+passes over x is one kernel.
 
 ``momentum`` is Keras's: the share of the old running value that is kept (PyTorch's is 1 minus it).
 """
 
 from __future__ import annotations
 
-from ums.backend import Array, array_module, for_rows, scratch
+import numpy as np
+
+from ums.backend import Array, array_module, for_rows, fused, scratch
+from ums.ops.sums import channel_sums, long_rows, per_channel
 
 
 def batchnorm_forward_plain(
@@ -79,14 +83,25 @@ def batchnorm_forward(
         raise ValueError(f"a training batch needs more than one value per channel, got {x.shape}")
     if training:
         mean, var = _moments(x)
-        running_mean += (1 - momentum) * (mean - running_mean)
-        running_var += (1 - momentum) * (var - running_var)
+        _move_statistics(running_mean, running_var, mean, var, 1 - momentum)
     else:
         mean, var = running_mean.copy(), running_var
-    rstd = 1 / array_module(x).sqrt(var + eps)
-    scale = gamma * rstd
-    y = _affine(((x, scale),), beta - mean * scale)
+    rstd, scale, shift = _scale_and_shift(mean, var, gamma, beta, eps)
+    y = _affine(((x, scale),), shift)
     return y, (x, mean, rstd, gamma, training)
+
+
+@fused
+def _move_statistics(xp, running_mean, running_var, mean, var, share):
+    running_mean += share * (mean - running_mean)
+    running_var += share * (var - running_var)
+
+
+@fused
+def _scale_and_shift(xp, mean, var, gamma, beta, eps):
+    rstd = 1 / xp.sqrt(var + eps)
+    scale = gamma * rstd
+    return rstd, scale, beta - mean * scale
 
 
 def batchnorm_grad_input(dy: Array, cache: tuple) -> Array:
@@ -109,23 +124,18 @@ def _grad_input(dy: Array, cache: tuple, dgamma: Array | None, dbeta: Array | No
     """dx as a sum of channel-wise multiples of dy and x: xhat = (x - mean) rstd put into the formula."""
     _check_upstream(dy, cache)
     x, mean, rstd, gamma, training = cache
-    a = gamma * rstd
     if not training:
-        return _affine(((dy, a),), None)
+        return _affine(((dy, gamma * rstd),), None)
     M = x.size // x.shape[-1]
+    a, b, shift = _gradient_coefficients(mean, rstd, gamma, dgamma, dbeta, M)
+    return _affine(((dy, a), (x, b)), shift)
+
+
+@fused
+def _gradient_coefficients(xp, mean, rstd, gamma, dgamma, dbeta, M):
+    a = gamma * rstd
     b = -a * rstd * dgamma / M
-    return _affine(((dy, a), (x, b)), -a * dbeta / M - b * mean)
-
-
-def _long_rows(x: Array) -> tuple[Array, int]:
-    """x (..., W, C) as rows of W C numbers, and W: one long inner loop instead of W short ones."""
-    W = x.shape[-2] if x.ndim > 2 else 1
-    return x.reshape(-1, W * x.shape[-1]), W
-
-
-def _per_channel(row_sums: Array, W: int) -> Array:
-    """Sums over long rows (W C,) as sums over pixels (C,)."""
-    return row_sums.reshape(W, -1).sum(axis=0)
+    return a, b, -a * dbeta / M - b * mean
 
 
 def _moments(x: Array) -> tuple[Array, Array]:
@@ -134,66 +144,93 @@ def _moments(x: Array) -> tuple[Array, Array]:
     Every band's own mean is taken off before its squares are added (Chan, Golub and LeVeque 1983),
     so that a large mean costs no digits.
     """
-    xp = array_module(x)
-    rows, W = _long_rows(x)
+    rows, W = long_rows(x)
     M = x.size // x.shape[-1]
+    if array_module(x) is not np:
+        mean = channel_sums(x) / M
+        return mean, _sum_of_squares(rows.reshape(-1, W, len(mean)), mean).sum(axis=0) / M
 
     def work(top, bottom):
         n = (bottom - top) * W
-        ones = xp.ones(bottom - top, x.dtype)
-        mean = _per_channel(ones @ rows[top:bottom], W) / n
-        centred = scratch("a", (bottom - top, rows.shape[1]), x.dtype, xp)
-        xp.subtract(rows[top:bottom], xp.tile(mean, W), out=centred)
+        ones = np.ones(bottom - top, x.dtype)
+        mean = per_channel(ones @ rows[top:bottom], W) / n
+        centred = scratch("a", (bottom - top, rows.shape[1]), x.dtype)
+        np.subtract(rows[top:bottom], np.tile(mean, W), out=centred)
         centred *= centred
-        return n, mean, _per_channel(ones @ centred, W)
+        return n, mean, per_channel(ones @ centred, W)
 
-    parts = for_rows(work, len(rows), 2 * rows.shape[1] * x.dtype.itemsize, xp)
+    parts = for_rows(work, len(rows), 2 * rows.shape[1] * x.dtype.itemsize)
     mean = sum(n * m for n, m, _ in parts) / M
     var = sum(squares + n * (m - mean) ** 2 for n, m, squares in parts) / M
     return mean, var
+
+
+@fused
+def _sum_of_squares(xp, x, mean):
+    """Of x (R, W, C) less its mean (C,), over R."""
+    centred = x - mean
+    return xp.sum(centred * centred, axis=0)
+
+
+@fused
+def _sum_of_products(xp, x, mean, dy):
+    """Of x (R, W, C) less its mean (C,) with dy, over R."""
+    return xp.sum((x - mean) * dy, axis=0)
 
 
 def _sums(dy: Array, cache: tuple) -> tuple[Array, Array]:
     """dgamma = sum(dy xhat) and dbeta = sum(dy)."""
     _check_upstream(dy, cache)
     x, mean, rstd = cache[:3]
-    xp = array_module(x)
-    (rows, W), (dy_rows, _) = _long_rows(x), _long_rows(dy)
-    mean = xp.tile(mean, W)
+    (rows, W), (dy_rows, _) = long_rows(x), long_rows(dy)
+    if array_module(x) is not np:
+        shape = (-1, W, len(mean))
+        products = _sum_of_products(rows.reshape(shape), mean, dy.reshape(shape))
+        return products.sum(axis=0) * rstd, channel_sums(dy)
+    mean = np.tile(mean, W)
 
     def work(top, bottom):
-        ones = xp.ones(bottom - top, x.dtype)
-        product = scratch("a", (bottom - top, rows.shape[1]), x.dtype, xp)
-        xp.subtract(rows[top:bottom], mean, out=product)
+        ones = np.ones(bottom - top, x.dtype)
+        product = scratch("a", (bottom - top, rows.shape[1]), x.dtype)
+        np.subtract(rows[top:bottom], mean, out=product)
         product *= dy_rows[top:bottom]
         return ones @ product, ones @ dy_rows[top:bottom]
 
-    parts = for_rows(work, len(rows), 3 * rows.shape[1] * x.dtype.itemsize, xp)
-    dgamma, dbeta = (_per_channel(sum(sums), W) for sums in zip(*parts, strict=True))
+    parts = for_rows(work, len(rows), 3 * rows.shape[1] * x.dtype.itemsize)
+    dgamma, dbeta = (per_channel(sum(sums), W) for sums in zip(*parts, strict=True))
     return dgamma * rstd, dbeta
 
 
 def _affine(terms: tuple[tuple[Array, Array], ...], shift: Array | None) -> Array:
     """The sum of x * scale over (x, scale) in terms, plus shift; scales and shift are (C,)."""
     like = terms[0][0]
-    xp = array_module(like)
-    terms = [(_long_rows(x)[0], xp.tile(scale, _long_rows(x)[1])) for x, scale in terms]
-    y = xp.empty(terms[0][0].shape, like.dtype)
+    if array_module(like) is not np:
+        return _affine_plain(*(array for term in terms for array in term), shift)
+    terms = [(long_rows(x)[0], np.tile(scale, long_rows(x)[1])) for x, scale in terms]
+    y = np.empty(terms[0][0].shape, like.dtype)
     if shift is not None:
-        shift = xp.tile(shift, _long_rows(like)[1])
+        shift = np.tile(shift, long_rows(like)[1])
 
     def work(top, bottom):
         out = y[top:bottom]
-        term = scratch("a", out.shape, y.dtype, xp)
+        term = scratch("a", out.shape, y.dtype)
         for k, (rows, scale) in enumerate(terms):
-            xp.multiply(rows[top:bottom], scale, out=term if k else out)
+            np.multiply(rows[top:bottom], scale, out=term if k else out)
             if k:
                 out += term
         if shift is not None:
             out += shift
 
-    for_rows(work, len(y), 3 * y.shape[1] * y.dtype.itemsize, xp)
+    for_rows(work, len(y), 3 * y.shape[1] * y.dtype.itemsize)
     return y.reshape(like.shape)
+
+
+@fused
+def _affine_plain(xp, *terms_and_shift):
+    """:func:`_affine` in one line, of x, scale, x, scale, ..., shift."""
+    *terms, shift = terms_and_shift
+    y = sum(x * scale for x, scale in zip(terms[::2], terms[1::2], strict=True))
+    return y if shift is None else y + shift
 
 
 def _check_upstream(dy: Array, cache: tuple) -> None:

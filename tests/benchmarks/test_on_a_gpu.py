@@ -1,0 +1,72 @@
+"""What the benchmark does on a GPU, as far as it can be seen without one."""
+
+import pytest
+import standin
+import with_ums
+import worker
+from cases import NETWORKS, OPS, Case
+from report import _cuda_version, _digits
+
+from ums import backend
+
+CASES = [Case(kind, name, 32, 2, "gpu") for name in NETWORKS for kind in ("step", "inference")]
+EPOCH = Case("epoch", "abnormality head", 32, 2, "gpu")
+SMALL = ("autoencoder, encoder 4", "autoencoder, decoder 1", "classifier, convolution 6")
+CASES += [Case(kind, name, batch=1, device="gpu") for name in SMALL for kind in ("op", "forward")]
+
+
+@pytest.fixture(autouse=True)
+def stand_in_for_the_gpu(monkeypatch):
+    monkeypatch.setattr(backend, "choose_device", lambda _: backend.Device(standin, "stand-in"))
+    monkeypatch.setattr(backend, "_keep_freed_memory", lambda: None)
+
+
+@pytest.mark.parametrize("case", [*CASES, EPOCH], ids=lambda case: f"{case.name}, {case.kind}")
+def test_case_runs_on_the_device_and_reads_nothing(case):
+    work = with_ums.work(case, "ums")
+    standin.moves.clear()
+    standin.launches.clear()
+    work()
+    assert standin.moves["to host"] == 0 and standin.launches["matmul"] > 0
+    if case.kind != "epoch":
+        assert standin.moves["to device"] <= 1  # dropout's mask
+
+
+def test_epoch_through_the_encoder_runs_on_the_device():
+    work = with_ums.work(EPOCH, "ums, encoder every time")
+    standin.moves.clear()
+    work()
+    assert standin.moves["to host"] == 0
+
+
+@pytest.mark.parametrize("name", {op.kind: name for name, op in OPS.items()}.values())
+def test_every_kind_of_op_runs_on_the_device(name):
+    work = with_ums.work(Case("op", name, batch=1, device="gpu"), "ums")
+    assert isinstance(work(), standin.ndarray)
+
+
+@pytest.mark.parametrize("seconds_each", [0.001, 10.0])
+def test_turn_on_a_gpu_is_many_runs_that_are_waited_for_together(seconds_each, monkeypatch):
+    clock, calls = [0.0], []
+
+    def work():
+        clock[0] += seconds_each
+        calls.append("run")
+
+    monkeypatch.setattr(worker.time, "perf_counter", lambda: clock[0])
+    turn = worker.timer(work, lambda: calls.append("wait"), gpu=True)
+    calls.clear()
+    assert turn() == pytest.approx(seconds_each)
+    runs = max(1, round(worker.GPU_TURN / seconds_each))
+    assert calls == ["run", "wait", *["run"] * runs, "wait"]
+    assert worker.timer(work, lambda: calls.append("wait"), gpu=False)() == pytest.approx(
+        seconds_each
+    )
+    assert calls[-2:] == ["run", "wait"]
+
+
+def test_numbers_keep_their_digits():
+    assert [_digits(x) for x in (0.0514, 0.514, 5.14, 51.4, 514.0)] == [
+        "0.051", "0.514", "5.14", "51.4", "514",
+    ]  # fmt: skip
+    assert [_cuda_version(n) for n in (12090, 13000)] == ["12.9", "13.0"]

@@ -1,0 +1,31 @@
+"""Sums over everything but channels, in an order that suits the device."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ums.backend import Array, array_module
+
+
+def long_rows(x: Array) -> tuple[Array, int]:
+    """x (..., W, C) as rows of W C numbers, and W: one long inner loop instead of W short ones."""
+    W = x.shape[-2] if x.ndim > 2 else 1
+    return x.reshape(-1, W * x.shape[-1]), W
+
+
+def per_channel(row_sums: Array, W: int) -> Array:
+    """Sums over long rows (W C,) as sums over pixels (C,)."""
+    return row_sums.reshape(W, -1).sum(axis=0)
+
+
+def channel_sums(x: Array) -> Array:
+    """The sum of x (..., W, C) over all but C: (C,).
+
+    On a CPU it is a product with ones, which BLAS is fastest at. A GPU adds up every column with
+    threads of its own and needs many columns to be busy: there it is long rows first.
+    """
+    if array_module(x) is np:
+        pixels = x.reshape(-1, x.shape[-1])
+        return np.ones(len(pixels), x.dtype) @ pixels
+    rows, W = long_rows(x)
+    return per_channel(rows.sum(axis=0), W)
