@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from data_prep import cxr, montgomery, pediatric, shenzhen, unlabelled
+from data_prep import cxr, montgomery, pediatric, protocol, rsna, shenzhen, unlabelled
 from data_prep.collect import prepare
 from data_prep.synthetic import HOSPITALS, prepare_synthetic
 from ums.data.prepared import check_replaceable
@@ -18,7 +18,8 @@ _SETS = {
         pediatric.ABOUT,
         "holds train and test, or chest_xray with both in it",
     ),
-    "unlabelled": (unlabelled.list_unlabelled, unlabelled.ABOUT, "holds PNG or JPEG, at any depth"),
+    "rsna": (rsna.list_rsna, rsna.ABOUT, f"holds {rsna.TRAIN} and the two tables"),
+    "unlabelled": (unlabelled.list_unlabelled, unlabelled.ABOUT, "holds images, at any depth"),
 }
 
 
@@ -32,7 +33,8 @@ def main(arguments=None):
         print(f"error: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("error: interrupted, nothing written", file=sys.stderr)
+        text = "interrupted, nothing written; what was read is kept for the same command"
+        print(f"error: {text}", file=sys.stderr)
         return 2
     for one in prepared if isinstance(prepared, list) else [prepared]:
         _report(one)
@@ -50,7 +52,6 @@ def _real(options):
         seed=options.seed,
         strict=options.strict,
         overwrite=options.overwrite,
-        unique=options.set in ("pediatric", "unlabelled"),
     )
 
 
@@ -77,10 +78,18 @@ def _synthetic(options):
 def _report(prepared, shown=10):
     print(prepared)
     if "found" in prepared.about:
-        print(*pediatric.counts_beside_paper(prepared.about), sep="\n")
+        is_pediatric = prepared.about["name"] == pediatric.ABOUT["name"]
+        lines = pediatric.counts_beside_paper if is_pediatric else protocol.lines
+        print(*lines(prepared.about), sep="\n")
     skipped = prepared.about["skipped"]
     if skipped:
-        print(f"skipped {len(skipped)} (all of them in {prepared.folder / 'about.json'}):")
+        equal = sum(entry["why"].startswith("the same ") for entry in skipped)
+        print(
+            f"skipped {len(skipped)}, {equal} of them equal to another picture "
+            f"(all of them in {prepared.folder / 'about.json'}):"
+        )
+    for ending, n in prepared.about.get("other_files", {}).items():
+        print(f"not images: {n} files, {ending}")
     for entry in skipped[:shown]:
         print(f"  {entry['file']}: {entry['why']}")
     if len(skipped) > shown:

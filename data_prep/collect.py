@@ -1,25 +1,26 @@
 """What the real data sets share: read every listed file, record what cannot be used, split, save."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from data_prep.duplicates import digests, without_duplicates
-from data_prep.images import decode_grey, read_mask, resize_image, resize_mask
+from data_prep.boxes import Boxes
+from data_prep.duplicates import without_duplicates
+from data_prep.look import describe_sizes, draw_pictures
+from data_prep.reading import full_digests, read_all
 from data_prep.splits import FRACTIONS, split_by_patient
+from data_prep.workfolder import WorkFolder
 from ums.data.prepared import check_replaceable, save_prepared
+from ums.data.rows import Rows
 
 
 @dataclass(frozen=True)
 class Item:
     """One image to read: its file, the files whose union is its mask, its patient and labels.
 
-    `split` is where its owner put it; empty where the set comes without a split.
+    `split` is where its owner put it; empty where the set comes without a split. `boxes` are where
+    the disease is, each (x, y, width, height) in pixels of the file.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Item:
     masks: tuple[Path, ...] = ()
     labels: dict[str, int] = field(default_factory=dict)
     split: str = ""
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,56 +54,52 @@ def prepare(
     seed,
     strict=False,
     overwrite=False,
-    unique=False,
     held_out=(),
     settings=None,
 ):
     """Read the items of `listing`, split them by patient and write the prepared folder `out`.
 
     A split that the items come with is kept, and `seed` not needed. A file that cannot be used is
-    left out and recorded in about.json under `skipped`; with `strict` it is a `ValueError`. `unique`
-    keeps one of several equal pictures, as `without_duplicates` says; with it, no picture of the
-    items `held_out`, a test set that is kept elsewhere, gets in, nor another of its patients'.
-    `about` holds source and licence; `settings` are recorded in it beside size and seed. Returns the
-    `Prepared` set; raises `ValueError` where no image is left, or `held_out` comes without `unique`.
+    left out and recorded in about.json under `skipped`; with `strict` it is a `ValueError`. One of
+    several equal pictures is kept, as `without_duplicates` says, and no picture of the items
+    `held_out`, a test set that is kept elsewhere, gets in, nor another of its patients'. `about` holds
+    source and licence; `settings` are recorded in it beside size and seed.
+
+    However large the set, only the images being read are in memory; those finished wait in a
+    `WorkFolder`, and a run that is stopped goes on from there. Returns the `Prepared` set; raises
+    `ValueError` where no image is left.
     """
-    if held_out and not unique:
-        raise ValueError("held_out needs unique=True: else equal pictures are not looked for")
     check_replaceable(out, overwrite)
     if size < 1:
         raise ValueError(f"size {size} should be at least 1")
     problems = list(listing.problems)
     _complain(problems, strict)
-    kept = []
-    with closing(_read_all(listing.items, size, unique)) as outcomes:
-        for item, outcome in outcomes:
-            if isinstance(outcome, str):
-                problems.append((item.image, outcome))
-                _complain(problems, strict)
-            else:
-                kept.append((item, *outcome))
-    if unique:
-        kept, duplicates = _without_duplicates(kept, held_out, size)
+    with WorkFolder(out, size) as work:
+        outcomes = read_all(listing.items, listing.raw, work, strict=strict)
+        read = list(zip(listing.items, outcomes, strict=True))
+        problems += [(item.image, outcome.why) for item, outcome in read if outcome.why]
+        kept, duplicates = _without_duplicates(read, held_out, listing.raw, work)
         problems += duplicates
-    if not kept:
-        raise ValueError(f"{listing.raw}: no usable image; {_first(problems)}")
-    skipped = [{"file": _relative(path, listing.raw), "why": why} for path, why in problems]
-    drawn = {"seed": seed, "fractions": list(FRACTIONS)}
-    how = {"split": "as published"} if kept[0][0].split else drawn
-    settings = {"size": size} | how | (settings or {})
-    about = {**about, **listing.about, "settings": settings}
-    about["skipped"] = sorted(skipped, key=lambda s: s["file"])
-    return _save(kept, out, about, seed, overwrite)
+        if not kept:
+            raise ValueError(f"{listing.raw}: no usable image; {_first(problems)}")
+        skipped = [{"file": _relative(path, listing.raw), "why": why} for path, why in problems]
+        drawn = {"seed": seed, "fractions": list(FRACTIONS)}
+        how = {"split": "as published"} if kept[0][0].split else drawn
+        settings = {"size": size} | how | (settings or {})
+        about = {**about, **listing.about, "settings": settings}
+        about["skipped"] = sorted(skipped, key=lambda s: (s["file"], s["why"]))
+        return _save(kept, work, out, about, seed, overwrite)
 
 
-def _without_duplicates(kept, held_out, size):
-    """`without_duplicates` on (item, image, mask, digests), as if `held_out` were a test set of it."""
-    with closing(_read_all([replace(item, split="test") for item in held_out], size, True)) as read:
-        test = [(item, *outcome) for item, outcome in read if not isinstance(outcome, str)]
-    every = test + kept
-    left, duplicates = without_duplicates([k[0] for k in every], [k[3] for k in every])
+def _without_duplicates(read, held_out, raw, work):
+    """`without_duplicates` on pairs of item and outcome, as if `held_out` were a test set of them."""
+    test = [replace(item, split="test") for item in held_out]
+    every = [*zip(test, read_all(test, raw, work), strict=True), *read]
+    every = [pair for pair in every if not pair[1].why]
+    items, outcomes = zip(*every, strict=True) if every else ((), ())
+    left, duplicates = without_duplicates(items, full_digests(items, outcomes))
     held = {item.image for item in held_out}
-    kept = [(item, *every[i][1:]) for i, item in left.items() if i >= len(test)]
+    kept = [(item, outcomes[i]) for i, item in left.items() if item.image not in held]
     return kept, [(path, why) for path, why in duplicates if path not in held]
 
 
@@ -128,65 +126,36 @@ def need_folders(raw, *names):
         )
 
 
-def _read_all(items, size, unique):
-    """Yield (item, (image, mask or None, digests or None)) or (item, why not), in the order of `items`.
-
-    The digests, of `data_prep.duplicates`, are taken where pictures are to be `unique`.
-    """
-    with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
-        jobs = [pool.submit(_read, item, size, unique) for item in items]
-        try:
-            for item, job in zip(
-                items, tqdm(jobs, desc="reading", unit="image", disable=None), strict=True
-            ):
-                yield item, job.result()
-        finally:
-            # After an error, or Ctrl-C, the rest need not be read.
-            pool.shutdown(cancel_futures=True)
-
-
-def _read(item, size, unique):
-    try:
-        data = item.image.read_bytes()
-        image = decode_grey(data, item.image.name)
-        mask = None
-        for path in item.masks:
-            part = read_mask(path)
-            if part.shape != image.shape:
-                return (
-                    f"mask {path.name} is {part.shape[0]} x {part.shape[1]} (height x width), "
-                    f"its image {image.shape[0]} x {image.shape[1]}"
-                )
-            mask = part if mask is None else mask | part
-    except (ValueError, OSError) as error:
-        return str(error)
-    small = None if mask is None else resize_mask(mask, size)
-    return resize_image(image, size), small, digests(data, image) if unique else None
-
-
-def _save(kept, out, about, seed, overwrite):
-    items, images, masks, _ = zip(*kept, strict=True)
+def _save(kept, work, out, about, seed, overwrite):
+    items, outcomes = zip(*kept, strict=True)
     patients = [item.patient for item in items]
     if not (splits := [item.split for item in items])[0]:
         splits = split_by_patient(patients, FRACTIONS, np.random.default_rng(seed))
-    has_mask = np.array([mask is not None for mask in masks])
     names = sorted({name for item in items for name in item.labels})
+    shapes = [outcome.shape for outcome in outcomes]
+    has_mask = np.array([outcome.mask >= 0 for outcome in outcomes])
+    columns = {
+        "images": Rows(work.array("images"), [outcome.image for outcome in outcomes]),
+        "ids": [item.id for item in items],
+        "splits": splits,
+        "labels": {n: np.array([item.labels.get(n, -1) for item in items]) for n in names},
+        "masks": None,
+        "opacities": None,
+    }
+    if has_mask.any():
+        columns["masks"] = Rows(work.array("masks"), [outcome.mask for outcome in outcomes])
+    if any(item.boxes for item in items):
+        columns["opacities"] = Boxes([item.boxes for item in items], shapes, work.size)
+    about = about | {"original_sizes": describe_sizes(shapes)}
     return save_prepared(
         out,
-        np.stack(images),
-        ids=[item.id for item in items],
+        **columns,
         patients=patients,
-        splits=splits,
-        labels={n: np.array([item.labels.get(n, -1) for item in items]) for n in names},
-        masks=np.stack([_or_empty(m, images[0]) for m in masks]) if has_mask.any() else None,
         has_mask=has_mask,
         about=about,
+        pictures=draw_pictures(**columns, has_mask=has_mask, about=about, shapes=shapes),
         overwrite=overwrite,
     )
-
-
-def _or_empty(mask, image):
-    return np.zeros_like(image) if mask is None else mask
 
 
 def _complain(problems, strict):

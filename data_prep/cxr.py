@@ -6,9 +6,10 @@
     pneumonia   children: the label "pneumonia" (0 normal, 1 bacterial, 2 viral), for the similar tasks
 
 With a folder of raw data: Shenzhen is the target, Montgomery the test, the pediatric set pneumonia
-(without one there is no such folder, and the similar tasks cannot be run), and what there is of the
-NIH set and of the pediatric training part the source (with neither, the source is the target once
-more, split alike). The pediatric test part is in no source, whatever name its pictures have.
+(without one there is no such folder, and the similar tasks cannot be run). The source is RSNA's set
+and nothing else, as in the paper; without it, what there is of the NIH set (of which RSNA's is a part,
+so the two are not mixed) and of the pediatric training part; with none of them, the target once more,
+split alike. The pediatric test part is in no source, whatever name its pictures have.
 Without: all four are synthetic, source and target of hospital A, test of B, pneumonia of C. A folder
 made before from the same files with the same settings is kept as it is.
 """
@@ -16,12 +17,13 @@ made before from the same files with the same settings is kept as it is.
 import hashlib
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from data_prep import montgomery, pediatric, shenzhen, unlabelled
+from data_prep import montgomery, pediatric, rsna, shenzhen, unlabelled
 from data_prep.collect import Listing, prepare
 from data_prep.synthetic import prepare_synthetic
 from ums.data.prepared import check_replaceable, load_prepared
@@ -29,6 +31,7 @@ from ums.data.prepared import check_replaceable, load_prepared
 FOLDERS = {
     "target": ("shenzhen", "ChinaSet_AllFiles"),
     "test": ("montgomery", "MontgomerySet", "NLM-MontgomeryCXRSet"),
+    "rsna": ("rsna", "rsna-pneumonia-detection-challenge"),
     "source": ("nih_cxr14", "pediatric", "chest_xray"),
     "pneumonia": ("pediatric", "chest_xray"),
 }
@@ -68,15 +71,20 @@ def prepare_cxr(out, data=None, images=1200, size=256, seed=0, strict=False, say
     target, test, how = roles["target"][0], roles["test"][0], (size, seed, strict)
     children = [root for root in map(_train_and_test, roles["pneumonia"]) if root]
     listing = pediatric.list_pediatric(children[0]) if children else None
+    films = [folder for folder in roles["rsna"] if rsna.has_rsna(folder)]
+    for folder in roles["rsna"][: 0 if films else None]:
+        say(f"{folder} holds no {rsna.TRAIN}: it is not the source")
     made = [
-        _source(out / "source", roles["source"], children, size, seed)
+        _rsna_source(out / "source", films[0], *how)
+        if films
+        else _source(out / "source", roles["source"], children, *how)
         if roles["source"]
         else _prepare(out / "source", shenzhen.list_shenzhen(target), shenzhen.ABOUT, *how),
         _prepare(out / "target", shenzhen.list_shenzhen(target), shenzhen.ABOUT, *how),
         _prepare(out / "test", montgomery.list_montgomery(test), montgomery.ABOUT, *how),
     ]
     if listing:
-        made.append(_prepare(out / "pneumonia", listing, pediatric.ABOUT, *how, unique=True))
+        made.append(_prepare(out / "pneumonia", listing, pediatric.ABOUT, *how))
     else:
         say(_without_pneumonia(out / "pneumonia", data))
     return made
@@ -117,14 +125,24 @@ def _synthetic(out, role, images, size, seed):
     return prepare_synthetic(out, n, size, rng, hospital, overwrite=True, settings=settings)
 
 
-def _source(out, folders, children, size, seed):
+def _rsna_source(out, folder, *how):
+    """RSNA's films, without labels: the paper's source."""
+    unused = ("label_values", "opacities")
+    about = {name: value for name, value in rsna.ABOUT.items() if name not in unused}
+    return _prepare(out, rsna.list_rsna(folder, labelled=False), about, *how)
+
+
+def _source(out, folders, children, size, seed, strict):
     """All images of several folders, but for the test part of those in `children` and its pictures.
 
-    An image that cannot be read is skipped, duplicates are too.
+    An image that cannot be read is skipped (with `strict` an error), duplicates are skipped too.
     """
-    items, held_out = [], []
+    items, held_out, problems, others = [], [], [], Counter()
     for folder in folders:
-        for item in unlabelled.list_unlabelled(folder).items:
+        listing = unlabelled.list_unlabelled(folder)
+        problems += listing.problems
+        others.update(listing.about.get("other_files", {}))
+        for item in listing.items:
             names = {"id": f"{folder.name}/{item.id}", "patient": f"{folder.name}/{item.patient}"}
             tested = any(item.image.is_relative_to(root / "test") for root in children)
             (held_out if tested else items).append(replace(item, **names))
@@ -136,11 +154,13 @@ def _source(out, folders, children, size, seed):
             f"not in this set: the {len(held_out)} images of {' and '.join(tests)}, pictures equal "
             "to one of them, and the other images of whoever such a picture shows"
         )
-    listing = Listing(folders[0].parent, items, [])
-    return _prepare(out, listing, about, size, seed, strict=False, unique=True, held_out=held_out)
+    if others:
+        about["other_files"] = dict(others)
+    listing = Listing(folders[0].parent, items, problems)
+    return _prepare(out, listing, about, size, seed, strict, held_out=held_out)
 
 
-def _prepare(out, listing, about, size, seed, strict, unique=False, held_out=()):
+def _prepare(out, listing, about, size, seed, strict, held_out=()):
     settings = {"files": _digest(listing.raw, listing.items)}
     tests = _digest(listing.raw, held_out) if held_out else None
     wanted = settings | {"size": size, "held_out": tests}
@@ -158,7 +178,6 @@ def _prepare(out, listing, about, size, seed, strict, unique=False, held_out=())
         seed=seed,
         strict=strict,
         overwrite=True,
-        unique=unique,
         held_out=held_out,
         settings=settings,
     )

@@ -6,20 +6,28 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data_prep.dicom import decode_dicom, is_dicom
+
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
 def read_grey(path):
-    """Return the PNG or JPEG at `path` as (H, W) uint8 grey values.
+    """Return the PNG, JPEG or DICOM at `path` as (H, W) uint8 grey values.
 
     Colour and palette become luminance, transparency is ignored, 16 bits become 8 over their full
-    range. Raises `ValueError`, naming the file, where it is empty, cut off or no such image.
+    range, and of a DICOM as `decode_dicom` says. The name's ending does not matter. Raises
+    `ValueError`, naming the file, where it is empty, cut off or no such image.
     """
     return decode_grey(Path(path).read_bytes(), path)
 
 
 def decode_grey(data, path):
     """`read_grey` of bytes already in memory; `path` is for the message only."""
+    if is_dicom(data):
+        try:
+            return decode_dicom(data, lambda jpeg: decode_grey(jpeg, "its image"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
     why = _damage(data)
     if why:
         raise ValueError(f"{path}: {why}")
@@ -38,9 +46,23 @@ def decode_grey(data, path):
     return image
 
 
+def image_kind(path):
+    """ "PNG", "JPEG" or "DICOM" by the first bytes of the file at `path`; None for anything else."""
+    with open(path, "rb") as file:
+        start = file.read(132)
+    if is_dicom(start):
+        return "DICOM"
+    return "PNG" if start.startswith(_PNG) else "JPEG" if start.startswith(_JPEG) else None
+
+
 def read_mask(path):
     """Return the mask at `path` as (H, W) uint8 of 0 and 1, whichever two values the file holds."""
-    grey = read_grey(path)
+    return decode_mask(Path(path).read_bytes(), path)
+
+
+def decode_mask(data, path):
+    """`read_mask` of bytes already in memory; `path` is for the message only."""
+    grey = decode_grey(data, path)
     return (grey > grey.max() / 2).astype(np.uint8)
 
 
@@ -73,7 +95,7 @@ def _damage(data):
         return _png_damage(data)
     if data.startswith(_JPEG):
         return _jpeg_damage(data)
-    return "neither PNG nor JPEG"
+    return "neither PNG nor JPEG nor DICOM"
 
 
 def _png_damage(data):
@@ -98,7 +120,8 @@ def _jpeg_damage(data):
         if data[at + 1] == 0xFF:
             at += 1
         elif data[at + 1] == 0xDA:
-            return None if data.find(b"\xff\xd9", at) > 0 else "truncated JPEG: its end is missing"
+            ends = data.rfind(b"\xff\xd9") > at
+            return None if ends else "truncated JPEG: its end is missing"
         else:
             at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return "truncated JPEG: no image data"

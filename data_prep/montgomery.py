@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from data_prep.collect import Item, Listing, image_files, need_folders
+from data_prep.protocol import compare
 
 ABOUT = {
     "name": "Montgomery",
@@ -33,18 +34,24 @@ def list_montgomery(raw):
     images, problems = image_files(raw / "CXR_png")
     if not images:
         raise ValueError(f"{raw / 'CXR_png'} holds no .png image")
-    items = []
+    items, counts = [], {"images": 0, "normal": 0, "abnormal": 0, "masks": 0}
     for path in images:
         name = _NAME.fullmatch(path.name)
         masks = tuple(raw / "ManualMask" / side / path.name for side in _SIDES)
         missing = [p.relative_to(raw).as_posix() for p in masks if not p.is_file()]
+        counts["images"] += 1
+        if name:
+            counts["abnormal" if name[2] == "1" else "normal"] += 1
+            counts["masks"] += not missing
         if not name:
             problems.append((path, "no label to read: should be named MCUCXR_nnnn_0.png or _1.png"))
         elif missing:
             problems.append((path, f"its mask {' and '.join(missing)} is missing"))
         else:
             items.append(Item(path.stem, name[1], path, masks, {"abnormal": int(name[2])}))
-    return Listing(raw, items, problems + _strays(raw, {p.name for p in images}))
+    about = {"found": counts}
+    problems += _strays(raw, {p.name for p in images}) + compare("Montgomery", about, raw)
+    return Listing(raw, items, problems, about)
 
 
 def _strays(raw, known):

@@ -24,13 +24,14 @@ from collections import Counter
 from pathlib import Path
 
 from data_prep.collect import Item, Listing, image_files, need_folders
+from data_prep.protocol import COUNTS, USE, compare
 
 CLASSES = ("normal", "bacterial", "viral")
 """The values 0, 1 and 2 of the label "pneumonia"."""
 
 PAPER = {
-    "train": {"normal": 1349, "bacterial": 2538, "viral": 1345},
-    "test": {"normal": 234, "bacterial": 242, "viral": 148},
+    side: {name: COUNTS[f"Pediatric {side}"][name] for name in CLASSES}
+    for side in ("train", "test")
 }
 """The images of UMS-Rep, Table 1: those of the whole set as published, duplicates included."""
 
@@ -40,6 +41,7 @@ ABOUT = {
     "licence": "CC BY 4.0; cite D. Kermany et al., Cell 172 (2018) 1122-1131",
     "label_values": {"pneumonia": {str(value): name for value, name in enumerate(CLASSES)}},
     "paper": PAPER,
+    "protocol": USE["Pediatric"],
 }
 _SIDES = {"train": "train", "val": "train", "test": "test"}
 _NAMES = {
@@ -78,6 +80,8 @@ def list_pediatric(raw):
     for side, counts in found.items():
         if missing := [name for name, n in counts.items() if n == 0]:
             raise ValueError(f"{raw / side} holds no {' and no '.join(missing)} image")
+        counted = {"found": {"images": sum(counts.values())} | counts}
+        problems += compare(f"Pediatric {side}", counted, raw)
     return Listing(raw, items, problems, {"found": found})
 
 

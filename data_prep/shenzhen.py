@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from data_prep.collect import Item, Listing, image_files, need_folders
+from data_prep.protocol import compare
 
 ABOUT = {
     "name": "Shenzhen",
@@ -46,4 +47,8 @@ def list_shenzhen(raw):
             files = () if mask is None else (mask,)
             items.append(Item(path.stem, name[1], path, files, {"abnormal": int(name[2])}))
     strays = [(p, "a mask without an image") for p in mask_of.values()]
-    return Listing(raw, items, problems + others + strays)
+    labels = [item.labels["abnormal"] for item in items]
+    counts = {"images": len(images), "normal": labels.count(0), "abnormal": labels.count(1)}
+    about = {"found": counts | {"masks": sum(bool(item.masks) for item in items)}}
+    problems += others + strays + compare("Shenzhen", about, raw)
+    return Listing(raw, items, problems, about)

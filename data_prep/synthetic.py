@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from data_prep import synthetic_body as anatomy
 from data_prep.images import resize_mask
+from data_prep.look import draw_pictures
 from data_prep.pediatric import CLASSES
 from data_prep.splits import FRACTIONS, split_by_patient
 from data_prep.synthetic_disease import MIXTURES, draw_disease, smooth_noise
@@ -106,17 +107,17 @@ def prepare_synthetic(
     }
     if hospital == "C":
         about["label_values"] = {LABELS["C"]: {str(v): name for v, name in enumerate(CLASSES)}}
+    columns = {
+        "images": made.images,
+        "ids": ids,
+        "splits": _split(np.array(ids), alike, fractions, rng),
+        "labels": {LABELS[hospital]: made.labels},
+        "masks": made.masks,
+        "opacities": made.opacities,
+    }
+    pictures = draw_pictures(**columns, about=about)
     return save_prepared(
-        out,
-        made.images,
-        ids=ids,
-        patients=ids,
-        splits=_split(np.array(ids), alike, fractions, rng),
-        labels={LABELS[hospital]: made.labels},
-        masks=made.masks,
-        opacities=made.opacities,
-        about=about,
-        overwrite=overwrite,
+        out, **columns, patients=ids, about=about, pictures=pictures, overwrite=overwrite
     )
 
 

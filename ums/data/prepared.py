@@ -5,9 +5,11 @@
     opacities.npy  (N, H, W) uint8, 0 or 1           where the true place of the disease is known
     table.csv      id, patient, split, has_mask, then one column per label (empty: not labelled)
     about.json     source, licence or citation, settings, counts, what was skipped and why
+    sheet.png      some of the images to look at, and
+    summary.png    their sizes, grey levels and classes; no program reads these two
 
 Splits are made by patient (UMS-Rep, section 3.1.1), so a patient found in two of them is an error
-here, as is anything else in which the five files disagree.
+here, as is anything else in which the other five files disagree.
 """
 
 import csv
@@ -21,9 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ums.data.rows import parts
+
 SPLITS = ("train", "validation", "test")
 _FIXED_COLUMNS = ["id", "patient", "split", "has_mask"]
-_FILES = {"images.npy", "masks.npy", "opacities.npy", "table.csv", "about.json"}
+PICTURES = ("sheet.png", "summary.png")
+_FILES = {"images.npy", "masks.npy", "opacities.npy", "table.csv", "about.json", *PICTURES}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +96,17 @@ def save_prepared(
     opacities=None,
     has_mask=None,
     about=None,
+    pictures=None,
     overwrite=False,
 ):
     """Write a prepared folder, whole or not at all, and return it as `load_prepared` does.
 
-    Shapes are those of `Prepared`; `has_mask` defaults to "all" where `masks` are given. The files
-    go into a temporary folder beside `folder`, which takes its name only once everything is on
-    disk; an earlier folder of that name lives until then. The same input gives the same bytes.
+    Shapes are those of `Prepared`; `has_mask` defaults to "all" where `masks` are given. Arrays may be
+    `ums.data.rows.Rows`: they are checked and written part by part, so the set may be larger than the
+    memory. `pictures` maps some of the names `PICTURES` to the bytes of a PNG file. The files go
+    into a temporary folder beside `folder`, which takes its name only once everything is on disk; an
+    earlier folder of that name lives until then. What a killed process left of such a folder goes.
+    The same input gives the same bytes.
 
     Raises `FileExistsError` where `folder` exists and may not be replaced, `ValueError` where the
     arrays and columns disagree or there is no image.
@@ -110,16 +119,16 @@ def save_prepared(
         has_mask = np.full(len(images), masks is not None)
     prepared = Prepared(
         folder,
-        np.asarray(images),
-        None if masks is None else np.asarray(masks),
-        None if opacities is None else np.asarray(opacities),
+        _as_array(images),
+        None if masks is None else _as_array(masks),
+        None if opacities is None else _as_array(opacities),
         **columns,
         has_mask=np.asarray(has_mask, dtype=bool),
         labels={name: np.asarray(values) for name, values in labels.items()},
         about=dict(about or {}),
     )
     _check(prepared)
-    _write_then_rename(prepared)
+    _write_then_rename(prepared, pictures or {})
     return load_prepared(folder)
 
 
@@ -217,7 +226,9 @@ def _check(prepared):
             f"{folder / 'table.csv'}: {prepared.has_mask.sum()} rows say has_mask 1, "
             f"but there is no masks.npy"
         )
-    if prepared.masks is not None and prepared.masks[~prepared.has_mask].any():
+    if prepared.masks is not None and any(
+        masks[~prepared.has_mask[places]].any() for places, masks in parts(prepared.masks)
+    ):
         raise ValueError(f"{folder / 'table.csv'}: has_mask is 0 for an image whose mask is not")
 
 
@@ -229,7 +240,7 @@ def _check_binary(path, masks, images):
             f"{path}: {masks.shape} {masks.dtype} does not fit images.npy {images.shape}; "
             f"should be {images.shape[:3]} uint8"
         )
-    highest = int(masks.max())
+    highest = max(int(part.max()) for _, part in parts(masks))
     if highest > 1:
         raise ValueError(f"{path}: values should be 0 and 1, found {highest}")
 
@@ -291,14 +302,19 @@ def check_replaceable(folder, overwrite=False):
         raise FileExistsError(f"{folder} is not replaced: it holds {', '.join(others[:3])}")
 
 
-def _write_then_rename(prepared):
+def _as_array(rows):
+    """`rows`, or an array of it where it is a list of images say."""
+    return rows if hasattr(rows, "shape") else np.asarray(rows)
+
+
+def _write_then_rename(prepared, pictures):
     folder = prepared.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     former = folder.with_name(f".{folder.name}.former-{os.getpid()}")
     try:
         partial.mkdir()
-        _write_files(partial, prepared)
+        _write_files(partial, prepared, pictures)
         if folder.exists():
             folder.rename(former)
         partial.rename(folder)
@@ -309,13 +325,35 @@ def _write_then_rename(prepared):
         raise
     _sync(folder.parent)
     shutil.rmtree(former, ignore_errors=True)
+    _remove_leftovers(folder)
 
 
-def _write_files(folder, prepared):
+def _remove_leftovers(folder):
+    """Remove the temporary folders of processes that were killed while they wrote `folder`."""
+    name = re.compile(re.escape(f".{folder.name}.") + r"(partial|former)-(\d+)")
+    for path in folder.parent.iterdir():
+        found = name.fullmatch(path.name)
+        if found and not _runs(int(found[2])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _runs(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # another user's
+    return True
+
+
+def _write_files(folder, prepared, pictures):
     for name in ("images", "masks", "opacities"):
         array = getattr(prepared, name)
         if array is not None:
-            np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+            _write_array(folder / f"{name}.npy", array)
+    for name, content in pictures.items():
+        (folder / name).write_bytes(content)
     with open(folder / "table.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*_FIXED_COLUMNS, *prepared.labels])
@@ -329,6 +367,15 @@ def _write_files(folder, prepared):
     (folder / "about.json").write_text(text, encoding="utf-8")
     for path in [*folder.iterdir(), folder]:
         _sync(path)
+
+
+def _write_array(path, array):
+    """What np.save writes, part by part."""
+    header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for _, part in parts(array):
+            file.write(np.ascontiguousarray(part).data)
 
 
 def _counts(prepared):

@@ -1,0 +1,113 @@
+"""Read many images on all processors into a work folder, with progress and time left."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from tqdm import tqdm
+
+from data_prep.duplicates import digests
+from data_prep.images import decode_grey, decode_mask, resize_image, resize_mask
+from ums.backend import thread_count
+
+
+def read_all(items, raw, work, *, strict=False):
+    """Read what `work` has not of `items`; return the `Outcome` of each, in their order.
+
+    Only the images now being read are in memory, one per processor. raw: the folder that file names
+    are recorded from. With `strict`, raises `ValueError` for the first file that cannot be used.
+    """
+    keys = [_key(item, raw) for item in items]
+    todo = [i for i, key in enumerate(keys) if key not in work.outcomes]
+    bar = tqdm(
+        total=len(items), initial=len(items) - len(todo), desc="reading", unit="image", disable=None
+    )
+    queue, lock, stop = iter(todo), threading.Lock(), threading.Event()
+
+    def work_off():
+        while not stop.is_set():
+            with lock:
+                i = next(queue, None)
+            if i is None:
+                return
+            try:
+                read = _read(items[i], work.size)
+            except BaseException:
+                stop.set()
+                raise
+            with lock:
+                if isinstance(read, str):
+                    work.refuse(keys[i], read)
+                    if strict:
+                        stop.set()
+                else:
+                    work.add(keys[i], *read)
+                bar.update()
+
+    with bar, ThreadPoolExecutor(thread_count(), thread_name_prefix="reading") as pool:
+        try:
+            for job in [pool.submit(work_off) for _ in range(thread_count())]:
+                job.result()
+        finally:
+            stop.set()
+    if strict:
+        done = ((item, work.outcomes.get(key)) for item, key in zip(items, keys, strict=True))
+        bad = [f"{item.image}: {outcome.why}" for item, outcome in done if outcome and outcome.why]
+        if bad:
+            raise ValueError(bad[0])
+    return [work.outcomes[key] for key in keys]
+
+
+def full_digests(items, outcomes):
+    """For `without_duplicates`: what tells the pictures of `items` apart, read again where needed.
+
+    Equal pictures have equal small versions and sizes, so only files that have those in common with
+    another are read again. Returns a pair (of the file, of the pixels) for each item.
+    """
+    small = [(outcome.digest, outcome.shape) for outcome in outcomes]
+    count = {}
+    for one in small:
+        count[one] = count.get(one, 0) + 1
+
+    def digest(i):
+        if count[small[i]] == 1:
+            return small[i], small[i]
+        data = items[i].image.read_bytes()
+        return digests(data, decode_grey(data, items[i].image.name))
+
+    with ThreadPoolExecutor(thread_count()) as pool:
+        return list(pool.map(digest, range(len(items))))
+
+
+def _key(item, raw):
+    """What a finished image is found again by: names, sizes and times of its files."""
+    parts = []
+    for path in (item.image, *item.masks):
+        name = os.path.relpath(path, raw)
+        try:
+            state = path.stat()
+            parts.append(f"{name} {state.st_size} {state.st_mtime_ns}")
+        except OSError:
+            parts.append(f"{name} missing")
+    return "\n".join(parts)
+
+
+def _read(item, size):
+    """(image, mask or None, original shape) of one item, or why it cannot be used."""
+    path, mask = item.image, None
+    try:
+        image = decode_grey(path.read_bytes(), path.name)
+        for path in item.masks:
+            part = decode_mask(path.read_bytes(), path.name)
+            if part.shape != image.shape:
+                return (
+                    f"mask {path.name} is {part.shape[0]} x {part.shape[1]} (height x width), "
+                    f"its image {image.shape[0]} x {image.shape[1]}"
+                )
+            mask = part if mask is None else mask | part
+    except ValueError as error:
+        return str(error)
+    except OSError as error:
+        return f"{path.name}: {error.strerror or error}"
+    small = None if mask is None else resize_mask(mask, size)
+    return resize_image(image, size), small, image.shape

@@ -1,0 +1,155 @@
+"""Images already finished, on disk: memory stays small, and a run that was killed goes on from here.
+
+Beside the folder to be written, `.NAME.work` holds
+
+    images.raw, masks.raw   finished images and masks, each `size` x `size` bytes, one after the other
+    journal.jsonl           a line per file that was read: where its image is, or why there is none
+
+An image is on disk before its line is, and the line has a hash of it, so that nothing half written
+is taken for whole. A line holds for a file of the same name, size and time of change, and only as
+long as the code that reads images is the same.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_prep import dicom, images
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file: why it cannot be used, or the rows of its image and mask.
+
+    `mask` is -1 where it has none; `shape` is (height, width) of the original; `digest` is of the
+    image as resized, so equal pictures have equal ones, but not only they.
+    """
+
+    why: str = ""
+    image: int = -1
+    mask: int = -1
+    shape: tuple[int, int] = (0, 0)
+    digest: str = ""
+    mask_digest: str = ""
+
+
+class WorkFolder:
+    """The work folder of the prepared folder `out`; to be used in a `with`.
+
+    It is locked against a second run, and removed at the end unless the run was stopped or could
+    not write: then the next one finds in `outcomes` (key: `Outcome`) what is done. Raises
+    `BlockingIOError` where another run has the lock.
+    """
+
+    def __init__(self, out, size):
+        out = Path(os.path.abspath(out))
+        self.folder, self.size = out.with_name(f".{out.name}.work"), size
+        self.outcomes, self._files = {}, {}
+        self._rows = {"images": 0, "masks": 0}
+
+    def __enter__(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._journal = open(self.folder / "journal.jsonl", "a+b")
+        try:
+            fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._journal.close()
+            raise BlockingIOError(f"{self.folder}: another run is at work in it") from None
+        for name in self._rows:
+            handle = os.open(self.folder / f"{name}.raw", os.O_RDWR | os.O_CREAT, 0o666)
+            self._files[name] = handle
+        self._recover()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        for handle in self._files.values():
+            os.close(handle)
+        if kind is None or issubclass(kind, ValueError):
+            shutil.rmtree(self.folder)
+        self._journal.close()
+
+    def add(self, key, image, mask, shape):
+        """Keep an image and its mask or None, (size, size) uint8, under `key`; return the `Outcome`.
+
+        Not for two threads at once.
+        """
+        outcome = Outcome(
+            image=self._append("images", image),
+            mask=-1 if mask is None else self._append("masks", mask),
+            shape=shape,
+            digest=_digest(image),
+            mask_digest="" if mask is None else _digest(mask),
+        )
+        return self._note(key, outcome)
+
+    def refuse(self, key, why):
+        """Keep the reason why the file of `key` has no image; return the `Outcome`."""
+        return self._note(key, Outcome(why=why))
+
+    def array(self, name):
+        """All of the "images" or "masks" so far, (M, size, size) uint8, memory-mapped."""
+        shape = (self._rows[name], self.size, self.size)
+        if shape[0] == 0:
+            return np.zeros(shape, np.uint8)
+        return np.memmap(self.folder / f"{name}.raw", np.uint8, "r", shape=shape)
+
+    def _append(self, name, content):
+        row, data = self._rows[name], np.ascontiguousarray(content).data.cast("B")
+        at = row * self.size**2
+        while data:  # a full disk can take a part
+            written = os.pwrite(self._files[name], data, at)
+            data, at = data[written:], at + written
+        self._rows[name] += 1
+        return row
+
+    def _note(self, key, outcome):
+        self.outcomes[key] = outcome
+        self._write_line([key, asdict(outcome)])
+        return outcome
+
+    def _write_line(self, content):
+        self._journal.write(json.dumps(content).encode() + b"\n")
+        self._journal.flush()
+
+    def _recover(self):
+        """Read the journal; start anew where it is of another size or of other code."""
+        self._journal.seek(0)
+        first, *lines = self._journal.read().split(b"\n")
+        header = {"size": self.size, "code": _code()}
+        if first != json.dumps(header).encode():
+            self._journal.truncate(0)
+            self._write_line(header)
+            return
+        if lines and lines[-1]:  # cut off in the middle
+            self._journal.truncate(self._journal.tell() - len(lines[-1]))
+        for line in lines[:-1]:
+            key, entry = json.loads(line)
+            outcome = Outcome(**entry | {"shape": tuple(entry["shape"])})
+            if self._holds("images", outcome.image, outcome.digest) and self._holds(
+                "masks", outcome.mask, outcome.mask_digest
+            ):
+                self.outcomes[key] = outcome
+                self._rows["images"] = max(self._rows["images"], outcome.image + 1)
+                self._rows["masks"] = max(self._rows["masks"], outcome.mask + 1)
+
+    def _holds(self, name, row, digest):
+        n = self.size**2
+        return row < 0 or _digest(os.pread(self._files[name], n, row * n)) == digest
+
+
+def _digest(content):
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _code():
+    """A hash of all that decides how a file becomes an image."""
+    sources = [Path(module.__file__).read_bytes() for module in (images, dicom)]
+    versions = f"{cv2.__version__} {np.__version__} {dicom.VERSION}"
+    return _digest(b"".join([versions.encode(), *sources]))

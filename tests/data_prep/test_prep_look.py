@@ -1,0 +1,76 @@
+"""The two pictures of a prepared set."""
+
+import cv2
+import numpy as np
+import pytest
+
+from data_prep import look
+from data_prep.look import contact_sheet, describe_sizes, summary_plot
+
+
+def pixels(png):
+    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+
+
+@pytest.fixture
+def images():
+    return np.full((60, 32, 32), 120, np.uint8)
+
+
+def sheet(images, masks=None, opacities=None, has_mask=None, labels=None):
+    n = len(images)
+    ids, splits = [f"image{i}" for i in range(n)], ["train"] * n
+    names = {"kind": {"0": "one", "1": "other"}}
+    return pixels(
+        contact_sheet(images, ids, splits, labels or {}, masks, opacities, has_mask, names)
+    )
+
+
+def has(picture, colour):
+    return (picture == colour).all(axis=-1).any()
+
+
+def test_the_sheet_has_a_tile_for_at_most_48_images(images):
+    assert sheet(images).shape[:2] == (6 * (look.TILE + look.CAPTION), 8 * look.TILE)
+    assert sheet(images[:3]).shape[:2] == (look.TILE + look.CAPTION, 3 * look.TILE)
+
+
+def test_masks_and_opacities_are_outlined_in_their_colours(images):
+    marked = np.zeros_like(images)
+    marked[:, 8:20, 8:20] = 1
+    plain, lungs, spots = (
+        sheet(images),
+        sheet(images, masks=marked),
+        sheet(images, opacities=marked),
+    )
+    assert not has(plain, look.MASK) and has(lungs, look.MASK) and not has(lungs, look.OPACITY)
+    assert has(spots, look.OPACITY)
+
+
+def test_labels_and_a_missing_mask_change_the_caption(images):
+    no = np.zeros(60, bool)
+    zero, one = ({"kind": np.full(60, k)} for k in (0, 1))
+    pictures = [sheet(images, labels=label) for label in ({}, zero, one)]
+    pictures += [sheet(images, np.zeros_like(images), None, no)]
+    assert len({picture.tobytes() for picture in pictures}) == 4
+
+
+def test_a_long_name_stays_in_its_tile(images):
+    png = contact_sheet(images[:2], ["W" * 99, "b"], ["test"] * 2, {}, None, None, None, {})
+    alone = contact_sheet(images[:2], ["", "b"], ["test"] * 2, {}, None, None, None, {})
+    np.testing.assert_array_equal(pixels(png)[:, look.TILE :], pixels(alone)[:, look.TILE :])
+
+
+@pytest.mark.parametrize("shapes", [(), [(20, 30)] * 30 + [(40, 50)] * 30])
+def test_the_summary_is_drawn_alike_each_time(images, shapes):
+    splits = np.repeat(["train", "test"], 30)
+    labels = {"kind": np.arange(60) % 3 - 1}
+    one, two = (summary_plot(images, splits, labels, shapes, {}, "a") for _ in range(2))
+    assert one == two and pixels(one).shape[1] == 1300
+
+
+def test_sizes_are_described_by_area():
+    described = describe_sizes([(10, 10), (5, 30), (40, 2), (10, 10)])
+    assert described == {
+        "smallest": [40, 2], "median": [10, 10], "largest": [5, 30], "different": 3,
+    }  # fmt: skip

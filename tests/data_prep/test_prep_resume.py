@@ -1,0 +1,195 @@
+"""Preparing at size: little memory, and nothing done twice after a run was killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from data_prep import collect, reading, workfolder
+from data_prep.__main__ import main
+from data_prep.workfolder import WorkFolder
+from ums.data.prepared import load_prepared
+from ums.data.rows import Rows
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = 16
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return fill(tmp_path / "raw", 12)
+
+
+def fill(raw, n, side=20):
+    """A Shenzhen set of `n` images, two without a mask, one broken, one twice."""
+    for folder in ("CXR_png", "mask"):
+        (raw / folder).mkdir(parents=True)
+    for i in range(n):
+        image = np.random.default_rng(min(i, n - 2)).integers(0, 256, (side, side), np.uint8)
+        name = f"CHNCXR_{i:04d}_{i % 2}"
+        assert cv2.imwrite(str(raw / "CXR_png" / f"{name}.png"), image)
+        if i > 1:
+            mask = (np.indices(image.shape)[1] > i % side).astype(np.uint8) * 255
+            assert cv2.imwrite(str(raw / "mask" / f"{name}_mask.png"), mask)
+    (raw / "CXR_png" / "CHNCXR_0005_1.png").write_bytes(b"broken")
+    return raw
+
+
+def arguments(raw, out="out"):
+    return ["shenzhen", str(raw), str(raw.parent / out), "--size", str(SIZE)]
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+class Stopped(BaseException):
+    """Not an error of the input: as Ctrl-C, or a kill, where the run can still be looked at."""
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The names of the images that are read, in order; after `reads.limit`, the run stops."""
+
+    class Names(list):
+        limit = 10**6
+
+    names, lock, real = Names(), threading.Lock(), reading._read
+
+    def read(item, size):
+        with lock:
+            if len(names) >= names.limit:
+                raise Stopped
+            names.append(item.image.name)
+        return real(item, size)
+
+    monkeypatch.setattr(reading, "_read", read)
+    return names
+
+
+def test_after_a_stop_nothing_is_read_twice_and_the_bytes_are_the_same(raw, reads):
+    main(arguments(raw, "whole"))
+    reads.clear()
+    reads.limit = 4
+    with pytest.raises(Stopped):
+        main(arguments(raw))
+    assert not (raw.parent / "out").exists() and (raw.parent / ".out.work").is_dir()
+    reads.limit = 100
+    assert main(arguments(raw)) == 0
+    assert sorted(reads) == sorted(p.name for p in (raw / "CXR_png").iterdir())
+    assert content(raw.parent / "out") == content(raw.parent / "whole")
+    assert not (raw.parent / ".out.work").exists()
+
+
+def test_a_file_changed_meanwhile_is_read_again(raw, reads):
+    reads.limit = 4
+    with pytest.raises(Stopped):
+        main(arguments(raw))
+    path = raw / "CXR_png" / reads[0]
+    image = np.full((30, 20), 99, np.uint8)
+    assert cv2.imwrite(str(path), image)
+    (raw / "mask" / f"{path.stem}_mask.png").unlink(missing_ok=True)
+    reads.limit = 100
+    main(arguments(raw))
+    made = load_prepared(raw.parent / "out")
+    assert reads.count(path.name) == 2
+    assert (made.images[made.ids.tolist().index(path.stem)] == 99).all()
+
+
+@pytest.mark.parametrize("change", ["size", "code"])
+def test_what_another_size_or_code_made_is_not_used(raw, reads, change, monkeypatch):
+    reads.limit = 4
+    with pytest.raises(Stopped):
+        main(arguments(raw))
+    reads.clear()
+    reads.limit = 100
+    if change == "code":
+        monkeypatch.setattr(workfolder, "_code", lambda: "other")
+    main([*arguments(raw)[:-1], "8" if change == "size" else str(SIZE)])
+    assert len(reads) == 12
+
+
+@pytest.mark.parametrize("damage", ["half a line", "lost pixels"])
+def test_what_a_crash_left_half_written_is_read_again(raw, reads, damage):
+    main(arguments(raw, "whole"))
+    reads.clear()
+    reads.limit = 4
+    with pytest.raises(Stopped):
+        main(arguments(raw))
+    work = raw.parent / ".out.work"
+    path = work / ("journal.jsonl" if damage == "half a line" else "images.raw")
+    path.write_bytes(path.read_bytes()[:-5])
+    reads.limit = 100
+    main(arguments(raw))
+    assert len(reads) == 13
+    assert content(raw.parent / "out") == content(raw.parent / "whole")
+
+
+def test_a_second_run_of_the_same_folder_is_refused(raw, capsys):
+    with WorkFolder(raw.parent / "out", SIZE):
+        assert main(arguments(raw)) == 2
+    assert "another run is at work" in capsys.readouterr().err
+
+
+def test_the_number_of_processors_does_not_change_the_bytes(raw, monkeypatch):
+    for threads in ("1", "5"):
+        monkeypatch.setenv("UMS_THREADS", threads)
+        main(arguments(raw, threads))
+    assert content(raw.parent / "1") == content(raw.parent / "5")
+
+
+def test_strict_names_the_first_bad_file_whatever_the_threads(raw, monkeypatch, capsys):
+    monkeypatch.setenv("UMS_THREADS", "6")
+    (raw / "CXR_png" / "CHNCXR_0002_0.png").write_bytes(b"")
+    for _ in range(5):
+        assert main([*arguments(raw), "--strict"]) == 2
+        assert "CHNCXR_0002_0.png" in capsys.readouterr().err
+    assert os.listdir(raw.parent) == ["raw"]
+
+
+def test_only_the_images_being_read_are_in_memory(raw, monkeypatch):
+    """At any time no more images are alive than there are threads."""
+    alive, most, lock, real = 0, 0, threading.Lock(), reading._read
+    monkeypatch.setenv("UMS_THREADS", "3")
+
+    def read(item, size):
+        nonlocal alive, most
+        with lock:
+            alive += 1
+            most = max(most, alive)
+        try:
+            return real(item, size)
+        finally:
+            with lock:
+                alive -= 1
+
+    monkeypatch.setattr(reading, "_read", read)
+    given, save = {}, collect.save_prepared
+    monkeypatch.setattr(collect, "save_prepared", lambda *a, **k: given.update(k) or save(*a, **k))
+    main(arguments(raw))
+    assert most <= 3 and isinstance(given["images"], Rows) and isinstance(given["masks"], Rows)
+
+
+def test_killed_it_goes_on_and_ends_with_the_same_bytes(tmp_path):
+    raw = fill(tmp_path / "raw", 40, side=500)
+    command = [sys.executable, "-m", "data_prep", *arguments(raw)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "UMS_THREADS": "1"}
+    journal = tmp_path / ".out.work" / "journal.jsonl"
+    process = subprocess.Popen(command, env=environment, stdout=-3, stderr=-3)
+    while process.poll() is None and not (
+        journal.exists() and journal.read_bytes().count(b"\n") > 10
+    ):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL and not (tmp_path / "out").exists()
+    main(arguments(raw))
+    main(arguments(raw, "whole"))
+    assert content(tmp_path / "out") == content(tmp_path / "whole")

@@ -1,0 +1,183 @@
+"""The RSNA challenge as Kaggle publishes it, whole and broken, through the command line."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_prep_dicom import dicom, jpeg
+
+from data_prep.__main__ import main
+from data_prep.boxes import Boxes
+from data_prep.rsna import CLASSES, FINDINGS, LABELS, MAPPING, TEST, TRAIN
+from ums.data.prepared import load_prepared
+
+REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "rsna"
+BOX = (4.0, 8.0, 8.0, 12.0)
+
+
+def picture(seed, shape=(32, 32)):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def write_tables(raw, findings):
+    """findings: patientId -> (value of CLASSES, boxes)"""
+    with open(raw / LABELS, "w", newline="") as labels, open(raw / FINDINGS, "w") as classes:
+        table = csv.writer(labels)
+        table.writerow(["patientId", "x", "y", "width", "height", "Target"])
+        classes.write("patientId,class\n")
+        for id_, (value, boxes) in findings.items():
+            for box in boxes or [("",) * 4]:
+                table.writerow([id_, *box, int(bool(boxes))])
+                classes.write(f"{id_},{CLASSES[value]}\n")
+
+
+@pytest.fixture
+def raw(tmp_path):
+    raw = tmp_path / "raw"
+    (raw / TRAIN).mkdir(parents=True)
+    findings = {}
+    for i in range(10):
+        make = jpeg if i % 2 else dicom
+        (raw / TRAIN / f"p{i}.dcm").write_bytes(make(picture(i)))
+        findings[f"p{i}"] = (i % 3, [BOX, (20.0, 2.0, 4.0, 4.0)][: i % 3])
+        findings[f"p{i}"] = (i % 3, findings[f"p{i}"][1] if i % 3 == 2 else [])
+    write_tables(raw, findings)
+    return raw
+
+
+def prepare(raw, *more, name="rsna"):
+    out = raw.parent / "out"
+    return main([name, str(raw), str(out), "--size", "16", *more]), out
+
+
+def skipped(out):
+    return {entry["file"]: entry["why"] for entry in load_prepared(out).about["skipped"]}
+
+
+def test_labels_classes_and_boxes_come_from_the_tables(raw):
+    code, out = prepare(raw)
+    made = load_prepared(out)
+    assert code == 0 and not skipped(out) and list(made.ids) == [f"p{i}" for i in range(10)]
+    assert made.labels["finding"].tolist() == [i % 3 for i in range(10)]
+    assert made.labels["opacity"].tolist() == [int(i % 3 == 2) for i in range(10)]
+    marked = np.zeros((16, 16), np.uint8)
+    marked[4:10, 2:6] = marked[1:3, 10:12] = 1
+    np.testing.assert_array_equal(made.opacities[2], marked)
+    assert not made.opacities[0].any() and made.masks is None
+
+
+def test_the_split_is_by_patient_70_20_10(raw):
+    _, out = prepare(raw)
+    splits = load_prepared(out).splits
+    assert [np.sum(splits == s) for s in ("train", "validation", "test")] == [7, 2, 1]
+
+
+def test_with_rsnas_mapping_patients_are_the_nihs(raw):
+    entries = [{"subset_img_id": f"p{i}", "img_id": f"{i // 2:08d}_{i:03d}.png"} for i in range(10)]
+    (raw / MAPPING).write_text(json.dumps(entries))
+    _, out = prepare(raw)
+    made = load_prepared(out)
+    assert made.patients.tolist() == [f"{i // 2:08d}" for i in range(10)]
+    assert "NIH" in made.about["patients"]
+
+
+def test_without_it_each_film_is_a_patient_and_that_is_said(raw):
+    _, out = prepare(raw)
+    made = load_prepared(out)
+    assert len(set(made.patients)) == 10 and MAPPING in made.about["patients"]
+
+
+def test_labels_without_files_and_files_without_labels_are_reported(raw):
+    (raw / TRAIN / "p3.dcm").unlink()
+    (raw / TRAIN / "new.dcm").write_bytes(dicom(picture(99)))
+    _, out = prepare(raw)
+    assert skipped(out) == {
+        f"{TRAIN}/p3.dcm": "labelled, but there is no such file",
+        f"{TRAIN}/new.dcm": f"no label: {LABELS} has no (valid) row of it",
+    }
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", b"\0" * 128 + b"DICM" + b"\1" * 50])
+def test_what_is_no_dicom_is_recorded_or_under_strict_an_error(raw, data, capsys):
+    (raw / TRAIN / "p4.dcm").write_bytes(data)
+    assert prepare(raw, "--strict")[0] == 2 and "p4.dcm: " in capsys.readouterr().err
+    _, out = prepare(raw)
+    assert list(skipped(out)) == [f"{TRAIN}/p4.dcm"] and len(load_prepared(out)) == 9
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "why"),
+    [
+        (LABELS, "p1,1,2,3,nan,1", "row 14: neither Target 0 nor Target 1 with a box: p1"),
+        (LABELS, "p1,,,,,1", "row 14: neither Target 0 nor Target 1 with a box: p1"),
+        (LABELS, "p1,1,2,3,4,1", "row 14: another Target than before: p1"),
+        (LABELS, "p1,1,2,0,4,1", "row 14: neither Target 0 nor Target 1 with a box: p1"),
+        (FINDINGS, "p1,Healthy", "row 14: no class 'Healthy': p1"),
+        (FINDINGS, "p1,Normal", "row 14: another class than before: p1"),
+    ],
+)
+def test_a_row_that_says_nothing_clear_is_reported(raw, table, row, why):
+    with open(raw / table, "a") as file:
+        file.write(f"{row}\n")
+    rows = len((raw / table).read_text().splitlines())
+    _, out = prepare(raw)
+    assert skipped(out) == {table: why.replace("14", str(rows))}
+
+
+def test_a_table_with_other_columns_is_an_error(raw, capsys):
+    (raw / LABELS).write_text("id,x,y\n")
+    assert prepare(raw)[0] == 2 and "lacks the column Target" in capsys.readouterr().err
+
+
+def test_a_missing_table_is_an_error(raw, capsys):
+    (raw / FINDINGS).unlink()
+    assert prepare(raw)[0] == 2 and f"{FINDINGS} is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("level", [".", f"raw/{TRAIN}"])
+def test_the_wrong_folder_level_is_an_error_that_names_the_right_one(raw, level, capsys):
+    code, _ = prepare(raw.parent / level)
+    assert code == 2 and f"did you mean {raw}?" in capsys.readouterr().err
+
+
+def test_images_still_in_their_archive_are_an_error_that_says_so(raw, capsys):
+    shutil.rmtree(raw / TRAIN)
+    (raw / f"{TRAIN}.zip").write_bytes(b"")
+    assert prepare(raw)[0] == 2 and f"unpack {TRAIN}.zip" in capsys.readouterr().err
+
+
+def test_with_test_images_only_these_are_read_and_that_is_said(raw):
+    (raw / TRAIN).rename(raw / TEST)
+    _, out = prepare(raw)
+    made = load_prepared(out)
+    assert len(made) == 10 and not made.labels and made.about["part"] == TEST
+    assert "without labels" in skipped(out)[TRAIN]
+
+
+def test_a_folder_of_dicoms_is_a_source_without_labels(raw):
+    _, out = prepare(raw, name="unlabelled")
+    made = load_prepared(out)
+    assert len(made) == 10 and made.about["other_files"] == {".csv": 2}
+
+
+def test_an_image_under_another_name_is_reported(raw):
+    (raw / "film.bin").write_bytes(dicom(picture(50)))
+    _, out = prepare(raw, name="unlabelled")
+    assert "a DICOM image by another name" in skipped(out)["film.bin"]
+
+
+def test_boxes_reach_to_the_edge_and_never_vanish():
+    masks = Boxes([((0, 0, 0.1, 0.1),), ((90, 90, 30, 30),), ()], [(100, 100)] * 3, 10)[0:3]
+    assert masks[0].sum() == 1 and masks[1].sum() == 1 and masks[1, 9, 9] and not masks[2].any()
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real images here")
+def test_real_dicoms_differ_by_their_inversion_only(tmp_path):
+    out = tmp_path / "out"
+    assert main(["unlabelled", str(REAL), str(out), "--size", "64"]) == 0
+    made = load_prepared(out)
+    assert len(made) == 2 and made.images[0].std() > 20
+    np.testing.assert_allclose(made.images[0].astype(int), 255 - made.images[1].astype(int), atol=1)
