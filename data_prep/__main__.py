@@ -81,6 +81,8 @@ def _report(prepared, shown=10):
         is_pediatric = prepared.about["name"] == pediatric.ABOUT["name"]
         lines = pediatric.counts_beside_paper if is_pediatric else protocol.lines
         print(*lines(prepared.about), sep="\n")
+    for ending, n in prepared.about.get("other_files", {}).items():
+        print(f"not images: {n} files, {ending}")
     skipped = prepared.about["skipped"]
     if skipped:
         equal = sum(entry["why"].startswith("the same ") for entry in skipped)
@@ -88,8 +90,6 @@ def _report(prepared, shown=10):
             f"skipped {len(skipped)}, {equal} of them equal to another picture "
             f"(all of them in {prepared.folder / 'about.json'}):"
         )
-    for ending, n in prepared.about.get("other_files", {}).items():
-        print(f"not images: {n} files, {ending}")
     for entry in skipped[:shown]:
         print(f"  {entry['file']}: {entry['why']}")
     if len(skipped) > shown:

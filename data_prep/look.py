@@ -5,6 +5,7 @@ how large the originals were, how grey the images are and how many there are of 
 """
 
 import io
+from textwrap import fill
 
 import cv2
 import numpy as np
@@ -29,7 +30,7 @@ def draw_pictures(
     about, splits = about or {}, np.asarray(splits)
     names = about.get("label_values", {})
     sheet = contact_sheet(images, ids, splits, labels, masks, opacities, has_mask, names)
-    summary = summary_plot(images, splits, labels, shapes, names, about.get("name", ""))
+    summary = summary_plot(images, splits, labels, shapes, names, about.get("name", "images"))
     return {"sheet.png": sheet, "summary.png": summary}
 
 
@@ -47,7 +48,7 @@ def contact_sheet(images, ids, splits, labels, masks, opacities, has_mask, names
             if mask is not None:
                 _outline(tile, mask[row], colour)
         sheet[y : y + TILE, x : x + TILE] = tile
-        values = [f"{n} {_named(v[row], n, names)}" for n, v in labels.items() if v[row] >= 0]
+        values = [_named(v[row], name, names) for name, v in labels.items() if v[row] >= 0]
         without = masks is not None and has_mask is not None and not has_mask[row]
         notes = [str(splits[row]), *values, *(["no mask"] if without else [])]
         for line, text in enumerate((str(ids[row])[-30:], ", ".join(notes))):
@@ -75,7 +76,7 @@ def summary_plot(images, splits, labels, shapes, names, title):
     greys.stairs(counts / counts.sum(), np.arange(257), fill=True)
     greys.set(title="prepared images", xlabel="grey level", ylabel="share of pixels", yscale="log")
     bars = [
-        (f"{name}\n{_named(value, name, names)}", splits[values == value])
+        (fill(_named(value, name, names), 9), splits[values == value])
         for name, values in labels.items()
         for value in np.unique(values[values >= 0])
     ] or [("images", splits)]
@@ -106,4 +107,4 @@ def _outline(tile, mask, colour):
 
 
 def _named(value, label, names):
-    return names.get(label, {}).get(str(value), str(value))
+    return names.get(label, {}).get(str(value), f"{label} {value}")

@@ -4,6 +4,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 from tqdm import tqdm
 
 from data_prep.duplicates import digests
@@ -44,12 +45,16 @@ def read_all(items, raw, work, *, strict=False):
                     work.add(keys[i], *read)
                 bar.update()
 
+    # Each of our threads has an image of its own; OpenCV's would only wait for each other.
+    theirs = cv2.getNumThreads()
+    cv2.setNumThreads(1)
     with bar, ThreadPoolExecutor(thread_count(), thread_name_prefix="reading") as pool:
         try:
             for job in [pool.submit(work_off) for _ in range(thread_count())]:
                 job.result()
         finally:
             stop.set()
+            cv2.setNumThreads(theirs)
     if strict:
         done = ((item, work.outcomes.get(key)) for item, key in zip(items, keys, strict=True))
         bad = [f"{item.image}: {outcome.why}" for item, outcome in done if outcome and outcome.why]

@@ -34,7 +34,7 @@ ABOUT = {
     "Artificial Intelligence 1 (2019) e180041, and X. Wang et al., CVPR 2017",
     "label_values": {
         "finding": {str(value): name for value, name in enumerate(CLASSES)},
-        "opacity": {"0": "no", "1": "yes"},
+        "opacity": {"0": "no opacity", "1": "opacity"},
     },
     "opacities": "the radiologists' boxes, filled: coarser than the opacities in them",
 }

@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -111,7 +111,7 @@ class WorkFolder:
 
     def _note(self, key, outcome):
         self.outcomes[key] = outcome
-        self._write_line([key, asdict(outcome)])
+        self._write_line([key, vars(outcome)])
         return outcome
 
     def _write_line(self, content):
