@@ -25,7 +25,7 @@ RUN_ARGS := --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
   $(if $(CLASSIFIER_EPOCHS),--classifier-epochs $(CLASSIFIER_EPOCHS)) $(if $(BATCH),--batch $(BATCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce-cxr test bench lint format networks gpu clean
+.PHONY: help data reproduce-cxr test bench lint format networks gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ reproduce-cxr: $(VENV)/ready  ## the chest X-ray experiment; DATA=folder for rea
 	$(PY) -m data_prep cxr "$(PREPARED)" $(PREPARE_ARGS)
 	$(PY) -m ums.experiments.cxr --source "$(PREPARED)/source" --target "$(PREPARED)/target" \
 	  --test "$(PREPARED)/test" --out "$(OUT)" $(RUN_ARGS)
+
+data: $(VENV)/ready  ## which public sets are in DATA, and download those that need no account
+	$(PY) -m data_prep get "$(or $(DATA),raw)"
 
 test: $(VENV)/ready  ## all tests
 	$(PY) -m pytest

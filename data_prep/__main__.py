@@ -7,6 +7,7 @@ import numpy as np
 
 from data_prep import cxr, montgomery, pediatric, protocol, rsna, shenzhen, unlabelled
 from data_prep.collect import prepare
+from data_prep.sets import get_sets
 from data_prep.synthetic import HOSPITALS, prepare_synthetic
 from ums.data.prepared import check_replaceable
 
@@ -26,6 +27,8 @@ _SETS = {
 def main(arguments=None):
     """Run the command line; return 0, or 2 after one line that says what is wrong."""
     options = _parser().parse_args(arguments)
+    if options.set == "get":
+        return 1 if get_sets(options.data, fetch=not options.list) else 0
     try:
         prepared = {"synthetic": _synthetic, "cxr": _cxr}.get(options.set, _real)(options)
     except (ValueError, OSError, MemoryError) as error:
@@ -125,6 +128,9 @@ def _parser():
             "--strict", action="store_true", help="stop at the first bad file, do not skip it"
         )
         _common(command)
+    command = commands.add_parser("get", help="which public sets are there; download what can be")
+    command.add_argument("data", help="folder of raw sets")
+    command.add_argument("--list", action="store_true", help="only say what is there")
     command = commands.add_parser(
         "cxr",
         help="the four sets of the chest X-ray experiment, real or synthetic",

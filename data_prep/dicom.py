@@ -79,19 +79,24 @@ def _as_shown(dataset, pixels):
     other = ("WindowCenter", "VOILUTSequence", "ModalityLUTSequence")
     scaled = (dataset.get("RescaleSlope") or 1, dataset.get("RescaleIntercept") or 0) != (1, 0)
     eight = pixels.dtype == np.uint8 and dataset.BitsStored == 8
-    return eight and not scaled and not any(dataset.get(name) for name in other)
+    return eight and not scaled and not any(_has(dataset, name) for name in other)
 
 
 def _shown(dataset, pixels):
     values = apply_modality_lut(pixels, dataset)
-    if dataset.get("VOILUTSequence"):
+    if _has(dataset, "VOILUTSequence"):
         values = apply_voi_lut(values, dataset)
-    elif dataset.get("WindowCenter") and dataset.get("WindowWidth"):
+    elif _has(dataset, "WindowCenter") and _has(dataset, "WindowWidth"):
         # What far too dark and far too bright become are the ends of the window's range.
         with np.errstate(over="ignore"):
             low, high = apply_windowing(np.array([-1e9, 1e9]), dataset)
         return _stretched(apply_windowing(values, dataset), low, high)
     return _stretched(values, values.min(), values.max())
+
+
+def _has(dataset, name):
+    """Whether there is a value: 0 is one."""
+    return name in dataset and not dataset[name].is_empty
 
 
 def _stretched(values, low, high):

@@ -88,7 +88,7 @@ def summary_plot(images, splits, labels, shapes, names, title):
     classes.set(title="classes", ylabel="images")
     classes.legend()
     file = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(file)
     return file.getvalue()
 
 

@@ -5,7 +5,7 @@ S. Stirenko et al., "Chest X-ray analysis of tuberculosis by deep learning with 
 augmentation" (2018). As published:
 
     CXR_png/CHNCXR_nnnn_L.png      L is 0 (normal) or 1 (tuberculosis)
-    mask/CHNCXR_nnnn_L_mask.png    not for every image
+    mask/CHNCXR_nnnn_L_mask.png    not for every image; in mask/mask in Kaggle's copy
 """
 
 import re
@@ -35,7 +35,8 @@ def list_shenzhen(raw):
     images, problems = image_files(raw / "CXR_png")
     if not images:
         raise ValueError(f"{raw / 'CXR_png'} holds no .png image")
-    masks, others = image_files(raw / "mask")
+    inner = raw / "mask" / "mask"  # as Kaggle's copy unpacks
+    masks, others = image_files(inner if inner.is_dir() else raw / "mask")
     mask_of = {p.stem.removesuffix("_mask"): p for p in masks}
     items = []
     for path in images:

@@ -127,17 +127,21 @@ class WorkFolder:
             self._journal.truncate(0)
             self._write_line(header)
             return
-        if lines and lines[-1]:  # cut off in the middle
-            self._journal.truncate(self._journal.tell() - len(lines[-1]))
+        end = len(first) + 1
         for line in lines[:-1]:
-            key, entry = json.loads(line)
-            outcome = Outcome(**entry | {"shape": tuple(entry["shape"])})
+            try:
+                key, entry = json.loads(line)
+                outcome = Outcome(**entry | {"shape": tuple(entry["shape"])})
+            except (ValueError, TypeError, KeyError):
+                break  # what a crash left: it and what follows is done again
+            end += len(line) + 1
             if self._holds("images", outcome.image, outcome.digest) and self._holds(
                 "masks", outcome.mask, outcome.mask_digest
             ):
                 self.outcomes[key] = outcome
                 self._rows["images"] = max(self._rows["images"], outcome.image + 1)
                 self._rows["masks"] = max(self._rows["masks"], outcome.mask + 1)
+        self._journal.truncate(end)
 
     def _holds(self, name, row, digest):
         n = self.size**2

@@ -29,6 +29,7 @@ def test_rows_are_those_asked_for_in_that_order_and_minus_one_is_empty(array):
 def test_what_is_taken_is_a_copy(array):
     before = array.copy()
     Rows(array, [-1, 8])[:][:] = 7
+    Rows(array, [-1, 8])[0][:] = 7
     np.testing.assert_array_equal(array, before)
 
 

@@ -125,7 +125,7 @@ def test_an_unsaturated_window_is_not_stretched():
 
 
 def test_a_rescale_comes_before_the_window():
-    values = np.array([[0, 500, 1000]], np.uint16)
+    values = np.array([[0, 500, 1500]], np.uint16)
     tags = {"RescaleSlope": 2, "RescaleIntercept": -1000, "WindowCenter": 0, "WindowWidth": 2000}
     assert read(dicom(values, **tags))[0].tolist() == pytest.approx([0, 128, 255], abs=1)
 

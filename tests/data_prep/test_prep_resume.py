@@ -132,6 +132,18 @@ def test_what_a_crash_left_half_written_is_read_again(raw, reads, damage):
     assert content(raw.parent / "out") == content(raw.parent / "whole")
 
 
+@pytest.mark.parametrize("torn", [b'["half a li', b"\0" * 50, b"\0\n[1, 2]\n"])
+def test_a_journal_torn_by_a_crash_serves_again_and_again(raw, reads, torn):
+    for limit in (4, 8):
+        reads.limit = limit
+        with pytest.raises(Stopped):
+            main(arguments(raw))
+        with open(raw.parent / ".out.work" / "journal.jsonl", "ab") as file:
+            file.write(torn)
+    reads.limit = 100
+    assert main(arguments(raw)) == 0 and len(reads) == 12
+
+
 def test_a_second_run_of_the_same_folder_is_refused(raw, capsys):
     with WorkFolder(raw.parent / "out", SIZE):
         assert main(arguments(raw)) == 2

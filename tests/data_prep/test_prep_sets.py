@@ -77,6 +77,14 @@ def test_shenzhen_keeps_images_without_a_mask(shenzhen):
     )
 
 
+def test_masks_a_folder_deeper_as_kaggle_has_them_are_found(shenzhen):
+    (shenzhen / "mask").rename(shenzhen / "deep")
+    (shenzhen / "mask").mkdir()
+    (shenzhen / "deep").rename(shenzhen / "mask" / "mask")
+    _, out = prepare("shenzhen", shenzhen)
+    assert load_prepared(out).has_mask.sum() == 5
+
+
 def test_masks_of_another_size_are_reported_with_both_sizes(shenzhen):
     write(shenzhen / "mask" / "CHNCXR_0001_1_mask.png", half("left", (10, 12)))
     _, out = prepare("shenzhen", shenzhen)
