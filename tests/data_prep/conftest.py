@@ -5,6 +5,8 @@ import pytest
 from data_prep import look
 
 
-@pytest.fixture(autouse=True)
-def no_summary(monkeypatch):
-    monkeypatch.setattr(look, "summary_plot", lambda *_: b"")
+@pytest.fixture(autouse=True, scope="module")
+def no_summary():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(look, "summary_plot", lambda *_: b"")
+        yield

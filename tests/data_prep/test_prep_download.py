@@ -192,7 +192,8 @@ def test_what_needs_no_account_is_got_and_of_the_rest_it_is_said_how(server, tmp
         f"kaggle competitions download -c rsna-pneumonia-detection-challenge -p {tmp_path}" in text
     )
     assert "cite S. Jaeger" in text and "sha256 " in text
-    get_sets(tmp_path, sources=(theirs,), say=said.append)
+    (tmp_path / "set.zip").unlink()
+    assert not get_sets(tmp_path, sources=(theirs,), say=said.append)
     assert len(server.ranges) == 1
 
 
