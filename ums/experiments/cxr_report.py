@@ -1,4 +1,4 @@
-"""The chest X-ray experiment's page: Tables 2, 3 and 4 beside the paper's, and the pictures."""
+"""The chest X-ray study's page: Tables 2 to 6 and Figure 7 beside the paper's, and its claims."""
 
 from __future__ import annotations
 
@@ -9,176 +9,263 @@ import scipy
 
 from ums import __version__
 from ums.experiments import figures, paper
-from ums.experiments.cxr_sets import HELD_OUT, OTHER
-from ums.experiments.report import Column, Report, Section, Table, formatted
+from ums.experiments.claims import CLAIMS, verdict
+from ums.experiments.cxr_sets import DIVERSE, SIMILAR
+from ums.experiments.part_report import (
+    LABELS,
+    Costs,
+    PartFigures,
+    comparison_table,
+    cosines,
+    cost_table,
+    crossover_figure,
+    curves,
+    score_dots,
+    score_table,
+)
+from ums.experiments.parts import CLASSIFICATION, SEGMENTATION
+from ums.experiments.protocol import CONTROL, HELD_OUT, SHOWN, STRATEGIES, TEST, PartOutcome
+from ums.experiments.report import (
+    Column,
+    Estimate,
+    Report,
+    Section,
+    Table,
+    Verdict,
+    formatted,
+    formatted_p,
+)
+from ums.experiments.study_figures import heat_map_panel
 from ums.metrics.image_quality import psnr
+from ums.metrics.significance import bootstrap_interval, paired_permutation
 
-HOSPITALS = (HELD_OUT, OTHER)
-STRATEGIES = {
-    "independent": "Independent",
-    "alternating": "Alternating",
-    "joint": "Joint",
-    "separate": "Separate (baseline)",
-}
-TASKS = {"lungs": "Lung segmentation", "abnormality": "Abnormality"}
+PAPER_SCORES = {DIVERSE: paper.TABLE_3, SIMILAR: paper.TABLE_5}
+PAPER_COSTS = {DIVERSE: paper.TABLE_4, SIMILAR: paper.TABLE_6}
+SCORE_TABLE, COST_TABLE = {DIVERSE: 3, SIMILAR: 5}, {DIVERSE: 4, SIMILAR: 6}
 
 
 def build(outcome) -> Report:
     """The whole report of one :class:`ums.experiments.cxr.Outcome`."""
+    seed = outcome.settings.seed
+    parts = [PartFigures(part, seed) for part in outcome.parts.values()]
+    costs = {name: Costs(part, outcome.source) for name, part in outcome.parts.items()}
+    sections = [_claims(parts)]
+    for part in parts:
+        sections.append(_scores(part))
+        if part.outcome.heat:
+            sections.append(_heat_maps(part.outcome, seed))
+        sections.append(_cost(costs[part.part.name]))
+        sections.append(_training(part.outcome))
+    sections.insert(1, _source(outcome))
+    time = f"{outcome.seconds / 60:.1f} minutes, what was finished before left out"
     return Report(
-        title="Chest X-ray: one denoising source, two heads",
+        title="Chest X-ray: one denoising source, shared",
         subtitle="Independent, alternating and joint fine-tuning on a shared encoder, against "
         "separate models; after Zamzmi, Rajaraman and Antani (2021), section 4.1.",
-        summary=_summary(outcome),
-        sections=[make(outcome) for make in SECTIONS],
-        run=_run(outcome),
+        summary=_summary(outcome, parts, costs),
+        sections=sections,
+        run=facts_of_run(outcome.sets, outcome.settings, outcome.device)
+        | {"Time of this run": time},
     )
 
 
-def name_of(outcome, hospital: str) -> str:
-    """The set's own name: Shenzhen, held-out part, or Montgomery."""
-    prepared = outcome.sets.target if hospital == HOSPITALS[0] else outcome.sets.test
-    name = prepared.about.get("name") or prepared.folder.name
-    return f"{name}, held-out part" if hospital == HOSPITALS[0] else name
-
-
-def _mean(outcome, strategy: str, hospital: str, task: str, measure: str) -> float:
-    return float(np.mean(outcome.scores[strategy][hospital][task][measure]))
-
-
-def _summary(outcome) -> list[str]:
+def _summary(outcome, parts: list[PartFigures], costs: dict[str, Costs]) -> list[str]:
     """The main figures in words; nothing here is not in a table below."""
-    other = name_of(outcome, HOSPITALS[1])
     lines = []
-    for task, measure in (("lungs", "IoU"), ("abnormality", "MCC")):
-        values = []
-        for strategy, label in STRATEGIES.items():
-            here, there = (
-                formatted(_mean(outcome, strategy, hospital, task, measure), "{:.3f}")
-                for hospital in HOSPITALS
+    for figures_ in parts:
+        part = figures_.part
+        for task in part.tasks:
+            values = ", ".join(
+                f"{strategy} {figures_.mean(strategy, TEST, task.name, task.measure):.3f}"
+                for strategy in STRATEGIES
             )
-            values.append(
-                f"{label} {here} on the training hospital's held-out part, {there} on {other}"
-            )
-        lines.append(f"{TASKS[task]}, {measure}: " + "; ".join(values) + ".")
+            lines.append(f"{task.title}, {task.measure} on {part.tested}: {values}.")
+    table = _claims(parts).tables[0]
+    counts = [sum(row["Here"] is v for row in table.rows) for v in Verdict]
+    lines.append(
+        f"Of the paper's claims about which strategy scores higher, {counts[0]} hold here, "
+        f"{counts[1]} do not, and {counts[2]} cannot be told from chance."
+    )
+    for name, cost in costs.items():
+        shared, separate = (cost.minutes(s).mean() for s in ("independent", "separate"))
+        both = [minutes + cost.source_minutes for minutes in (shared, separate)]
+        lines.append(
+            f"Training time, {name} tasks: heads on the shared source {shared:.1f} minutes a fold, "
+            f"separate models {separate:.1f}; with the source or the denoiser {both[0]:.1f} and "
+            f"{both[1]:.1f}."
+        )
     gains = [row["denoised"]["PSNR"] - row["noisy"]["PSNR"] for row in outcome.denoising]
     worst, best = (formatted(gain, "{:+.1f} dB") for gain in (min(gains), max(gains)))
-    lines.append(
-        f"Denoising changes the PSNR by {worst} (the weakest gain of all noise levels) to {best} (the "
-        "strongest)."
-    )
-    lines.append("One run, one split, one seed: differences of a few hundredths mean little.")
+    lines.append(f"Denoising changes the PSNR by {worst} to {best}, by the noise.")
     return lines
 
 
-# ------------------------------------------------------------------------ sections
+# ------------------------------------------------------------------------ claims
 
 
-def _hospitals(outcome) -> Section:
-    """The change of hospital, side by side."""
-    measures = (("lungs", "IoU"), ("lungs", "F-score"), ("abnormality", "MCC"))
-    measures += (("abnormality", "Accuracy"),)
-    names = [name_of(outcome, hospital) for hospital in HOSPITALS]
+def _claims(parts: list[PartFigures]) -> Section:
+    """Each claim on each task: what was measured, and what that says of it."""
     rows = []
-    for strategy, label in STRATEGIES.items():
-        for task, measure in measures:
-            here, there = (_mean(outcome, strategy, h, task, measure) for h in HOSPITALS)
-            row = {"Strategy": label, "Task": TASKS[task], "Measure": measure}
-            rows.append(row | {names[0]: here, names[1]: there, "Change": there - here})
-    numbers = [Column(name, "{:.3f}") for name in names] + [Column("Change", "{:+.3f}")]
-    table = Table(
-        "hospitals", "The change of hospital", ["Strategy", "Task", "Measure", *numbers], rows
+    for part in parts:
+        tasks = {task.name: task for task in part.part.tasks}
+        for claim in CLAIMS:
+            if claim.part != part.part.name:
+                continue
+            for name in claim.tasks:
+                compared = part.comparison(name, claim.better, claim.worse)
+                differences = compared.seen_from(claim.better)
+                rows.append(
+                    {
+                        "The paper": f"{LABELS[claim.better]} above {LABELS[claim.worse].lower()}",
+                        "Task": tasks[name].title,
+                        "Here": verdict(differences, compared.corrected),
+                        "Measure": tasks[name].measure,
+                        "Difference here": Estimate(differences),
+                        "p": compared.corrected,
+                        "Said in": claim.source,
+                    }
+                )
+    columns = ["The paper", "Task", "Here", "Measure", Column("Difference here", "{:+.3f}")]
+    columns += [Column("p", formatted_p), "Said in"]
+    note = (
+        "Differences on the test set, mean and standard deviation over folds. A claim holds or does not "
+        "where the difference is significant at 0.05 after Holm's correction over all comparisons of its "
+        "part, and has one sign in all folds: p says how far other test cases might turn a difference, "
+        "the folds how far another training would. The tests stand with the parts' tables."
     )
-    iou = {
-        name_of(outcome, hospital): {
-            label: outcome.scores[strategy][hospital]["lungs"]["IoU"]
-            for strategy, label in STRATEGIES.items()
-        }
-        for hospital in HOSPITALS
-    }
+    return Section(
+        "What the paper claims, and what shows here",
+        "",
+        [Table("claims", "Claims on which strategy scores higher", columns, rows, note=note)],
+    )
+
+
+# ------------------------------------------------------------------------ scores
+
+
+def _scores(part: PartFigures) -> Section:
+    """Tables 3 and 5, with spread and intervals, and the comparisons behind them."""
+    name, number = part.part.name, SCORE_TABLE[part.part.name]
+    blocks = [score_dots(part, PAPER_SCORES[name])]
+    kinds = list(dict.fromkeys(task.kind for task in part.part.tasks))
+    for kind in kinds:
+        words = {SEGMENTATION: "segmentation", CLASSIFICATION: "classification"}[kind]
+        for where, place in ((TEST, part.part.tested), (HELD_OUT, part.part.held_out)):
+            theirs = PAPER_SCORES[name] if where == TEST else {}
+            title = f"Table {number}, {words}: {place}" if theirs else f"{words.title()}: {place}"
+            note = _score_note(part, kind) if theirs else ""
+            anchor = f"table-{number}-{words}" if theirs else f"{name}-{words}-{where}"
+            blocks.append(score_table(part, kind, where, anchor, title, theirs, note))
+    blocks.append(comparison_table(part, f"{name}-comparisons"))
+    if part.outcome.masks["independent"]:
+        blocks.append(_outlines(part.outcome))
+    k = len(part.outcome.folds)
     text = (
-        "Every network was trained on one hospital's images only. Here are the same networks on images "
-        "of that hospital they have not seen, and on all images of another one."
+        f"{k} folds by patient: each network learned from {k - 1} of them (less a share that decides "
+        "when to stop) and was tested on the one held out and on the whole of a set never learned from. "
+        "A figure is the mean of the folds' networks ± their standard deviation, with the 95 % "
+        f"bootstrap interval over {part.part.tested}'s patients or those held out."
     )
-    return Section("From one hospital to another", text, [table], [figures.score_strip(iou)])
+    return Section(part.part.title, text, blocks=blocks)
 
 
-def _score_table(outcome, task: str, title: str, measures: list[str], note: str) -> Table:
-    """Table 3 for one task: each strategy at each hospital; the paper tested on Montgomery."""
-    rows, paper_rows = [], []
-    for strategy, label in STRATEGIES.items():
-        for hospital in HOSPITALS:
-            row = {"Strategy": label, "Tested on": name_of(outcome, hospital)}
-            row["Images"] = len(outcome.tested[hospital][task])
-            values = {m: _mean(outcome, strategy, hospital, task, m) for m in measures}
-            rows.append(row | values)
-            theirs = paper.TABLE_3[strategy, task] if hospital == HOSPITALS[1] else {}
-            paper_rows.append({m: v for m, v in theirs.items() if m in measures})
-    columns = [Column(m, "{:.3f}", "{:.2f}") for m in measures]
-    heads = ["Strategy", "Tested on", Column("Images", "{:,d}")]
-    return Table(f"table-3-{task}", title, [*heads, *columns], rows, paper_rows, note)
-
-
-def _lungs(outcome) -> Section:
-    table = _score_table(
-        outcome,
-        "lungs",
-        "Table 3, lung segmentation",
-        ["Accuracy", "F-score", "IoU", "Two-class IoU"],
-        "Means over images; F-score and IoU are of the lungs, image by image. The paper's IoU lies "
-        "above its F-score, which an IoU of the lungs alone cannot (IoU = F / (2 - F)), so it stands "
-        "beside the mean of the lungs' and the background's IoU. The paper's figures are for 138 "
-        "Montgomery images.",
+def _score_note(part: PartFigures, kind: str) -> str:
+    if kind == SEGMENTATION:
+        return (
+            "Means over images; F-score and IoU are of the lungs, image by image. The paper's IoU lies "
+            "above its F-score, which an IoU of the lungs alone cannot (IoU = F / (2 - F)), so it "
+            "stands beside the mean of the lungs' and the background's IoU. The paper's figures are "
+            "for 138 Montgomery images."
+        )
+    if part.part.name == DIVERSE:
+        return "The F-score is of the abnormal class. An MCC of 0 is what guessing scores."
+    return (
+        "The F-score is of the class named first. The paper's figures are for the published test set, "
+        "624 images, after 10 folds."
     )
-    rows = outcome.tested[HOSPITALS[1]]["lungs"]
-    test = outcome.sets.test
-    first = next(iter(STRATEGIES))
-    order = np.argsort(outcome.scores[first][HOSPITALS[1]]["lungs"]["IoU"])
+
+
+def _outlines(outcome: PartOutcome) -> figures.Figure:
+    """True and predicted outlines of the first fold's networks on the test set."""
+    part, test = outcome.part, outcome.part.test
+    task = next(t for t in part.tasks if t.kind == SEGMENTATION)
+    rows = task.test.rows
+    iou = {s: outcome.tested[s][TEST][task.name].values["IoU"][0] for s in STRATEGIES}
+    order = np.argsort(iou["independent"])
     picked = [order[-1], order[len(order) // 2], order[len(order) // 10], order[0]]
-    titles = ["best", "median", "worst tenth", "worst"]
-    scores = {s: outcome.scores[s][HOSPITALS[1]]["lungs"] for s in STRATEGIES}
     panel = figures.outline_panel(
         test.images[rows[picked]],
         test.masks[rows[picked]] > 0,
-        [(label, scores[s]["predicted"][picked]) for s, label in STRATEGIES.items()],
-        [scores[s]["IoU"][picked] for s in STRATEGIES],
-        titles=titles,
+        [(LABELS[s], outcome.masks[s][task.name][picked]) for s in STRATEGIES],
+        [iou[s][picked] for s in STRATEGIES],
+        titles=["best", "median", "worst tenth", "worst"],
     )
     panel.caption = (
-        f"Lungs in images of {name_of(outcome, HOSPITALS[1])}: the true outline in white, the predicted "
-        f"one in colour. The rows are chosen by the {STRATEGIES[first].lower()} head's IoU."
+        f"Lungs in images of {part.tested}: the true outline in white, the predicted one in colour, by "
+        "the first fold's networks. The images are chosen by the independent head's IoU."
     )
-    return Section("Lung segmentation", "", [table], [panel])
+    return panel
 
 
-def _abnormality(outcome) -> Section:
-    table = _score_table(
-        outcome,
-        "abnormality",
-        "Table 3, abnormality classification",
-        ["Accuracy", "F-score", "MCC", "AUC"],
-        "The F-score is of the abnormal class. An MCC of 0 is what guessing scores.",
+# ------------------------------------------------------------------------ heat maps
+
+
+def _heat_maps(outcome: PartOutcome, seed: int) -> Section:
+    """Figure 7, and how much of the maps lies where the disease can be."""
+    part, heat = outcome.part, outcome.heat
+    rng = np.random.default_rng([seed, 7])
+    labels = LABELS | {CONTROL: "Independent, shuffled labels"}
+    masks = {"lungs": heat.lungs, "opacity": heat.opacities}
+    masks = {name: mask for name, mask in masks.items() if mask is not None}
+    rows = []
+    patients = part.test.patients[heat.rows]
+    for strategy, label in labels.items():
+        row = {"Strategy": label}
+        for name in masks:
+            inside = heat.inside[strategy][name].T  # (n, k)
+            interval = bootstrap_interval(_mean, (inside,), rng, resamples=1000, groups=patients)
+            row[f"Inside the {name}"] = Estimate(_mean(inside, axis=0).tolist(), *interval)
+            if strategy != CONTROL:
+                change = inside - heat.inside[CONTROL][name].T
+                change = np.nanmean(change[~np.isnan(change).all(axis=1)], axis=1)
+                row[f"p, {name}"] = paired_permutation(change, rng) if len(change) else None
+        rows.append(row)
+    even = {"Strategy": "A map that is the same everywhere"}
+    rows.append(even | {f"Inside the {name}": float(mask.mean()) for name, mask in masks.items()})
+    columns = ["Strategy"]
+    for name in masks:
+        columns += [Column(f"Inside the {name}", "{:.3f}"), Column(f"p, {name}", formatted_p)]
+    note = (
+        f"Share of the map's mass, mean over the {len(heat.rows)} abnormal images of {part.tested} that "
+        "have masks and over folds. p: sign-flip test on the images, against the head that learned "
+        "shuffled labels; not corrected."
     )
-    hospital, test = HOSPITALS[1], outcome.sets.test
-    rows = outcome.tested[hospital]["abnormality"]
-    result = outcome.scores["independent"][hospital]["abnormality"]
-    truth, said = result["labels"], result["predicted"]
-    picked = [
-        i
-        for t, p in ((0, 0), (1, 1), (0, 1), (1, 0))
-        for i in np.flatnonzero((truth == t) & (said == p))[:2]
-    ]
-    words = ("normal", "abnormal")
-    panel = figures.examples_panel(
-        test.images[rows[picked]],
-        [f"{words[truth[i]]}, said {words[said[i]]}" for i in picked],
-        [bool(truth[i] == said[i]) for i in picked],
+    table = Table("heat-maps", "Where the abnormality networks look", columns, rows, note=note)
+    shown = slice(0, SHOWN)
+    outlines = {name: mask[shown] for name, mask in masks.items()}
+    panel = heat_map_panel(
+        part.test.images[heat.rows[shown]],
+        {labels[s]: heat.shown[s] for s in labels},
+        outlines,
+        [f"abnormal {i + 1}" for i in range(len(heat.rows[shown]))],
+        {labels[s]: heat.inside[s]["lungs"][0][shown] for s in labels},
+        name="figure-7",
     )
-    panel.caption = (
-        f"Images of {name_of(outcome, hospital)} and what the independent head says of them: the first "
-        "two of each kind, right and wrong."
+    text = (
+        'Figure 7\'s heat maps (Grad-CAM of the class "abnormal", networks as used for predictions) show '
+        "which places raise the score. Whether that is the disease is another question: a head that "
+        "learned shuffled labels has heat maps too, and they stand here as a control."
     )
-    return Section("Abnormality classification", "", [table], [panel])
+    return Section("Heat maps", text, [table], [panel])
+
+
+def _mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """The mean of what is not NaN; NaN, without a warning, where all is."""
+    with np.errstate(invalid="ignore"):
+        return np.nansum(values, axis=axis) / np.isfinite(values).sum(axis=axis)
+
+
+# ------------------------------------------------------------------------ the source
 
 
 def _source(outcome) -> Section:
@@ -193,9 +280,9 @@ def _source(outcome) -> Section:
     columns += [Column("MS-SSIM", "{:.3f}", "{:.2f}")]
     side = min(outcome.sets.source.images.shape[1:])
     note = (
-        "Means over test images no part of the training has seen; PSNR in dB. The paper's noise levels "
-        "were lost with its symbols: its rows, weakest first, stand beside ours in that order, at "
-        "strengths that need not be the same."
+        "Means over test images no part of the source's training has seen; PSNR in dB. The paper's "
+        "noise levels were lost with its symbols: its rows, weakest first, stand beside ours in that "
+        "order, at strengths that need not be the same."
     )
     if side < 176:
         note += f" At {side} pixels MS-SSIM has fewer than its five scales."
@@ -212,118 +299,87 @@ def _source(outcome) -> Section:
     ]
     titles = [row["noise"] for row in outcome.denoising]
     panel = figures.denoising_panel(clean, noisy, denoised, titles, *picture_psnr)
+    pictures = [panel]
+    if outcome.source.history.validation:
+        histories = {"Source: denoising (MSE)": outcome.source.history}
+        pictures.append(figures.training_curves(histories, name="training-source"))
     text = (
         "The source is a convolutional autoencoder that is given noisy images and learns to return the "
-        "clean ones. Its encoder, frozen, is what the independent heads stand on; its decoder is where "
-        "the segmentation head starts."
+        "clean ones. Its encoder is what all heads share; its decoder is where the segmentation head "
+        "starts."
     )
-    return Section("The source: denoising", text, [table], [panel])
+    return Section("The source: denoising", text, [table], pictures)
 
 
-def _cost(outcome) -> Section:
-    """Table 4: seconds and trainable parameters, part by part and in total."""
-    source, tuned = outcome.source, outcome.tuned
-    heads, models = tuned["independent"], tuned["separate"]
-    ours = [_cost_row("Proposed", "Shared source (denoising)", source)]
-    ours += [_cost_row("Proposed", f"{TASKS[t]} head", r) for t, r in heads.items()]
-    ours.append(_total("Proposed", "Source and heads", ours))
-    theirs = [_cost_row("Baseline", "Separate denoiser", source)]
-    theirs += [
-        _cost_row("Baseline", f"Separate {TASKS[t].lower()} model", r) for t, r in models.items()
-    ]
-    theirs.append(_total("Baseline", "Three separate models", theirs))
-    both = [
-        row for strategy in ("alternating", "joint") for row in _together_rows(outcome, strategy)
-    ]
-    keys = ["source", *(("independent", t) for t in heads), "proposed"]
-    keys += ["denoiser", *(("separate", t) for t in models), "baseline"]
-    columns = ["Approach", "Part", Column("Minutes", "{:.2f}"), Column("Epochs", "{:d}")]
-    columns += [Column("Trainable parameters", "{:,d}")]
+# ------------------------------------------------------------------------ cost and training
+
+
+def _cost(costs: Costs) -> Section:
+    """Tables 4 and 6, and after how many tasks sharing pays."""
+    name = costs.part.name
     note = (
-        "Wall time of training on this machine. The separate denoiser is the source itself, trained "
-        "once and counted on both sides: it would be the same network on the same images by the same "
-        "recipe, and the paper gives both the same time. The paper's count for lung segmentation is "
-        "that of a whole six-layer network, ours of the head alone; its 295,715 for a classification "
-        "head is of no such head on this encoder. Tuned alternately or jointly the encoder learns on: "
-        "its parameters count once, and the paper gives no cost for these."
+        "Wall time of training on this machine, mean and standard deviation over folds; epochs to the "
+        "one whose weights were kept. The separate denoiser is the source itself, trained once and "
+        "counted on both sides: it would be the same network on the same images by the same recipe, and "
+        "the paper gives both the same time. "
     )
-    paper_rows = [paper.TABLE_4[key] for key in keys] + [{}] * len(both)
-    rows = [*ours, *theirs, *both]
-    table = Table("table-4", "Table 4, cost", columns, rows, paper_rows, note)
-    return Section("Cost", "", [table], [])
+    if name == DIVERSE:
+        note += (
+            "The paper's count for lung segmentation is that of a whole six-layer network, ours of the "
+            "head alone; its 295,715 for a classification head is of no such head on this encoder. "
+        )
+    else:
+        note += "The paper leaves the source out here: its totals stand beside those of the tasks alone. "
+    note += "Tuned alternately or jointly the encoder learns on: its parameters count once."
+    title = f"Table {COST_TABLE[name]}, cost of the {name} tasks"
+    table = cost_table(costs, f"table-{COST_TABLE[name]}", title, PAPER_COSTS[name], note)
+    return Section(f"Cost: {name} tasks", "", [table], [crossover_figure(costs)])
 
 
-def _cost_row(approach: str, part: str, tuned) -> dict:
-    return {
-        "Approach": approach,
-        "Part": part,
-        "Minutes": tuned.seconds / 60,
-        "Epochs": len(tuned.history.train),
-        "Trainable parameters": tuned.trainable,
-    }
-
-
-def _together_rows(outcome, strategy: str) -> list[dict]:
-    """An encoder that learns on with its heads, and that with the source before it."""
-    label, source = STRATEGIES[strategy], outcome.source
-    tuned = list(outcome.tuned[strategy].values())
-    minutes, heads = sum(t.seconds for t in tuned) / 60, sum(t.trainable for t in tuned)
-    row = {"Approach": label, "Part": "Encoder and both heads", "Minutes": minutes}
-    row |= {"Epochs": len(tuned[0].history.train), "Trainable parameters": tuned[0].shared + heads}
-    total = {"Approach": label, "Part": "Source, then these"}
-    total |= {"Minutes": source.seconds / 60 + minutes}
-    return [row, total | {"Trainable parameters": source.trainable + heads}]
-
-
-def _total(approach: str, part: str, rows: list[dict]) -> dict:
-    sums = {name: sum(row[name] for row in rows) for name in ("Minutes", "Trainable parameters")}
-    return {"Approach": approach, "Part": part} | sums
-
-
-def _training(outcome) -> Section:
-    histories = {"Source: denoising (MSE)": outcome.source.history.to_dict()}
-    for strategy, label in STRATEGIES.items():
-        for task, tuned in outcome.tuned[strategy].items():
-            histories[f"{label}: {TASKS[task].lower()}"] = tuned.history.to_dict()
+def _training(outcome: PartOutcome) -> Section:
     text = (
-        "The weights of the best validation epoch are the ones kept. The loss is the mean squared error "
-        "for denoising, half binary cross-entropy and half Dice for the lungs, and categorical "
-        "cross-entropy for the abnormality."
+        "The weights of the best validation epoch are the ones kept. The loss is categorical "
+        "cross-entropy for classes, half binary cross-entropy and half Dice for masks. Below: the cosine "
+        "of the tasks' gradients on the shared encoder while they are tuned jointly. Above 0 a step for "
+        "one task helps the other as well; below, they undo each other's."
     )
-    return Section("Training", text, [], [figures.training_curves(histories)])
+    return Section(
+        f"Training: {outcome.part.name} tasks", text, [], [curves(outcome), cosines(outcome)]
+    )
 
 
-SECTIONS = (_hospitals, _lungs, _abnormality, _source, _cost, _training)
-
-
-def _run(outcome) -> dict[str, str]:
+def facts_of_run(sets, settings, device) -> dict[str, str]:
     """What was run: data, settings, versions."""
-    sets, settings = outcome.sets, outcome.settings
-    facts = {}
-    for role, prepared in (
-        ("Source images", sets.source),
-        ("Training hospital", sets.target),
-        ("Other hospital", sets.test),
-    ):
-        splits = {s: int((prepared.splits == s).sum()) for s in ("train", "validation", "test")}
-        counts = ", ".join(f"{n} {split}" for split, n in splits.items())
-        if role == "Other hospital":
-            counts = f"all {len(prepared)} for testing"
-        source = prepared.about.get("source", prepared.folder.name)
-        facts[role] = f"{source}: {len(prepared)} images ({counts})"
-    height, width = sets.target.images.shape[1:]
+    counts = [f"{(sets.source.splits == s).sum()} {s}" for s in ("train", "validation", "test")]
+    facts = {"Source images": _described(sets.source, ", ".join(counts))}
+    for part in sets.parts:
+        used = len(np.unique(np.concatenate([task.test.rows for task in part.tasks])))
+        title = part.name.title()
+        facts[f"{title}, to learn from"] = _described(part.learn, f"{len(part.pool)} in folds")
+        facts[f"{title}, to test on"] = _described(part.test, f"{used} for testing")
+    height, width = sets.source.images.shape[1:]
     facts["Image size"] = f"{height} x {width}"
+    facts["Folds"] = str(settings.folds)
     facts["Network width"] = f"{settings.width:g} times the paper's"
     facts["Epochs at most"] = (
         f"source {settings.source_epochs}, segmentation {settings.epochs}, "
         f"classifiers {settings.classifier_epochs}"
     )
     facts["Batch, learning rate"] = f"{settings.batch}, {settings.learning_rate:g}"
+    facts["Weights of the joint loss"] = settings.joint_weights
+    facts["Augmentation"] = "yes" if settings.augment else "no"
+    facts["Pixels on the film"] = f"above {settings.dark}" if settings.dark >= 0 else "all"
+    facts["Statistics of a frozen batch norm"] = f"of the {settings.statistics}'s images"
+    facts["Labels learned from"] = f"{settings.labels:.0%}"
     facts["Seed"] = str(settings.seed)
-    facts["Device"] = outcome.device.name
+    facts["Device"] = device.name
     facts["Versions"] = (
         f"ums {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, "
         f"SciPy {scipy.__version__}"
     )
-    facts["Time of this run"] = f"{outcome.seconds / 60:.1f} minutes, finished stages left out"
     return facts
+
+
+def _described(prepared, counts: str) -> str:
+    source = prepared.about.get("source", prepared.folder.name)
+    return f"{source}: {len(prepared)} images ({counts})"

@@ -1,0 +1,293 @@
+"""What it takes for sharing to pay: one thing changed at a time, all else as in the study.
+
+    python -m ums.experiments.causes prepared/cxr --out results/cxr
+
+tunes the part with diverse annotations again for every variant of every cause, on the same folds, and
+writes a page to ``results/cxr/causes``. With the options of an earlier run of
+:mod:`ums.experiments.cxr` and its folder, what that run has trained is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ums.backend import choose_device
+from ums.data import Prepared
+from ums.data.film import crop_to_film
+from ums.experiments.cxr import (
+    Settings,
+    add_options,
+    learn_source,
+    networks_of,
+    report_on,
+    settings_of,
+)
+from ums.experiments.cxr_report import facts_of_run
+from ums.experiments.cxr_sets import DIVERSE, Sets, diverse_part, load_sets
+from ums.experiments.part_report import LABELS, PartFigures
+from ums.experiments.protocol import (
+    HELD_OUT,
+    STRATEGIES,
+    TEST,
+    PartOutcome,
+    PartStudy,
+    folds_of,
+)
+from ums.experiments.report import Column, Report, Section, Table, formatted, formatted_p
+from ums.experiments.scores import compare
+from ums.experiments.stages import Stages
+from ums.experiments.study_figures import fold_dots
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A change of the settings, of the images that the source learns from, or of all images."""
+
+    label: str
+    changes: dict = field(default_factory=dict)
+    own_images: bool = False
+    cropped: bool = False
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A question, and what is tried for an answer; the first variant is what the others differ from.
+
+    Attributes:
+        name: for the command line and anchors.
+        title, text: for the page.
+        variants: two or more.
+        strategies: those on which it can tell.
+    """
+
+    name: str
+    title: str
+    text: str
+    variants: tuple[Variant, ...]
+    strategies: tuple[str, ...] = STRATEGIES
+
+
+AS_GIVEN = Variant("as in the study")
+
+CAUSES = (
+    Cause(
+        "normalisation",
+        "Intensity normalisation",
+        "An image's mean and deviation, of the pixels on the film or of all pixels. Black borders and "
+        "collimation differ between hospitals: where they count, they shift everything else. Cropped to "
+        "the film, no image has any: what a network may have learned from borders is gone.",
+        (
+            AS_GIVEN,
+            Variant("all pixels count", {"dark": -1}),
+            Variant("cropped to the film", cropped=True),
+        ),
+        ("independent", "alternating", "separate"),
+    ),
+    Cause(
+        "statistics",
+        "The frozen batch norm's statistics",
+        "A frozen encoder subtracts means that were measured on the source's images. Here they are "
+        "measured again on the training hospital's, the weights staying as they are.",
+        (AS_GIVEN, Variant("the training hospital's statistics", {"statistics": "target"})),
+        ("independent",),
+    ),
+    Cause(
+        "length",
+        "The source's training length",
+        "Epochs of denoising before anything is tuned; an untrained encoder says what a head makes of "
+        "random features.",
+        (
+            AS_GIVEN,
+            Variant("untrained source", {"source_epochs": 0}),
+            Variant("2 epochs", {"source_epochs": 2}),
+        ),
+        ("independent", "alternating"),
+    ),
+    Cause(
+        "images",
+        "The source's images",
+        "The source's own images, of other patients and hospitals, or those of the training hospital.",
+        (AS_GIVEN, Variant("the training hospital's images", own_images=True)),
+        ("independent", "alternating"),
+    ),
+    Cause(
+        "augmentation",
+        "Augmentation",
+        "Training images turned, moved, scaled and exposed at random, or taken as they are. A frozen "
+        "encoder's features can then not be computed once.",
+        (AS_GIVEN, Variant("none", {"augment": False})),
+    ),
+    Cause(
+        "weights",
+        "The weights of the joint loss",
+        "Equal weights, weights learned by the tasks' uncertainty (Kendall et al. 2018) or by the size "
+        "of their gradients (GradNorm), and a tenth for the abnormality.",
+        (
+            AS_GIVEN,
+            Variant("uncertainty", {"joint_weights": "uncertainty"}),
+            Variant("GradNorm", {"joint_weights": "gradnorm"}),
+            Variant("1 and 0.1", {"joint_weights": "1,0.1"}),
+        ),
+        ("joint",),
+    ),
+    Cause(
+        "labels",
+        "The number of labels",
+        "The fewer labelled images there are, the more a source that needed none should be worth.",
+        (
+            AS_GIVEN,
+            Variant("half of them", {"labels": 0.5}),
+            Variant("a quarter", {"labels": 0.25}),
+            Variant("a tenth", {"labels": 0.1}),
+        ),
+        ("independent", "alternating", "separate"),
+    ),
+)
+
+
+def run_variant(
+    variant: Variant, strategies: tuple[str, ...], sets: Sets, settings: Settings, device, stages
+) -> PartOutcome:
+    """Train and test what one variant asks for; what is there already is taken."""
+    part = sets.parts[0]
+    if variant.cropped:
+        sets = cropped_to_film(sets)
+        part = sets.parts[0]
+    part = replace(part, explained=None)
+    settings = replace(settings, **variant.changes)
+    sets = Sets(part.learn if variant.own_images else sets.source, (part,), sets.changed)
+    source = learn_source(sets, settings, device, stages)
+    key = {"sets": sets.fingerprints(part), "device": device.name}
+    networks = networks_of(part, source.network, settings)
+    return PartStudy(part, networks, settings, device, stages, key).run(strategies)
+
+
+def cropped_to_film(sets: Sets) -> Sets:
+    """The same sets with the film enlarged to fill every image, masks likewise."""
+
+    def cropped(prepared: Prepared) -> Prepared:
+        arrays = crop_to_film(prepared.images, prepared.masks, prepared.opacities)
+        return replace(prepared, **dict(zip(("images", "masks", "opacities"), arrays, strict=True)))
+
+    part = sets.parts[0]
+    changed = diverse_part(cropped(part.learn), cropped(part.test))
+    return Sets(cropped(sets.source), (changed,), "cropped to the film")
+
+
+def section(cause: Cause, outcomes: dict[str, PartOutcome], seed: int) -> Section:
+    """One cause: a table and the folds."""
+    estimates = {label: PartFigures(outcome, seed) for label, outcome in outcomes.items()}
+    first = next(iter(outcomes))
+    part = outcomes[first].part
+    rng = np.random.default_rng([seed, 11])
+    rows = []
+    for strategy in cause.strategies:
+        for label in outcomes:
+            row = {"Strategy": LABELS[strategy], "Variant": label}
+            for task in part.tasks:
+                for where, place in ((TEST, part.tested), (HELD_OUT, "held out")):
+                    name = f"{task.title}, {task.measure}: {place}"
+                    row[name] = estimates[label].estimates[strategy, where, task.name, task.measure]
+                    if where == TEST and label != first:
+                        one, other = (
+                            outcomes[k].tested[strategy][TEST][task.name] for k in (label, first)
+                        )
+                        row[f"p, {task.name}"] = compare(one, other, task.measure, rng).p_value
+            rows.append(row)
+    columns = ["Strategy", "Variant"]
+    for task in part.tasks:
+        measured = [f"{task.title}, {task.measure}: {place}" for place in (part.tested, "held out")]
+        columns += [Column(measured[0], "{:.3f}"), Column(f"p, {task.name}", formatted_p)]
+        columns.append(Column(measured[1], "{:.3f}"))
+    note = (
+        f"p: against the first variant of the same strategy, on {part.tested} (sign-flip test on the IoU, "
+        "McNemar's test on the classes), not corrected."
+    )
+    table = Table(f"cause-{cause.name}", cause.title, columns, rows, note=note)
+    groups = {
+        f"{task.title}: {label}": {
+            LABELS[strategy]: estimates[label].estimates[strategy, TEST, task.name, task.measure]
+            for strategy in cause.strategies
+        }
+        for task in part.tasks
+        for label in outcomes
+    }
+    measures = {f"{t.title}: {label}": t.measure for t in part.tasks for label in outcomes}
+    picture = fold_dots(groups, xlabel=measures, name=f"cause-{cause.name}")
+    return Section(cause.title, cause.text, [table], [picture])
+
+
+def summary_of(cause: Cause, table: Table) -> list[str]:
+    """The variants that move the lungs' IoU on the test set by more than chance, in words."""
+    measured = next(c.name for c in table.columns if c.name.startswith("Lung"))
+    lines = []
+    firsts = {row["Strategy"]: row for row in table.rows if row["Variant"] == AS_GIVEN.label}
+    for row in table.rows:
+        p = row.get("p, lungs")
+        if p is None:
+            continue
+        change = row[measured].mean - firsts[row["Strategy"]][measured].mean
+        lines.append(
+            f"{row['Strategy'].lower()}, {row['Variant']}: {formatted(change, '{:+.3f}')} "
+            f"(p {formatted_p(p)})"
+        )
+    return [f"{cause.title}, lung IoU against the study's: " + "; ".join(lines) + "."]
+
+
+def run(sets: Sets, settings: Settings, device, out: Path, causes: list[Cause]) -> Report:
+    """All variants of the causes, and the page about them.
+
+    Raises:
+        ValueError: a variant leaves too few images for a batch; before anything is trained.
+        OSError: the folder cannot be written to.
+    """
+    stages = Stages(out / "stages", settings.seed)
+    for cause in causes:
+        for variant in cause.variants:
+            folds_of(sets.parts[0], replace(settings, **variant.changes), stages)
+    sections, summary = [], []
+    for cause in causes:
+        outcomes = {
+            variant.label: run_variant(variant, cause.strategies, sets, settings, device, stages)
+            for variant in cause.variants
+        }
+        sections.append(section(cause, outcomes, settings.seed))
+        summary += summary_of(cause, sections[-1].tables[0])
+    return Report(
+        title="What it takes for sharing to pay",
+        subtitle="Lung segmentation and abnormality, one thing changed at a time.",
+        summary=summary,
+        sections=sections,
+        run=facts_of_run(sets, settings, device),
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the variants from the command line; 2 after one line that says what is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ums.experiments.causes",
+        description="What it takes for sharing to pay: the study's part with diverse annotations with "
+        "one thing changed at a time. The other options are those of the study.",
+    )
+    names = [cause.name for cause in CAUSES]
+    parser.add_argument("--causes", nargs="+", choices=names, default=names, help="which (all)")
+    add_options(parser)
+    options = parser.parse_args(arguments)
+
+    def study():
+        settings = settings_of(options)
+        sets = load_sets(options.prepared, [DIVERSE])
+        causes = [cause for cause in CAUSES if cause.name in options.causes]
+        out = Path(options.out)
+        return run(sets, settings, choose_device(options.device), out, causes), out / "causes"
+
+    return report_on(study)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
