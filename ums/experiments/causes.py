@@ -30,6 +30,7 @@ from ums.experiments.cxr import (
 from ums.experiments.cxr_report import facts_of_run
 from ums.experiments.cxr_sets import DIVERSE, Sets, diverse_part, load_sets
 from ums.experiments.part_report import LABELS, PartFigures
+from ums.experiments.parts import CLASSIFICATION, TargetTask
 from ums.experiments.protocol import (
     HELD_OUT,
     STRATEGIES,
@@ -180,35 +181,11 @@ def cropped_to_film(sets: Sets) -> Sets:
 
 
 def section(cause: Cause, outcomes: dict[str, PartOutcome], seed: int) -> Section:
-    """One cause: a table and the folds."""
+    """One cause: a table for each task, and the folds."""
     estimates = {label: PartFigures(outcome, seed) for label, outcome in outcomes.items()}
-    first = next(iter(outcomes))
-    part = outcomes[first].part
+    part = next(iter(outcomes.values())).part
     rng = np.random.default_rng([seed, 11])
-    rows = []
-    for strategy in cause.strategies:
-        for label in outcomes:
-            row = {"Strategy": LABELS[strategy], "Variant": label}
-            for task in part.tasks:
-                for where, place in ((TEST, part.tested), (HELD_OUT, "held out")):
-                    name = f"{task.title}, {task.measure}: {place}"
-                    row[name] = estimates[label].estimates[strategy, where, task.name, task.measure]
-                    if where == TEST and label != first:
-                        one, other = (
-                            outcomes[k].tested[strategy][TEST][task.name] for k in (label, first)
-                        )
-                        row[f"p, {task.name}"] = compare(one, other, task.measure, rng).p_value
-            rows.append(row)
-    columns = ["Strategy", "Variant"]
-    for task in part.tasks:
-        measured = [f"{task.title}, {task.measure}: {place}" for place in (part.tested, "held out")]
-        columns += [Column(measured[0], "{:.3f}"), Column(f"p, {task.name}", formatted_p)]
-        columns.append(Column(measured[1], "{:.3f}"))
-    note = (
-        f"p: against the first variant of the same strategy, on {part.tested} (sign-flip test on the IoU, "
-        "McNemar's test on the classes), not corrected."
-    )
-    table = Table(f"cause-{cause.name}", cause.title, columns, rows, note=note)
+    tables = [_table(cause, task, outcomes, estimates, rng) for task in part.tasks]
     groups = {
         f"{task.title}: {label}": {
             LABELS[strategy]: estimates[label].estimates[strategy, TEST, task.name, task.measure]
@@ -219,24 +196,55 @@ def section(cause: Cause, outcomes: dict[str, PartOutcome], seed: int) -> Sectio
     }
     measures = {f"{t.title}: {label}": t.measure for t in part.tasks for label in outcomes}
     picture = fold_dots(groups, xlabel=measures, name=f"cause-{cause.name}")
-    return Section(cause.title, cause.text, [table], [picture])
+    return Section(cause.title, cause.text, tables, [picture])
 
 
-def summary_of(cause: Cause, table: Table) -> list[str]:
-    """The variants that move the lungs' IoU on the test set by more than chance, in words."""
-    measured = next(c.name for c in table.columns if c.name.startswith("Lung"))
-    lines = []
-    firsts = {row["Strategy"]: row for row in table.rows if row["Variant"] == AS_GIVEN.label}
+def _table(
+    cause: Cause,
+    task: TargetTask,
+    outcomes: dict[str, PartOutcome],
+    estimates: dict[str, PartFigures],
+    rng: np.random.Generator,
+) -> Table:
+    """A row for each strategy and variant; p against the first variant."""
+    first = next(iter(outcomes))
+    tested = outcomes[first].part.tested
+    measures = [task.measure] + (["AUC"] if task.kind == CLASSIFICATION else [])
+    rows = []
+    for strategy in cause.strategies:
+        for label, outcome in outcomes.items():
+            row = {"Strategy": LABELS[strategy], "Variant": label}
+            for measure in measures:
+                for where, place in ((TEST, ""), (HELD_OUT, ", held out")):
+                    figure = estimates[label].estimates[strategy, where, task.name, measure]
+                    row[f"{measure}{place}"] = figure
+            if label != first:
+                pair = (o.tested[strategy][TEST][task.name] for o in (outcome, outcomes[first]))
+                row["p"] = compare(*pair, task.measure, rng).p_value
+            rows.append(row)
+    columns = ["Strategy", "Variant", Column(task.measure, "{:.3f}"), Column("p", formatted_p)]
+    columns += [Column(m, "{:.3f}") for m in measures[1:]]
+    columns += [Column(f"{m}, held out", "{:.3f}") for m in measures]
+    test = "McNemar's test" if task.kind == CLASSIFICATION else "sign-flip test"
+    note = (
+        f"On {tested}, and on the training hospital's held-out folds. p: {test} on {tested} against the "
+        "first variant of the same strategy, not corrected."
+    )
+    return Table(f"cause-{cause.name}-{task.name}", task.title, columns, rows, note=note)
+
+
+def summary_of(cause: Cause, table: Table) -> str:
+    """What each variant changes on the test set, in words, of the first task's table."""
+    measure = table.columns[2].name
+    changes = []
     for row in table.rows:
-        p = row.get("p, lungs")
-        if p is None:
-            continue
-        change = row[measured].mean - firsts[row["Strategy"]][measured].mean
-        lines.append(
-            f"{row['Strategy'].lower()}, {row['Variant']}: {formatted(change, '{:+.3f}')} "
-            f"(p {formatted_p(p)})"
-        )
-    return [f"{cause.title}, lung IoU against the study's: " + "; ".join(lines) + "."]
+        if row["Variant"] == cause.variants[0].label:
+            base = row[measure].mean
+        else:
+            change = formatted(row[measure].mean - base, "{:+.3f}")
+            words = f"{row['Strategy'].lower()}, {row['Variant']}: {change}"
+            changes.append(f"{words} (p {formatted_p(row['p'])})")
+    return f"{cause.title}, {measure} of the {table.title.lower()}: {'; '.join(changes)}."
 
 
 def run(sets: Sets, settings: Settings, device, out: Path, causes: list[Cause]) -> Report:
@@ -257,7 +265,7 @@ def run(sets: Sets, settings: Settings, device, out: Path, causes: list[Cause]) 
             for variant in cause.variants
         }
         sections.append(section(cause, outcomes, settings.seed))
-        summary += summary_of(cause, sections[-1].tables[0])
+        summary.append(summary_of(cause, sections[-1].tables[0]))
     return Report(
         title="What it takes for sharing to pay",
         subtitle="Lung segmentation and abnormality, one thing changed at a time.",

@@ -31,6 +31,7 @@ from ums.layers import Sequential
 from ums.networks import (
     classification_head,
     denoising_autoencoder,
+    parameter_count,
     segmentation_head,
     separate_classifier,
 )
@@ -172,7 +173,7 @@ def learn_source(sets: Sets, settings: Settings, device: Device, stages: Stages)
     rng, images = stages.rng(SOURCE), sets.source
     network = denoising_autoencoder(rng, width=settings.width).to(device)
     if settings.source_epochs == 0:
-        return Tuned(network, History(), 0.0, 0)
+        return Tuned(network, History(), 0.0, parameter_count(network))
 
     def train(checkpoint) -> dict[str, Tuned]:
         train_rows, validation_rows = (source_rows(images, s) for s in ("train", "validation"))
@@ -283,7 +284,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--joint-weights",
         default=defaults.joint_weights,
-        help="of the joint loss: equal, uncertainty, gradnorm or numbers such as 1,0.5 (%(default)s)",
+        help="of the joint loss: equal, uncertainty, gradnorm or a number for each task of a part, "
+        "such as 1,0.5 (%(default)s)",
     )
     parser.add_argument(
         "--augment",

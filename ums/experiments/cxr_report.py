@@ -163,8 +163,9 @@ def _scores(part: PartFigures) -> Section:
     text = (
         f"{k} folds by patient: each network learned from {k - 1} of them (less a share that decides "
         "when to stop) and was tested on the one held out and on the whole of a set never learned from. "
-        "A figure is the mean of the folds' networks ± their standard deviation, with the 95 % "
-        f"bootstrap interval over {part.part.tested}'s patients or those held out."
+        "The source may have seen images of the folds, without labels; those of that set, never. A "
+        "figure is the mean of the folds' networks ± their standard deviation, with the 95 % bootstrap "
+        f"interval over {part.part.tested}'s patients or those held out."
     )
     return Section(part.part.title, text, blocks=blocks)
 
@@ -321,7 +322,8 @@ def _cost(costs: Costs) -> Section:
         "Wall time of training on this machine, mean and standard deviation over folds; epochs to the "
         "one whose weights were kept. The separate denoiser is the source itself, trained once and "
         "counted on both sides: it would be the same network on the same images by the same recipe, and "
-        "the paper gives both the same time. "
+        "the paper gives both the same time. What denoising takes of the baseline's images is not "
+        "counted. "
     )
     if name == DIVERSE:
         note += (

@@ -110,7 +110,7 @@ def diverse_part(target: Prepared, test: Prepared) -> Part:
             TargetTask(ABNORMALITY, "Abnormality", CLASSIFICATION, *abnormality),
         ),
         pool=np.arange(len(target)),
-        strata=target.labels[LABEL] + 1,  # 0 is not labelled
+        strata=target.labels[LABEL],
         held_out=f"{name_of(target)}, held-out folds",
         tested=name_of(test),
         explained=ABNORMALITY,

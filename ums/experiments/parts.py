@@ -107,7 +107,7 @@ class Part:
         title: for the page.
         tasks: at least one.
         pool: rows of the training set to be shared out to the folds.
-        strata: (M,) the class of each training image, alike in all folds.
+        strata: (M,) the class of each training image, -1 for none, alike in all folds.
         held_out, tested: what the two sets of images to be tested on are called.
         explained: the classification whose heat maps are drawn, by name.
     """
@@ -139,6 +139,9 @@ class Part:
                 stop by or to be held out; names the folder.
         """
         strata, patients = self.strata[self.pool], self.learn.patients[self.pool]
+        unlabelled = strata < 0
+        enough = len(np.unique(patients[unlabelled])) >= 2 * k  # else no class of their own
+        strata = np.where(unlabelled, strata.max() + 1 if enough else 0, strata)
         try:
             number = stratified_folds(strata, patients, k, rng)
             turns = [
