@@ -15,7 +15,7 @@ from small_sets import FOLDERS, children, hospital, note_computed, save_all
 
 from ums import backend
 from ums.experiments import cxr, protocol, scores
-from ums.experiments.cxr import Settings
+from ums.experiments.study import Settings
 from ums.finetuning import Tuned
 from ums.training import History
 

@@ -16,9 +16,8 @@ from ums.experiments.cxr_sets import (
     diverse_part,
     load_sets,
     similar_part,
-    source_rows,
 )
-from ums.experiments.parts import CLASSIFICATION, SEGMENTATION, thinned
+from ums.experiments.parts import CLASSIFICATION, SEGMENTATION, source_rows, thinned
 from ums.layers import Layer
 from ums.ops import bce_dice, categorical_cross_entropy
 

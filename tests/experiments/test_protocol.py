@@ -9,8 +9,7 @@ from small_sets import children, hospital, note_computed
 from ums.backend import Device
 from ums.data import normalise
 from ums.data.augment import Augmentation
-from ums.experiments import protocol
-from ums.experiments.cxr import Settings, networks_of
+from ums.experiments import cxr, protocol
 from ums.experiments.cxr_sets import (
     ABNORMALITY,
     DIVERSE,
@@ -28,6 +27,7 @@ from ums.experiments.protocol import (
     folds_of,
 )
 from ums.experiments.stages import Stages
+from ums.experiments.study import Settings
 from ums.finetuning import Tuned
 from ums.networks import denoising_autoencoder, parameter_count
 from ums.training import History
@@ -72,8 +72,10 @@ def study(part, out, settings=SMALL, key=None):
         if array.ndim == 1:
             array += rng.uniform(0, 0.5, array.shape).astype(np.float32)
     stages = Stages(out, settings.seed)
-    networks = networks_of(part, source, settings)
-    return PartStudy(part, networks, settings, CPU, stages, key or {"sets": "a"})
+    networks = cxr.networks_of(part, Tuned(source, History(), 0.0, 0), settings, CPU)
+    one = PartStudy(part, networks, settings, CPU, stages, key or {"sets": "a"})
+    one.autoencoder = source
+    return one
 
 
 def stages_of(out):
@@ -291,7 +293,7 @@ def halved(denoiser, images, *arguments, **more):
 @EACH_PART
 def test_only_the_baseline_learns_from_denoised_images(name, parts, tmp_path, monkeypatch):
     trainings = Trainings(monkeypatch)
-    monkeypatch.setattr(protocol, "denoise", halved)
+    monkeypatch.setattr(cxr, "denoise", halved)
     study(parts[name], tmp_path).run()
     raw = np.asarray(parts[name].learn.images)
     assert all(arguments[0] is None for n, arguments in trainings if n == "train_separately")
@@ -306,7 +308,7 @@ def test_only_the_baseline_learns_from_denoised_images(name, parts, tmp_path, mo
 @EACH_PART
 def test_only_the_baseline_is_tested_on_denoised_images(name, parts, tmp_path, monkeypatch):
     untrained(monkeypatch)
-    monkeypatch.setattr(protocol, "denoise", halved)
+    monkeypatch.setattr(cxr, "denoise", halved)
     networks, given = {}, []
 
     def tune(self, strategy, i, original=PartStudy.tune):
@@ -466,7 +468,7 @@ def test_scores_are_those_of_the_trained_networks(name, strategy, finished):
     for i in (0, 1):
         for task, tuned in zip(one.part.tasks, one.tune(strategy, i), strict=True):
             raw = strategy != "separate"
-            images = one.part.test.images if raw else one.denoised("test")
+            images = one.part.test.images if raw else one.cleaned("test")
             x = normalise(np.asarray(images)[task.test.rows])
             y = tuned.network.forward(x, keep=False)
             tested = outcome.tested[strategy][TEST][task.name].values
@@ -500,9 +502,9 @@ def bytes_of(network):
 @EACH_PART
 def test_no_strategy_changes_the_source(name, changes, parts, tmp_path):
     one = study(parts[name], tmp_path, replace(SMALL, **changes))
-    before = [bytes_of(n) for n in (one.networks.encoder, one.networks.denoiser)]
+    before = [bytes_of(n) for n in (one.networks.encoder, one.autoencoder)]
     one.run()
-    assert [bytes_of(n) for n in (one.networks.encoder, one.networks.denoiser)] == before
+    assert [bytes_of(n) for n in (one.networks.encoder, one.autoencoder)] == before
 
 
 def test_strategies_but_the_independent_move_the_encoder_of_their_networks(finished):

@@ -19,18 +19,10 @@ import numpy as np
 from ums.backend import choose_device
 from ums.data import Prepared
 from ums.data.film import crop_to_film
-from ums.experiments.cxr import (
-    Settings,
-    add_options,
-    learn_source,
-    networks_of,
-    report_on,
-    settings_of,
-)
-from ums.experiments.cxr_report import facts_of_run
-from ums.experiments.cxr_sets import DIVERSE, Sets, diverse_part, load_sets
+from ums.experiments import cxr, study
+from ums.experiments.cxr_sets import DIVERSE, diverse_part, load_sets
 from ums.experiments.part_report import LABELS, PartFigures
-from ums.experiments.parts import CLASSIFICATION, TargetTask
+from ums.experiments.parts import CLASSIFICATION, Sets, TargetTask
 from ums.experiments.protocol import (
     HELD_OUT,
     STRATEGIES,
@@ -42,7 +34,9 @@ from ums.experiments.protocol import (
 from ums.experiments.report import Column, Report, Section, Table, formatted, formatted_p
 from ums.experiments.scores import compare
 from ums.experiments.stages import Stages
+from ums.experiments.study import Settings
 from ums.experiments.study_figures import fold_dots
+from ums.experiments.study_report import facts_of_run
 
 
 @dataclass(frozen=True)
@@ -162,9 +156,9 @@ def run_variant(
     part = replace(part, explained=None)
     settings = replace(settings, **variant.changes)
     sets = Sets(part.learn if variant.own_images else sets.source, (part,), sets.changed)
-    source = learn_source(sets, settings, device, stages)
+    source = cxr.learn_source(sets, settings, device, stages)
     key = {"sets": sets.fingerprints(part), "device": device.name}
-    networks = networks_of(part, source.network, settings)
+    networks = cxr.networks_of(part, source, settings, device)
     return PartStudy(part, networks, settings, device, stages, key).run(strategies)
 
 
@@ -284,17 +278,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     names = [cause.name for cause in CAUSES]
     parser.add_argument("--causes", nargs="+", choices=names, default=names, help="which (all)")
-    add_options(parser)
+    study.add_options(parser, Settings(), cxr.PREPARED, cxr.OUT)
     options = parser.parse_args(arguments)
 
-    def study():
-        settings = settings_of(options)
+    def report():
+        settings = study.settings_of(options)
         sets = load_sets(options.prepared, [DIVERSE])
         causes = [cause for cause in CAUSES if cause.name in options.causes]
         out = Path(options.out)
         return run(sets, settings, choose_device(options.device), out, causes), out / "causes"
 
-    return report_on(study)
+    return study.report_on(report)
 
 
 if __name__ == "__main__":

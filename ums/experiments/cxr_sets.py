@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ums.data import Prepared, load_prepared
-from ums.experiments.parts import CLASSIFICATION, SEGMENTATION, Labelled, Part, TargetTask
-from ums.experiments.stages import fingerprint
+from ums.experiments.parts import (
+    CLASSIFICATION,
+    SEGMENTATION,
+    Labelled,
+    Part,
+    Sets,
+    TargetTask,
+    source_rows,
+)
 
 DIVERSE, SIMILAR = "diverse", "similar"
 LUNGS, ABNORMALITY = "lungs", "abnormality"
@@ -18,25 +24,6 @@ LABEL, PNEUMONIA = "abnormal", "pneumonia"
 CLASSES = {"normal": 0, "bacterial": 1, "viral": 2}
 PAIRS = (("bacterial", "normal"), ("viral", "normal"), ("bacterial", "viral"))
 """The first of each pair is what is looked for."""
-
-
-@dataclass(frozen=True, eq=False)
-class Sets:
-    """The source's images, and the parts to be tuned on it.
-
-    ``changed`` says what was done to all images since they were opened.
-    """
-
-    source: Prepared
-    parts: tuple[Part, ...]
-    changed: str = ""
-
-    def fingerprints(self, part: Part | None = None) -> dict[str, str]:
-        """Hashes of what the source, and a part, learn from: another set's stages are never taken."""
-        prints = {"source": fingerprint(self.source)}
-        if self.changed:
-            prints["changed"] = self.changed
-        return prints | ({part.name: fingerprint(part.learn)} if part else {})
 
 
 def load_sets(folder: str | Path, parts: Sequence[str] | None = None) -> Sets:
@@ -69,18 +56,6 @@ def load_sets(folder: str | Path, parts: Sequence[str] | None = None) -> Sets:
         source_rows(sets.source, split)
     _check_sizes([sets.source, *(p for part in made for p in (part.learn, part.test))])
     return sets
-
-
-def source_rows(source: Prepared, split: str) -> np.ndarray:
-    """The source's rows of a split.
-
-    Raises:
-        ValueError: there is none; names the folder.
-    """
-    rows = np.flatnonzero(source.splits == split)
-    if not len(rows):
-        raise ValueError(f"{source.folder}: no image in split {split!r}")
-    return rows
 
 
 def diverse_part(target: Prepared, test: Prepared) -> Part:

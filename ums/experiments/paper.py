@@ -1,8 +1,11 @@
-"""Figures printed in the UMS-Rep paper, to stand beside ours. Only numbers are quoted.
+"""Figures printed in the UMS-Rep paper, to stand beside ours, and its claims. Only numbers are quoted.
 
 Zamzmi, Rajaraman and Antani, "UMS-Rep: Unified modality-specific representation for efficient
 medical image analysis", Informatics in Medicine Unlocked, 2021.
 """
+
+from ums.experiments.claims import Claim
+from ums.experiments.cxr_sets import ABNORMALITY, DIVERSE, LUNGS, PAIRS, SIMILAR
 
 TABLE_2 = (
     {"PSNR": 39.05, "SSIM": 0.96, "MS-SSIM": 0.99},
@@ -66,3 +69,31 @@ TABLE_6 = {
     "baseline tasks": {"Minutes": 34.15, "Trainable parameters": 4_720_518},
 }
 """Wall time and parameters of the part with similar tasks; the paper counts no source here."""
+
+_BOTH = (LUNGS, ABNORMALITY)
+_PAIRS = tuple(f"{positive}-{negative}" for positive, negative in PAIRS)
+_TABLE_3, _TABLE_5 = "Table 3", "Table 5"
+
+CXR_CLAIMS = (
+    Claim(DIVERSE, "independent", "alternating", _BOTH, f"{_TABLE_3}, said not to be significant"),
+    Claim(DIVERSE, "independent", "joint", _BOTH, f"{_TABLE_3}, said to be significant"),
+    Claim(DIVERSE, "alternating", "joint", _BOTH, _TABLE_3),
+    Claim(DIVERSE, "independent", "separate", _BOTH, f"{_TABLE_3}, said to be significant"),
+    Claim(DIVERSE, "alternating", "separate", _BOTH, _TABLE_3),
+    Claim(DIVERSE, "joint", "separate", (ABNORMALITY,), _TABLE_3),
+    Claim(DIVERSE, "separate", "joint", (LUNGS,), f"{_TABLE_3} (IoU), laid to negative transfer"),
+    Claim(SIMILAR, "joint", "alternating", _PAIRS[1:], f"{_TABLE_5}, in most cases"),
+    Claim(SIMILAR, "alternating", "joint", _PAIRS[:1], f"{_TABLE_5}, the other case"),
+    Claim(
+        SIMILAR,
+        "joint",
+        "independent",
+        _PAIRS,
+        f"{_TABLE_5}, significant but for bacterial vs normal",
+    ),
+    Claim(SIMILAR, "alternating", "independent", _PAIRS, _TABLE_5),
+    Claim(SIMILAR, "joint", "separate", _PAIRS, f"{_TABLE_5}, said to be significant"),
+    Claim(SIMILAR, "alternating", "separate", _PAIRS, _TABLE_5),
+    Claim(SIMILAR, "independent", "separate", _PAIRS, _TABLE_5),
+)
+"""Section 4.1.2."""

@@ -16,6 +16,7 @@ import numpy as np
 from ums.data import Examples, Prepared
 from ums.data.examples import normalise
 from ums.data.folds import fold_splits, stratified_folds
+from ums.experiments.stages import fingerprint
 from ums.finetuning.tasks import Task
 from ums.layers import Layer
 from ums.ops import bce_dice, categorical_cross_entropy
@@ -163,6 +164,37 @@ class Part:
                             f"{task.name} task needs to {use}"
                         )
         return folds
+
+
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """The source's images, and the parts to be tuned on it.
+
+    ``changed`` says what was done to all images since they were opened.
+    """
+
+    source: Prepared
+    parts: tuple[Part, ...]
+    changed: str = ""
+
+    def fingerprints(self, part: Part | None = None) -> dict[str, str]:
+        """Hashes of what the source, and a part, learn from: another set's stages are never taken."""
+        prints = {"source": fingerprint(self.source)}
+        if self.changed:
+            prints["changed"] = self.changed
+        return prints | ({part.name: fingerprint(part.learn)} if part else {})
+
+
+def source_rows(source: Prepared, split: str) -> np.ndarray:
+    """The source's rows of a split.
+
+    Raises:
+        ValueError: there is none; names the folder.
+    """
+    rows = np.flatnonzero(source.splits == split)
+    if not len(rows):
+        raise ValueError(f"{source.folder}: no image in split {split!r}")
+    return rows
 
 
 def thinned(

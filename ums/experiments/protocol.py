@@ -29,7 +29,6 @@ from ums.finetuning import (
     tune_jointly,
 )
 from ums.finetuning.independent import renew_statistics
-from ums.finetuning.separate import denoise
 from ums.layers import Layer, Sequential
 from ums.networks import copy_network
 from ums.training import History
@@ -52,13 +51,13 @@ class Networks:
         encoder: the trained source's, on the device; it is not changed.
         heads: task -> a new head for the encoder, ``make(rng)``.
         models: task -> a new separate network, ``make(rng)``.
-        denoiser: what the baseline's images go through.
+        clean: what is done to the baseline's images (N, H, W) or (N, H, W, C) before it sees them.
     """
 
     encoder: Sequential
     heads: dict[str, Callable[[np.random.Generator], Layer]]
     models: dict[str, Callable[[np.random.Generator], Layer]]
-    denoiser: Layer
+    clean: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass
@@ -120,7 +119,7 @@ class PartStudy:
 
     Args:
         part, networks: what is tuned, and what it is built from.
-        settings: :class:`ums.experiments.cxr.Settings`, or another with its methods.
+        settings: :class:`ums.experiments.study.Settings`.
         device: where to compute.
         stages: where finished ones are kept.
         key: what all stages depend on beside the settings: data, device.
@@ -147,7 +146,7 @@ class PartStudy:
             images = all_of(part.learn.images, settings.dark)
             images = replace(images, rows=part.pool)
             renew_statistics(self.encoder, images, settings.batch, device, stages.rng("statistics"))
-        self._denoised: dict[str, np.ndarray] = {}
+        self._cleaned: dict[str, np.ndarray] = {}
 
     def run(self, strategies: Sequence[str] = STRATEGIES) -> PartOutcome:
         """Train what is not trained yet, and test it."""
@@ -248,7 +247,7 @@ class PartStudy:
         model = make_model(rng).to(self.device)
 
         def train(checkpoint):
-            todo = self._task(task, model, self.denoised("learn"), i, name, rng)
+            todo = self._task(task, model, self.cleaned("learn"), i, name, rng)
             fit = self.settings.fit(task.kind)
             tuned = train_separately(
                 None, [todo], fit, self.device, rng, self.settings.progress, checkpoint
@@ -257,14 +256,12 @@ class PartStudy:
 
         return self._stage(name, {task.name: model}, train, task.kind)[task.name]
 
-    def denoised(self, which: str) -> np.ndarray:
-        """The part's "learn" or "test" images behind the denoiser, (N, H, W) uint8; made once."""
-        if which not in self._denoised:
+    def cleaned(self, which: str) -> np.ndarray:
+        """The part's "learn" or "test" images as the baseline sees them, uint8; made once."""
+        if which not in self._cleaned:
             images = getattr(self.part, which).images
-            self._denoised[which] = denoise(
-                self.networks.denoiser, images, self.device, dark=self.settings.dark
-            )
-        return self._denoised[which]
+            self._cleaned[which] = self.networks.clean(images)
+        return self._cleaned[which]
 
     def _task(self, task, head, images, i, name, rng) -> Task:
         prepare = partial(normalise, dark=self.settings.dark)
@@ -314,7 +311,7 @@ class PartStudy:
             self._explain(outcome.heat, strategy, i, tuned)
 
     def _images(self, strategy: str, side: str) -> np.ndarray:
-        return self.denoised(side) if strategy == "separate" else getattr(self.part, side).images
+        return self.cleaned(side) if strategy == "separate" else getattr(self.part, side).images
 
     # -------------------------------------------------------------------- heat maps
 
