@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.duplicates import digests, without_duplicates
-from data_prep.images import decode_grey, read_mask, resize_image, resize_mask
+from data_prep.images import decode_colour, decode_grey, read_mask, resize_image, resize_mask
 from data_prep.splits import FRACTIONS, split_by_patient
 from ums.data.prepared import check_replaceable, save_prepared
 
@@ -19,7 +19,8 @@ from ums.data.prepared import check_replaceable, save_prepared
 class Item:
     """One image to read: its file, the files whose union is its mask, its patient and labels.
 
-    `split` is where its owner put it; empty where the set comes without a split.
+    `split` is where its owner put it; empty where the set comes without a split. `box` is the part of
+    image and masks to take, (x, y, width, height) in pixels; None for all of it.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Item:
     masks: tuple[Path, ...] = ()
     labels: dict[str, int] = field(default_factory=dict)
     split: str = ""
+    box: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,15 @@ def prepare(
     unique=False,
     held_out=(),
     settings=None,
+    colour=False,
 ):
     """Read the items of `listing`, split them by patient and write the prepared folder `out`.
 
     A split that the items come with is kept, and `seed` not needed. A file that cannot be used is
     left out and recorded in about.json under `skipped`; with `strict` it is a `ValueError`. `unique`
     keeps one of several equal pictures, as `without_duplicates` says; with it, no picture of the
-    items `held_out`, a test set that is kept elsewhere, gets in, nor another of its patients'.
+    items `held_out`, a test set that is kept elsewhere, gets in, nor another of its patients'. The
+    images are grey, with `colour` in red, green and blue.
     `about` holds source and licence; `settings` are recorded in it beside size and seed. Returns the
     `Prepared` set; raises `ValueError` where no image is left, or `held_out` comes without `unique`.
     """
@@ -73,7 +77,7 @@ def prepare(
     problems = list(listing.problems)
     _complain(problems, strict)
     kept = []
-    with closing(_read_all(listing.items, size, unique)) as outcomes:
+    with closing(_read_all(listing.items, size, unique, colour)) as outcomes:
         for item, outcome in outcomes:
             if isinstance(outcome, str):
                 problems.append((item.image, outcome))
@@ -81,7 +85,7 @@ def prepare(
             else:
                 kept.append((item, *outcome))
     if unique:
-        kept, duplicates = _without_duplicates(kept, held_out, size)
+        kept, duplicates = _without_duplicates(kept, held_out, size, colour)
         problems += duplicates
     if not kept:
         raise ValueError(f"{listing.raw}: no usable image; {_first(problems)}")
@@ -94,9 +98,10 @@ def prepare(
     return _save(kept, out, about, seed, overwrite)
 
 
-def _without_duplicates(kept, held_out, size):
+def _without_duplicates(kept, held_out, size, colour):
     """`without_duplicates` on (item, image, mask, digests), as if `held_out` were a test set of it."""
-    with closing(_read_all([replace(item, split="test") for item in held_out], size, True)) as read:
+    tested = [replace(item, split="test") for item in held_out]
+    with closing(_read_all(tested, size, True, colour)) as read:
         test = [(item, *outcome) for item, outcome in read if not isinstance(outcome, str)]
     every = test + kept
     left, duplicates = without_duplicates([k[0] for k in every], [k[3] for k in every])
@@ -128,13 +133,13 @@ def need_folders(raw, *names):
         )
 
 
-def _read_all(items, size, unique):
+def _read_all(items, size, unique, colour):
     """Yield (item, (image, mask or None, digests or None)) or (item, why not), in the order of `items`.
 
     The digests, of `data_prep.duplicates`, are taken where pictures are to be `unique`.
     """
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
-        jobs = [pool.submit(_read, item, size, unique) for item in items]
+        jobs = [pool.submit(_read, item, size, unique, colour) for item in items]
         try:
             for item, job in zip(
                 items, tqdm(jobs, desc="reading", unit="image", disable=None), strict=True
@@ -145,23 +150,38 @@ def _read_all(items, size, unique):
             pool.shutdown(cancel_futures=True)
 
 
-def _read(item, size, unique):
+def _read(item, size, unique, colour):
     try:
         data = item.image.read_bytes()
-        image = decode_grey(data, item.image.name)
+        image = (decode_colour if colour else decode_grey)(data, item.image.name)
         mask = None
         for path in item.masks:
             part = read_mask(path)
-            if part.shape != image.shape:
+            if part.shape != image.shape[:2]:
                 return (
                     f"mask {path.name} is {part.shape[0]} x {part.shape[1]} (height x width), "
                     f"its image {image.shape[0]} x {image.shape[1]}"
                 )
             mask = part if mask is None else mask | part
+        found = digests(data, image) if unique else None
+        image, mask = (_cut(array, item.box) for array in (image, mask))
     except (ValueError, OSError) as error:
         return str(error)
     small = None if mask is None else resize_mask(mask, size)
-    return resize_image(image, size), small, digests(data, image) if unique else None
+    return resize_image(image, size), small, found
+
+
+def _cut(array, box):
+    """The part `box` of `array` (H, W, ...), which may be None; `ValueError` where it has no such."""
+    if array is None or box is None:
+        return array
+    x, y, width, height = box
+    if min(x, y) < 0 or min(width, height) < 1:
+        raise ValueError(f"the box {box} should be x, y, width, height from 0, 0, 1, 1")
+    if x + width > array.shape[1] or y + height > array.shape[0]:
+        size = f"{array.shape[1]} x {array.shape[0]}"
+        raise ValueError(f"the box {box} (x, y, width, height) is not within its {size} pixels")
+    return array[y : y + height, x : x + width]
 
 
 def _save(kept, out, about, seed, overwrite):
@@ -186,7 +206,7 @@ def _save(kept, out, about, seed, overwrite):
 
 
 def _or_empty(mask, image):
-    return np.zeros_like(image) if mask is None else mask
+    return np.zeros(image.shape[:2], np.uint8) if mask is None else mask
 
 
 def _complain(problems, strict):
