@@ -19,7 +19,6 @@ from data_prep.doppler_flow import FLOWS, draw_patient, draw_trace
 from data_prep.doppler_screen import MACHINES, draw_layout, draw_screen, panel_box
 from data_prep.doppler_spectrum import (
     MOMENTS,
-    QUALITIES,
     draw_texture,
     envelope,
     heights,
@@ -65,7 +64,7 @@ def make_doppler(n, size, rng, patients=None, part=None, progress=False):
     check_wishes(n, size, patients)
     part = np.zeros(patients, int) if part is None else np.asarray(part)
     of_image = np.repeat(np.arange(patients), _images_each(n, patients, rng))
-    flow, drawn, labelled = _deal(n, part[of_image], rng)
+    flow, drawn, labelled = deal(n, part[of_image], rng)
     seeds = np.random.SeedSequence(int(rng.integers(2**63))).spawn(n + patients)
     people = [draw_patient(np.random.default_rng(seed), len(MACHINES)) for seed in seeds[n:]]
     images, masks = np.empty((n, size, size, 3), np.uint8), np.empty((n, size, size), np.uint8)
@@ -111,9 +110,9 @@ def render(size, rng, patient, flow, quality):
     top, bottom, left, right = panel_box(layout, shape)
     seconds = rng.choice([2.0, 2.8, 4.0]) * rng.uniform(0.85, 1.15)
     trace = draw_trace(flow, patient, seconds, MOMENTS, rng)
-    baseline, fill = rng.uniform(0.3, 0.7), rng.uniform(0.4, 0.92)
+    baseline, fill = rng.uniform(0.35, 0.65), rng.uniform(0.5, 0.95)
     # Mitral inflow comes towards the probe, a jet leaves it; a display may be turned round.
-    turned = rng.random() < (0, 0.1, 0.15)[flow]
+    turned = rng.random() < (0, 0.03, 0.04)[flow]
     bands = heights(trace, baseline, fill, upward=(flow != FLOWS.index("TR")) != turned)
     v = velocities(bottom - top, baseline)
     look = draw_texture(flow, quality, rng)
@@ -132,10 +131,10 @@ def _images_each(n, patients, rng):
     return 1 + np.diff(ends, prepend=0)
 
 
-def _deal(n, part, rng):
-    """Flow, quality and whether it is labelled, of each image, (N,) each; `part` is (N,).
+def deal(n, part, rng):
+    """Flow, quality and whether it is labelled, of each of `n` images, (n,) each; `part` is (n,).
 
-    They are dealt in proportion to every part, so that none is without a class, and at random in it.
+    They are dealt in proportion to every part, as the paper's are in all, and at random within it.
     """
     flows = _spread(list(PAPER.values()), n)
     labelled = PAPER_QUALITY / sum(PAPER.values())
@@ -155,6 +154,3 @@ def _spread(weights, n):
     counts[np.argsort(counts - wanted, kind="stable")[: n - counts.sum()]] += 1
     places = np.concatenate([(np.arange(c) + 0.5) / max(c, 1) for c in counts])
     return np.repeat(np.arange(len(counts)), counts)[np.argsort(places, kind="stable")]
-
-
-__all__ = ["FLOWS", "PAPER", "QUALITIES", "Doppler", "default_patients", "make_doppler", "render"]

@@ -55,7 +55,7 @@ def draw_layout(machine, rng):
     kind = rng.random()
     scale_left = bool(rng.random() < machine.scale_left)
     narrow, wide = rng.uniform(0.0, 0.06), rng.uniform(0.05, 0.13)
-    top = rng.uniform(0.36, 0.5) if kind < 0.5 else rng.uniform(0.02, 0.25)
+    top = rng.uniform(0.33, 0.46) if kind < 0.4 else rng.uniform(0.02, 0.25)
     if kind > 0.85:  # the panel alone, as somebody cut it out
         narrow, wide, top = rng.uniform(0, 0.02, 3).tolist()
     ecg = (0.96, 0.06, -1.0)[rng.choice(3, p=(0.6, 0.25, 0.15))]
@@ -64,7 +64,7 @@ def draw_layout(machine, rng):
         top=top,
         right=1 - (narrow if scale_left else wide),
         bottom=1 - (rng.uniform(0.03, 0.1) if kind <= 0.85 else 0.0),
-        sector=bool(kind < 0.45),
+        sector=bool(kind < 0.36),
         scale_left=scale_left,
         ecg=ecg + rng.uniform(-0.03, 0.03),
     )

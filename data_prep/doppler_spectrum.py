@@ -47,14 +47,14 @@ def draw_texture(flow, quality, rng):
         blur=rng.uniform(0.004, 0.012),
         fringe=rng.uniform(0.02, 0.09),
         grain=int(rng.integers(40, 90)),
-        other=rng.uniform(-22, -6),
+        other=rng.uniform(-25, -8),
         mirror=rng.uniform(-42, -18),
-        clutter=rng.uniform(-20, 1),
+        clutter=rng.uniform(-22, -2),
         reach=rng.uniform(0.06, 0.25),
         wall_filter=rng.uniform(0.004, 0.02),
         noise=-span + rng.uniform(-9, 2),
         signal=rng.uniform(-5, 0),
-        white=rng.uniform(0, 9),
+        white=rng.uniform(0, 6),
         span=span,
         bend=rng.uniform(0.8, 1.25),
         dropout=max(rng.normal(-0.02, 0.06), 0),
@@ -71,19 +71,19 @@ def draw_texture(flow, quality, rng):
 
 def _spoil(look, flaw, rng):
     if flaw == "faint":
-        return look._replace(signal=look.white - look.span + rng.uniform(7, 12))
+        return look._replace(signal=look.white - look.span + rng.uniform(8, 12))
     if flaw == "broken":
-        return look._replace(dropout=rng.uniform(0.3, 0.6))
+        return look._replace(dropout=rng.uniform(0.25, 0.5))
     if flaw == "saturated":
         return look._replace(
-            white=look.white - rng.uniform(11, 16),
+            white=look.white - rng.uniform(9, 13),
             blur=look.blur + rng.uniform(0.01, 0.03),
-            mirror=rng.uniform(-14, -5),
+            mirror=rng.uniform(-20, -10),
             hollow=max(look.hollow, 0.5),
             noise=look.noise - rng.uniform(2, 9),
         )
     return look._replace(
-        noise=look.signal - rng.uniform(4, 9),
+        noise=look.signal - rng.uniform(8, 13),
         white=look.signal + rng.uniform(4, 10),
         span=rng.uniform(18, 26),
         streaks=rng.uniform(0.2, 1.0),
