@@ -57,7 +57,7 @@ def draw_texture(flow, quality, rng):
         white=rng.uniform(0, 6),
         span=span,
         bend=rng.uniform(0.8, 1.25),
-        dropout=max(rng.normal(-0.02, 0.06), 0),
+        dropout=max(rng.normal(-0.06, 0.05), 0),
         streaks=max(rng.normal(-0.2, 0.2), 0),
     )
     if quality == 1:
@@ -118,7 +118,8 @@ def envelope(flow, v, columns):
 def show_spectrum(trace, flow, other, v, columns, look, rng):
     """Grey values 0 to 1 of the panel, (H, columns) float32."""
     steady = _smooth(MOMENTS, 40, rng)
-    broken = _smooth(MOMENTS, 50, rng) < np.quantile(steady, look.dropout)
+    contact = _smooth(MOMENTS, 50, rng)
+    broken = contact < np.quantile(contact, look.dropout)
     gain = look.signal + 1.5 * steady - 25 * cv2.blur(broken.astype(np.float32)[None], (5, 1))[0]
     power = _decibels(gain)
     fringe = 1 + look.fringe * _at(rng.standard_normal((1, MOMENTS), dtype=np.float32), columns)

@@ -101,10 +101,10 @@ def prepare_echo_folder(raw, out, size=256, seed=0, box=None, strict=False):
     Raises `FileNotFoundError` and `ValueError` as `list_echo` and `prepare` do, `ValueError` for fewer
     than 6 patients, `FileExistsError` where such a folder holds more than a prepared set.
     """
-    out, listing = Path(out), echo_folder.list_echo(raw, box)
+    if box is not None and len(box := list(box)) != 4:
+        raise ValueError(f"the box {box} should be x, y, width, height")
+    out, listing = Path(out), echo_folder.list_echo(raw, box and tuple(box))
     first = "".join(f"; {path.relative_to(raw)}: {why}" for path, why in listing.problems[:1])
-    if strict and first:
-        raise ValueError(first.removeprefix("; "))
     patients = np.unique([item.patient for item in listing.items])
     _check_patients(len(patients), f"{raw} has {len(patients)} patients with usable rows{first}")
     role, split = _share_out(patients, np.random.default_rng(seed))

@@ -79,11 +79,11 @@ def test_too_few_patients_is_one_line_and_code_2(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_of_other_things_is_not_replaced(tmp_path, capsys):
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "thesis.txt").write_text("years of work")
+def test_a_folder_of_other_things_is_not_replaced_and_nothing_is_drawn(tmp_path, capsys):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "thesis.txt").write_text("years of work")
     assert synthetic(tmp_path) == 2
-    assert "thesis.txt" in capsys.readouterr().err
+    assert "thesis.txt" in capsys.readouterr().err and not (tmp_path / "source").exists()
 
 
 # A folder of one's own ------------------------------------------------------------------------------
@@ -297,4 +297,4 @@ def test_real_screens_are_prepared_by_their_panel(tmp_path):
     write_table(raw, rows)
     code, out = prepare(raw, "--box", "42", "342", "900", "390")
     assert code == 0 and len(everything(out)) == 8 and not skipped(out)
-    assert all(image.std() > 20 for image, *_ in everything(out).values())
+    assert all(image.std() > 10 for image, *_ in everything(out).values())
