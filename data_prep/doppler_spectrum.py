@@ -52,9 +52,9 @@ def draw_texture(flow, quality, rng):
         clutter=rng.uniform(-22, -2),
         reach=rng.uniform(0.06, 0.25),
         wall_filter=rng.uniform(0.004, 0.02),
-        noise=-span + rng.uniform(-9, 2),
+        noise=-span + rng.uniform(-9, 0),
         signal=rng.uniform(-5, 0),
-        white=rng.uniform(0, 6),
+        white=rng.uniform(1, 6),
         span=span,
         bend=rng.uniform(0.8, 1.25),
         dropout=max(rng.normal(-0.06, 0.05), 0),
@@ -71,16 +71,17 @@ def draw_texture(flow, quality, rng):
 
 def _spoil(look, flaw, rng):
     if flaw == "faint":
-        return look._replace(signal=look.white - look.span + rng.uniform(8, 12))
+        noise = look.white - look.span + rng.uniform(-1, 3)
+        return look._replace(noise=noise, signal=noise + rng.uniform(7, 11))
     if flaw == "broken":
-        return look._replace(dropout=rng.uniform(0.25, 0.5))
+        return look._replace(dropout=rng.uniform(0.35, 0.55))
     if flaw == "saturated":
         return look._replace(
-            white=look.white - rng.uniform(9, 13),
+            white=look.white - rng.uniform(11, 15),
             blur=look.blur + rng.uniform(0.01, 0.03),
             mirror=rng.uniform(-20, -10),
             hollow=max(look.hollow, 0.5),
-            noise=look.noise - rng.uniform(2, 9),
+            noise=look.noise - rng.uniform(2, 7),
         )
     return look._replace(
         noise=look.signal - rng.uniform(8, 13),
