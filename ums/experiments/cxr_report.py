@@ -18,6 +18,7 @@ from ums.experiments.report import (
     formatted,
     formatted_p,
 )
+from ums.experiments.scores import RESAMPLES
 from ums.experiments.study import Outcome
 from ums.experiments.study_figures import heat_map_panel
 from ums.experiments.study_report import (
@@ -117,7 +118,13 @@ def _heat_maps(outcome: PartOutcome, seed: int) -> Section:
         row = {"Strategy": label}
         for name in masks:
             inside = heat.inside[strategy][name].T  # (n, k)
-            interval = bootstrap_interval(_mean, (inside,), rng, resamples=1000, groups=patients)
+            interval = bootstrap_interval(
+                lambda shares: _mean(_mean(shares, axis=0)),
+                (inside,),
+                rng,
+                resamples=RESAMPLES,
+                groups=patients,
+            )
             row[f"Inside the {name}"] = Estimate(_mean(inside, axis=0).tolist(), *interval)
             if strategy != CONTROL:
                 change = inside - heat.inside[CONTROL][name].T
@@ -131,8 +138,10 @@ def _heat_maps(outcome: PartOutcome, seed: int) -> Section:
         columns += [Column(f"Inside the {name}", "{:.3f}"), Column(f"p, {name}", formatted_p)]
     note = (
         f"Share of the map's mass, mean over the {len(heat.rows)} abnormal images of {part.tested} that "
-        "have masks and over folds. p: sign-flip test on the images, against the head that learned "
-        "shuffled labels; not corrected."
+        "have masks, and over folds; images in which no place speaks for the class are left out. p: "
+        "sign-flip test on the images that the share differs, either way, from that of the head that "
+        "learned shuffled labels; not corrected. A share below that of a map that is the same everywhere "
+        "means that the network looks elsewhere."
     )
     table = Table("heat-maps", "Where the abnormality networks look", columns, rows, note=note)
     shown = slice(0, SHOWN)
