@@ -67,10 +67,7 @@ IN_PAPER = {
         "alone.",
     ),
 }
-SEEN = (
-    "The source may have seen images of the folds, without labels; those of the set never learned from it "
-    "has not."
-)
+SEEN = "The source may have seen images of the folds, without labels, but none of that other set."
 
 
 def build(outcome: Outcome, denoising: list[dict]) -> Report:
