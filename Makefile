@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 
 # The experiment's variables, to be given on the command line: make reproduce-cxr SIZE=256 DEVICE=gpu
 DATA ?=
-SIZE ?= 128
+SIZE ?= 96
 SEED ?= 0
 DEVICE ?= auto
 IMAGES ?= 1200
@@ -15,25 +15,42 @@ EPOCHS ?=
 SOURCE_EPOCHS ?=
 CLASSIFIER_EPOCHS ?=
 BATCH ?=
+FOLDS ?=
+PARTS ?=
+CAUSES ?=
 PREPARED ?= prepared/cxr-$(if $(DATA),real,synthetic)-$(SIZE)
 OUT ?= results/cxr
 BENCH ?=
 
-PREPARE_ARGS := --size $(SIZE) --seed $(SEED) $(if $(DATA),--data "$(DATA)",--images $(IMAGES))
-RUN_ARGS := --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
+PREPARE_ARGS = --size $(SIZE) --seed $(SEED) $(if $(DATA),--data "$(DATA)",--images $(IMAGES))
+RUN_ARGS = --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
   $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SOURCE_EPOCHS),--source-epochs $(SOURCE_EPOCHS)) \
-  $(if $(CLASSIFIER_EPOCHS),--classifier-epochs $(CLASSIFIER_EPOCHS)) $(if $(BATCH),--batch $(BATCH))
+  $(if $(CLASSIFIER_EPOCHS),--classifier-epochs $(CLASSIFIER_EPOCHS)) $(if $(BATCH),--batch $(BATCH)) \
+  $(if $(FOLDS),--folds $(FOLDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help data reproduce-cxr test bench lint format networks gpu clean
+.PHONY: help data reproduce-cxr reproduce-cxr-full causes test bench lint format networks gpu clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-reproduce-cxr: $(VENV)/ready  ## the chest X-ray experiment; DATA=folder for real images, else synthetic ones
+reproduce-cxr: $(VENV)/ready  ## the chest X-ray study, small; DATA=folder for real images, else synthetic ones
 	$(PY) -m data_prep cxr "$(PREPARED)" $(PREPARE_ARGS)
-	$(PY) -m ums.experiments.cxr --source "$(PREPARED)/source" --target "$(PREPARED)/target" \
-	  --test "$(PREPARED)/test" --out "$(OUT)" $(RUN_ARGS)
+	$(PY) -m ums.experiments.cxr "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(PARTS),--parts $(PARTS))
+
+reproduce-cxr-full: SIZE = 256
+reproduce-cxr-full: WIDTH = 1
+reproduce-cxr-full: IMAGES = 8000
+reproduce-cxr-full: FOLDS = 10
+reproduce-cxr-full: SOURCE_EPOCHS = 100
+reproduce-cxr-full: EPOCHS = 100
+reproduce-cxr-full: CLASSIFIER_EPOCHS = 100
+reproduce-cxr-full: OUT = results/cxr-full
+reproduce-cxr-full: reproduce-cxr  ## the same with the paper's size, folds and width; for a GPU
+
+causes: $(VENV)/ready  ## what it takes for sharing to pay: reproduce-cxr again with one thing changed at a time
+	$(PY) -m data_prep cxr "$(PREPARED)" $(PREPARE_ARGS)
+	$(PY) -m ums.experiments.causes "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(CAUSES),--causes $(CAUSES))
 
 data: $(VENV)/ready  ## which public sets are in DATA, and download those that need no account
 	$(PY) -m data_prep get "$(or $(DATA),raw)"

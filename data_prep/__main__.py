@@ -5,7 +5,17 @@ import sys
 
 import numpy as np
 
-from data_prep import cxr, montgomery, pediatric, protocol, rsna, shenzhen, unlabelled
+from data_prep import (
+    cxr,
+    echo,
+    echo_folder,
+    montgomery,
+    pediatric,
+    protocol,
+    rsna,
+    shenzhen,
+    unlabelled,
+)
 from data_prep.collect import prepare
 from data_prep.sets import get_sets
 from data_prep.synthetic import HOSPITALS, prepare_synthetic
@@ -30,7 +40,7 @@ def main(arguments=None):
     if options.set == "get":
         return 1 if get_sets(options.data, fetch=not options.list) else 0
     try:
-        prepared = {"synthetic": _synthetic, "cxr": _cxr}.get(options.set, _real)(options)
+        prepared = _MAKERS.get(options.set, _real)(options)
     except (ValueError, OSError, MemoryError) as error:
         text = " ".join(str(error).split()) or "not enough memory"
         print(f"error: {text}", file=sys.stderr)
@@ -64,6 +74,18 @@ def _cxr(options):
     )
 
 
+def _echo(options):
+    return echo.prepare_echo(
+        options.out, options.images, options.size, options.seed, options.patients
+    )
+
+
+def _echo_folder(options):
+    return echo.prepare_echo_folder(
+        options.raw, options.out, options.size, options.seed, options.box, options.strict
+    )
+
+
 def _synthetic(options):
     rng = np.random.default_rng(options.seed)
     return prepare_synthetic(
@@ -76,6 +98,9 @@ def _synthetic(options):
         overwrite=options.overwrite,
         settings={"seed": options.seed},
     )
+
+
+_MAKERS = {"synthetic": _synthetic, "cxr": _cxr, "echo": _echo, "echo-folder": _echo_folder}
 
 
 def _report(prepared, shown=10):
@@ -142,7 +167,35 @@ def _parser():
     command.add_argument("--images", type=int, default=1200, help="synthetic images (%(default)s)")
     command.add_argument("--strict", action="store_true", help="stop at the first bad file")
     _common(command, overwrite=False)
+    _echo_commands(commands)
     return parser
+
+
+def _echo_commands(commands):
+    command = commands.add_parser(
+        "echo",
+        help="the two sets of the Doppler experiment, synthetic",
+        description=echo.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python -m data_prep echo prepared/echo --images 1000 --size 128",
+    )
+    command.add_argument("--images", type=int, default=2444, help="how many (%(default)s)")
+    text = "patients (as many images each as in the paper: 100 of 2,444)"
+    command.add_argument("--patients", type=int, help=text)
+    _common(command, overwrite=False)
+    command = commands.add_parser(
+        "echo-folder",
+        help="the two sets of the Doppler experiment, from a folder of one's own",
+        description=echo_folder.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python -m data_prep echo-folder raw/echo prepared/echo --size 128",
+    )
+    command.add_argument("raw", help="the folder that holds images, labels.csv and perhaps masks")
+    text = "the panel's place on screens whose row has none, in pixels"
+    names = ("X", "Y", "WIDTH", "HEIGHT")
+    command.add_argument("--box", type=int, nargs=4, metavar=names, help=text)
+    command.add_argument("--strict", action="store_true", help="stop at the first bad file")
+    _common(command, overwrite=False)
 
 
 def _seed(text):

@@ -19,8 +19,9 @@ from ums.data.rows import Rows
 class Item:
     """One image to read: its file, the files whose union is its mask, its patient and labels.
 
-    `split` is where its owner put it; empty where the set comes without a split. `boxes` are where
-    the disease is, each (x, y, width, height) in pixels of the file.
+    `split` is where its owner put it; empty where the set comes without a split. `box` is the part of
+    image and masks to take, (x, y, width, height) in pixels; None for all of it. `boxes` are where the
+    disease is, likewise.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Item:
     labels: dict[str, int] = field(default_factory=dict)
     split: str = ""
     boxes: tuple[tuple[float, float, float, float], ...] = ()
+    box: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,16 @@ def prepare(
     overwrite=False,
     held_out=(),
     settings=None,
+    colour=False,
 ):
     """Read the items of `listing`, split them by patient and write the prepared folder `out`.
 
     A split that the items come with is kept, and `seed` not needed. A file that cannot be used is
     left out and recorded in about.json under `skipped`; with `strict` it is a `ValueError`. One of
     several equal pictures is kept, as `without_duplicates` says, and no picture of the items
-    `held_out`, a test set that is kept elsewhere, gets in, nor another of its patients'. `about` holds
-    source and licence; `settings` are recorded in it beside size and seed.
+    `held_out`, a test set that is kept elsewhere, gets in, nor another of its patients'. The images
+    are grey, with `colour` in red, green and blue. `about` holds source and licence; `settings` are
+    recorded in it beside size and seed.
 
     However large the set, only the images being read are in memory; those finished wait in a
     `WorkFolder`, and a run that is stopped goes on from there. Returns the `Prepared` set; raises
@@ -74,7 +78,7 @@ def prepare(
         raise ValueError(f"size {size} should be at least 1")
     problems = list(listing.problems)
     _complain(problems, strict)
-    with WorkFolder(out, size) as work:
+    with WorkFolder(out, size, colour) as work:
         outcomes = read_all(listing.items, listing.raw, work, strict=strict)
         read = list(zip(listing.items, outcomes, strict=True))
         problems += [(item.image, outcome.why) for item, outcome in read if outcome.why]
@@ -97,7 +101,7 @@ def _without_duplicates(read, held_out, raw, work):
     every = [*zip(test, read_all(test, raw, work), strict=True), *read]
     every = [pair for pair in every if not pair[1].why]
     items, outcomes = zip(*every, strict=True) if every else ((), ())
-    left, duplicates = without_duplicates(items, full_digests(items, outcomes))
+    left, duplicates = without_duplicates(items, full_digests(items, outcomes, work.colour))
     held = {item.image for item in held_out}
     kept = [(item, outcomes[i]) for i, item in left.items() if item.image not in held]
     return kept, [(path, why) for path, why in duplicates if path not in held]

@@ -119,7 +119,7 @@ def _synthetic(out, role, images, size, seed):
     settings = {"seed": [seed, list(SHARES).index(role)]}
     n = round(images * share)
     wanted = settings | {"images": n, "size": size, "hospital": hospital}
-    if kept := _made_before(out, wanted):
+    if kept := made_before(out, wanted):
         return kept
     rng = np.random.default_rng(settings["seed"])
     return prepare_synthetic(out, n, size, rng, hospital, overwrite=True, settings=settings)
@@ -161,12 +161,12 @@ def _source(out, folders, children, size, seed, strict):
 
 
 def _prepare(out, listing, about, size, seed, strict, held_out=()):
-    settings = {"files": _digest(listing.raw, listing.items)}
-    tests = _digest(listing.raw, held_out) if held_out else None
+    settings = {"files": digest(listing.raw, listing.items)}
+    tests = digest(listing.raw, held_out) if held_out else None
     wanted = settings | {"size": size, "held_out": tests}
     if not any(item.split for item in listing.items):
         wanted["seed"] = seed
-    if kept := _made_before(out, wanted):
+    if kept := made_before(out, wanted):
         return kept
     if tests:
         settings["held_out"] = tests
@@ -183,7 +183,7 @@ def _prepare(out, listing, about, size, seed, strict, held_out=()):
     )
 
 
-def _digest(raw, items):
+def digest(raw, items):
     """A short hash of the listed files' names and sizes: other files, another prepared folder."""
     digest = hashlib.sha256()
     for item in items:
@@ -193,7 +193,7 @@ def _digest(raw, items):
     return digest.hexdigest()[:16]
 
 
-def _made_before(out, wanted):
+def made_before(out, wanted):
     """The prepared folder `out` if it is whole and was made with the settings `wanted`, else None."""
     try:
         settings = json.loads((out / "about.json").read_text(encoding="utf-8"))["settings"]

@@ -28,6 +28,22 @@ def decode_grey(data, path):
             return decode_dicom(data, lambda jpeg: decode_grey(jpeg, "its image"))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
+    image = _decode(data, path)
+    if image.ndim == 3:
+        image = image[..., 0] if image.shape[2] < 3 else _luminance(image[..., :3])
+    return _to_8_bits(image, path)
+
+
+def decode_colour(data, path):
+    """The PNG or JPEG in `data` as (H, W, 3) uint8 in red, green and blue; else as `decode_grey`."""
+    image = _decode(data, path)
+    if image.ndim == 2 or image.shape[2] < 3:
+        image = np.repeat(image.reshape(*image.shape[:2], -1)[..., :1], 3, axis=2)
+    return _to_8_bits(np.ascontiguousarray(image[..., 2::-1]), path)
+
+
+def _decode(data, path):
+    """(H, W) or (H, W, C) with blue first, of whatever type the file has."""
     why = _damage(data)
     if why:
         raise ValueError(f"{path}: {why}")
@@ -37,8 +53,10 @@ def decode_grey(data, path):
         raise ValueError(f"{path}: cannot be decoded: {error.err}") from error
     if image is None:
         raise ValueError(f"{path}: cannot be decoded")
-    if image.ndim == 3:
-        image = image[..., 0] if image.shape[2] < 3 else _luminance(image[..., :3])
+    return image
+
+
+def _to_8_bits(image, path):
     if image.dtype == np.uint16:
         image = np.rint(image / np.float32(257)).astype(np.uint8)
     if image.dtype != np.uint8:
@@ -67,8 +85,8 @@ def decode_mask(data, path):
 
 
 def resize_image(image, size):
-    """Bicubic resize of (H, W) uint8 to (size, size), as in UMS-Rep, section 3.1.1."""
-    height, width = image.shape
+    """Bicubic resize of (H, W) or (H, W, 3) uint8 to size x size, as in UMS-Rep, section 3.1.1."""
+    height, width = image.shape[:2]
     # The cubic looks at 4 x 4 pixels only: from a film of 4,000 pixels it would pick single grains
     # and fine ribs would alias. Averaging down to twice the size first lets every pixel count.
     if max(height, width) > 2 * size:

@@ -8,7 +8,13 @@ import cv2
 from tqdm import tqdm
 
 from data_prep.duplicates import digests
-from data_prep.images import decode_grey, decode_mask, resize_image, resize_mask
+from data_prep.images import (
+    decode_colour,
+    decode_grey,
+    decode_mask,
+    resize_image,
+    resize_mask,
+)
 from ums.backend import thread_count
 
 
@@ -32,7 +38,7 @@ def read_all(items, raw, work, *, strict=False):
             if i is None:
                 return
             try:
-                read = _read(items[i], work.size)
+                read = _read(items[i], work.size, work.colour)
             except BaseException:
                 stop.set()
                 raise
@@ -63,7 +69,7 @@ def read_all(items, raw, work, *, strict=False):
     return [work.outcomes[key] for key in keys]
 
 
-def full_digests(items, outcomes):
+def full_digests(items, outcomes, colour=False):
     """For `without_duplicates`: what tells the pictures of `items` apart, read again where needed.
 
     Equal pictures have equal small versions and sizes, so only files that have those in common with
@@ -78,7 +84,7 @@ def full_digests(items, outcomes):
         if count[small[i]] == 1:
             return small[i], small[i]
         data = items[i].image.read_bytes()
-        return digests(data, decode_grey(data, items[i].image.name))
+        return digests(data, _decoder(colour)(data, items[i].image.name))
 
     with ThreadPoolExecutor(thread_count()) as pool:
         return list(pool.map(digest, range(len(items))))
@@ -86,7 +92,7 @@ def full_digests(items, outcomes):
 
 def _key(item, raw):
     """What a finished image is found again by: names, sizes and times of its files."""
-    parts = []
+    parts = [] if item.box is None else [f"box {item.box}"]
     for path in (item.image, *item.masks):
         name = os.path.relpath(path, raw)
         try:
@@ -97,22 +103,41 @@ def _key(item, raw):
     return "\n".join(parts)
 
 
-def _read(item, size):
+def _decoder(colour):
+    return decode_colour if colour else decode_grey
+
+
+def _read(item, size, colour):
     """(image, mask or None, original shape) of one item, or why it cannot be used."""
     path, mask = item.image, None
     try:
-        image = decode_grey(path.read_bytes(), path.name)
+        image = _decoder(colour)(path.read_bytes(), path.name)
+        shape = image.shape[:2]
         for path in item.masks:
             part = decode_mask(path.read_bytes(), path.name)
-            if part.shape != image.shape:
+            if part.shape != shape:
                 return (
                     f"mask {path.name} is {part.shape[0]} x {part.shape[1]} (height x width), "
-                    f"its image {image.shape[0]} x {image.shape[1]}"
+                    f"its image {shape[0]} x {shape[1]}"
                 )
             mask = part if mask is None else mask | part
+        image, mask = (_cut(array, item.box) for array in (image, mask))
     except ValueError as error:
         return str(error)
     except OSError as error:
         return f"{path.name}: {error.strerror or error}"
     small = None if mask is None else resize_mask(mask, size)
-    return resize_image(image, size), small, image.shape
+    return resize_image(image, size), small, shape
+
+
+def _cut(array, box):
+    """The part `box` of `array` (H, W, ...), which may be None; `ValueError` where it has no such."""
+    if array is None or box is None:
+        return array
+    x, y, width, height = box
+    if min(x, y) < 0 or min(width, height) < 1:
+        raise ValueError(f"the box {box} should be x, y, width, height from 0, 0, 1, 1")
+    if x + width > array.shape[1] or y + height > array.shape[0]:
+        size = f"{array.shape[1]} x {array.shape[0]}"
+        raise ValueError(f"the box {box} (x, y, width, height) is not within its {size} pixels")
+    return array[y : y + height, x : x + width]

@@ -2,7 +2,8 @@
 
 Beside the folder to be written, `.NAME.work` holds
 
-    images.raw, masks.raw   finished images and masks, each `size` x `size` bytes, one after the other
+    images.raw, masks.raw   finished images and masks, `size` x `size` bytes (images in colour thrice
+                            as many) each, one after the other
     journal.jsonl           a line per file that was read: where its image is, or why there is none
 
 An image is on disk before its line is, and the line has a hash of it, so that nothing half written
@@ -13,6 +14,7 @@ long as the code that reads images is the same.
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 from dataclasses import dataclass
@@ -48,9 +50,13 @@ class WorkFolder:
     `BlockingIOError` where another run has the lock.
     """
 
-    def __init__(self, out, size):
+    def __init__(self, out, size, colour=False):
         out = Path(os.path.abspath(out))
-        self.folder, self.size = out.with_name(f".{out.name}.work"), size
+        self.folder, self.size, self.colour = out.with_name(f".{out.name}.work"), size, colour
+        self._shapes = {
+            "images": (size, size, 3) if colour else (size, size),
+            "masks": (size, size),
+        }
         self.outcomes, self._files = {}, {}
         self._rows = {"images": 0, "masks": 0}
 
@@ -76,9 +82,10 @@ class WorkFolder:
         self._journal.close()
 
     def add(self, key, image, mask, shape):
-        """Keep an image and its mask or None, (size, size) uint8, under `key`; return the `Outcome`.
+        """Keep an image and its mask or None under `key`; return the `Outcome`.
 
-        Not for two threads at once.
+        Both are (size, size) uint8, the image (size, size, 3) if it is in colour. Not for two threads
+        at once.
         """
         outcome = Outcome(
             image=self._append("images", image),
@@ -94,15 +101,15 @@ class WorkFolder:
         return self._note(key, Outcome(why=why))
 
     def array(self, name):
-        """All of the "images" or "masks" so far, (M, size, size) uint8, memory-mapped."""
-        shape = (self._rows[name], self.size, self.size)
+        """All of the "images" or "masks" so far, (M, size, size) or (M, size, size, 3) uint8, mapped."""
+        shape = (self._rows[name], *self._shapes[name])
         if shape[0] == 0:
             return np.zeros(shape, np.uint8)
         return np.memmap(self.folder / f"{name}.raw", np.uint8, "r", shape=shape)
 
     def _append(self, name, content):
         row, data = self._rows[name], np.ascontiguousarray(content).data.cast("B")
-        at = row * self.size**2
+        at = row * self._bytes(name)
         while data:  # a full disk can take a part
             written = os.pwrite(self._files[name], data, at)
             data, at = data[written:], at + written
@@ -122,7 +129,7 @@ class WorkFolder:
         """Read the journal; start anew where it is of another size or of other code."""
         self._journal.seek(0)
         first, *lines = self._journal.read().split(b"\n")
-        header = {"size": self.size, "code": _code()}
+        header = {"size": self.size, "colour": self.colour, "code": _code()}
         if first != json.dumps(header).encode():
             self._journal.truncate(0)
             self._write_line(header)
@@ -143,8 +150,11 @@ class WorkFolder:
                 self._rows["masks"] = max(self._rows["masks"], outcome.mask + 1)
         self._journal.truncate(end)
 
+    def _bytes(self, name):
+        return math.prod(self._shapes[name])
+
     def _holds(self, name, row, digest):
-        n = self.size**2
+        n = self._bytes(name)
         return row < 0 or _digest(os.pread(self._files[name], n, row * n)) == digest
 
 

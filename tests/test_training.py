@@ -1,11 +1,14 @@
 """The training loop: what is kept, when it stops, what it says when it diverges."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
 
 from ums.backend import Device
+from ums.checkpoint import Checkpoint
 from ums.data import Examples
 from ums.finetuning import Task, learn
 from ums.layers import (
@@ -248,6 +251,119 @@ def test_first_weights_are_back_when_the_first_epoch_diverges(validation, train)
     fresh = Sequential(Dense(2, 3, np.random.default_rng(0)), BatchNorm(3))
     assert bytes_of(network) == bytes_of(fresh)
     assert "the weights from before training were put back" in error
+
+
+# ---------------------------------------------------------------------------- checkpoints
+
+
+class Script:
+    """Sets the network's weights to the epoch's number, and has the validation losses as told."""
+
+    def __init__(self, network, validation, stop):
+        self.network, self.validation, self.stop, self.epoch = network, validation, stop, 0
+
+    def steps(self):
+        if self.epoch == self.stop:
+            raise KeyboardInterrupt
+        self.network.w.value[...] = self.epoch
+        yield from np.array([self.epoch, 1], np.float32)
+
+    def validate(self):
+        self.epoch += 1
+        return self.validation[self.epoch - 1]
+
+    def arrays(self):
+        return {"epoch": np.array(self.epoch)}
+
+    def load_arrays(self, arrays):
+        self.epoch = int(arrays["epoch"])
+
+
+def stoppable(validation, stop=None, progress=False, checkpoint=None, **changes):
+    """What a new process ends with: weights, history, the optimizer's rate."""
+    network = Dense(1, 1, np.random.default_rng(0))
+    script, optimizer = Script(network, validation, stop), SGD([], 1.0)
+    chosen = settings(**{"epochs": len(validation), "plateau_patience": 2, **changes})
+    history = fit(
+        "lungs", [network], [optimizer], script.steps, 2, script.validate, chosen, progress,
+        others=[script], checkpoint=checkpoint,
+    ).to_dict()  # fmt: skip
+    assert len(history.pop("seconds")) == len(history["train"])
+    return network.w.value.item(), history, optimizer.learning_rate
+
+
+@pytest.mark.parametrize("changes", [{}, {"patience": 2}])
+@pytest.mark.parametrize(
+    "validation", [[1, 1, 1, 1, 1, 1], [3, 1, 2, 2, 2, 0], [3, 1, 2, 4, 2, 3], [5, 4, 3, 3, 2, 2]]
+)
+@pytest.mark.parametrize("stop", range(6))
+def test_training_stopped_in_any_epoch_ends_the_same(validation, changes, stop, tmp_path):
+    expected = stoppable(validation, **changes)
+    trained = len(expected[1]["train"])
+    path = tmp_path / "x.npz"
+    if stop < trained:
+        with pytest.raises(KeyboardInterrupt):
+            stoppable(validation, stop, checkpoint=Checkpoint(path, every=0), **changes)
+        assert path.is_file() == (stop > 0)
+    assert stoppable(validation, checkpoint=Checkpoint(path, every=0), **changes) == expected
+    again = stoppable(validation, stop=trained - 1, checkpoint=Checkpoint(path), **changes)
+    assert again == expected  # no epoch is trained again
+
+
+def test_progress_bar_starts_where_the_training_left_off(tmp_path, capsys):
+    checkpoint = Checkpoint(tmp_path / "x.npz", every=0)
+    with pytest.raises(KeyboardInterrupt):
+        stoppable([3, 2, 1, 0], stop=3, checkpoint=checkpoint)
+    stoppable([3, 2, 1, 0], progress=True, checkpoint=checkpoint)
+    shown = capsys.readouterr()
+    assert shown.out == f"lungs: goes on after epoch 3, from {checkpoint.path}\n"
+    assert "8/8" in shown.err and "0/8" not in shown.err
+
+
+def test_checkpoint_is_saved_when_due_and_at_the_end(tmp_path, monkeypatch):
+    class Sometimes(Checkpoint):
+        def due(self):
+            return next(due)
+
+        def save(self, arrays, record):
+            saved.append(record["epochs"])
+            super().save(arrays, record)
+
+    saved, due = [], iter([False, True, False, False, False])
+    stoppable([5, 4, 3, 2, 1], checkpoint=Sometimes(tmp_path / "x.npz"))
+    assert saved == [2, 5]
+
+
+def test_full_disk_stops_the_training_and_keeps_the_checkpoint_before(tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path / "x.npz", every=0)
+    with pytest.raises(KeyboardInterrupt):
+        stoppable([3, 2, 1, 0], stop=2, checkpoint=checkpoint)
+    with monkeypatch.context() as patch:
+
+        def full(*arguments):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=f"cannot write {checkpoint.path}: No space left"):
+            stoppable([3, 2, 1, 0], checkpoint=checkpoint)
+    assert checkpoint.load()[1]["epochs"] == 2
+    assert stoppable([3, 2, 1, 0], checkpoint=checkpoint) == stoppable([3, 2, 1, 0])
+
+
+def test_training_that_diverged_diverges_again_from_its_checkpoint(tmp_path):
+    for _ in range(2):
+        checkpoint = Checkpoint(tmp_path / "x.npz", every=0)
+        with pytest.raises(TrainingDiverged, match=r"nan of epoch 3 .* of epoch 2 were put"):
+            stoppable([3, 2, NAN, 0], checkpoint=checkpoint)
+        assert checkpoint.load()[1] == {"training": "lungs", "epochs": 2}
+
+
+def test_checkpoint_of_another_network_is_refused(tmp_path, rng):
+    checkpoint = Checkpoint(tmp_path / "x.npz", every=0)
+    stoppable([3, 2], checkpoint=checkpoint)
+    with pytest.raises(ValueError, match=f"{checkpoint.path} is of another training"):
+        fit("t", [Dense(2, 2, rng)], [SGD([], 1)], list, 1, lambda: 1, settings(),
+            others=[Script(None, [], None)], checkpoint=checkpoint)  # fmt: skip
 
 
 # ---------------------------------------------------------------------------- steps

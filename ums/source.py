@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from ums.backend import Device
-from ums.data.examples import normalise
+from ums.checkpoint import Checkpoint
+from ums.data.examples import DARK, normalise
 from ums.data.noise import NOISES, corrupt
 from ums.finetuning.tasks import Task, Tuned, learn
 from ums.layers import Sequential
@@ -28,14 +29,20 @@ class DenoisingExamples:
         rng: draws the noise: its kind and strength for each image, and its pixels.
         fixed: give an image the same noise whenever it is asked for (for validation); otherwise the
             noise is new every time, so that no epoch repeats another.
+        dark: grey level up to which a pixel is off the film (:func:`ums.data.normalise`).
     """
 
     def __init__(
-        self, images: np.ndarray, rows: np.ndarray, rng: np.random.Generator, fixed: bool = False
+        self,
+        images: np.ndarray,
+        rows: np.ndarray,
+        rng: np.random.Generator,
+        fixed: bool = False,
+        dark: int = DARK,
     ):
         if len(rows) == 0:
             raise ValueError("there is no image to learn denoising from")
-        self.images, self.rows, self.rng = images, rows, rng
+        self.images, self.rows, self.rng, self.dark = images, rows, rng, dark
         self.seeds = rng.integers(2**63, size=len(rows)) if fixed else None
 
     def __len__(self) -> int:
@@ -49,7 +56,7 @@ class DenoisingExamples:
         else:
             own = (np.random.default_rng(seed) for seed in self.seeds[chosen])
             noisy = np.stack([corrupt(c[None], r)[0] for c, r in zip(clean, own, strict=True)])
-        return normalise(noisy), normalise(clean, like=noisy)
+        return normalise(noisy, dark=self.dark), normalise(clean, noisy, self.dark)
 
 
 def learn_denoising(
@@ -61,6 +68,8 @@ def learn_denoising(
     device: Device,
     rng: np.random.Generator,
     progress: bool = True,
+    checkpoint: Checkpoint | None = None,
+    dark: int = DARK,
 ) -> Tuned:
     """Train a denoising autoencoder by the paper's recipe: MSE, RMSprop, plateau, early stopping.
 
@@ -73,13 +82,15 @@ def learn_denoising(
         device: where to compute.
         rng: draws noise and order.
         progress: show a progress bar.
+        checkpoint: saved to, and gone on from, as by :func:`ums.training.fit`.
+        dark: as for :class:`DenoisingExamples`.
     """
     task = Task(
         "source: denoising",
         autoencoder,
         mse,
-        DenoisingExamples(images, train, rng),
-        DenoisingExamples(images, validation, rng, fixed=True),
+        DenoisingExamples(images, train, rng, dark=dark),
+        DenoisingExamples(images, validation, rng, fixed=True, dark=dark),
         RMSprop,
     )
-    return learn(task, settings, device, rng, progress)
+    return learn(task, settings, device, rng, progress, checkpoint)

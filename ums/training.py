@@ -1,11 +1,13 @@
 """One training loop for everything that is trained: early stopping, plateaus, progress, recovery.
 
 A strategy says what a step is (a generator of losses); :func:`fit` says when to stop. The weights
-of the best validation epoch are kept, and are what the network holds afterwards.
+of the best validation epoch are kept, and are what the network holds afterwards. A training that was
+stopped goes on from its checkpoint and ends where it would have ended, to the byte.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,8 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ums.backend import Array, Device, array_module, to_numpy
+from ums.checkpoint import Checkpoint, Generators, HasArrays, gather
 from ums.data.examples import Examples, epoch_batches, in_order
-from ums.layers import Layer
+from ums.layers import Layer, copy_arrays
 from ums.optimizers import Optimizer, ReduceOnPlateau
 
 Loss = Callable[[Array, Array], tuple[Array, Array]]
@@ -70,6 +73,38 @@ class History:
     def to_dict(self) -> dict:
         """As JSON can hold it."""
         return asdict(self)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it, for a checkpoint."""
+        return {"lists": np.array(json.dumps(self.to_dict()))}
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Become what :meth:`arrays` was taken of."""
+        vars(self).update(json.loads(str(arrays["lists"])))
+
+
+class Snapshot:
+    """A copy of the weights and statistics of networks as they are at the time."""
+
+    def __init__(self, networks: Sequence[Layer]):
+        self.networks = networks
+        self.take()
+
+    def take(self) -> None:
+        """Copy what the networks hold now."""
+        self.kept = {name: array.copy() for name, array in gather(self.networks).items()}
+
+    def put_back(self) -> None:
+        """Make the networks hold it again."""
+        copy_arrays(self.kept, gather(self.networks))
+
+    def arrays(self) -> dict[str, Array]:
+        """The copies, by name."""
+        return self.kept
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Set every copy, in place, from what :meth:`arrays` gave."""
+        copy_arrays(arrays, self.kept)
 
 
 def train_step(network: Layer, loss: Loss, optimizer: Optimizer, x: Array, target: Array) -> Array:
@@ -135,6 +170,9 @@ def fit(
     validate: Callable[[], float],
     settings: FitSettings,
     progress: bool = True,
+    rng: np.random.Generator | None = None,
+    others: Sequence[HasArrays] = (),
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Run epochs until the validation loss stops falling, and keep the best epoch's weights.
 
@@ -148,24 +186,34 @@ def fit(
         validate: the loss on the validation part, lower is better.
         settings: epochs at most, patience, plateau.
         progress: show a progress bar with the time left.
+        rng: what ``steps`` draws from (the networks' dropout need not draw from the same).
+        others: what else ``steps`` and ``validate`` change.
+        checkpoint: saved between epochs, with all that has changed so far. If there is one of a
+            training like this one that was stopped, this one goes on from there.
 
     Raises:
         TrainingDiverged: a loss is not finite. It says where, and the best weights so far (the
             first ones, if no epoch was finished) are put back before it is raised.
+        OSError: the checkpoint cannot be written; names it.
+        ValueError: the checkpoint is of another training; names it.
     """
-    history = History()
-    best = _snapshot(networks)
+    history, best = History(), Snapshot(networks)
     plateaus = [
         ReduceOnPlateau(o, settings.plateau_factor, settings.plateau_patience) for o in optimizers
     ]
-    total = settings.epochs * steps_per_epoch
-    with tqdm(total=total, desc=name, unit="batch", disable=not progress, mininterval=0.5) as bar:
-        for epoch in range(settings.epochs):
-            start = time.perf_counter()
+    generators = Generators(filter(None, (rng, *_drawn_from(networks))))
+    changing = [*networks, *optimizers, *plateaus, history, best, generators, *others]
+    if checkpoint and checkpoint.restore(changing):
+        print(f"{name}: goes on after epoch {len(history.train)}, from {checkpoint.path}")
+    total, done = settings.epochs * steps_per_epoch, len(history.train) * steps_per_epoch
+    shown = {"desc": name, "unit": "batch", "mininterval": 0.5, "disable": not progress}
+    with tqdm(total=total, initial=done, **shown) as bar:
+        while not _finished(history, settings):
+            epoch, start = len(history.train), time.perf_counter()
             try:
                 train, validation = _one_epoch(steps, validate, bar)
             except FloatingPointError as error:
-                _restore(networks, best)
+                best.put_back()
                 raise TrainingDiverged(_diverged(name, epoch, error, optimizers, history)) from None
             history.train.append(train)
             history.validation.append(validation)
@@ -173,13 +221,29 @@ def fit(
             history.seconds.append(time.perf_counter() - start)
             bar.set_postfix_str(f"loss {train:.4g}, validation {validation:.4g}")
             if history.best_epoch == epoch:
-                best = _snapshot(networks)
-            elif epoch - history.best_epoch >= settings.patience:
-                break
+                best.take()
             for plateau in plateaus:
                 plateau.update(validation)
-    _restore(networks, best)
+            if checkpoint and (checkpoint.due() or _finished(history, settings)):
+                checkpoint.save(gather(changing), {"training": name, "epochs": epoch + 1})
+    best.put_back()
     return history
+
+
+def _finished(history: History, settings: FitSettings) -> bool:
+    """Whether there were epochs enough, or too many since the best one."""
+    epochs = len(history.validation)
+    if epochs == 0:
+        return False
+    return epochs == settings.epochs or epochs - 1 - history.best_epoch >= settings.patience
+
+
+def _drawn_from(layers: Iterable[Layer]) -> Iterator[np.random.Generator]:
+    """The generators of the dropout layers among ``layers`` and within them."""
+    for layer in layers:
+        if hasattr(layer, "rng"):
+            yield layer.rng
+        yield from _drawn_from(getattr(layer, "layers", ()))
 
 
 def _one_epoch(steps, validate, bar) -> tuple[float, float]:
@@ -189,7 +253,7 @@ def _one_epoch(steps, validate, bar) -> tuple[float, float]:
         losses.append(value)
         bar.update()
     losses = read_losses(losses)
-    validation = validate()
+    validation = float(validate())
     if not np.isfinite(validation):
         raise FloatingPointError(f"the validation loss is {validation}")
     return float(losses.mean()), validation
@@ -220,12 +284,3 @@ def _diverged(name, epoch, error, optimizers, history) -> str:
         f"{name}: {error} of epoch {epoch + 1} (learning rate {rates}); the weights {kept} were "
         "put back. A smaller learning rate is the usual cure."
     )
-
-
-def _snapshot(networks: Sequence[Layer]) -> list[dict[str, Array]]:
-    return [{k: v.copy() for k, v in network.arrays().items()} for network in networks]
-
-
-def _restore(networks: Sequence[Layer], arrays: list[dict[str, Array]]) -> None:
-    for network, kept in zip(networks, arrays, strict=True):
-        network.load_arrays(kept)

@@ -104,6 +104,43 @@ def test_features_are_passed_on_as_they_are(rng):
     np.testing.assert_array_equal(examples.batch(np.arange(2))[0], features[[4, 0]])
 
 
+def brighter(images, targets):
+    """Stands in for an augmentation."""
+    return images + 100, 1 - targets
+
+
+def test_augmentation_is_of_the_chosen_rows_before_they_are_normalised(rng):
+    images, masks = pictures(rng, 9, 4, 4) // 2, pictures(rng, 9, 4, 4) % 2
+    examples = Examples(images, masks, np.array([8, 3, 5]), augment=brighter)
+    x, t = examples.batch(np.array([2, 0]))
+    np.testing.assert_array_equal(x, normalise(images[[5, 8]] + 100))
+    np.testing.assert_array_equal(t, 1.0 - masks[[5, 8]][..., None])
+    labels = np.arange(9) % 2
+    x, t = Examples(images, labels, np.arange(9), augment=brighter).batch(np.array([4, 1]))
+    np.testing.assert_array_equal(x, normalise(images[[4, 1]] + 100))
+    assert t.tolist() == [1, 0]
+
+
+def test_augmentation_leaves_the_images_as_they_are(rng):
+    def blacken(images, targets):
+        images[:], targets[:] = 0, 0
+        return images, targets
+
+    images, masks = pictures(rng, 4, 4, 4), pictures(rng, 4, 4, 4) % 2
+    before = images.copy(), masks.copy()
+    Examples(images, masks, np.arange(4), augment=blacken).batch(np.arange(4))
+    np.testing.assert_array_equal((images, masks), before)
+
+
+def test_other_inputs_are_augmented_likewise(rng):
+    images = pictures(rng, 6, 4, 4) // 2
+    examples = Examples(images, np.arange(6) % 2, np.array([4, 1]), augment=brighter)
+    others = images[[4, 1]] // 2
+    x, t = examples.with_inputs(others, normalise).batch(np.array([1]))
+    np.testing.assert_array_equal(x, normalise(others[[1]] + 100))
+    assert t.tolist() == [0]
+
+
 def test_length_is_the_number_of_rows(rng):
     assert len(Examples(pictures(rng, 9, 4, 4), None, np.array([8, 3]))) == 2
 

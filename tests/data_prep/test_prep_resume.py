@@ -63,12 +63,12 @@ def reads(monkeypatch):
 
     names, lock, real = Names(), threading.Lock(), reading._read
 
-    def read(item, size):
+    def read(item, size, colour):
         with lock:
             if len(names) >= names.limit:
                 raise Stopped
             names.append(item.image.name)
-        return real(item, size)
+        return real(item, size, colour)
 
     monkeypatch.setattr(reading, "_read", read)
     return names
@@ -171,13 +171,13 @@ def test_only_the_images_being_read_are_in_memory(raw, monkeypatch):
     alive, most, lock, real = 0, 0, threading.Lock(), reading._read
     monkeypatch.setenv("UMS_THREADS", "3")
 
-    def read(item, size):
+    def read(item, size, colour):
         nonlocal alive, most
         with lock:
             alive += 1
             most = max(most, alive)
         try:
-            return real(item, size)
+            return real(item, size, colour)
         finally:
             with lock:
                 alive -= 1

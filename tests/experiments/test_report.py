@@ -4,7 +4,17 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from ums.experiments.report import Column, Figure, Report, Section, Table, formatted
+from ums.experiments.report import (
+    Column,
+    Estimate,
+    Figure,
+    Report,
+    Section,
+    Table,
+    Verdict,
+    formatted,
+    formatted_p,
+)
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"></svg>'
@@ -33,6 +43,9 @@ class Page(HTMLParser):
 
     def all(self, tag):
         return [attributes for name, attributes in self.tags if name == tag]
+
+
+FIVE = Estimate(np.array([0.1, 0.2, 0.3, 0.4, 0.5]), 0.2, 0.4)
 
 
 def small_table(**changes):
@@ -68,10 +81,45 @@ def small_report(**changes):
         ((float("nan"), 0.1), "{:.3f}", "–"),
         (float("inf"), "{:.1f} dB", "∞ dB"),
         ("p < 0.05", "{:.3f}", "p < 0.05"),
+        (Verdict.OPEN, "{:.3f}", "not distinguishable here"),
+        (FIVE, "{:.3f}", "0.300 ± 0.158 [0.200, 0.400]"),
+        (FIVE, "{:+.1f} min", "+0.3 ± 0.2 [+0.2, +0.4] min"),
+        (Estimate(FIVE.folds), "{:.1f}", "0.3 ± 0.2"),
+        (Estimate([0.5], 0.25, 0.75), "{:.2f}", "0.50 [0.25, 0.75]"),
+        (Estimate([0.5, float("nan")], 0.25, 0.75), "{:.2f}", "–"),
+        (0.03, formatted_p, "0.03"),
     ],
 )
 def test_a_value_is_written_by_its_columns_pattern(value, pattern, expected):
     assert formatted(value, pattern) == expected
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        (1.0, "1.00"),
+        (0.41, "0.41"),
+        (0.05, "0.05"),
+        (0.0496, "0.0496"),  # 0.05 would put it on the other side
+        (0.048, "0.048"),
+        (0.03125, "0.03"),
+        (0.0062, "0.006"),
+        (0.001, "0.001"),
+        (0.00099, "< 0.001"),
+        (0.0, "< 0.001"),
+        (None, "–"),
+        (float("nan"), "–"),
+    ],
+)
+def test_a_p_value_is_short_and_on_its_side_of_the_level(p, expected):
+    assert formatted_p(p) == expected
+
+
+def test_an_estimate_is_of_one_fold_at_least():
+    with pytest.raises(ValueError, match="at least one fold"):
+        Estimate([])
+    assert Estimate([0.25, 0.75]).sd == pytest.approx(0.5 / 2**0.5)
+    assert np.isnan(Estimate([0.25]).sd) and not Estimate([0.25], 0.1).has_interval
 
 
 def test_text_puts_the_papers_figures_beside_ours():
@@ -124,6 +172,73 @@ def test_json_holds_the_unrounded_numbers(tmp_path):
     assert written["tables"][0]["rows"] == expected
 
 
+def test_json_holds_an_estimates_numbers_and_a_verdicts_words():
+    columns = ["Here", Column("F", "{:.3f}"), Column("p", formatted_p)]
+    one = Estimate([np.float64(0.5)])
+    rows = [{"Here": Verdict.HOLDS, "F": FIVE, "p": 0.03125}, {"Here": Verdict.FAILS, "F": one}]
+    table = Table("claims", "Claims", columns, rows)
+    first, second = json.loads(json.dumps(table.to_dict(), allow_nan=False))["rows"]
+    folds = [0.1, 0.2, 0.3, 0.4, 0.5]
+    numbers = {
+        "mean": 0.3,
+        "sd": pytest.approx(0.025**0.5),
+        "folds": folds,
+        "low": 0.2,
+        "high": 0.4,
+    }
+    assert first == {"Here": "holds", "F": numbers, "p": 0.03125}
+    nothing = {"sd": None, "low": None, "high": None}
+    assert second == {"Here": "does not hold", "F": {"mean": 0.5, "folds": [0.5], **nothing}}
+    assert table.text().splitlines()[4].split() == "holds 0.300 ± 0.158 [0.200, 0.400] 0.03".split()
+
+
+def test_the_page_sets_spread_and_interval_apart_and_marks_a_verdict():
+    rows = [{"Here": verdict, "F": FIVE} for verdict in Verdict]
+    rows[0]["Here"] = "a ± b [c]"
+    table = Table("claims", "Claims", [Column("F", "{:.3f}"), "Here"], rows)
+    page = Page(small_report(sections=[Section("S", tables=[table])]).html())
+    classes = [span["class"] for span in page.all("span")]
+    kinds = [kind for kind in classes if kind.startswith("verdict")]
+    assert kinds == ["verdict fails", "verdict open"]
+    assert classes.count("spread") == classes.count("interval") == 3
+    shown = [text for text in page.text if text]
+    place = shown.index("0.300")
+    assert shown[place : place + 4] == ["0.300", "± 0.158", "[0.200, 0.400]", "a ± b [c]"]
+    assert shown[place + 7 : place + 9] == ["✗", "does not hold"]
+    assert [span["aria-hidden"] for span in page.all("span") if span["class"] == "mark"] == 2 * [
+        "true"
+    ]
+
+
+def parted_section():
+    table, curve = small_table(name="first"), Figure("curve", SVG, "", "a curve")
+    inner = Section("Cost", "Inner text.", [small_table(name="second")])
+    blocks = ["After one.\n\nAfter two.", curve, inner, "The end."]
+    return Section("Results", "Before.", [table], blocks=blocks)
+
+
+def test_a_section_shows_its_blocks_in_their_order():
+    html = small_report(sections=[parted_section()]).html()
+    marks = ["Before.", 'id="first"', "After one.", "After two.", 'id="figure-curve"', ">Cost</h3>"]
+    marks += ["Inner text.", 'id="second"', "The end."]
+    places = [html.index(mark) for mark in marks]
+    assert places == sorted(places)
+    assert [html.count(f"<p>After {n}.</p>") for n in ("one", "two")] == [1, 1]
+
+
+def test_a_subsections_tables_and_figures_belong_to_the_report():
+    report = small_report(sections=[parted_section()])
+    assert [table.name for table in report.tables] == ["first", "second"]
+    assert [figure.name for figure in report.figures] == ["curve"]
+
+
+def test_a_block_of_another_kind_and_a_third_level_are_refused():
+    with pytest.raises(TypeError, match="section S: list is no block"):
+        Section("S", blocks=[[small_table()]])
+    with pytest.raises(ValueError, match="section S: a subsection cannot have subsections"):
+        Section("S", blocks=[parted_section()])
+
+
 def test_the_page_loads_nothing_from_outside():
     page = Page(small_report().html())
     sources = [t.get("src") or t.get("href") for _, t in page.tags if "src" in t or "href" in t]
@@ -134,7 +249,9 @@ def test_the_page_loads_nothing_from_outside():
 
 
 def test_every_picture_has_its_text_and_every_link_its_target():
-    page = Page(small_report().html())
+    sections = [*small_report().sections, parted_section()]
+    sections[1].blocks.pop(1)
+    page = Page(small_report(sections=sections).html())
     assert [image["alt"] for image in page.all("img")] == ["two lungs", "a curve"]
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -143,10 +260,9 @@ def test_every_picture_has_its_text_and_every_link_its_target():
 
 
 def test_headings_go_down_one_level_at_a_time():
-    levels = [
-        int(tag[1]) for tag, _ in Page(small_report().html()).tags if tag in {"h1", "h2", "h3"}
-    ]
-    assert levels[0] == 1 and levels.count(1) == 1 and 3 in levels
+    page = Page(small_report(sections=[parted_section()]).html())
+    levels = [int(tag[1]) for tag, _ in page.tags if tag in {"h1", "h2", "h3", "h4"}]
+    assert levels[0] == 1 and levels.count(1) == 1 and {3, 4} <= set(levels)
     assert max(np.diff(levels)) == 1
 
 

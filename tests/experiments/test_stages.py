@@ -21,7 +21,7 @@ class Computed:
     def __init__(self, arrays=ARRAYS, record=RECORD, error=None):
         self.result, self.error, self.calls = (arrays, record), error, 0
 
-    def __call__(self):
+    def __call__(self, checkpoint):
         self.calls += 1
         if self.error:
             raise self.error
@@ -55,12 +55,6 @@ def test_result_is_computed_once_and_read_back_equal(tmp_path):
         assert record == RECORD and arrays.keys() == ARRAYS.keys()
         assert all(arrays[k].tobytes() == v.tobytes() for k, v in ARRAYS.items())
         assert all(arrays[k].dtype == v.dtype for k, v in ARRAYS.items())
-
-
-def test_a_result_from_disk_says_so(tmp_path, capsys):
-    for _ in range(2):
-        Stages(tmp_path, 0).run("source", {}, Computed())
-    assert capsys.readouterr().out.startswith(f"source: finished before, taken from {tmp_path}")
 
 
 @pytest.mark.parametrize(
@@ -187,6 +181,90 @@ def test_damaged_stage_is_computed_again(damage, tmp_path):
         arrays, record = Stages(tmp_path, 0).run("source", {}, work)
         assert record == RECORD and np.array_equal(arrays["0.w"], ARRAYS["0.w"])
     assert work.calls == 1
+
+
+# ---------------------------------------------------------------------------- checkpoints
+
+
+class Stoppable:
+    """Work in two halves; the first is kept in the checkpoint and in one part of it."""
+
+    def __init__(self, stop=False):
+        self.stop, self.loaded = stop, None
+
+    def __call__(self, checkpoint):
+        self.loaded, self.checkpoint = checkpoint.load(), checkpoint
+        checkpoint.save({"half": np.ones(2)}, {"epochs": 1})
+        checkpoint.part("lungs").save({}, {})
+        if self.stop:
+            raise KeyboardInterrupt
+        return ARRAYS, RECORD
+
+
+def stopped(folder, name="source", key=None, seed=0):
+    with pytest.raises(KeyboardInterrupt):
+        Stages(folder, seed).run(name, key or {"width": 1}, Stoppable(stop=True))
+
+
+def test_stage_that_was_stopped_finds_its_checkpoint_and_leaves_none(tmp_path):
+    stopped(tmp_path)
+    assert len(files(tmp_path)) == 2
+    work = Stoppable()
+    Stages(tmp_path, 0).run("source", {"width": 1}, work)
+    arrays, record = work.loaded
+    assert arrays["half"].tolist() == [1, 1] and record == {"epochs": 1}
+    (name,) = files(tmp_path)
+    assert work.checkpoint.path.name == name.replace(".npz", ".checkpoint.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "seed"),
+    [("source", {"width": 2}, 0), ("source", {"width": 1}, 1), ("sourc", {"width": 1}, 0)],
+)
+def test_checkpoint_of_another_key_seed_or_name_is_not_used_and_stays(name, key, seed, tmp_path):
+    stopped(tmp_path, name, key, seed)
+    before = files(tmp_path)
+    work = Stoppable()
+    Stages(tmp_path, 0).run("source", {"width": 1}, work)
+    assert work.loaded is None and set(before) < set(files(tmp_path))
+
+
+def test_checkpoint_that_was_cut_short_is_said_and_not_used(tmp_path, capsys):
+    stopped(tmp_path)
+    (path,) = tmp_path.glob("*.checkpoint.npz")
+    path.write_bytes(path.read_bytes()[:-100])
+    work = Stoppable()
+    assert Stages(tmp_path, 0).run("source", {"width": 1}, work)[1] == RECORD
+    assert work.loaded is None and f"{path} cannot be read" in capsys.readouterr().out
+
+
+def test_stage_killed_before_its_checkpoint_was_removed_is_finished(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module.Checkpoint, "remove", lambda self: None)
+        Stages(tmp_path, 0).run("source", {}, Stoppable())
+    assert len(files(tmp_path)) == 3
+    work = Computed()
+    assert Stages(tmp_path, 0).run("source", {}, work)[1] == RECORD
+    assert work.calls == 0 and len(files(tmp_path)) == 1
+
+
+def test_checkpoint_stays_when_the_result_cannot_be_written(tmp_path, monkeypatch):
+    def compute(checkpoint):
+        result = Stoppable()(checkpoint)
+        monkeypatch.setattr(os, "replace", fail(FULL))
+        return result
+
+    with pytest.raises(OSError, match="cannot write"):
+        Stages(tmp_path, 0).run("source", {}, compute)
+    assert len(list(tmp_path.glob("*.checkpoint*.npz"))) == len(files(tmp_path)) == 2
+
+
+def test_seconds_between_checkpoints_are_handed_on(tmp_path):
+    work = Stoppable()
+    Stages(tmp_path, 0, every=7).run("a", {}, work)
+    assert work.checkpoint.every == 7
+    Stages(tmp_path, 0).run("b", {}, work)
+    assert work.checkpoint.every == 60
 
 
 # ---------------------------------------------------------------------------- the folder

@@ -14,7 +14,7 @@ from ums.backend import Device
 from ums.data import Examples
 from ums.finetuning import ByHand, GradNorm, Task, Uncertainty, tune_alternately, tune_jointly
 from ums.finetuning import tasks as shared
-from ums.finetuning.tasks import endless_batches, learn, relative_loss
+from ums.finetuning.tasks import EndlessBatches, learn, relative_loss
 from ums.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, ReLU, Sequential
 from ums.ops import categorical_cross_entropy
 from ums.optimizers import SGD
@@ -276,7 +276,7 @@ def test_two_tasks_with_one_head_are_refused(tune, rng):
 def test_endless_batches_show_every_example_once_in_each_pass_in_new_orders(rng):
     images = np.arange(10, dtype=np.float32)[:, None]
     examples = Examples(images, np.arange(10), np.arange(10), prepare=np.asarray)
-    batches = endless_batches(examples, 4, CPU, rng)
+    batches = EndlessBatches(examples, 4, CPU, rng)
     passes = [[next(batches) for _ in range(3)] for _ in range(3)]
     orders = [[int(t) for _, targets in one for t in targets] for one in passes]
     assert all(sorted(order) == list(range(10)) for order in orders)

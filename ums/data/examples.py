@@ -11,22 +11,23 @@ DARK = 8
 """Grey levels up to this are no film: borders, collimation, padding."""
 
 
-def film_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def film_statistics(images: np.ndarray, dark: int = DARK) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each image's exposed pixels, in grey levels.
 
-    Pixels up to ``DARK`` are left out: black borders differ between hospitals, and would move the
-    mean of what is on the film. Each is float32 (N, 1, ...), the deviation at least 1.
+    Pixels up to ``dark`` are left out: black borders differ between hospitals, and would move the
+    mean of what is on the film; with -1 all pixels count. Each is float32 (N, 1, ...), the deviation
+    at least 1.
     """
     images = np.asarray(images, np.float32)
     axes = tuple(range(1, images.ndim))
-    film = images > DARK
+    film = images > dark
     count = np.maximum(film.sum(axis=axes, keepdims=True, dtype=np.float32), 1)
     mean = (images * film).sum(axis=axes, keepdims=True) / count
     variance = (np.square(images - mean) * film).sum(axis=axes, keepdims=True) / count
     return mean, np.maximum(np.sqrt(variance), 1)
 
 
-def normalise(images: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
+def normalise(images: np.ndarray, like: np.ndarray | None = None, dark: int = DARK) -> np.ndarray:
     """Images in 0..255 as a network's input: float32 (N, H, W, C), x = (image - mean) / (4 deviation).
 
     The mean normalisation of section 3.1.1, with each image's own :func:`film_statistics`, so that
@@ -43,15 +44,15 @@ def normalise(images: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
     like = images if like is None else like
     if like.shape != images.shape:
         raise ValueError(f"like must have the images' shape {images.shape}, got {like.shape}")
-    mean, deviation = film_statistics(like)
+    mean, deviation = film_statistics(like, dark)
     x = (np.asarray(images, np.float32) - mean) / (4 * deviation)
-    x = np.where(images > DARK, x, np.minimum(-1, -mean / (4 * deviation)))
+    x = np.where(images > dark, x, np.minimum(-1, -mean / (4 * deviation)))
     return x if x.ndim == 4 else x[..., None]
 
 
-def denormalise(y: np.ndarray, images: np.ndarray) -> np.ndarray:
+def denormalise(y: np.ndarray, images: np.ndarray, dark: int = DARK) -> np.ndarray:
     """A network's output (N, H, W, 1) as images (N, H, W) in 0..255, by its input's statistics."""
-    mean, deviation = film_statistics(images)
+    mean, deviation = film_statistics(images, dark)
     return np.clip(y[..., 0] * (4 * deviation) + mean, 0, 255)
 
 
@@ -64,12 +65,14 @@ class Examples:
         targets: (M, H, W) masks of 0 and 1, (M,) integer labels, or None.
         rows: which of the M are meant, (N,) integers.
         prepare: makes a float32 network input of a few rows of ``inputs``.
+        augment: changes a few rows of inputs and targets at random before that, or None.
     """
 
     inputs: np.ndarray
     targets: np.ndarray | None
     rows: np.ndarray
     prepare: Callable[[np.ndarray], np.ndarray] = normalise
+    augment: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
 
     def __post_init__(self):
         if self.targets is not None and len(self.targets) != len(self.inputs):
@@ -88,7 +91,7 @@ class Examples:
     ) -> Examples:
         """The same examples made of other inputs (N, ...), given in their order."""
         targets = None if self.targets is None else np.asarray(self.targets[self.rows])
-        return Examples(inputs, targets, np.arange(len(self)), prepare)
+        return Examples(inputs, targets, np.arange(len(self)), prepare, self.augment)
 
     def batch(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Examples number ``chosen`` (0 <= chosen < N): float32 inputs, and targets for the loss.
@@ -96,11 +99,12 @@ class Examples:
         Masks become float32 (n, H, W, 1), labels stay integers.
         """
         rows = self.rows[chosen]
-        x = self.prepare(self.inputs[rows])
         if self.targets is None:
-            return x, None
-        t = np.asarray(self.targets[rows])
-        return x, (t if t.ndim == 1 else t.astype(np.float32)[..., None])
+            return self.prepare(self.inputs[rows]), None
+        x, t = self.inputs[rows], np.asarray(self.targets[rows])
+        if self.augment is not None:
+            x, t = self.augment(x, t)
+        return self.prepare(x), (t if t.ndim == 1 else t.astype(np.float32)[..., None])
 
 
 def epoch_batches(n: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

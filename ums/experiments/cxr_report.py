@@ -1,329 +1,206 @@
-"""The chest X-ray experiment's page: Tables 2, 3 and 4 beside the paper's, and the pictures."""
+"""The chest X-ray study's page: Tables 2 to 6 and Figure 7 beside the paper's, and its claims."""
 
 from __future__ import annotations
 
-import platform
-
 import numpy as np
-import scipy
 
-from ums import __version__
 from ums.experiments import figures, paper
-from ums.experiments.cxr_sets import HELD_OUT, OTHER
-from ums.experiments.report import Column, Report, Section, Table, formatted
+from ums.experiments.cxr_sets import DIVERSE, SIMILAR
+from ums.experiments.part_report import LABELS, Costs, PartFigures
+from ums.experiments.parts import CLASSIFICATION, SEGMENTATION
+from ums.experiments.protocol import CONTROL, SHOWN, PartOutcome
+from ums.experiments.report import (
+    Column,
+    Estimate,
+    Report,
+    Section,
+    Table,
+    formatted,
+    formatted_p,
+)
+from ums.experiments.scores import RESAMPLES
+from ums.experiments.study import Outcome
+from ums.experiments.study_figures import heat_map_panel
+from ums.experiments.study_report import (
+    InPaper,
+    claims_section,
+    cost_section,
+    facts_of_run,
+    scores_section,
+    summary_lines,
+    training_section,
+)
 from ums.metrics.image_quality import psnr
+from ums.metrics.significance import bootstrap_interval, paired_permutation
 
-HOSPITALS = (HELD_OUT, OTHER)
-STRATEGIES = {
-    "independent": "Independent",
-    "alternating": "Alternating",
-    "joint": "Joint",
-    "separate": "Separate (baseline)",
+_DENOISER = (
+    "The separate denoiser is the source itself, trained once and counted on both sides: it would be the "
+    "same network on the same images by the same recipe, and the paper gives both the same time. What "
+    "denoising takes of the baseline's images is not counted."
+)
+IN_PAPER = {
+    DIVERSE: InPaper(
+        paper.TABLE_3,
+        3,
+        paper.TABLE_4,
+        4,
+        {
+            SEGMENTATION: "Means over images; F-score and IoU are of the lungs, image by image. The "
+            "paper's IoU lies above its F-score, which an IoU of the lungs alone cannot (IoU = F / (2 - "
+            "F)), so it stands beside the mean of the lungs' and the background's IoU. The paper's "
+            "figures are for 138 Montgomery images.",
+            CLASSIFICATION: "The F-score is of the abnormal class. An MCC of 0 is what guessing scores.",
+        },
+        f"{_DENOISER} The paper's count for lung segmentation is that of a whole six-layer network, ours "
+        "of the head alone; its 295,715 for a classification head is of no such head on this encoder.",
+    ),
+    SIMILAR: InPaper(
+        paper.TABLE_5,
+        5,
+        paper.TABLE_6,
+        6,
+        {
+            CLASSIFICATION: "The F-score is of the class named first. The paper's figures are for the "
+            "published test set, 624 images, after 10 folds.",
+        },
+        f"{_DENOISER} The paper leaves the source out here: its totals stand beside those of the tasks "
+        "alone.",
+    ),
 }
-TASKS = {"lungs": "Lung segmentation", "abnormality": "Abnormality"}
+SEEN = "The source may have seen images of the folds, without labels, but none of that other set."
 
 
-def build(outcome) -> Report:
-    """The whole report of one :class:`ums.experiments.cxr.Outcome`."""
+def build(outcome: Outcome, denoising: list[dict]) -> Report:
+    """The whole report; ``denoising`` are rows of :func:`ums.experiments.scores.score_denoising`."""
+    seed = outcome.settings.seed
+    parts = [PartFigures(part, seed) for part in outcome.parts.values()]
+    costs = {name: Costs(part, outcome.source) for name, part in outcome.parts.items()}
+    sections = [claims_section(parts, paper.CXR_CLAIMS), _source(outcome, denoising)]
+    for part in parts:
+        name = part.part.name
+        sections.append(scores_section(part, IN_PAPER[name], SEEN))
+        if part.outcome.heat:
+            sections.append(_heat_maps(part.outcome, seed))
+        sections.append(cost_section(costs[name], IN_PAPER[name]))
+        sections.append(training_section(part.outcome))
+    gains = [row["denoised"]["PSNR"] - row["noisy"]["PSNR"] for row in denoising]
+    worst, best = (formatted(gain, "{:+.1f} dB") for gain in (min(gains), max(gains)))
+    summary = summary_lines(parts, costs, sections[0])
+    summary.append(f"Denoising changes the PSNR by {worst} to {best}, by the noise.")
+    time = f"{outcome.seconds / 60:.1f} minutes, what was finished before left out"
     return Report(
-        title="Chest X-ray: one denoising source, two heads",
+        title="Chest X-ray: one denoising source, shared",
         subtitle="Independent, alternating and joint fine-tuning on a shared encoder, against "
         "separate models; after Zamzmi, Rajaraman and Antani (2021), section 4.1.",
-        summary=_summary(outcome),
-        sections=[make(outcome) for make in SECTIONS],
-        run=_run(outcome),
+        summary=summary,
+        sections=sections,
+        run=facts_of_run(outcome.sets, outcome.settings, outcome.device)
+        | {"Time of this run": time},
     )
 
 
-def name_of(outcome, hospital: str) -> str:
-    """The set's own name: Shenzhen, held-out part, or Montgomery."""
-    prepared = outcome.sets.target if hospital == HOSPITALS[0] else outcome.sets.test
-    name = prepared.about.get("name") or prepared.folder.name
-    return f"{name}, held-out part" if hospital == HOSPITALS[0] else name
+# ------------------------------------------------------------------------ heat maps
 
 
-def _mean(outcome, strategy: str, hospital: str, task: str, measure: str) -> float:
-    return float(np.mean(outcome.scores[strategy][hospital][task][measure]))
-
-
-def _summary(outcome) -> list[str]:
-    """The main figures in words; nothing here is not in a table below."""
-    other = name_of(outcome, HOSPITALS[1])
-    lines = []
-    for task, measure in (("lungs", "IoU"), ("abnormality", "MCC")):
-        values = []
-        for strategy, label in STRATEGIES.items():
-            here, there = (
-                formatted(_mean(outcome, strategy, hospital, task, measure), "{:.3f}")
-                for hospital in HOSPITALS
-            )
-            values.append(
-                f"{label} {here} on the training hospital's held-out part, {there} on {other}"
-            )
-        lines.append(f"{TASKS[task]}, {measure}: " + "; ".join(values) + ".")
-    gains = [row["denoised"]["PSNR"] - row["noisy"]["PSNR"] for row in outcome.denoising]
-    worst, best = (formatted(gain, "{:+.1f} dB") for gain in (min(gains), max(gains)))
-    lines.append(
-        f"Denoising changes the PSNR by {worst} (the weakest gain of all noise levels) to {best} (the "
-        "strongest)."
-    )
-    lines.append("One run, one split, one seed: differences of a few hundredths mean little.")
-    return lines
-
-
-# ------------------------------------------------------------------------ sections
-
-
-def _hospitals(outcome) -> Section:
-    """The change of hospital, side by side."""
-    measures = (("lungs", "IoU"), ("lungs", "F-score"), ("abnormality", "MCC"))
-    measures += (("abnormality", "Accuracy"),)
-    names = [name_of(outcome, hospital) for hospital in HOSPITALS]
+def _heat_maps(outcome: PartOutcome, seed: int) -> Section:
+    """Figure 7, and how much of the maps lies where the disease can be."""
+    part, heat = outcome.part, outcome.heat
+    rng = np.random.default_rng([seed, 7])
+    labels = LABELS | {CONTROL: "Independent, shuffled labels"}
+    masks = {"lungs": heat.lungs, "opacity": heat.opacities}
+    masks = {name: mask for name, mask in masks.items() if mask is not None}
     rows = []
-    for strategy, label in STRATEGIES.items():
-        for task, measure in measures:
-            here, there = (_mean(outcome, strategy, h, task, measure) for h in HOSPITALS)
-            row = {"Strategy": label, "Task": TASKS[task], "Measure": measure}
-            rows.append(row | {names[0]: here, names[1]: there, "Change": there - here})
-    numbers = [Column(name, "{:.3f}") for name in names] + [Column("Change", "{:+.3f}")]
-    table = Table(
-        "hospitals", "The change of hospital", ["Strategy", "Task", "Measure", *numbers], rows
+    patients = part.test.patients[heat.rows]
+    for strategy, label in labels.items():
+        row = {"Strategy": label}
+        for name in masks:
+            inside = heat.inside[strategy][name].T  # (n, k)
+            interval = bootstrap_interval(
+                lambda shares: _mean(_mean(shares, axis=0)),
+                (inside,),
+                rng,
+                resamples=RESAMPLES,
+                groups=patients,
+            )
+            row[f"Inside the {name}"] = Estimate(_mean(inside, axis=0).tolist(), *interval)
+            if strategy != CONTROL:
+                change = inside - heat.inside[CONTROL][name].T
+                change = np.nanmean(change[~np.isnan(change).all(axis=1)], axis=1)
+                row[f"p, {name}"] = paired_permutation(change, rng) if len(change) else None
+        rows.append(row)
+    even = {"Strategy": "A map that is the same everywhere"}
+    rows.append(even | {f"Inside the {name}": float(mask.mean()) for name, mask in masks.items()})
+    columns = ["Strategy"]
+    for name in masks:
+        columns += [Column(f"Inside the {name}", "{:.3f}"), Column(f"p, {name}", formatted_p)]
+    note = (
+        f"Share of the map's mass, mean over the {len(heat.rows)} abnormal images of {part.tested} that "
+        "have masks, and over folds; images in which no place speaks for the class are left out. p: "
+        "sign-flip test on the images that the share differs, either way, from that of the head that "
+        "learned shuffled labels; not corrected. A share below that of a map that is the same everywhere "
+        "means that the network looks elsewhere."
     )
-    iou = {
-        name_of(outcome, hospital): {
-            label: outcome.scores[strategy][hospital]["lungs"]["IoU"]
-            for strategy, label in STRATEGIES.items()
-        }
-        for hospital in HOSPITALS
-    }
+    table = Table("heat-maps", "Where the abnormality networks look", columns, rows, note=note)
+    shown = slice(0, SHOWN)
+    outlines = {name: mask[shown] for name, mask in masks.items()}
+    panel = heat_map_panel(
+        part.test.images[heat.rows[shown]],
+        {labels[s]: heat.shown[s] for s in labels},
+        outlines,
+        [f"abnormal {i + 1}" for i in range(len(heat.rows[shown]))],
+        {labels[s]: heat.inside[s]["lungs"][0][shown] for s in labels},
+        name="figure-7",
+    )
     text = (
-        "Every network was trained on one hospital's images only. Here are the same networks on images "
-        "of that hospital they have not seen, and on all images of another one."
+        'Figure 7\'s heat maps (Grad-CAM of the class "abnormal", networks as used for predictions) show '
+        "which places raise the score. Whether that is the disease is another question: a head that "
+        "learned shuffled labels has heat maps too, and they stand here as a control."
     )
-    return Section("From one hospital to another", text, [table], [figures.score_strip(iou)])
+    return Section("Heat maps", text, [table], [panel])
 
 
-def _score_table(outcome, task: str, title: str, measures: list[str], note: str) -> Table:
-    """Table 3 for one task: each strategy at each hospital; the paper tested on Montgomery."""
-    rows, paper_rows = [], []
-    for strategy, label in STRATEGIES.items():
-        for hospital in HOSPITALS:
-            row = {"Strategy": label, "Tested on": name_of(outcome, hospital)}
-            row["Images"] = len(outcome.tested[hospital][task])
-            values = {m: _mean(outcome, strategy, hospital, task, m) for m in measures}
-            rows.append(row | values)
-            theirs = paper.TABLE_3[strategy, task] if hospital == HOSPITALS[1] else {}
-            paper_rows.append({m: v for m, v in theirs.items() if m in measures})
-    columns = [Column(m, "{:.3f}", "{:.2f}") for m in measures]
-    heads = ["Strategy", "Tested on", Column("Images", "{:,d}")]
-    return Table(f"table-3-{task}", title, [*heads, *columns], rows, paper_rows, note)
+def _mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """The mean of what is not NaN; NaN, without a warning, where all is."""
+    with np.errstate(invalid="ignore"):
+        return np.nansum(values, axis=axis) / np.isfinite(values).sum(axis=axis)
 
 
-def _lungs(outcome) -> Section:
-    table = _score_table(
-        outcome,
-        "lungs",
-        "Table 3, lung segmentation",
-        ["Accuracy", "F-score", "IoU", "Two-class IoU"],
-        "Means over images; F-score and IoU are of the lungs, image by image. The paper's IoU lies "
-        "above its F-score, which an IoU of the lungs alone cannot (IoU = F / (2 - F)), so it stands "
-        "beside the mean of the lungs' and the background's IoU. The paper's figures are for 138 "
-        "Montgomery images.",
-    )
-    rows = outcome.tested[HOSPITALS[1]]["lungs"]
-    test = outcome.sets.test
-    first = next(iter(STRATEGIES))
-    order = np.argsort(outcome.scores[first][HOSPITALS[1]]["lungs"]["IoU"])
-    picked = [order[-1], order[len(order) // 2], order[len(order) // 10], order[0]]
-    titles = ["best", "median", "worst tenth", "worst"]
-    scores = {s: outcome.scores[s][HOSPITALS[1]]["lungs"] for s in STRATEGIES}
-    panel = figures.outline_panel(
-        test.images[rows[picked]],
-        test.masks[rows[picked]] > 0,
-        [(label, scores[s]["predicted"][picked]) for s, label in STRATEGIES.items()],
-        [scores[s]["IoU"][picked] for s in STRATEGIES],
-        titles=titles,
-    )
-    panel.caption = (
-        f"Lungs in images of {name_of(outcome, HOSPITALS[1])}: the true outline in white, the predicted "
-        f"one in colour. The rows are chosen by the {STRATEGIES[first].lower()} head's IoU."
-    )
-    return Section("Lung segmentation", "", [table], [panel])
+# ------------------------------------------------------------------------ the source
 
 
-def _abnormality(outcome) -> Section:
-    table = _score_table(
-        outcome,
-        "abnormality",
-        "Table 3, abnormality classification",
-        ["Accuracy", "F-score", "MCC", "AUC"],
-        "The F-score is of the abnormal class. An MCC of 0 is what guessing scores.",
-    )
-    hospital, test = HOSPITALS[1], outcome.sets.test
-    rows = outcome.tested[hospital]["abnormality"]
-    result = outcome.scores["independent"][hospital]["abnormality"]
-    truth, said = result["labels"], result["predicted"]
-    picked = [
-        i
-        for t, p in ((0, 0), (1, 1), (0, 1), (1, 0))
-        for i in np.flatnonzero((truth == t) & (said == p))[:2]
-    ]
-    words = ("normal", "abnormal")
-    panel = figures.examples_panel(
-        test.images[rows[picked]],
-        [f"{words[truth[i]]}, said {words[said[i]]}" for i in picked],
-        [bool(truth[i] == said[i]) for i in picked],
-    )
-    panel.caption = (
-        f"Images of {name_of(outcome, hospital)} and what the independent head says of them: the first "
-        "two of each kind, right and wrong."
-    )
-    return Section("Abnormality classification", "", [table], [panel])
-
-
-def _source(outcome) -> Section:
+def _source(outcome: Outcome, denoising: list[dict]) -> Section:
     rows = [
         {"Noise": row["noise"]}
         | {f"{m}, noisy": row["noisy"][m] for m in ("PSNR", "SSIM")}
         | row["denoised"]
-        for row in outcome.denoising
+        for row in denoising
     ]
     columns = ["Noise", Column("PSNR, noisy", "{:.2f}"), Column("SSIM, noisy", "{:.3f}")]
     columns += [Column("PSNR", "{:.2f}"), Column("SSIM", "{:.3f}", "{:.2f}")]
     columns += [Column("MS-SSIM", "{:.3f}", "{:.2f}")]
     side = min(outcome.sets.source.images.shape[1:])
     note = (
-        "Means over test images no part of the training has seen; PSNR in dB. The paper's noise levels "
-        "were lost with its symbols: its rows, weakest first, stand beside ours in that order, at "
-        "strengths that need not be the same."
+        "Means over test images no part of the source's training has seen; PSNR in dB. The paper's "
+        "noise levels were lost with its symbols: its rows, weakest first, stand beside ours in that "
+        "order, at strengths that need not be the same."
     )
     if side < 176:
         note += f" At {side} pixels MS-SSIM has fewer than its five scales."
     table = Table("table-2", "Table 2, denoising", columns, rows, list(paper.TABLE_2), note)
-    clean, noisy, denoised = (
-        np.stack([row["pictures"][k] for row in outcome.denoising]) for k in range(3)
-    )
+    clean, noisy, denoised = (np.stack([row["pictures"][k] for row in denoising]) for k in range(3))
     picture_psnr = [
-        [
-            psnr(row["pictures"][0].astype(np.float64), row["pictures"][k])
-            for row in outcome.denoising
-        ]
+        [psnr(row["pictures"][0].astype(np.float64), row["pictures"][k]) for row in denoising]
         for k in (1, 2)
     ]
-    titles = [row["noise"] for row in outcome.denoising]
+    titles = [row["noise"] for row in denoising]
     panel = figures.denoising_panel(clean, noisy, denoised, titles, *picture_psnr)
+    pictures = [panel]
+    if outcome.source.history.validation:
+        histories = {"Source: denoising (MSE)": outcome.source.history}
+        pictures.append(figures.training_curves(histories, name="training-source"))
     text = (
         "The source is a convolutional autoencoder that is given noisy images and learns to return the "
-        "clean ones. Its encoder, frozen, is what the independent heads stand on; its decoder is where "
-        "the segmentation head starts."
+        "clean ones. Its encoder is what all heads share; its decoder is where the segmentation head "
+        "starts."
     )
-    return Section("The source: denoising", text, [table], [panel])
-
-
-def _cost(outcome) -> Section:
-    """Table 4: seconds and trainable parameters, part by part and in total."""
-    source, tuned = outcome.source, outcome.tuned
-    heads, models = tuned["independent"], tuned["separate"]
-    ours = [_cost_row("Proposed", "Shared source (denoising)", source)]
-    ours += [_cost_row("Proposed", f"{TASKS[t]} head", r) for t, r in heads.items()]
-    ours.append(_total("Proposed", "Source and heads", ours))
-    theirs = [_cost_row("Baseline", "Separate denoiser", source)]
-    theirs += [
-        _cost_row("Baseline", f"Separate {TASKS[t].lower()} model", r) for t, r in models.items()
-    ]
-    theirs.append(_total("Baseline", "Three separate models", theirs))
-    both = [
-        row for strategy in ("alternating", "joint") for row in _together_rows(outcome, strategy)
-    ]
-    keys = ["source", *(("independent", t) for t in heads), "proposed"]
-    keys += ["denoiser", *(("separate", t) for t in models), "baseline"]
-    columns = ["Approach", "Part", Column("Minutes", "{:.2f}"), Column("Epochs", "{:d}")]
-    columns += [Column("Trainable parameters", "{:,d}")]
-    note = (
-        "Wall time of training on this machine. The separate denoiser is the source itself, trained "
-        "once and counted on both sides: it would be the same network on the same images by the same "
-        "recipe, and the paper gives both the same time. The paper's count for lung segmentation is "
-        "that of a whole six-layer network, ours of the head alone; its 295,715 for a classification "
-        "head is of no such head on this encoder. Tuned alternately or jointly the encoder learns on: "
-        "its parameters count once, and the paper gives no cost for these."
-    )
-    paper_rows = [paper.TABLE_4[key] for key in keys] + [{}] * len(both)
-    rows = [*ours, *theirs, *both]
-    table = Table("table-4", "Table 4, cost", columns, rows, paper_rows, note)
-    return Section("Cost", "", [table], [])
-
-
-def _cost_row(approach: str, part: str, tuned) -> dict:
-    return {
-        "Approach": approach,
-        "Part": part,
-        "Minutes": tuned.seconds / 60,
-        "Epochs": len(tuned.history.train),
-        "Trainable parameters": tuned.trainable,
-    }
-
-
-def _together_rows(outcome, strategy: str) -> list[dict]:
-    """An encoder that learns on with its heads, and that with the source before it."""
-    label, source = STRATEGIES[strategy], outcome.source
-    tuned = list(outcome.tuned[strategy].values())
-    minutes, heads = sum(t.seconds for t in tuned) / 60, sum(t.trainable for t in tuned)
-    row = {"Approach": label, "Part": "Encoder and both heads", "Minutes": minutes}
-    row |= {"Epochs": len(tuned[0].history.train), "Trainable parameters": tuned[0].shared + heads}
-    total = {"Approach": label, "Part": "Source, then these"}
-    total |= {"Minutes": source.seconds / 60 + minutes}
-    return [row, total | {"Trainable parameters": source.trainable + heads}]
-
-
-def _total(approach: str, part: str, rows: list[dict]) -> dict:
-    sums = {name: sum(row[name] for row in rows) for name in ("Minutes", "Trainable parameters")}
-    return {"Approach": approach, "Part": part} | sums
-
-
-def _training(outcome) -> Section:
-    histories = {"Source: denoising (MSE)": outcome.source.history.to_dict()}
-    for strategy, label in STRATEGIES.items():
-        for task, tuned in outcome.tuned[strategy].items():
-            histories[f"{label}: {TASKS[task].lower()}"] = tuned.history.to_dict()
-    text = (
-        "The weights of the best validation epoch are the ones kept. The loss is the mean squared error "
-        "for denoising, half binary cross-entropy and half Dice for the lungs, and categorical "
-        "cross-entropy for the abnormality."
-    )
-    return Section("Training", text, [], [figures.training_curves(histories)])
-
-
-SECTIONS = (_hospitals, _lungs, _abnormality, _source, _cost, _training)
-
-
-def _run(outcome) -> dict[str, str]:
-    """What was run: data, settings, versions."""
-    sets, settings = outcome.sets, outcome.settings
-    facts = {}
-    for role, prepared in (
-        ("Source images", sets.source),
-        ("Training hospital", sets.target),
-        ("Other hospital", sets.test),
-    ):
-        splits = {s: int((prepared.splits == s).sum()) for s in ("train", "validation", "test")}
-        counts = ", ".join(f"{n} {split}" for split, n in splits.items())
-        if role == "Other hospital":
-            counts = f"all {len(prepared)} for testing"
-        source = prepared.about.get("source", prepared.folder.name)
-        facts[role] = f"{source}: {len(prepared)} images ({counts})"
-    height, width = sets.target.images.shape[1:]
-    facts["Image size"] = f"{height} x {width}"
-    facts["Network width"] = f"{settings.width:g} times the paper's"
-    facts["Epochs at most"] = (
-        f"source {settings.source_epochs}, segmentation {settings.epochs}, "
-        f"classifiers {settings.classifier_epochs}"
-    )
-    facts["Batch, learning rate"] = f"{settings.batch}, {settings.learning_rate:g}"
-    facts["Seed"] = str(settings.seed)
-    facts["Device"] = outcome.device.name
-    facts["Versions"] = (
-        f"ums {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"SciPy {scipy.__version__}"
-    )
-    facts["Time of this run"] = f"{outcome.seconds / 60:.1f} minutes, finished stages left out"
-    return facts
+    return Section("The source: denoising", text, [table], pictures)

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Sheet
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 # Told apart with the common colour-vision deficiencies, at least 3:1 against white, and light
@@ -47,6 +48,8 @@ SETTINGS = {
     "svg.hashsalt": "ums",
     "svg.fonttype": "path",
 }
+PAGE = 9.4  # inches: what the page shows without scaling down
+PIXELS_PER_INCH = 96  # CSS pixels, so that 9 pt text is 12 px high on the page
 DOTS_PER_INCH = 144  # of images: one and a half dots per CSS pixel
 
 
@@ -88,6 +91,12 @@ def show_image(ax, image, data_range):
     ax.set_axis_off()
 
 
+def panel_titles(names, columns):
+    """Return name -> title, all broken at their colon if one does not fit above its panel."""
+    too_long = max(map(len, names)) > {1: 60, 2: 38, 3: 30}[columns]
+    return {name: name.replace(": ", ":\n", 1) if too_long else name for name in names}
+
+
 def label_row(ax, text):
     """Write along the left edge of a row's first image."""
     ax.text(-0.04, 0.5, text, rotation=90, ha="right", va="center", transform=ax.transAxes)
@@ -101,53 +110,69 @@ def stamp(ax, text):
     )
 
 
-def draw_outline(ax, mask, colour, width):
+def draw_outline(ax, mask, colour, width, style="-"):
     """Draw a mask's border, closed at the image's edge, on a dark casing that shows it on bone."""
     mask = np.pad(np.asarray(mask, dtype=np.float64), 1)
     if not mask.any():
         return
     rows, columns = np.arange(mask.shape[0]) - 1, np.arange(mask.shape[1]) - 1
-    lines = ax.contour(columns, rows, mask, levels=[0.5], colors=[colour], linewidths=width)
+    line = {"colors": [colour], "linewidths": width, "linestyles": [style]}
+    lines = ax.contour(columns, rows, mask, levels=[0.5], **line)
     casing = patheffects.withStroke(linewidth=width + 1.4, foreground=(0, 0, 0, 0.55))
     lines.set_path_effects([casing])
 
 
-def best_epoch(history):
-    """Return the epoch, from 1, with the lowest criterion or, without one, validation value.
+def outline_legend(sheet, colours, styles=None):
+    """Name the outlines below the images, on a dark ground as there: one of them is white."""
+    styles = styles or {}
+    handles = [Line2D([], [], color=c, lw=2.2, ls=styles.get(n, "-")) for n, c in colours.items()]
+    ground = {"facecolor": "#26292d", "labelcolor": "white", "framealpha": 1, "borderpad": 0.7}
+    columns = min(len(colours), 5)
+    sheet.legend(handles, colours, loc="outside lower center", ncols=columns, **ground)
 
-    None without any.
-    """
-    values = history.get("criterion") or history.get("validation", ())
-    values = np.asarray(values, dtype=np.float64)
-    return None if np.isnan(values).all() else int(np.nanargmin(values)) + 1
+
+def line_legend(sheet, entries):
+    """Explain below the figure what its lines and markers are: words -> how they are drawn."""
+    handles = [Line2D([], [], **{"color": SOFT, **style}) for style in entries.values()]
+    widths = [0.55 + 0.068 * len(words) for words in entries]
+    room = sheet.get_figwidth()
+    columns = len(entries) if sum(widths) <= room else max(1, int(room / max(widths)))
+    sheet.legend(handles, entries, loc="outside lower center", ncols=columns, frameon=False)
 
 
-def draw_history(ax, history, colour):
-    """Draw one model's training and validation curve, best epoch and learning-rate drops."""
-    train, validation = history["train"], history.get("validation", ())
-    ax.plot(range(1, len(train) + 1), train, color=colour, ls="--", lw=1.1)
-    ax.plot(range(1, len(validation) + 1), validation, color=colour, lw=1.8)
-    if best := best_epoch(history):
-        lowest = (best, validation[best - 1])
-        ax.plot(*lowest, "o", color=colour, ms=6, mec="white", mew=1, zorder=3)
-        ax.annotate(f"{best}", lowest, (0, 7), textcoords="offset points", ha="center")
-    for epoch, rate in rate_drops(history.get("learning_rate", ())):
+def draw_history(ax, history, colour, bold=True):
+    """Draw one training and validation curve and the best epoch; if bold, learning-rate drops too."""
+    size = 1 if bold else 0.45
+    line = {"color": colour, "alpha": 1 if bold else 0.6, "zorder": 3 if bold else 2}
+    train, validation = history.train, history.validation
+    ax.plot(range(1, len(train) + 1), train, ls="--", lw=1.1 * size, **line)
+    ax.plot(range(1, len(validation) + 1), validation, lw=1.8 * size, **line)
+    if validation:
+        lowest = (history.best_epoch + 1, validation[history.best_epoch])
+        ax.plot(*lowest, "o", ms=6 if bold else 3.5, mec="white", mew=1 if bold else 0.5, **line)
+    if not bold:
+        return
+    if validation:
+        ax.annotate(
+            f"{lowest[0]}", lowest, (0, 7), textcoords="offset points", ha="center", zorder=4
+        )
+    for epoch, rate in rate_drops(history.learning_rate):
         ax.axvline(epoch, color=SOFT, ls=":", lw=1.2, zorder=0)
         top = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "top"}
         ax.annotate(f"{rate:.2g}", (epoch, 1), (3, 0), rotation=90, fontsize=7.5, color=SOFT, **top)
-    _scale_to([*train, *validation], ax)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    ax.grid(axis="y")
 
 
-def _scale_to(values, ax):
+def scale_losses(ax, histories):
     """Make the axis logarithmic where its positive values span more than a factor of 10."""
+    values = [value for h in histories for value in (*h.train, *h.validation)]
     if min(values) > 0 and max(values) > 10 * min(values):
         ax.set_yscale("log")
         steps = (1, 2, 5) if max(values) < 1000 * min(values) else (1,)
         ax.yaxis.set_major_locator(LogLocator(subs=steps))
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.yaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.grid(axis="y")
 
 
 def rate_drops(rates):
@@ -176,3 +201,20 @@ def draw_strip(ax, row, values, colour):
     )
     middle = float(np.median(values))
     ax.text(middle, row - 0.2, f"{middle:.3f}", ha="center", va="bottom", fontsize=8)
+
+
+def check_lengths(where, *items):
+    """Raise `ValueError` unless all items have the same length, and that is not 0."""
+    lengths = [len(item) for item in items]
+    if len(set(lengths)) != 1 or lengths[0] == 0:
+        raise ValueError(f"{where}: as many of each are needed, and at least one; got {lengths}")
+
+
+def listed(values, digits=1):
+    """Return numbers as one string, separated by commas."""
+    return ", ".join(f"{value:.{digits}f}" for value in values)
+
+
+def pixels(inches):
+    """Return a length on the sheet in CSS pixels."""
+    return round(inches * PIXELS_PER_INCH)

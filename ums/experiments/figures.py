@@ -7,27 +7,29 @@ colour from figure to figure. `ValueError` where lists that belong together diff
 """
 
 import numpy as np
-from matplotlib.lines import Line2D
 
 from ums.experiments.drawing import (
     INK,
-    SOFT,
+    PAGE,
     WRONG,
-    best_epoch,
+    check_lengths,
     draw_history,
     draw_outline,
     draw_strip,
     label_row,
+    line_legend,
+    listed,
     method_colours,
     new_sheet,
+    outline_legend,
+    panel_titles,
+    pixels,
     saved,
+    scale_losses,
     show_image,
     stamp,
 )
 from ums.experiments.report import Figure
-
-PAGE = 9.4  # inches: what the page shows without scaling down
-PIXELS_PER_INCH = 96  # CSS pixels, so that 9 pt text is 12 px high on the page
 
 
 def denoising_panel(
@@ -39,7 +41,7 @@ def denoising_panel(
     noisy_psnr, denoised_psnr: N values in dB. The error is `|denoised - clean|`, all rows on one
     scale whose top is the 99.5th percentile.
     """
-    _check_lengths("denoising_panel", clean, noisy, denoised, titles, noisy_psnr, denoised_psnr)
+    check_lengths("denoising_panel", clean, noisy, denoised, titles, noisy_psnr, denoised_psnr)
     clean, noisy, denoised = (np.asarray(x, dtype=np.float64) for x in (clean, noisy, denoised))
     N, H, W = clean.shape
     errors = np.abs(denoised - clean)
@@ -68,9 +70,9 @@ def denoising_panel(
     )
     alt = (
         f"Clean, noisy and denoised image and remaining error for {', '.join(titles)}. "
-        f"PSNR from {_listed(noisy_psnr)} to {_listed(denoised_psnr)} dB."
+        f"PSNR from {listed(noisy_psnr)} to {listed(denoised_psnr)} dB."
     )
-    return Figure(name, data, caption, alt, width=_pixels(PAGE))
+    return Figure(name, data, caption, alt, width=pixels(PAGE))
 
 
 def outline_panel(
@@ -82,8 +84,8 @@ def outline_panel(
     method N values, stamped on the pictures; titles: N row labels. An empty mask has no outline.
     """
     methods = [method for method, _ in predicted_masks]
-    _check_lengths("outline_panel", images, true_masks, *[masks for _, masks in predicted_masks])
-    _check_lengths("outline_panel", methods, ious)
+    check_lengths("outline_panel", images, true_masks, *[masks for _, masks in predicted_masks])
+    check_lengths("outline_panel", methods, ious)
     N, M = len(images), len(methods)
     H, W = np.shape(images)[1:3]
     side = min(PAGE / M, 3.2)
@@ -100,48 +102,65 @@ def outline_panel(
                 stamp(ax, f"IoU {ious[column][row]:.3f}")
         for ax, title in zip(axes[:, 0], titles or (), strict=False):
             label_row(ax, title)
-        _outline_legend(sheet, {"true outline": "white", **colours})
+        outline_legend(sheet, {"true outline": "white", **colours})
         data = saved(sheet, "svg")
     caption = (
         "True outline in white, each method's in its own colour, with the intersection over union "
         "of that image."
     )
-    scores = "; ".join(f"{m} {_listed(v, 3)}" for m, v in zip(methods, ious, strict=True))
+    scores = "; ".join(f"{m} {listed(v, 3)}" for m, v in zip(methods, ious, strict=True))
     alt = f"{N} images with true and predicted outlines. IoU by method: {scores}."
-    return Figure(name, data, caption, alt, width=_pixels(width))
+    return Figure(name, data, caption, alt, width=pixels(width))
 
 
 def training_curves(histories, ylabel="loss", name="training"):
     """Draw the loss over epochs, one panel per model, with the best epoch and learning-rate drops.
 
-    histories: model -> {"train": values, "validation": values, "learning_rate": values}, one value
-    per epoch; validation and learning_rate may be missing. The best epoch has the lowest validation
-    value, or the lowest "criterion" where there is one. A panel whose positive values span more than a
-    factor of 10 is logarithmic.
+    histories: model -> its `ums.training.History`, or a list of them, one per fold of a
+    cross-validation, of which the first is drawn bold with its learning-rate drops and the others
+    thin. Models named alike up to a colon ("Joint: lungs", "Joint: abnormality") share their colour.
+    A panel whose positive values span more than a factor of 10 is logarithmic.
     """
-    _check_lengths("training_curves", histories)
-    columns = {1: 1, 2: 2, 4: 2}.get(len(histories), 3)
+    histories = {m: h if isinstance(h, list) else [h] for m, h in histories.items()}
+    check_lengths("training_curves", histories)
+    for model, folds in histories.items():
+        check_lengths(f"training_curves, {model}", folds)
+    columns = {1: 1, 2: 2, 4: 2, 8: 2}.get(len(histories), 3)
     rows = -(-len(histories) // columns)
     width = PAGE if columns > 1 else 6.0
-    colours = method_colours(histories)
-    with new_sheet(width, 2.35 * rows + 0.4) as sheet:
+    colours = method_colours(dict.fromkeys(model.split(":")[0] for model in histories))
+    titles = panel_titles(histories, columns)
+    height = 2.35 + 0.15 * max(title.count("\n") for title in titles.values())
+    with new_sheet(width, height * rows + 0.4) as sheet:
         axes = sheet.subplots(rows, columns, squeeze=False)
         for ax in axes.flat[len(histories) :]:
             ax.set_axis_off()
-        for ax, (model, history) in zip(axes.flat, histories.items(), strict=False):
-            ax.set_title(model, loc="left", fontweight="bold")
+        for ax, (model, folds) in zip(axes.flat, histories.items(), strict=False):
+            ax.set_title(titles[model], loc="left", fontweight="bold")
             ax.set_xlabel("epoch")
-            draw_history(ax, history, colours[model])
+            for fold, history in enumerate(folds):
+                draw_history(ax, history, colours[model.split(":")[0]], bold=fold == 0)
+            scale_losses(ax, folds)
         for ax in axes[:, 0]:
             ax.set_ylabel(ylabel)
-        _curve_legend(sheet)
+        line_legend(sheet, CURVES)
         data = saved(sheet, "svg")
     caption = "After each epoch, on the training and on the validation images."
-    best = {model: best_epoch(history) for model, history in histories.items()}
-    told = ", ".join(f"{model} at epoch {epoch}" for model, epoch in best.items() if epoch)
+    if any(len(folds) > 1 for folds in histories.values()):
+        caption += " The first fold is drawn bold, the others thin."
+    best = {m: [h.best_epoch + 1 for h in folds if h.validation] for m, folds in histories.items()}
+    told = ", ".join(f"{m} at epoch {listed(epochs, 0)}" for m, epochs in best.items() if epochs)
     alt = f"Curves of {ylabel} for {', '.join(histories)}."
     alt += f" Weights kept: {told}." if told else ""
-    return Figure(name, data, caption, alt, width=_pixels(width))
+    return Figure(name, data, caption, alt, width=pixels(width))
+
+
+CURVES = {
+    "training": {"ls": "--", "lw": 1.1},
+    "validation": {"lw": 1.8},
+    "best epoch": {"ls": "", "marker": "o", "ms": 6},
+    "learning rate reduced": {"ls": ":", "lw": 1.2},
+}
 
 
 def score_strip(groups, xlabel="IoU", name="scores"):
@@ -150,7 +169,7 @@ def score_strip(groups, xlabel="IoU", name="scores"):
     groups: group (such as a hospital) -> {method -> scores (n,)}. Boxes hold the middle half of the
     cases, whiskers reach the last case within 1.5 box lengths, the number is the median.
     """
-    _check_lengths("score_strip", groups)
+    check_lengths("score_strip", groups)
     methods = list(dict.fromkeys(method for scores in groups.values() for method in scores))
     colours = method_colours(methods)
     width = PAGE if len(groups) > 1 else 6.8
@@ -176,7 +195,7 @@ def score_strip(groups, xlabel="IoU", name="scores"):
         for method, values in scores.items()
         if len(values)
     )
-    return Figure(name, data, caption, alt + ".", width=_pixels(width))
+    return Figure(name, data, caption, alt + ".", width=pixels(width))
 
 
 def examples_panel(images, titles, correct=None, data_range=255.0, columns=4, name="examples"):
@@ -185,7 +204,7 @@ def examples_panel(images, titles, correct=None, data_range=255.0, columns=4, na
     images: N pictures (H, W) or (H, W, 3); titles: N strings such as "true normal, said abnormal",
     of one line or more.
     """
-    _check_lengths("examples_panel", images, titles, titles if correct is None else correct)
+    check_lengths("examples_panel", images, titles, titles if correct is None else correct)
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     marks = ["" if correct is None else ("✓ " if c else "✗ ") for c in correct or titles]
@@ -205,37 +224,4 @@ def examples_panel(images, titles, correct=None, data_range=255.0, columns=4, na
     words = {"": "", "✓ ": " (right)", "✗ ": " (wrong)"}
     told = [t.replace("\n", ", ") + words[mark] for t, mark in zip(titles, marks, strict=True)]
     alt = f"{len(images)} example images: {'; '.join(told)}."
-    return Figure(name, data, "Examples from the test images.", alt, width=_pixels(width))
-
-
-def _outline_legend(sheet, colours):
-    # On a dark ground, as in the images: the true outline is white.
-    handles = [Line2D([], [], color=colour, lw=2.2) for colour in colours.values()]
-    ground = {"facecolor": "#26292d", "labelcolor": "white", "framealpha": 1, "borderpad": 0.7}
-    columns = min(len(colours), 5)
-    sheet.legend(handles, colours, loc="outside lower center", ncols=columns, **ground)
-
-
-def _curve_legend(sheet):
-    entries = {
-        "training": {"ls": "--", "lw": 1.1},
-        "validation": {"lw": 1.8},
-        "best epoch": {"ls": "", "marker": "o", "ms": 6},
-        "learning rate reduced": {"ls": ":", "lw": 1.2},
-    }
-    handles = [Line2D([], [], color=SOFT, **style) for style in entries.values()]
-    sheet.legend(handles, entries, loc="outside lower center", ncols=4, frameon=False)
-
-
-def _check_lengths(where, *items):
-    lengths = [len(item) for item in items]
-    if len(set(lengths)) != 1 or lengths[0] == 0:
-        raise ValueError(f"{where}: as many of each are needed, and at least one; got {lengths}")
-
-
-def _listed(values, digits=1):
-    return ", ".join(f"{value:.{digits}f}" for value in values)
-
-
-def _pixels(inches):
-    return round(inches * PIXELS_PER_INCH)
+    return Figure(name, data, "Examples from the test images.", alt, width=pixels(width))

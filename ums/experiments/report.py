@@ -1,7 +1,7 @@
 """What an experiment leaves behind: tables beside the paper's figures, pictures, one HTML page.
 
-A `Report` holds `Section`s, a section holds `Table`s and `Figure`s. `Report.write` turns them into
-one page that needs no network and no script (`report.html`), the tables as plain text and JSON
+A `Report` holds `Section`s, a section holds text, `Table`s and `Figure`s. `Report.write` turns them
+into one page that needs no network and no script (`report.html`), the tables as plain text and JSON
 (`tables.txt`, `tables.json`) and each figure as a file of its own. Nothing here knows a network or
 a data set: all of it is presentation.
 """
@@ -11,14 +11,80 @@ import json
 import math
 import os
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from string import Formatter
 
 import jinja2
+import numpy as np
 
 UNKNOWN = "–"
 OURS, PAPER = "ours", "paper"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score over the folds of a cross-validation: `0.853 ± 0.012 [0.832, 0.871]` in a table.
+
+    folds: one value per fold; low, high: the ends of an interval for their mean, NaN where there is
+    none.
+    """
+
+    folds: Sequence[float]
+    low: float = math.nan
+    high: float = math.nan
+
+    def __post_init__(self):
+        if not len(self.folds):
+            raise ValueError("an Estimate needs the value of at least one fold")
+
+    @property
+    def mean(self):
+        """Return the mean over the folds."""
+        return float(np.mean(self.folds))
+
+    @property
+    def sd(self):
+        """Return the standard deviation over the folds (k - 1 in the denominator), NaN for one."""
+        return float(np.std(self.folds, ddof=1)) if len(self.folds) > 1 else math.nan
+
+    @property
+    def has_interval(self):
+        """Whether both ends of the interval are known."""
+        return not (math.isnan(self.low) or math.isnan(self.high))
+
+    def to_dict(self):
+        """Return the unrounded numbers for JSON."""
+        numbers = {"mean": self.mean, "sd": self.sd, "folds": list(self.folds)}
+        return _plain({**numbers, "low": self.low, "high": self.high})
+
+
+class Verdict(str, Enum):
+    """What our measurements say of a claim; on the page with a mark and a colour."""
+
+    HOLDS = "holds"
+    FAILS = "does not hold"
+    OPEN = "not distinguishable here"
+
+    @property
+    def mark(self):
+        """Return the sign that says the same without colour."""
+        return {"HOLDS": "✓", "FAILS": "✗", "OPEN": "≈"}[self.name]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value as it is written: a number or text, with what stands beside it in smaller type."""
+
+    text: str
+    spread: str = ""
+    interval: str = ""
+    verdict: Verdict | None = None
+
+    def __str__(self):
+        return " ".join(part for part in (self.text, self.spread, self.interval) if part)
 
 
 @dataclass(frozen=True)
@@ -26,13 +92,13 @@ class Column:
     """A table's column: its heading and how its numbers are written.
 
     `format` is a `str.format` pattern with one field, such as `"{:.3f}"`, `"{:,d}"` or
-    `"{:.1f} min"`. The paper often prints fewer digits: `paper_format` is for its figures, and the
-    same as `format` unless given.
+    `"{:.1f} min"`, or a function that writes a number, such as `formatted_p`. The paper often prints
+    fewer digits: `paper_format` is for its figures, and the same as `format` unless given.
     """
 
     name: str
-    format: str = "{}"
-    paper_format: str | None = None
+    format: str | Callable = "{}"
+    paper_format: str | Callable | None = None
 
 
 @dataclass
@@ -41,7 +107,8 @@ class Table:
 
     name: file and anchor name (small letters, digits, - and _); title and note: sentences.
     columns: `Column`s, or plain headings for columns of text.
-    rows: one dict per row, heading -> str, int, float, (mean, standard deviation) or None.
+    rows: one dict per row, heading -> str, int, float, (mean, standard deviation), `Estimate`,
+    `Verdict` or None.
     paper_rows: as many dicts as rows, holding what the paper prints; a heading left out, or None,
     is shown as a dash, and a column without any figure from the paper stands alone.
 
@@ -95,7 +162,7 @@ class Table:
         return printed
 
     def cells(self):
-        """Return every row as the strings under `layout()`."""
+        """Return every row as the `Cell`s under `layout()`."""
         papers = self.paper_rows or [{}] * len(self.rows)
         return [
             [_cell(column, source, ours, paper) for column, source in self.layout()]
@@ -108,7 +175,7 @@ class Table:
         # A group's name stands over its first column only.
         names = ["" if source == PAPER else column.name for column, source in layout]
         header = [names, [source for _, source in layout]] if self.beside_paper else [names]
-        lines = [*header, *self.cells()]
+        lines = [*header, *([str(cell) for cell in row] for row in self.cells())]
         widths = [max(len(line[i]) for line in lines) for i in range(len(layout))]
         right = [self.is_numeric(column) for column, _ in layout]
         lines.insert(len(header), ["-" * width for width in widths])
@@ -116,7 +183,8 @@ class Table:
         return "\n".join([self.title, "", *body, *(["", self.note] if self.note else [])]) + "\n"
 
     def to_dict(self):
-        """Return the unrounded table for JSON: spreads as {"mean", "std"}, NaN as None."""
+        """Return the unrounded table for JSON: NaN as None, pairs as {"mean", "std"}, an `Estimate`
+        as its mean, sd, folds, low and high."""
         return {
             "name": self.name,
             "title": self.title,
@@ -164,17 +232,41 @@ class Figure:
 
 @dataclass
 class Section:
-    """A heading, text (paragraphs separated by an empty line), tables and figures."""
+    """A heading and what follows it: text, tables, figures, and then `blocks` in their own order.
+
+    blocks: any of str, `Table`, `Figure` and, as a subsection, a `Section` without subsections.
+    Strings are paragraphs, separated by an empty line.
+    """
 
     title: str
     text: str = ""
     tables: list = field(default_factory=list)
     figures: list = field(default_factory=list)
+    blocks: list = field(default_factory=list)
 
-    @property
-    def paragraphs(self):
-        """Return the text's paragraphs."""
-        return [part.strip() for part in re.split(r"\n\s*\n", self.text) if part.strip()]
+    def __post_init__(self):
+        for block in self.blocks:
+            if not isinstance(block, str | Table | Figure | Section):
+                raise TypeError(f"section {self.title}: {type(block).__name__} is no block")
+            if isinstance(block, Section) and any(isinstance(b, Section) for b in block.blocks):
+                raise ValueError(f"section {self.title}: a subsection cannot have subsections")
+
+    def content(self):
+        """Yield all in order: ("text", paragraph), ("table", it), ("figure", it), ("section", it)."""
+        for block in (self.text, *self.tables, *self.figures, *self.blocks):
+            if isinstance(block, str):
+                parts = re.split(r"\n\s*\n", block)
+                yield from (("text", part.strip()) for part in parts if part.strip())
+            else:
+                yield type(block).__name__.lower(), block
+
+    def all(self, kind):
+        """Return its tables ("table") or figures ("figure"), those of its subsections included."""
+        return [
+            found
+            for this, item in self.content()
+            for found in (item.all(kind) if this == "section" else [item] * (this == kind))
+        ]
 
 
 @dataclass
@@ -194,12 +286,12 @@ class Report:
     @property
     def tables(self):
         """Return the tables of all sections."""
-        return [table for section in self.sections for table in section.tables]
+        return [table for section in self.sections for table in section.all("table")]
 
     @property
     def figures(self):
         """Return the figures of all sections."""
-        return [figure for section in self.sections for figure in section.figures]
+        return [figure for section in self.sections for figure in section.all("figure")]
 
     def html(self):
         """Return the page, with every picture inside it."""
@@ -260,15 +352,53 @@ def formatted(value, pattern="{}"):
 
     Strings stay as they are; None and NaN are a dash, infinity its sign. A unit is written once.
     """
-    if value is None or isinstance(value, str):
-        return UNKNOWN if value is None else value
+    return str(_written(value, pattern))
+
+
+def formatted_p(p):
+    """Write a p-value: `0.03`, `0.004`, `< 0.001`; `0.048`, where `0.05` would hide the side it is on.
+
+    None and NaN are a dash.
+    """
+    if p is None or math.isnan(p):
+        return UNKNOWN
+    if p < 0.001:
+        return "< 0.001"
+    digits = 2 if p >= 0.01 else 3
+    while p < 0.05 <= round(p, digits):
+        digits += 1
+    return f"{p:.{digits}f}"
+
+
+def _written(value, pattern):
+    if value is None:
+        return Cell(UNKNOWN)
+    if isinstance(value, Verdict):
+        return Cell(value.value, verdict=value)
+    if isinstance(value, str):
+        return Cell(value)
+    if callable(pattern):
+        return Cell(pattern(value))
     before, _, spec, _ = next(Formatter().parse(pattern))
     unit = "".join(text for text, *_ in list(Formatter().parse(pattern))[1:])
-    numbers = value if isinstance(value, tuple) else (value,)
-    written = [_number(number, spec) for number in numbers]
-    if written[0] == UNKNOWN:
-        return UNKNOWN
-    return before + " ± ".join(written) + unit
+    mean, spread, interval = _numbers(value)
+    if mean is None or math.isnan(mean):
+        return Cell(UNKNOWN)
+    parts = [before + _number(mean, spec)]
+    parts.append("± " + _number(spread, spec.replace("+", "")) if spread is not None else "")
+    ends = ", ".join(_number(end, spec) for end in interval)
+    parts.append(f"[{ends}]" if ends else "")
+    last = max(i for i, part in enumerate(parts) if part)
+    parts[last] += unit
+    return Cell(*parts)
+
+
+def _numbers(value):
+    """Return mean, spread (None: no spread) and interval (empty: none) of a cell's value."""
+    if isinstance(value, Estimate):
+        spread = None if math.isnan(value.sd) else value.sd
+        return value.mean, spread, (value.low, value.high) if value.has_interval else ()
+    return (*value, ()) if isinstance(value, tuple) else (value, None, ())
 
 
 def _number(number, spec):
@@ -282,8 +412,8 @@ def _number(number, spec):
 
 def _cell(column, source, ours, paper):
     if source == PAPER:
-        return formatted(paper.get(column.name), column.paper_format or column.format)
-    return formatted(ours.get(column.name), column.format)
+        return _written(paper.get(column.name), column.paper_format or column.format)
+    return _written(ours.get(column.name), column.format)
 
 
 def _justified(text, width, right):
@@ -292,6 +422,10 @@ def _justified(text, width, right):
 
 def _plain(value):
     """Return nested results as JSON values: NumPy numbers as Python's, spreads as two names."""
+    if isinstance(value, Estimate):
+        return value.to_dict()
+    if isinstance(value, Verdict):
+        return value.value
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple) and len(value) == 2:

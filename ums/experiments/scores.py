@@ -1,18 +1,166 @@
-"""What the tables are made of: scores of a network on images it has not seen."""
+"""What the tables are made of: scores of networks on images they have not seen, and how sure they are.
+
+A task is learned k times, once per fold. Its figure is the mean of the k networks' scores; beside it
+stand their standard deviation, which says how much another training set changes it, and a bootstrap
+interval, which says how much other test cases would.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
 import numpy as np
+from scipy.special import expit
 
 from ums.backend import Device
 from ums.data import NOISES, Examples
+from ums.data.examples import DARK, normalise
+from ums.experiments.parts import SEGMENTATION
+from ums.experiments.report import Estimate
 from ums.finetuning.separate import restore
 from ums.layers import Layer
 from ums.metrics import classification, image_quality, segmentation
+from ums.metrics.significance import bootstrap_interval, mcnemar_exact, paired_permutation
 from ums.training import predict
 
+RESAMPLES = 1000
+"""Of the test cases, for an interval."""
 
-def score_denoising(denoiser: Layer, images: np.ndarray, device: Device, rng) -> list[dict]:
+MARGIN = "margin"
+"""What is kept of a classification: the logit of what is looked for less that of the other class."""
+
+
+def score_masks(
+    network: Layer, images: np.ndarray, masks: np.ndarray, device: Device, dark: int = DARK
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Scores (n,) by measure of the masks predicted for images (n, H, W), and the masks, booleans."""
+    logits = predict(network, all_of(images, dark), device)
+    predicted, target = logits[..., 0] > 0, np.asarray(masks) > 0
+    scores = {
+        "IoU": segmentation.iou(target, predicted),
+        "F-score": segmentation.f_score(target, predicted),
+        "Accuracy": segmentation.accuracy(target, predicted),
+        "Two-class IoU": segmentation.mean_iou(target, predicted),
+    }
+    return scores, predicted
+
+
+def score_classes(
+    network: Layer, images: np.ndarray, device: Device, dark: int = DARK
+) -> dict[str, np.ndarray]:
+    """The margins (n,) of images (n, H, W), above 0 for class 1."""
+    logits = predict(network, all_of(images, dark), device)
+    return {MARGIN: (logits[:, 1] - logits[:, 0]).astype(np.float64)}
+
+
+def all_of(images: np.ndarray, dark: int = DARK) -> Examples:
+    """Images (n, H, W) as inputs, normalised as :func:`ums.data.normalise` says."""
+    return Examples(images, None, np.arange(len(images)), partial(normalise, dark=dark))
+
+
+@dataclass(eq=False)
+class Tested:
+    """What the k networks of a task scored on n cases, fold by fold.
+
+    Attributes:
+        kind: of the task.
+        patients: (n,) of each case.
+        labels: (n,) 0 and 1, for a classification.
+        values: by measure, or the margins, (k, n); NaN where a fold's network was not asked.
+    """
+
+    kind: str
+    patients: np.ndarray
+    labels: np.ndarray | None
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def add(self, fold: int, k: int, cases: np.ndarray, scores: dict[str, np.ndarray]) -> None:
+        """Note one fold's scores on some of the cases."""
+        for name, values in scores.items():
+            if name not in self.values:
+                self.values[name] = np.full((k, len(self.patients)), np.nan)
+            self.values[name][fold, cases] = values
+
+    def estimate(self, measure: str, rng: np.random.Generator) -> Estimate:
+        """The measure: each fold's value, and the interval of their mean over other cases."""
+        name = measure if self.kind == SEGMENTATION else MARGIN
+        values = self.values[name].T  # (n, k)
+        labels = np.zeros(len(values)) if self.labels is None else self.labels
+
+        def of_folds(values, labels):
+            return [self._score(measure, v, labels) for v in values.T]
+
+        def mean(values, labels):
+            return (
+                np.nanmean(scores)
+                if np.isfinite(scores := of_folds(values, labels)).any()
+                else np.nan
+            )
+
+        interval = bootstrap_interval(
+            mean, (values, labels), rng, resamples=RESAMPLES, groups=self.patients
+        )
+        return Estimate(of_folds(values, labels), *interval)
+
+    def _score(self, measure: str, values: np.ndarray, labels: np.ndarray) -> float:
+        seen = np.isfinite(values)
+        if not seen.any():
+            return np.nan
+        values, labels = values[seen], labels[seen]
+        if self.kind == SEGMENTATION:
+            return float(values.mean())
+        said = (values > 0).astype(np.int64)
+        if measure == "AUC":
+            return classification.roc_auc(labels, values)
+        if measure == "F-score":
+            return classification.f_score(labels, said, 2, positive=1)
+        return {"MCC": classification.mcc, "Accuracy": classification.accuracy}[measure](
+            labels, said, 2
+        )
+
+    def right(self) -> np.ndarray:
+        """Whether the folds' networks together are right about each case, (n,) booleans.
+
+        Together: by the mean of their probabilities. A held-out case has been put to one network.
+        """
+        probability = np.nanmean(expit(self.values[MARGIN]), axis=0)
+        return (probability > 0.5) == (self.labels == 1)
+
+    def by_case(self, measure: str) -> np.ndarray:
+        """A segmentation's score of each case, the mean over the folds that were asked, (n,)."""
+        return np.nanmean(self.values[measure], axis=0)
+
+
+class Difference(NamedTuple):
+    """Whether two strategies differ on the same cases.
+
+    Attributes:
+        p_value: of McNemar's exact test for a classification, of the sign-flip test on the IoU by
+            case for a segmentation.
+        only_a, only_b: cases that only one got right, for a classification.
+    """
+
+    p_value: float
+    only_a: int | None = None
+    only_b: int | None = None
+
+
+def compare(a: Tested, b: Tested, measure: str, rng: np.random.Generator) -> Difference:
+    """Test two strategies on the cases of one task; the p-value is not corrected for others."""
+    if a.kind == SEGMENTATION:
+        return Difference(paired_permutation(a.by_case(measure) - b.by_case(measure), rng))
+    result = mcnemar_exact(a.right(), b.right())
+    return Difference(result.p_value, result.only_a, result.only_b)
+
+
+# ------------------------------------------------------------------------ the source
+
+
+def score_denoising(
+    denoiser: Layer, images: np.ndarray, device: Device, rng: np.random.Generator, dark: int = DARK
+) -> list[dict]:
     """Table 2: for each noise, mean PSNR (dB), SSIM and MS-SSIM of noisy and denoised images.
 
     Images (N, H, W) uint8. One image's clean, noisy and denoised pictures come along for the page.
@@ -21,7 +169,7 @@ def score_denoising(denoiser: Layer, images: np.ndarray, device: Device, rng) ->
     shown = int(rng.integers(len(images)))
     for noise in NOISES:
         noisy = noise.add(images, rng)
-        denoised = restore(denoiser, noisy, device)
+        denoised = restore(denoiser, noisy, device, dark)
         rows.append(
             {
                 "noise": str(noise),
@@ -40,35 +188,4 @@ def image_scores(clean: np.ndarray, images: np.ndarray) -> dict[str, float]:
         "PSNR": float(np.mean(image_quality.psnr(clean, images))),
         "SSIM": float(np.mean(image_quality.ssim(clean, images))),
         "MS-SSIM": float(np.mean(image_quality.ms_ssim(clean, images))),
-    }
-
-
-def score_segmentation(
-    network: Layer, images: np.ndarray, masks: np.ndarray, device: Device
-) -> dict:
-    """Per-image scores of the lung masks predicted for images (N, H, W), and the masks."""
-    logits = predict(network, Examples(images, None, np.arange(len(images))), device)
-    predicted, target = logits[..., 0] > 0, masks > 0
-    return {
-        "predicted": predicted,
-        "Accuracy": segmentation.accuracy(target, predicted),
-        "F-score": segmentation.f_score(target, predicted),
-        "IoU": segmentation.iou(target, predicted),
-        "Two-class IoU": segmentation.mean_iou(target, predicted),
-    }
-
-
-def score_classification(
-    network: Layer, images: np.ndarray, labels: np.ndarray, device: Device
-) -> dict:
-    """Scores of the labels predicted for images (N, H, W), and the predictions."""
-    logits = predict(network, Examples(images, None, np.arange(len(images))), device)
-    predicted = logits.argmax(axis=1)
-    return {
-        "predicted": predicted,
-        "labels": labels,
-        "Accuracy": classification.accuracy(labels, predicted, 2),
-        "F-score": classification.f_score(labels, predicted, 2, positive=1),
-        "MCC": classification.mcc(labels, predicted, 2),
-        "AUC": classification.roc_auc(labels, logits[:, 1] - logits[:, 0]),
     }

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ums.backend import Device
+from ums.checkpoint import Checkpoint
 from ums.finetuning.tasks import (
+    EndlessBatches,
     Task,
     Tuned,
     batch_count,
     check_tasks,
-    endless_batches,
     learn_together,
 )
 from ums.layers import Sequential
@@ -32,6 +33,7 @@ def tune_alternately(
     rng: np.random.Generator,
     mixing: Sequence[int] | None = None,
     progress: bool = True,
+    checkpoint: Checkpoint | None = None,
 ) -> dict[str, Tuned]:
     """Train ``encoder`` and all heads, one task's batches after the other's, as :func:`turns` says.
 
@@ -46,6 +48,7 @@ def tune_alternately(
         rng: draws the order of the examples.
         mixing: the batches a_i of each task's turn; without it, by the tasks' numbers of examples.
         progress: show a progress bar.
+        checkpoint: saved to, and gone on from, as by :func:`ums.training.fit`.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.
@@ -62,7 +65,7 @@ def tune_alternately(
         task.optimizer(network.trainable_parameters(), settings.learning_rate)
         for task, network in zip(tasks, networks, strict=True)
     ]
-    batches = [endless_batches(task.train, settings.batch, device, rng) for task in tasks]
+    batches = [EndlessBatches(task.train, settings.batch, device, rng) for task in tasks]
 
     def steps():
         for i in schedule:
@@ -78,6 +81,9 @@ def tune_alternately(
         settings,
         device,
         progress,
+        rng=rng,
+        others=batches,
+        checkpoint=checkpoint,
     )
 
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from ums.backend import Device
-from ums.data.examples import Examples
+from ums.checkpoint import Checkpoint
+from ums.data.examples import Examples, epoch_batches
 from ums.finetuning.tasks import Task, Tuned, learn
 from ums.layers import Sequential
 from ums.training import FitSettings, predict
@@ -29,6 +30,7 @@ def tune_independently(
     device: Device,
     rng: np.random.Generator,
     progress: bool = True,
+    checkpoint: Checkpoint | None = None,
 ) -> dict[str, Tuned]:
     """Freeze ``encoder`` and train each task's head with its own loss and optimizer.
 
@@ -39,6 +41,7 @@ def tune_independently(
         device: where to compute.
         rng: draws the order of the examples.
         progress: show a progress bar for each head.
+        checkpoint: each task's part of it is saved to, and gone on from.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.
@@ -48,15 +51,48 @@ def tune_independently(
     for task in tasks:
         start = time.perf_counter()
         network, parts = Sequential(encoder, task.head), (task.train, task.validation)
-        if sum(feature_bytes(encoder, part) for part in parts) <= FEATURE_BYTES:
+        still = task.train.augment is None  # an augmented image is another one each time
+        if still and sum(feature_bytes(encoder, part) for part in parts) <= FEATURE_BYTES:
             train, validation = (features(encoder, part, device) for part in parts)
             learner = replace(task, train=train, validation=validation)
         else:
             learner = replace(task, head=network)
-        result = learn(learner, settings, device, rng, progress)
-        seconds = time.perf_counter() - start
+        preparing = time.perf_counter() - start
+        part = checkpoint and checkpoint.part(task.name)
+        result = learn(learner, settings, device, rng, progress, part)
+        seconds = preparing + result.seconds
         tuned[task.name] = replace(result, network=network, seconds=seconds)
     return tuned
+
+
+def renew_statistics(
+    encoder: Sequential,
+    examples: Examples,
+    batch: int,
+    device: Device,
+    rng: np.random.Generator,
+    passes: int = 3,
+) -> None:
+    """Give the batch norms of a frozen encoder running statistics of other images than the source's.
+
+    Weights stay as they are. What a frozen batch norm subtracts was measured on the source's images,
+    and other hospitals' may lie elsewhere (Li et al., "Revisiting batch normalization for practical
+    domain adaptation", 2017).
+
+    Args:
+        encoder: on ``device``; changed, and frozen afterwards.
+        examples: images of the target, targets are not needed.
+        batch: images at a time.
+        device: where to compute.
+        rng: draws their order.
+        passes: times all images are seen; the statistics are running means of the last batches.
+    """
+    encoder.freeze(False)
+    for _ in range(passes):
+        for chosen in epoch_batches(len(examples), batch, rng):
+            x, _ = examples.batch(chosen)
+            encoder.forward(device.put(x), training=True, keep=False)
+    encoder.freeze()
 
 
 def features(encoder: Sequential, examples: Examples, device: Device) -> Examples:

@@ -8,16 +8,18 @@ in opposite directions the tasks work against each other: the cosines are kept i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ums.backend import Array, Device, array_module, matmul, to_numpy
+from ums.checkpoint import Checkpoint
 from ums.finetuning.tasks import (
+    EndlessBatches,
     Task,
     Tuned,
     batch_count,
     check_tasks,
-    endless_batches,
     learn_together,
 )
 from ums.finetuning.weighting import Equal, Weighting
@@ -34,6 +36,7 @@ def tune_jointly(
     rng: np.random.Generator,
     weights: Weighting | None = None,
     progress: bool = True,
+    checkpoint: Checkpoint | None = None,
 ) -> dict[str, Tuned]:
     """Train ``encoder`` and all heads at once, with the optimizer that the tasks have in common.
 
@@ -50,6 +53,7 @@ def tune_jointly(
         rng: draws the order of the examples.
         weights: the w_i, of :mod:`ums.finetuning.weighting`; without it, all 1.
         progress: show a progress bar.
+        checkpoint: saved to, and gone on from, as by :func:`ums.training.fit`.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history (with the weights
@@ -67,9 +71,9 @@ def tune_jointly(
     encoder.freeze(False)
     learning = Sequential(encoder, *(task.head for task in tasks))  # never run: a set of parameters
     optimizer = make_optimizer(learning.trainable_parameters(), settings.learning_rate)
-    batches = [endless_batches(task.train, settings.batch, device, rng) for task in tasks]
+    batches = [EndlessBatches(task.train, settings.batch, device, rng) for task in tasks]
     length = max(batch_count(task.train, settings.batch) for task in tasks)
-    epochs = []  # the mean weights (K,) and cosines (K, K) of each
+    means = EpochMeans()
 
     def steps():
         seen = []
@@ -81,7 +85,7 @@ def tune_jointly(
             weighting.update(losses, norms)
             seen.append((w, cosines))
             yield from enumerate(losses)
-        epochs.append([mean_over_steps(arrays) for arrays in zip(*seen, strict=True)])
+        means.add(*zip(*seen, strict=True))
 
     tuned = learn_together(
         "joint tuning",
@@ -93,12 +97,15 @@ def tune_jointly(
         settings,
         device,
         progress,
+        rng=rng,
+        others=[*batches, weighting, means],
+        checkpoint=checkpoint,
     )
     for i, task in enumerate(tasks):
         history = tuned[task.name].history
-        history.weight = [float(w[i]) for w, _ in epochs]
+        history.weight = [float(w[i]) for w in means.weights]
         history.cosines = {
-            other.name: [float(cosines[i, j]) for _, cosines in epochs]
+            other.name: [float(cosines[i, j]) for cosines in means.cosines]
             for j, other in enumerate(tasks)
             if j != i
         }
@@ -160,6 +167,27 @@ def common_optimizer(tasks: Sequence[Task]) -> Callable[..., Optimizer]:
             )
             raise ValueError(f"joint tuning has one optimizer for all tasks; {both}")
     return first.optimizer
+
+
+@dataclass
+class EpochMeans:
+    """The weights (K,) and cosines (K, K) of every epoch, each the mean over its steps."""
+
+    weights: list[np.ndarray] = field(default_factory=list)
+    cosines: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, weights: Sequence[Array], cosines: Sequence[Array]) -> None:
+        """Add an epoch, from the arrays of all its steps."""
+        self.weights.append(mean_over_steps(weights))
+        self.cosines.append(mean_over_steps(cosines))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All epochs, for a checkpoint."""
+        return {"weights": np.array(self.weights), "cosines": np.array(self.cosines)}
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on from what :meth:`arrays` gave."""
+        self.weights, self.cosines = list(arrays["weights"]), list(arrays["cosines"])
 
 
 def mean_over_steps(arrays: Sequence[Array]) -> np.ndarray:

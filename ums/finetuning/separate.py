@@ -8,36 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from ums.backend import Device
-from ums.data.examples import Examples, denormalise, in_order
+from ums.checkpoint import Checkpoint
+from ums.data.examples import DARK, Examples, denormalise, in_order, normalise
 from ums.finetuning.tasks import Task, Tuned, learn
 from ums.layers import Layer
 from ums.training import FitSettings, predict
 
 
 def train_separately(
-    denoiser: Layer,
+    denoiser: Layer | None,
     tasks: Sequence[Task],
     settings: FitSettings,
     device: Device,
     rng: np.random.Generator,
     progress: bool = True,
+    checkpoint: Checkpoint | None = None,
 ) -> dict[str, Tuned]:
     """Train each task's own network, ``task.head``, on images that ``denoiser`` has cleaned.
 
-    Arguments as in :func:`ums.finetuning.independent.tune_independently`; the heads are whole
-    networks from image to output here. A tuned network takes *denoised* images.
+    Without a denoiser the images are taken as they are, cleaned before or not. Other arguments as in
+    :func:`ums.finetuning.independent.tune_independently`; the heads are whole networks from image to
+    output here. A tuned network takes *denoised* images.
     """
     tuned = {}
     for task in tasks:
-        train, validation = (
-            denoise_examples(denoiser, part, device) for part in (task.train, task.validation)
-        )
-        learner = replace(task, train=train, validation=validation)
-        tuned[task.name] = learn(learner, settings, device, rng, progress)
+        learner = task
+        if denoiser is not None:
+            sides = (denoise_examples(denoiser, e, device) for e in (task.train, task.validation))
+            learner = replace(task, **dict(zip(("train", "validation"), sides, strict=True)))
+        part = checkpoint and checkpoint.part(task.name)
+        tuned[task.name] = learn(learner, settings, device, rng, progress, part)
     return tuned
 
 
@@ -47,15 +52,20 @@ def denoise_examples(denoiser: Layer, examples: Examples, device: Device) -> Exa
     return examples.with_inputs(images, examples.prepare)
 
 
-def denoise(denoiser: Layer, images: np.ndarray, device: Device, size: int = 32) -> np.ndarray:
-    """Images (N, H, W) in 0..255, uint8 or float, through the denoiser: (N, H, W) uint8."""
+def denoise(
+    denoiser: Layer, images: np.ndarray, device: Device, size: int = 32, dark: int = DARK
+) -> np.ndarray:
+    """Images (N, H, W) in 0..255, uint8 or float, through the denoiser: (N, H, W) uint8.
+
+    ``dark`` is what the denoiser was trained with (:func:`ums.source.learn_denoising`).
+    """
     denoised = np.empty(images.shape, np.uint8)
     for chosen in in_order(len(images), size):
-        denoised[chosen] = np.rint(restore(denoiser, images[chosen], device))
+        denoised[chosen] = np.rint(restore(denoiser, images[chosen], device, dark))
     return denoised
 
 
-def restore(denoiser: Layer, images: np.ndarray, device: Device) -> np.ndarray:
+def restore(denoiser: Layer, images: np.ndarray, device: Device, dark: int = DARK) -> np.ndarray:
     """The same as :func:`denoise`, unrounded and all at once: float32 in 0..255."""
-    y = predict(denoiser, Examples(images, None, np.arange(len(images))), device)
-    return denormalise(y, images)
+    examples = Examples(images, None, np.arange(len(images)), partial(normalise, dark=dark))
+    return denormalise(predict(denoiser, examples, device), images, dark)

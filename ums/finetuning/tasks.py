@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ums.backend import Array, Device
-from ums.data.examples import Examples
+from ums.checkpoint import Checkpoint, HasArrays, Stopwatch
+from ums.data.examples import Examples, epoch_batches
 from ums.layers import Layer, Parameter, Sequential
 from ums.networks import parameter_count
 from ums.optimizers import Adam, Optimizer
@@ -21,7 +21,6 @@ from ums.training import (
     fit,
     mean_loss,
     read_losses,
-    shuffled_batches,
 )
 
 
@@ -76,13 +75,15 @@ def learn(
     device: Device,
     rng: np.random.Generator,
     progress: bool = True,
+    checkpoint: Checkpoint | None = None,
 ) -> Tuned:
     """Train what is not frozen of ``task.head`` on the task's inputs, with an optimizer of its own.
 
-    The seconds are wall time, all of it. Raises as :func:`ums.training.fit` and
-    :func:`ums.data.epoch_batches` do.
+    The seconds are wall time, all of it. With a checkpoint, a training that was stopped goes on from
+    there; the examples (their noise, their augmentation) must draw from ``rng`` then. Raises as
+    :func:`ums.training.fit` and :func:`ums.data.epoch_batches` do.
     """
-    start = time.perf_counter()
+    watch = Stopwatch()
     network, loss, batch = task.head, task.loss, settings.batch
     optimizer = task.optimizer(network.trainable_parameters(), settings.learning_rate)
     history = fit(
@@ -94,8 +95,11 @@ def learn(
         lambda: mean_loss(network, loss, task.validation, batch, device),
         settings,
         progress,
+        rng=rng,
+        others=[watch],
+        checkpoint=checkpoint,
     )
-    return Tuned(network, history, time.perf_counter() - start, parameter_count(network))
+    return Tuned(network, history, watch.seconds, parameter_count(network))
 
 
 def learn_together(
@@ -108,6 +112,9 @@ def learn_together(
     settings: FitSettings,
     device: Device,
     progress: bool = True,
+    rng: np.random.Generator | None = None,
+    others: Sequence[HasArrays] = (),
+    checkpoint: Checkpoint | None = None,
 ) -> dict[str, Tuned]:
     """Train a shared encoder and several heads, with one decision when to stop and what to keep.
 
@@ -126,6 +133,9 @@ def learn_together(
         settings: for all alike.
         device: where to compute.
         progress: show a progress bar.
+        rng: what ``steps`` draws from.
+        others: what else ``steps`` changes.
+        checkpoint: saved to, and gone on from, as by :func:`ums.training.fit`.
 
     Returns:
         task name -> ``Sequential(encoder, head)``, the history of its losses, its part of the cost.
@@ -133,7 +143,7 @@ def learn_together(
     Raises:
         TrainingDiverged: a loss is not finite; names its task. All networks are put back.
     """
-    start = time.perf_counter()
+    watch = Stopwatch()
     heads = [task.head for task in tasks]
     networks = [Sequential(encoder, head) for head in heads]
     histories = [History() for _ in tasks]
@@ -165,12 +175,15 @@ def learn_together(
         validate,
         settings,
         progress,
+        rng=rng,
+        others=[watch, *histories, *others],
+        checkpoint=checkpoint,
     )
     for history in histories:
         history.learning_rate = list(common.learning_rate)
         history.seconds = [seconds / len(tasks) for seconds in common.seconds]
         history.criterion = list(common.validation)
-    seconds, shared = (time.perf_counter() - start) / len(tasks), parameter_count(encoder)
+    seconds, shared = watch.seconds / len(tasks), parameter_count(encoder)
     return {
         task.name: Tuned(network, history, seconds, parameter_count(head), shared)
         for task, network, history, head in zip(tasks, networks, histories, heads, strict=True)
@@ -207,9 +220,34 @@ def batch_count(examples: Examples, size: int) -> int:
     return -(-len(examples) // size)
 
 
-def endless_batches(
-    examples: Examples, size: int, device: Device, rng: np.random.Generator
-) -> Iterator[tuple[Array, Array]]:
-    """Inputs and targets on ``device``, pass after pass, each in a new random order."""
-    while True:
-        yield from shuffled_batches(examples, size, device, rng)
+class EndlessBatches:
+    """An iterator over inputs and targets on ``device``: pass after pass, each in a new random order.
+
+    Its state is the order of the present pass and how many of its batches were shown.
+    """
+
+    def __init__(self, examples: Examples, size: int, device: Device, rng: np.random.Generator):
+        self.examples, self.size, self.device, self.rng = examples, size, device, rng
+        self.order, self.shown = [], 0
+
+    def __iter__(self) -> EndlessBatches:
+        return self
+
+    def __next__(self) -> tuple[Array, Array]:
+        if self.shown == len(self.order):
+            self.order = list(epoch_batches(len(self.examples), self.size, self.rng))
+            self.shown = 0
+        x, target = self.examples.batch(self.order[self.shown])
+        self.shown += 1
+        return self.device.put(x), self.device.put(target)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Order and position, for a checkpoint."""
+        order = np.concatenate(self.order) if self.order else np.arange(0)
+        return {"order": order, "shown": np.array(self.shown)}
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on from what :meth:`arrays` gave."""
+        order, self.shown = arrays["order"], int(arrays["shown"])
+        count = batch_count(self.examples, self.size)
+        self.order = np.array_split(order, count) if len(order) else []

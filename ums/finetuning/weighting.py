@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ums.backend import Array, Device, array_module
-from ums.layers import Parameter
+from ums.layers import Parameter, copy_arrays
 from ums.optimizers import Adam, Optimizer
 
 LEAST = 1e-3
@@ -42,6 +42,13 @@ class Weighting:
             norms: (K,), of the gradients of w_i L_i on the shared parameters.
         """
 
+    def arrays(self) -> dict[str, Array]:
+        """What was learned since :meth:`start`, for a checkpoint."""
+        return {}
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on from what :meth:`arrays` gave."""
+
 
 class ByHand(Weighting):
     """The weights given, in the order of the tasks; they stay as they are."""
@@ -71,7 +78,24 @@ class Equal(Weighting):
         return self._w
 
 
-class Uncertainty(Weighting):
+class _Learned(Weighting):
+    """A weighting with arrays of its own and an optimizer that moves them."""
+
+    _optimizer: Optimizer
+
+    def _own_arrays(self) -> dict[str, Array]:
+        raise NotImplementedError
+
+    def arrays(self) -> dict[str, Array]:
+        return self._own_arrays() | self._optimizer.arrays()
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        own = self._own_arrays()
+        copy_arrays({name: arrays[name] for name in own}, own)
+        self._optimizer.load_arrays({k: v for k, v in arrays.items() if k not in own})
+
+
+class Uncertainty(_Learned):
     """Homoscedastic uncertainty: L = sum_i c_i exp(-s_i) L_i + s_i, with s_i = log sigma_i^2 learned.
 
     Kendall, Gal and Cipolla, "Multi-task learning using uncertainty to weigh losses", 2018. A noisy
@@ -109,8 +133,11 @@ class Uncertainty(Weighting):
         self.s.grad = 1 - self.weights * losses
         self._optimizer.step()
 
+    def _own_arrays(self) -> dict[str, Array]:
+        return {"s": self.s.value}
 
-class GradNorm(Weighting):
+
+class GradNorm(_Learned):
     """Weights that give the tasks gradients G_i = ||w_i dL_i/dtheta_S|| of similar size.
 
     Chen, Badrinarayanan, Lee and Rabinovich, "GradNorm", 2018. With the inverse training rate
@@ -138,7 +165,7 @@ class GradNorm(Weighting):
     def start(self, tasks: int, device: Device) -> None:
         self.w = Parameter(_vector([1] * tasks, device))
         self._optimizer = self.optimizer([self.w], self.learning_rate)
-        self._first = None
+        self._first = _vector([0] * tasks, device)  # L_i(0), known after the first step
 
     @property
     def weights(self) -> Array:
@@ -146,7 +173,7 @@ class GradNorm(Weighting):
 
     def update(self, losses: Array, norms: Array) -> None:
         xp, w, tiny = array_module(losses), self.w, np.finfo(np.float32).tiny
-        if self._first is None:
+        if self._optimizer.steps == [0]:
             self._first = xp.maximum(losses, tiny)
         left = losses / self._first
         r = left / xp.maximum(left.mean(), tiny)
@@ -154,6 +181,9 @@ class GradNorm(Weighting):
         self._optimizer.step()
         kept = xp.maximum(w.value, LEAST)
         w.value = kept * (len(kept) / kept.sum())
+
+    def _own_arrays(self) -> dict[str, Array]:
+        return {"w": self.w.value, "first": self._first}
 
 
 def _vector(values: Sequence[float], device: Device) -> Array:

@@ -1,0 +1,56 @@
+"""Augmentation: every time an image is learned from it is a little turned, moved, scaled and exposed.
+
+The paper has none. Hospitals differ in how patients stand and how films are exposed; a network that
+has seen such changes relies on them less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Augmentation:
+    """Random changes of images and, with them, of their masks; labels stay.
+
+    What comes in from outside the image is black, as off the film. Images are not mirrored: the
+    heart is on one side.
+
+    Attributes:
+        rng: draws the changes, each uniformly from -most to most.
+        angle: degrees at most.
+        shift: share of the image's side at most, each way.
+        zoom: log of the scale at most.
+        gamma: log of the exponent at most, of grey levels as shares of 255.
+    """
+
+    rng: np.random.Generator
+    angle: float = 8.0
+    shift: float = 0.06
+    zoom: float = 0.12
+    gamma: float = 0.35
+
+    def __call__(self, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images (n, H, W) uint8 and targets (n, H, W) masks or (n,) labels, changed alike; copies.
+
+        Raises:
+            ValueError: images that are not (n, H, W) uint8.
+        """
+        images, targets = np.array(images), np.array(targets)
+        if images.ndim != 3 or images.dtype != np.uint8:
+            raise ValueError(f"images must be (n, H, W) uint8, got {images.shape} {images.dtype}")
+        n, H, W = images.shape
+        most = (self.angle, self.shift * W, self.shift * H, self.zoom, self.gamma)
+        drawn = self.rng.uniform(-1, 1, (n, 5)) * most
+        for k, (angle, right, down, zoom, gamma) in enumerate(drawn):
+            turn = cv2.getRotationMatrix2D(((W - 1) / 2, (H - 1) / 2), angle, float(np.exp(zoom)))
+            turn[:, 2] += right, down
+            shades = 255 * (np.arange(256) / 255) ** np.exp(gamma)
+            exposed = cv2.LUT(images[k], np.rint(shades).astype(np.uint8))
+            images[k] = cv2.warpAffine(exposed, turn, (W, H), flags=cv2.INTER_LINEAR)
+            if targets.ndim == 3:
+                targets[k] = cv2.warpAffine(targets[k], turn, (W, H), flags=cv2.INTER_NEAREST)
+        return images, targets

@@ -1,0 +1,212 @@
+"""A part of the study: target tasks on one training set, its folds, and the set they are tested on.
+
+Section 4.1 has two for the chest X-ray, tasks with diverse annotations and tasks with similar ones.
+All images of the training set's pool are shared out to k folds by patient. In turn i, fold i is held
+out, a share of the others decides when to stop, and the rest is learned from; the test set, another
+hospital's or one put aside, is never learned from in any turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ums.data import Examples, Prepared
+from ums.data.examples import normalise
+from ums.data.folds import fold_splits, stratified_folds
+from ums.experiments.stages import fingerprint
+from ums.finetuning.tasks import Task
+from ums.layers import Layer
+from ums.ops import bce_dice, categorical_cross_entropy
+
+SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
+MEASURES = {
+    SEGMENTATION: ("IoU", "F-score", "Accuracy", "Two-class IoU"),
+    CLASSIFICATION: ("MCC", "F-score", "Accuracy", "AUC"),
+}
+"""What each kind of task is scored by; the first one stands for it where there is room for one."""
+
+VALIDATION_SHARE = 0.15
+"""Of the images that are not held out; the paper does not give its own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The images of a prepared folder that have what a task asks for.
+
+    Attributes:
+        prepared: the folder, M images.
+        targets: (M, H, W) masks of 0 and 1, or (M,) labels, 1 for what is looked for; what rows that
+            are not in ``rows`` hold does not matter.
+        rows: (n,) ascending.
+    """
+
+    prepared: Prepared
+    targets: np.ndarray
+    rows: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class TargetTask:
+    """A target task T_i: where its examples come from, to learn and to be tested on."""
+
+    name: str
+    title: str
+    kind: str
+    learn: Labelled
+    test: Labelled
+
+    @property
+    def measure(self) -> str:
+        """The one measure that stands for the task."""
+        return MEASURES[self.kind][0]
+
+    def to_learn(
+        self,
+        head: Layer,
+        images: np.ndarray,
+        fold: Fold,
+        name: str,
+        prepare: Callable = normalise,
+        augment: Callable | None = None,
+    ) -> Task:
+        """The task as the strategies take it.
+
+        Args:
+            head: or a separate model.
+            images: (M, H, W), the training set's, perhaps denoised.
+            fold: those of its rows that have a target are learned from.
+            name: for the progress bar.
+            prepare: as in :class:`ums.data.Examples`.
+            augment: likewise; what decides when to stop is not augmented.
+        """
+        loss = bce_dice if self.kind == SEGMENTATION else categorical_cross_entropy
+        train, validation = (
+            Examples(images, self.learn.targets, np.intersect1d(rows, self.learn.rows), prepare)
+            for rows in (fold.train, fold.validation)
+        )
+        return Task(name, head, loss, replace(train, augment=augment), validation)
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Rows of the training set in one turn, each ascending."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    held_out: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Tasks that share a training set and a test set.
+
+    Attributes:
+        name: "diverse" or "similar".
+        title: for the page.
+        tasks: at least one.
+        pool: rows of the training set to be shared out to the folds.
+        strata: (M,) the class of each training image, -1 for none, alike in all folds.
+        held_out, tested: what the two sets of images to be tested on are called.
+        explained: the classification whose heat maps are drawn, by name.
+    """
+
+    name: str
+    title: str
+    tasks: tuple[TargetTask, ...]
+    pool: np.ndarray
+    strata: np.ndarray
+    held_out: str
+    tested: str
+    explained: str | None = None
+
+    @property
+    def learn(self) -> Prepared:
+        """The training set."""
+        return self.tasks[0].learn.prepared
+
+    @property
+    def test(self) -> Prepared:
+        """The set never learned from."""
+        return self.tasks[0].test.prepared
+
+    def folds(self, k: int, rng: np.random.Generator) -> list[Fold]:
+        """The k turns, stratified and by patient.
+
+        Raises:
+            ValueError: too few patients of a class, or a task has no example left to learn from, to
+                stop by or to be held out; names the folder.
+        """
+        strata, patients = self.strata[self.pool], self.learn.patients[self.pool]
+        unlabelled = strata < 0
+        enough = len(np.unique(patients[unlabelled])) >= 2 * k  # else no class of their own
+        strata = np.where(unlabelled, strata.max() + 1 if enough else 0, strata)
+        try:
+            number = stratified_folds(strata, patients, k, rng)
+            turns = [
+                fold_splits(number, i, VALIDATION_SHARE, strata, patients, rng) for i in range(k)
+            ]
+        except ValueError as error:
+            raise ValueError(f"{self.learn.folder}: {error}") from error
+        folds = [Fold(*(self.pool[rows] for rows in turn)) for turn in turns]
+        for i, fold in enumerate(folds):
+            for task in self.tasks:
+                for rows, use in (
+                    (fold.train, "learn from"),
+                    (fold.validation, "stop by"),
+                    (fold.held_out, "hold out"),
+                ):
+                    if not np.isin(rows, task.learn.rows).any():
+                        raise ValueError(
+                            f"{self.learn.folder}: fold {i + 1} of {k} has no image with what the "
+                            f"{task.name} task needs to {use}"
+                        )
+        return folds
+
+
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """The source's images, and the parts to be tuned on it.
+
+    ``changed`` says what was done to all images since they were opened.
+    """
+
+    source: Prepared
+    parts: tuple[Part, ...]
+    changed: str = ""
+
+    def fingerprints(self, part: Part | None = None) -> dict[str, str]:
+        """Hashes of what the source, and a part, learn from: another set's stages are never taken."""
+        prints = {"source": fingerprint(self.source)}
+        if self.changed:
+            prints["changed"] = self.changed
+        return prints | ({part.name: fingerprint(part.learn)} if part else {})
+
+
+def source_rows(source: Prepared, split: str) -> np.ndarray:
+    """The source's rows of a split.
+
+    Raises:
+        ValueError: there is none; names the folder.
+    """
+    rows = np.flatnonzero(source.splits == split)
+    if not len(rows):
+        raise ValueError(f"{source.folder}: no image in split {split!r}")
+    return rows
+
+
+def thinned(
+    rows: np.ndarray, strata: np.ndarray, share: float, rng: np.random.Generator
+) -> np.ndarray:
+    """A random share of the rows of each class, at least one of each, ascending.
+
+    With the same generator a smaller share is a part of a larger one.
+    """
+    order = rng.permutation(rows)
+    kept = []
+    for stratum in np.unique(strata[rows]):
+        of_class = order[strata[order] == stratum]
+        kept.append(of_class[: max(1, round(share * len(of_class)))])
+    return np.sort(np.concatenate(kept))

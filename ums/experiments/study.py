@@ -1,0 +1,243 @@
+"""What all studies share: their settings, their command line, and the order of things.
+
+A study of one modality says what its prepared folders hold (:class:`ums.experiments.parts.Sets`), how
+its source is learned and what its networks are; everything else is here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from ums.backend import Device
+from ums.data.examples import DARK
+from ums.experiments.parts import CLASSIFICATION, SEGMENTATION, Part, Sets
+from ums.experiments.protocol import Networks, PartOutcome, PartStudy, folds_of
+from ums.experiments.report import Report
+from ums.experiments.stages import Stages
+from ums.finetuning import ByHand, Equal, GradNorm, Tuned, Uncertainty, Weighting
+from ums.training import FitSettings
+
+SOURCE = "source"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run can be told; the defaults are the small run of ``make reproduce-cxr``."""
+
+    folds: int = 3
+    width: float = 0.5
+    source_epochs: int = 8
+    epochs: int = 12
+    classifier_epochs: int = 30
+    batch: int = 16
+    learning_rate: float = 1e-3
+    patience: int = 20
+    joint_weights: str = "equal"
+    augment: bool = True
+    dark: int = DARK
+    statistics: str = "source"
+    labels: float = 1.0
+    seed: int = 0
+    progress: bool = True
+
+    def __post_init__(self):
+        # Say what is wrong now rather than after the source is trained.
+        if self.folds < 2:
+            raise ValueError(f"folds must be at least 2, got {self.folds}")
+        if self.source_epochs < 0:
+            raise ValueError(f"source epochs must be at least 0, got {self.source_epochs}")
+        if self.statistics not in ("source", "target"):
+            raise ValueError(f"statistics must be source or target, got {self.statistics!r}")
+        if not 0 < self.labels <= 1:
+            raise ValueError(f"labels must be a share above 0 and at most 1, got {self.labels}")
+        self.weighting()
+        for kind in (SOURCE, SEGMENTATION, CLASSIFICATION):
+            self.fit(kind)
+
+    def fit(self, kind: str) -> FitSettings:
+        """The training loop's settings for the source or a kind of task.
+
+        A classifier's epochs take little time, and its loss may stand still for many of them before
+        it falls; the source's falls from the start, and a plateau of it is soon known for one.
+        """
+        epochs = {
+            SOURCE: max(1, self.source_epochs),
+            SEGMENTATION: self.epochs,
+            CLASSIFICATION: self.classifier_epochs,
+        }[kind]
+        plateau_patience = 2 if kind == SOURCE else 6
+        return FitSettings(epochs, self.batch, self.learning_rate, self.patience, plateau_patience)
+
+    def weighting(self) -> Weighting:
+        """The weights of the joint loss, by name or as numbers separated by commas."""
+        named = {"equal": Equal, "uncertainty": Uncertainty, "gradnorm": GradNorm}
+        if self.joint_weights in named:
+            return named[self.joint_weights]()
+        try:
+            numbers = [float(word) for word in self.joint_weights.split(",")]
+        except ValueError:
+            raise ValueError(
+                f"joint weights must be {', '.join(named)} or numbers separated by commas, got "
+                f"{self.joint_weights!r}"
+            ) from None
+        return ByHand(*numbers)
+
+    def key(self, kind: str) -> dict:
+        """What a stage's weights depend on: every stage, for the later ones, on the source too."""
+        source = {"source epochs": self.source_epochs, "source fit": asdict(self.fit(SOURCE))}
+        common = {"width": self.width, "dark": self.dark} | source
+        if kind == SOURCE:
+            return common
+        names = ("folds", "augment", "statistics", "labels")
+        own = {name: getattr(self, name) for name in names}
+        return common | {"fit": asdict(self.fit(kind))} | own
+
+
+@dataclass
+class Outcome:
+    """Everything a report is written from.
+
+    Attributes:
+        sets, settings, device: what was run.
+        source: the trained source.
+        parts: by name.
+        seconds: wall time of this process, to the end of the tests.
+    """
+
+    sets: Sets
+    settings: Settings
+    device: Device
+    source: Tuned
+    parts: dict[str, PartOutcome]
+    seconds: float
+
+
+def run(
+    sets: Sets,
+    settings: Settings,
+    device: Device,
+    out: Path,
+    learn_source: Callable[[Sets, Settings, Device, Stages], Tuned],
+    networks_of: Callable[[Part, Tuned, Settings, Device], Networks],
+) -> Outcome:
+    """Train what is not trained yet, test it all, and return what came out.
+
+    Args:
+        sets: the source's images, and the parts.
+        settings: of everything.
+        device: where to compute.
+        out: its folder ``stages`` holds what is finished.
+        learn_source: stage 1.
+        networks_of: what a part's tasks are built from, given the source.
+
+    Raises:
+        ValueError: a part's folds cannot be made or cannot fill a batch, or there are joint weights for
+            another number of tasks; before anything is trained.
+        OSError: the folder cannot be written to.
+    """
+    start = time.perf_counter()
+    stages = Stages(Path(out) / "stages", settings.seed)
+    for part in sets.parts:
+        folds_of(part, settings, stages)
+        settings.weighting().start(len(part.tasks), device)  # are there as many weights as tasks?
+    if there := len(stages.finished()):
+        print(
+            f"{stages.folder} holds {there} stages of earlier runs: those of the same settings are used"
+        )
+    source = learn_source(sets, settings, device, stages)
+    parts = {}
+    for part in sets.parts:
+        key = {"sets": sets.fingerprints(part), "device": device.name}
+        networks = networks_of(part, source, settings, device)
+        parts[part.name] = PartStudy(part, networks, settings, device, stages, key).run()
+    return Outcome(sets, settings, device, source, parts, time.perf_counter() - start)
+
+
+# ------------------------------------------------------------------------ the command line
+
+
+def report_on(study: Callable[[], tuple[Report, Path]]) -> int:
+    """Write and print the report that ``study()`` makes, for a folder; the exit status."""
+    start = time.perf_counter()
+    try:
+        report, folder = study()
+        page = report.write(folder)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; what is finished is kept, start again to go on", file=sys.stderr)
+        return 130
+    print("\n" + "\n\n".join(table.text() for table in report.tables))
+    print(f"{page}: the page, after {(time.perf_counter() - start) / 60:.1f} minutes")
+    return 0
+
+
+NUMBERS = {
+    "folds": "turns of the cross-validation; the paper has 10",
+    "width": "scales every channel count; 1 is the paper's",
+    "source_epochs": "epochs of the source at most; 0 leaves it untrained",
+    "epochs": "epochs of each segmentation network at most, and of tasks tuned with one",
+    "classifier_epochs": "epochs of each classifier at most",
+    "batch": "images per batch",
+    "learning_rate": "at the start; halved on a plateau",
+    "patience": "epochs without improvement before training stops",
+    "dark": "grey level up to which a pixel is off the film; -1: all count for the image's mean",
+    "labels": "share of the training images that are learned from",
+    "seed": "of every random number",
+}
+
+
+def add_options(
+    parser: argparse.ArgumentParser, defaults: Settings, prepared: str, out: str
+) -> None:
+    """The folders, and an option for everything in :class:`Settings`.
+
+    ``prepared`` says what the prepared folder holds, ``out`` is where results go by default.
+    """
+    parser.add_argument(
+        "prepared",
+        help="folder that `python -m data_prep cxr` made: source, target, test, pneumonia",
+    )
+    parser.add_argument("--out", default=out, help="folder to write (%(default)s)")
+    for name, text in NUMBERS.items():
+        default = getattr(defaults, name)
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(
+            option, type=type(default), default=default, help=f"{text} (%(default)s)"
+        )
+    parser.add_argument(
+        "--joint-weights",
+        default=defaults.joint_weights,
+        help="of the joint loss: equal, uncertainty, gradnorm or a number for each task of a part, "
+        "such as 1,0.5 (%(default)s)",
+    )
+    parser.add_argument(
+        "--augment",
+        action=argparse.BooleanOptionalAction,
+        default=defaults.augment,
+        help="turn, move, scale and expose the tasks' training images at random (%(default)s)",
+    )
+    parser.add_argument(
+        "--statistics",
+        choices=("source", "target"),
+        default=defaults.statistics,
+        help="whose images a frozen encoder's batch norms are set to (%(default)s)",
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """What was given on the command line.
+
+    Raises:
+        ValueError: a value is out of its range; names it.
+    """
+    names = [f.name for f in fields(Settings) if f.name != "progress"]
+    return Settings(**{n: getattr(options, n) for n in names}, progress=not options.quiet)

@@ -1,0 +1,236 @@
+"""The sections of a study's page that are the same for every modality; wording and tables are given."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy
+
+from ums import __version__
+from ums.experiments import figures
+from ums.experiments.claims import Claim, verdict
+from ums.experiments.part_report import (
+    LABELS,
+    Costs,
+    PartFigures,
+    comparison_table,
+    cosines,
+    cost_table,
+    crossover_figure,
+    curves,
+    score_dots,
+    score_table,
+)
+from ums.experiments.parts import CLASSIFICATION, SEGMENTATION
+from ums.experiments.protocol import HELD_OUT, STRATEGIES, TEST, PartOutcome
+from ums.experiments.report import (
+    Column,
+    Estimate,
+    Section,
+    Table,
+    Verdict,
+    formatted_p,
+)
+
+
+@dataclass(frozen=True)
+class InPaper:
+    """What the paper prints of a part, and what is to be said beside it.
+
+    Attributes:
+        scores: (strategy, task) -> measure -> value, and the table's number.
+        costs: as :func:`ums.experiments.part_report.cost_table` takes them, and the table's number.
+        score_notes: kind of task -> what stands under its table.
+        cost_note: what stands under the table of costs, after what is true of all.
+    """
+
+    scores: dict
+    score_table: int
+    costs: dict
+    cost_table: int
+    score_notes: dict[str, str] = field(default_factory=dict)
+    cost_note: str = ""
+
+
+def summary_lines(
+    parts: Sequence[PartFigures], costs: dict[str, Costs], claims: Section
+) -> list[str]:
+    """The main figures in words; nothing here is not in a table."""
+    lines = []
+    for figures_ in parts:
+        part = figures_.part
+        for task in part.tasks:
+            values = ", ".join(
+                f"{strategy} {figures_.mean(strategy, TEST, task.name, task.measure):.3f}"
+                for strategy in STRATEGIES
+            )
+            lines.append(f"{task.title}, {task.measure} on {part.tested}: {values}.")
+    counts = [sum(row["Here"] is v for row in claims.tables[0].rows) for v in Verdict]
+    lines.append(
+        f"Of the paper's claims about which strategy scores higher, {counts[0]} hold here, "
+        f"{counts[1]} do not, and {counts[2]} cannot be told from chance."
+    )
+    for name, cost in costs.items():
+        shared, separate = (cost.minutes(s).mean() for s in ("independent", "separate"))
+        both = [minutes + cost.source_minutes for minutes in (shared, separate)]
+        lines.append(
+            f"Training time, {name} tasks: heads on the shared source {shared:.1f} minutes a fold, "
+            f"separate models {separate:.1f}; with the source or the denoiser {both[0]:.1f} and "
+            f"{both[1]:.1f}."
+        )
+    return lines
+
+
+def claims_section(parts: Sequence[PartFigures], claims: Sequence[Claim]) -> Section:
+    """Each claim on each task: what was measured, and what that says of it."""
+    rows = []
+    for part in parts:
+        tasks = {task.name: task for task in part.part.tasks}
+        for claim in claims:
+            if claim.part != part.part.name:
+                continue
+            for name in claim.tasks:
+                compared = part.comparison(name, claim.better, claim.worse)
+                differences = compared.seen_from(claim.better)
+                rows.append(
+                    {
+                        "The paper": f"{LABELS[claim.better]} above {LABELS[claim.worse].lower()}",
+                        "Task": tasks[name].title,
+                        "Here": verdict(differences, compared.corrected),
+                        "Measure": tasks[name].measure,
+                        "Difference here": Estimate(differences),
+                        "p": compared.corrected,
+                        "Said in": claim.source,
+                    }
+                )
+    columns = ["The paper", "Task", "Here", "Measure", Column("Difference here", "{:+.3f}")]
+    columns += [Column("p", formatted_p), "Said in"]
+    note = (
+        "Differences on the test set, mean and standard deviation over folds. A claim holds or does not "
+        "where the difference is significant at 0.05 after Holm's correction over all comparisons of its "
+        "part, and has one sign in all folds: p says how far other test cases might turn a difference, "
+        "the folds how far another training would. The tests stand with the parts' tables."
+    )
+    return Section(
+        "What the paper claims, and what shows here",
+        "",
+        [Table("claims", "Claims on which strategy scores higher", columns, rows, note=note)],
+    )
+
+
+def scores_section(part: PartFigures, paper: InPaper, text: str) -> Section:
+    """Scores with spread and intervals, the comparisons behind them, and outlines of masks.
+
+    ``text`` follows what is said of the folds.
+    """
+    name, number = part.part.name, paper.score_table
+    blocks = [score_dots(part, paper.scores)]
+    for kind in dict.fromkeys(task.kind for task in part.part.tasks):
+        words = {SEGMENTATION: "segmentation", CLASSIFICATION: "classification"}[kind]
+        for where, place in ((TEST, part.part.tested), (HELD_OUT, part.part.held_out)):
+            if where == TEST:
+                title, anchor = f"Table {number}, {words}: {place}", f"table-{number}-{words}"
+                theirs, note = paper.scores, paper.score_notes.get(kind, "")
+            else:
+                title, anchor = f"{words.title()}: {place}", f"{name}-{words}-{where}"
+                theirs, note = {}, ""
+            blocks.append(score_table(part, kind, where, anchor, title, theirs, note))
+    blocks.append(comparison_table(part, f"{name}-comparisons"))
+    if part.outcome.masks["independent"]:
+        blocks.append(_outlines(part.outcome))
+    k = len(part.outcome.folds)
+    folds = (
+        f"{k} folds by patient: each network learned from {k - 1} of them (less a share that decides "
+        "when to stop) and was tested on the one held out and on the whole of a set never learned from. "
+        "A figure is the mean of the folds' networks ± their standard deviation, with the 95 % bootstrap "
+        f"interval over {part.part.tested}'s patients or those held out."
+    )
+    return Section(part.part.title, f"{folds} {text}".strip(), blocks=blocks)
+
+
+def _outlines(outcome: PartOutcome) -> figures.Figure:
+    """True and predicted outlines of the first fold's networks on the test set."""
+    part, test = outcome.part, outcome.part.test
+    task = next(t for t in part.tasks if t.kind == SEGMENTATION)
+    rows = task.test.rows
+    iou = {s: outcome.tested[s][TEST][task.name].values["IoU"][0] for s in STRATEGIES}
+    order = np.argsort(iou["independent"])
+    picked = [order[-1], order[len(order) // 2], order[len(order) // 10], order[0]]
+    panel = figures.outline_panel(
+        test.images[rows[picked]],
+        test.masks[rows[picked]] > 0,
+        [(LABELS[s], outcome.masks[s][task.name][picked]) for s in STRATEGIES],
+        [iou[s][picked] for s in STRATEGIES],
+        titles=["best", "median", "worst tenth", "worst"],
+    )
+    panel.caption = (
+        f"Images of {part.tested}: the true outline in white, the predicted one in colour, by "
+        "the first fold's networks. The images are chosen by the independent head's IoU."
+    )
+    return panel
+
+
+def cost_section(costs: Costs, paper: InPaper) -> Section:
+    """Time and parameters, and after how many tasks sharing pays."""
+    name, number = costs.part.name, paper.cost_table
+    note = (
+        "Wall time of training on this machine, mean and standard deviation over folds; epochs to the "
+        f"one whose weights were kept. {paper.cost_note} Tuned alternately or jointly the encoder learns "
+        "on: its parameters count once."
+    )
+    title = f"Table {number}, cost of the {name} tasks"
+    table = cost_table(costs, f"table-{number}", title, paper.costs, note)
+    return Section(f"Cost: {name} tasks", "", [table], [crossover_figure(costs)])
+
+
+def training_section(outcome: PartOutcome) -> Section:
+    """Losses by epoch, and how the tasks' gradients agree."""
+    text = (
+        "The weights of the best validation epoch are the ones kept. The loss is categorical "
+        "cross-entropy for classes, half binary cross-entropy and half Dice for masks. Below: the cosine "
+        "of the tasks' gradients on the shared encoder while they are tuned jointly. Above 0 a step for "
+        "one task helps the other as well; below, they undo each other's."
+    )
+    return Section(
+        f"Training: {outcome.part.name} tasks", text, [], [curves(outcome), cosines(outcome)]
+    )
+
+
+def facts_of_run(sets, settings, device) -> dict[str, str]:
+    """What was run: data, settings, versions."""
+    counts = [f"{(sets.source.splits == s).sum()} {s}" for s in ("train", "validation", "test")]
+    facts = {"Source images": _described(sets.source, ", ".join(counts))}
+    for part in sets.parts:
+        used = len(np.unique(np.concatenate([task.test.rows for task in part.tasks])))
+        title = part.name.title()
+        facts[f"{title}, to learn from"] = _described(part.learn, f"{len(part.pool)} in folds")
+        facts[f"{title}, to test on"] = _described(part.test, f"{used} for testing")
+    height, width = sets.source.images.shape[1:]
+    facts["Image size"] = f"{height} x {width}"
+    facts["Folds"] = str(settings.folds)
+    facts["Network width"] = f"{settings.width:g} times the paper's"
+    facts["Epochs at most"] = (
+        f"source {settings.source_epochs}, segmentation {settings.epochs}, "
+        f"classifiers {settings.classifier_epochs}"
+    )
+    facts["Batch, learning rate"] = f"{settings.batch}, {settings.learning_rate:g}"
+    facts["Weights of the joint loss"] = settings.joint_weights
+    facts["Augmentation"] = "yes" if settings.augment else "no"
+    facts["Pixels on the film"] = f"above {settings.dark}" if settings.dark >= 0 else "all"
+    facts["Statistics of a frozen batch norm"] = f"of the {settings.statistics}'s images"
+    facts["Labels learned from"] = f"{settings.labels:.0%}"
+    facts["Seed"] = str(settings.seed)
+    facts["Device"] = device.name
+    facts["Versions"] = (
+        f"ums {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"SciPy {scipy.__version__}"
+    )
+    return facts
+
+
+def _described(prepared, counts: str) -> str:
+    source = prepared.about.get("source", prepared.folder.name)
+    return f"{source}: {len(prepared)} images ({counts})"
