@@ -292,6 +292,7 @@ def test_real_screens_are_prepared_by_their_panel(tmp_path):
     rows = []
     for i in range(8):
         image = cv2.imread(str(REAL / names[i % len(names)]))
+        image = image if i < len(names) else 255 - image  # equal pictures would be left out
         write(raw / "images" / f"{i}.png", image)
         rows.append({"file": f"{i}.png", "patient": str(i), "flow": "MV", "quality": ""})
     write_table(raw, rows)
