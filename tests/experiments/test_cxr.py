@@ -352,7 +352,7 @@ def test_damaged_stage_is_computed_again(folders, finished, tmp_path, blank_pict
 # ---------------------------------------------------------------------------- killed
 
 KILLED = """
-import sys
+import os, signal, sys
 from matplotlib.figure import Figure
 from ums.experiments import cxr, scores
 from ums.experiments.stages import Stages
@@ -361,29 +361,27 @@ pictures = {"svg": b"<svg></svg>", "png": bytes.fromhex("89504e470d0a1a0a")}
 Figure.savefig = lambda self, file, format, metadata: file.write(pictures[format])
 Stages.__init__.__defaults__ = (0.0,)  # a checkpoint after every epoch
 scores.RESAMPLES = 20
-print("begins", flush=True)
-sys.exit(cxr.main(sys.argv[1:]))
+left, rename = int(sys.argv[1]), os.replace
+
+def replace(*paths):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(*paths)
+
+os.replace = replace
+sys.exit(cxr.main(sys.argv[2:]))
 """
 
 
 def test_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(folders, finished, tmp_path):
-    chance, kills = random.Random(0), 0
-    command = [sys.executable, "-W", "error", "-c", KILLED, str(folders), "--out", str(tmp_path)]
-    command += [*SMALL, "--parts", "similar"]
-    while True:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        with process:
-            assert process.stdout.readline() == b"begins\n"
-            if kills < 3:
-                try:
-                    process.wait(chance.uniform(0.2, 1.2))
-                except subprocess.TimeoutExpired:
-                    process.send_signal(signal.SIGKILL)
-                    kills += 1
-                    continue
-            process.communicate()
-        break
-    assert process.returncode == 0 and kills == 3
+    chance, ends = random.Random(0), []
+    for files_before in [*(chance.randint(2, 9) for _ in range(3)), 0]:  # 0: it is let be
+        command = [sys.executable, "-W", "error", "-c", KILLED, str(files_before), str(folders)]
+        command += ["--out", str(tmp_path), *SMALL, "--parts", "similar"]
+        ends.append(subprocess.run(command, stdout=subprocess.PIPE).returncode)
+    assert ends == [-signal.SIGKILL] * 3 + [0]
     assert_similar_part_is_the_same(tmp_path, finished)
     for stage, path in stages_of(tmp_path).items():
         assert path.name == stages_of(finished)[stage].name  # no checkpoint is left
