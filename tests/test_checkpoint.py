@@ -1,12 +1,12 @@
 """Checkpoints: files that are whole or not there, and the state of many things in one of them."""
 
-import errno
 import itertools
 import os
 
 import numpy as np
 import pytest
 import standin
+from full_disk import FULL, half_a_file, nothing
 
 from ums import checkpoint as module
 from ums.backend import Device
@@ -79,22 +79,6 @@ def test_file_cut_anywhere_is_left_out(checkpoint):
         assert checkpoint.load() is None
 
 
-def half_a_file(error):
-    def savez(file, **arrays):
-        file.write(b"PK half of a file")
-        raise error
-
-    return savez
-
-
-def nothing(error):
-    def fail(*arguments):
-        raise error
-
-    return fail
-
-
-FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 FAILURES = pytest.mark.parametrize(
     ("owner", "name", "failure"),
     [(np, "savez", half_a_file), (os, "fsync", nothing), (os, "replace", nothing)],

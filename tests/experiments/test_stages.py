@@ -1,11 +1,11 @@
 """Finished stages: computed once, read back equal, whole or not at all."""
 
-import errno
 import json
 import os
 
 import numpy as np
 import pytest
+from full_disk import FULL, half_a_file, nothing
 
 import ums.experiments.stages as module
 from ums.data.prepared import save_prepared
@@ -104,24 +104,8 @@ def test_work_that_fails_leaves_no_file(error, tmp_path):
     assert files(tmp_path / "new") == []
 
 
-def fail_half_way(error):
-    def savez(file, **arrays):
-        file.write(b"PK half of a file")
-        raise error
-
-    return savez
-
-
-def fail(error):
-    def replace(*paths):
-        raise error
-
-    return replace
-
-
-FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 INTERRUPTED = pytest.mark.parametrize(
-    ("owner", "name", "failure"), [(np, "savez", fail_half_way), (os, "replace", fail)]
+    ("owner", "name", "failure"), [(np, "savez", half_a_file), (os, "replace", nothing)]
 )
 
 
@@ -251,7 +235,7 @@ def test_stage_killed_before_its_checkpoint_was_removed_is_finished(tmp_path, mo
 def test_checkpoint_stays_when_the_result_cannot_be_written(tmp_path, monkeypatch):
     def compute(checkpoint):
         result = Stoppable()(checkpoint)
-        monkeypatch.setattr(os, "replace", fail(FULL))
+        monkeypatch.setattr(os, "replace", nothing(FULL))
         return result
 
     with pytest.raises(OSError, match="cannot write"):

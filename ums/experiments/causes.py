@@ -149,11 +149,9 @@ def run_variant(
     variant: Variant, strategies: tuple[str, ...], sets: Sets, settings: Settings, device, stages
 ) -> PartOutcome:
     """Train and test what one variant asks for; what is there already is taken."""
-    part = sets.parts[0]
     if variant.cropped:
         sets = cropped_to_film(sets)
-        part = sets.parts[0]
-    part = replace(part, explained=None)
+    part = replace(sets.parts[0], explained=None)
     settings = replace(settings, **variant.changes)
     sets = Sets(part.learn if variant.own_images else sets.source, (part,), sets.changed)
     source = cxr.learn_source(sets, settings, device, stages)

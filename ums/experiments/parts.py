@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -132,6 +133,11 @@ class Part:
         """The set never learned from."""
         return self.tasks[0].test.prepared
 
+    @property
+    def explained_task(self) -> TargetTask | None:
+        """The task that ``explained`` names, or None."""
+        return next((task for task in self.tasks if task.name == self.explained), None)
+
     def folds(self, k: int, rng: np.random.Generator) -> list[Fold]:
         """The k turns, stratified and by patient.
 
@@ -179,10 +185,15 @@ class Sets:
 
     def fingerprints(self, part: Part | None = None) -> dict[str, str]:
         """Hashes of what the source, and a part, learn from: another set's stages are never taken."""
-        prints = {"source": fingerprint(self.source)}
+        prints = {"source": self._source_print}
         if self.changed:
             prints["changed"] = self.changed
         return prints | ({part.name: fingerprint(part.learn)} if part else {})
+
+    @cached_property
+    def _source_print(self) -> str:
+        """Every part asks for it, and the source is the largest set."""
+        return fingerprint(self.source)
 
 
 def source_rows(source: Prepared, split: str) -> np.ndarray:

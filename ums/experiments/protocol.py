@@ -201,7 +201,7 @@ class PartStudy:
 
     def _control(self, i: int) -> tuple[TargetTask, Tuned]:
         """The explained task learned from labels that were shuffled."""
-        task = next(t for t in self.part.tasks if t.name == self.part.explained)
+        task = self.part.explained_task
         targets, rows = np.array(task.learn.targets), task.learn.rows
         rng = self.stages.rng(self._name("shuffled", i, task.name))
         targets[rows] = rng.permutation(targets[rows])
@@ -317,8 +317,7 @@ class PartStudy:
 
     def _heat_maps(self) -> HeatMaps | None:
         """For the test images of class 1 that have masks; nothing where none has."""
-        test = self.part.test
-        task = next((t for t in self.part.tasks if t.name == self.part.explained), None)
+        test, task = self.part.test, self.part.explained_task
         if task is None or test.masks is None:
             return None
         rows = task.test.rows[(task.test.targets[task.test.rows] == 1)]
