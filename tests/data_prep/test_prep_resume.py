@@ -190,7 +190,7 @@ def test_only_the_images_being_read_are_in_memory(raw, monkeypatch):
 
 
 def test_killed_it_goes_on_and_ends_with_the_same_bytes(tmp_path):
-    raw = fill(tmp_path / "raw", 40, side=500)
+    raw = fill(tmp_path / "raw", 150, side=500)  # time enough for the kill
     command = [sys.executable, "-m", "data_prep", *arguments(raw)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "UMS_THREADS": "1"}
     journal = tmp_path / ".out.work" / "journal.jsonl"
