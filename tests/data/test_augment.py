@@ -21,7 +21,7 @@ class Drawn:
 
 def changed(images, targets=None, angle=0.0, right=0.0, down=0.0, zoom=0.0, gamma=0.0):
     """Exactly this change: degrees, pixels, logs of scale and exponent."""
-    n, H, W = images.shape
+    n, H, W = images.shape[:3]
     targets = np.zeros(n, int) if targets is None else targets
     shares = (angle / 90, right / W, down / H, zoom, gamma)
     return Augmentation(Drawn(*shares), angle=90, shift=1, zoom=1, gamma=1)(images, targets)
@@ -42,6 +42,14 @@ def moved(images, right, down):
 
 
 # ---------------------------------------------------------------------------- by hand
+
+
+def test_each_channel_of_an_rgb_image_changes_as_a_grey_image_would(rng):
+    images, how = rng.integers(0, 256, (4, 12, 16, 3), dtype=np.uint8), {"angle": 7, "gamma": 0.2}
+    together, _ = changed(images, right=2, zoom=0.1, **how)
+    for c in range(3):
+        alone, _ = changed(images[..., c], right=2, zoom=0.1, **how)
+        np.testing.assert_array_equal(together[..., c], alone)
 
 
 def test_no_change_at_most_is_no_change(rng):
@@ -171,7 +179,7 @@ def test_changes_reach_their_bounds_both_ways_and_go_no_further(most, axis, boun
 
 @pytest.mark.parametrize(
     "images",
-    [np.zeros((8, 8), np.uint8), np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 8, 8), np.float32)],
+    [np.zeros((8, 8), np.uint8), np.zeros((2, 8, 8, 2), np.uint8), np.zeros((2, 8, 8), np.float32)],
 )
 def test_images_of_another_form_are_refused_with_it(images):
     shape = r"\(" + ", ".join(map(str, images.shape)) + rf"\) {images.dtype}"

@@ -1,16 +1,23 @@
 """The paper's claims: as its tables have them, and what our differences say of them."""
 
+from itertools import combinations
+
 import pytest
 
 from ums.experiments import paper
 from ums.experiments.claims import SIGNIFICANT, verdict
-from ums.experiments.cxr_sets import ABNORMALITY, DIVERSE, LUNGS, PAIRS, SIMILAR
-from ums.experiments.paper import CXR_CLAIMS
+from ums.experiments.parts import DIVERSE, SIMILAR
 from ums.experiments.protocol import STRATEGIES
 from ums.experiments.report import Verdict
 
-TABLES = {DIVERSE: paper.TABLE_3, SIMILAR: paper.TABLE_5}
-CLAIMED = [(claim, task) for claim in CXR_CLAIMS for task in claim.tasks]
+TABLES = {
+    "cxr": {DIVERSE: ("Table 3", paper.TABLE_3), SIMILAR: ("Table 5", paper.TABLE_5)},
+    "echo": {DIVERSE: ("Table 7", paper.TABLE_7), SIMILAR: ("Table 9", paper.TABLE_9)},
+}
+CLAIMS = {"cxr": paper.CXR_CLAIMS, "echo": paper.ECHO_CLAIMS}
+CLAIMED = [
+    (m, claim, task) for m, claims in CLAIMS.items() for claim in claims for task in claim.tasks
+]
 
 
 @pytest.mark.parametrize(
@@ -33,36 +40,39 @@ def test_verdict_takes_a_small_p_and_folds_that_agree(differences, p, says):
     assert verdict(differences, p) is says
 
 
-def main_measure(task):
+def main_figure(modality, part, strategy, task):
     """The paper's figure that stands for a task."""
-    return "Two-class IoU" if task == LUNGS else "MCC"
+    figures = TABLES[modality][part][1][strategy, task]
+    return figures.get("MCC", figures.get("Two-class IoU"))
 
 
 @pytest.mark.parametrize(
-    ("claim", "task"), CLAIMED, ids=[f"{c.better} {c.worse} {t}" for c, t in CLAIMED]
+    ("modality", "claim", "task"),
+    CLAIMED,
+    ids=[f"{m} {c.better} {c.worse} {t}" for m, c, t in CLAIMED],
 )
-def test_claims_order_the_strategies_as_the_papers_tables_do(claim, task):
-    table, measure = TABLES[claim.part], main_measure(task)
-    better, worse = (table[s, task][measure] for s in (claim.better, claim.worse))
+def test_claims_order_the_strategies_as_the_papers_tables_do(modality, claim, task):
+    better, worse = (
+        main_figure(modality, claim.part, s, task) for s in (claim.better, claim.worse)
+    )
     assert better > worse
 
 
-def test_every_pair_of_strategies_is_claimed_once_for_every_task():
-    tasks = {DIVERSE: (LUNGS, ABNORMALITY), SIMILAR: tuple("-".join(pair) for pair in PAIRS)}
-    found = [(c.part, task, frozenset((c.better, c.worse))) for c, task in CLAIMED]
+@pytest.mark.parametrize("modality", CLAIMS)
+def test_every_pair_of_strategies_that_differ_is_claimed_once_for_every_task(modality):
+    found = [(c.part, t, frozenset((c.better, c.worse))) for m, c, t in CLAIMED if m == modality]
     assert len(set(found)) == len(found)
     expected = {
         (part, task, frozenset((a, b)))
-        for part, names in tasks.items()
-        for task in names
-        for a in STRATEGIES
-        for b in STRATEGIES
-        if a != b
+        for part, (_, table) in TABLES[modality].items()
+        for task in {task for _, task in table}
+        for a, b in combinations(STRATEGIES, 2)
+        if main_figure(modality, part, a, task) != main_figure(modality, part, b, task)
     }
     assert set(found) == expected
 
 
-def test_claims_name_their_table():
-    assert all(
-        c.source.startswith({DIVERSE: "Table 3", SIMILAR: "Table 5"}[c.part]) for c in CXR_CLAIMS
-    )
+@pytest.mark.parametrize("modality", CLAIMS)
+def test_claims_name_their_table(modality):
+    for claim in CLAIMS[modality]:
+        assert claim.source.startswith(TABLES[modality][claim.part][0])

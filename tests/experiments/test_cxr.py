@@ -15,6 +15,8 @@ from small_sets import FOLDERS, children, hospital, note_computed, save_all
 
 from ums import backend
 from ums.experiments import cxr, protocol, scores
+from ums.experiments.cxr_sets import CXR
+from ums.experiments.stages import Stages
 from ums.experiments.study import Settings
 from ums.finetuning import Tuned
 from ums.training import History
@@ -291,7 +293,7 @@ def test_what_learned_from_other_images_is_computed_again(
 
     def learn_all():
         computed.clear()
-        sets = cxr.load_sets(own_folders)
+        sets = CXR.load(own_folders)
         return cxr.run(sets, settings, backend.choose_device("cpu"), tmp_path / "out")
 
     learn_all()
@@ -315,14 +317,14 @@ OWN = {"folds", "epochs", "classifier_epochs", "joint_weights", "augment", "stat
 def test_source_is_learned_again_under_another_setting_of_its_own(
     setting, folders, tmp_path, untrained, monkeypatch
 ):
-    sets = cxr.load_sets(folders)
+    sets = CXR.load(folders)
     first = Settings(width=0.1, batch=8)
     value = SOURCE_AGAIN[setting]
     if value is None:
         value = not getattr(first, setting)
     computed = note_computed(monkeypatch)
-    for settings in (first, cxr.Settings(**vars(first) | {setting: value})):
-        stages = cxr.Stages(tmp_path, settings.seed)
+    for settings in (first, Settings(**vars(first) | {setting: value})):
+        stages = Stages(tmp_path, settings.seed)
         cxr.learn_source(sets, settings, backend.choose_device("cpu"), stages)
     assert len(computed) == (1 if setting in OWN | {"progress"} else 2)
 

@@ -56,9 +56,10 @@ def made_up(part, strategies=STRATEGIES, better=()):
                         values = {m: rng.uniform(0, 0.9, n) for m in MEASURES[kind]}
                         values = {m: v + 0.1 * (strategy in better) for m, v in values.items()}
                     else:
-                        values = {"margin": rng.normal(size=n)}
+                        logits = rng.normal(size=(n, task.classes))
                         if strategy in better:
-                            values = {"margin": abs(values["margin"]) * (2 * labels - 1)}
+                            logits[np.arange(n), labels] = logits.max(axis=1) + 1
+                        values = {"logits": logits}
                     one.add(i, 2, np.arange(n), values)
                 tested[strategy][where][task.name] = one
         shared = SHARED if strategy in ("alternating", "joint") else 0
@@ -158,7 +159,7 @@ def test_score_table_has_the_mean_of_the_folds_for_each_task_and_strategy(name, 
     for task in (t for t in parts[name].tasks if t.kind == CLASSIFICATION):
         for strategy in STRATEGIES:
             row, tested = next(rows), outcome.tested[strategy][where][task.name]
-            right = (tested.values["margin"] > 0) == (tested.labels == 1)
+            right = tested.values["logits"].argmax(axis=2) == tested.labels
             np.testing.assert_allclose(row["Accuracy"].folds, right.mean(axis=1))
             assert row["Images"] == len(tested.labels)
     assert next(rows, None) is None
@@ -180,7 +181,9 @@ def test_papers_figures_stand_beside_their_task_and_strategy(parts):
 
 
 def cost_rows(part, paper=None):
-    return cost_table(Costs(made_up(part), SOURCE), "cost", "Cost", paper or {}, "")
+    return cost_table(
+        Costs(made_up(part), SOURCE, "denoising", True), "cost", "Cost", paper or {}, ""
+    )
 
 
 @EACH_PART
@@ -238,7 +241,7 @@ def test_papers_costs_stand_beside_their_own_rows(parts):
 
 @EACH_PART
 def test_lines_cross_where_the_source_is_paid_for(name, parts):
-    costs = Costs(made_up(parts[name]), SOURCE)
+    costs = Costs(made_up(parts[name]), SOURCE, "denoising", True)
     n = len(parts[name].tasks)
     independent, separate = (
         np.mean([1.5 * (10 * s + t + 1) for t in range(n)])
@@ -251,7 +254,9 @@ def test_lines_cross_where_the_source_is_paid_for(name, parts):
 
 def test_untrained_source_costs_nothing(parts):
     source = Tuned(None, History(), 0.0, 0)
-    table = cost_table(Costs(made_up(parts[DIVERSE]), source), "cost", "Cost", {}, "")
+    table = cost_table(
+        Costs(made_up(parts[DIVERSE]), source, "denoising", True), "cost", "Cost", {}, ""
+    )
     assert (table.rows[0]["Minutes"], table.rows[0]["Epochs"]) == (0, 0)
     total, whole = table.rows[3:5]
     assert list(total["Minutes"].folds) == list(whole["Minutes"].folds)

@@ -10,14 +10,15 @@ from ums.data import normalise
 from ums.data.prepared import save_prepared
 from ums.experiments.cxr_sets import (
     ABNORMALITY,
+    CXR,
     DIVERSE,
     LUNGS,
     SIMILAR,
     diverse_part,
-    load_sets,
     similar_part,
 )
-from ums.experiments.parts import CLASSIFICATION, SEGMENTATION, source_rows, thinned
+from ums.experiments.parts import CLASSIFICATION, SEGMENTATION, thinned
+from ums.experiments.sets import source_rows
 from ums.layers import Layer
 from ums.ops import bce_dice, categorical_cross_entropy
 
@@ -32,7 +33,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts(folders):
-    return {part.name: part for part in load_sets(folders).parts}
+    return {part.name: part for part in CXR.load(folders).parts}
 
 
 @pytest.fixture
@@ -243,14 +244,14 @@ def test_masks_learn_by_dice_and_classes_by_cross_entropy(parts):
 def test_parts_are_those_whose_folders_are_there(there, made, source, own_folders):
     for name in {"source", "target", "test", "pneumonia"} - set(there):
         shutil.rmtree(own_folders / name)
-    sets = load_sets(own_folders)
+    sets = CXR.load(own_folders)
     assert [part.name for part in sets.parts] == made
     assert sets.source.folder == own_folders / source
 
 
 @pytest.mark.parametrize("asked", [[SIMILAR], [DIVERSE], [SIMILAR, DIVERSE]])
 def test_only_the_parts_asked_for_are_made(asked, folders):
-    assert {part.name for part in load_sets(str(folders), asked).parts} == set(asked)
+    assert {part.name for part in CXR.load(str(folders), asked).parts} == set(asked)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +260,7 @@ def test_only_the_parts_asked_for_are_made(asked, folders):
 def test_part_asked_for_without_its_folder_is_an_error_that_names_it(gone, asked, own_folders):
     shutil.rmtree(own_folders / gone)
     with pytest.raises(FileNotFoundError, match=f"{own_folders / gone}:"):
-        load_sets(own_folders, [asked])
+        CXR.load(own_folders, [asked])
 
 
 @pytest.mark.parametrize("there", [(), ("source",), ("source", "test"), ("target",)])
@@ -267,7 +268,7 @@ def test_folder_with_no_part_is_named(there, own_folders):
     for name in {"source", "target", "test", "pneumonia"} - set(there):
         shutil.rmtree(own_folders / name)
     with pytest.raises(FileNotFoundError, match=f"^{own_folders} holds neither"):
-        load_sets(own_folders)
+        CXR.load(own_folders)
 
 
 def remade(make, name, **changes):
@@ -350,19 +351,19 @@ def test_folder_that_does_not_do_is_named_with_what_is_wrong(name, own_folders):
     spoil, pattern = SPOILT[name]
     spoil(own_folders)
     with pytest.raises(ValueError, match=pattern):
-        load_sets(own_folders)
+        CXR.load(own_folders)
 
 
 def test_source_needs_neither_masks_nor_labels(own_folders):
     remade(hospital, "source", masks=None, labels={})(own_folders)
-    assert len(load_sets(own_folders).source) == 48
+    assert len(CXR.load(own_folders).source) == 48
 
 
 def test_images_need_not_be_square(tmp_path):
     images = np.zeros((48, 16, 32), np.uint8)
     for name in ("target", "test"):
         hospital(tmp_path / name, images=images, masks=images + 1, opacities=images)
-    assert load_sets(tmp_path).source.images.shape[1:] == (16, 32)
+    assert CXR.load(tmp_path).source.images.shape[1:] == (16, 32)
 
 
 @pytest.mark.parametrize(
@@ -377,13 +378,13 @@ def test_rows_of_the_source_are_those_of_the_split(split, rows, tmp_path):
 
 
 def test_fingerprints_are_of_what_is_learned_from(folders, own_folders):
-    before, diverse = load_sets(folders), load_sets(folders).parts[0]
+    before, diverse = CXR.load(folders), CXR.load(folders).parts[0]
     remade(hospital, "test", seed=9)(own_folders)
-    after = load_sets(own_folders)
+    after = CXR.load(own_folders)
     assert before.fingerprints(diverse) == after.fingerprints(after.parts[0])
     assert set(before.fingerprints()) == {"source"}
     remade(hospital, "target", seed=9)(own_folders)
-    after = load_sets(own_folders)
+    after = CXR.load(own_folders)
     assert before.fingerprints() == after.fingerprints()
     assert before.fingerprints(diverse) != after.fingerprints(after.parts[0])
     assert before.fingerprints(before.parts[1]) == after.fingerprints(after.parts[1])

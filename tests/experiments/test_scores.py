@@ -10,7 +10,7 @@ from ums.data import NOISES
 from ums.experiments import scores
 from ums.experiments.parts import CLASSIFICATION, SEGMENTATION
 from ums.experiments.scores import (
-    MARGIN,
+    LOGITS,
     compare,
     score_classes,
     score_denoising,
@@ -37,18 +37,21 @@ def seeded(seed=0):
     return np.random.default_rng(seed)
 
 
-def asked(margins, labels=None, patients=None, kind=CLASSIFICATION, measure=MARGIN):
-    """Of margins or scores (k, n), NaN where a network was not asked."""
-    margins = np.array(margins, float)
-    n = margins.shape[1]
+def asked(values, labels=None, patients=None, kind=CLASSIFICATION, measure=LOGITS):
+    """Of logits (k, n, K), those of class 1 less those of class 0 (k, n), or scores (k, n), NaN where a
+    network was not asked."""
+    values = np.array(values, float)
+    if kind == CLASSIFICATION and values.ndim == 2:
+        values = np.stack([np.full(values.shape, 0.7), values + 0.7], axis=2)
+    n = values.shape[1]
     one = scores.Tested(
         kind,
         np.arange(n) if patients is None else np.array(patients),
         None if labels is None else np.array(labels),
     )
-    for fold, values in enumerate(margins):
-        cases = np.flatnonzero(np.isfinite(values))
-        one.add(fold, len(margins), cases, {measure: values[cases]})
+    for fold, of_fold in enumerate(values):
+        cases = np.flatnonzero(np.isfinite(of_fold.reshape(n, -1)).all(axis=1))
+        one.add(fold, len(values), cases, {measure: of_fold[cases]})
     return one
 
 
@@ -67,10 +70,13 @@ def test_lung_masks_are_where_the_logit_is_positive():
     np.testing.assert_allclose(found["Two-class IoU"], [1, (1 / 2 + 128 / 192) / 2])
 
 
-def test_margin_is_the_logit_of_class_1_less_that_of_class_0():
-    logits = np.array([[2, 1], [0, 3], [-1, -1]], np.float32)
-    found = score_classes(By(lambda x: logits), np.zeros((3, 16, 16), np.uint8), CPU)
-    assert {name: values.tolist() for name, values in found.items()} == {MARGIN: [-1, 3, 0]}
+@pytest.mark.parametrize("colour", [(), (3,)])
+def test_logits_of_grey_and_of_rgb_images_are_kept(colour):
+    logits = np.array([[2, 1, 0], [0, 3, 1], [-1, -1, 5]], np.float32)
+    images, seen = np.zeros((3, 16, 16, *colour), np.uint8), []
+    found = score_classes(By(lambda x: seen.append(x.shape) or logits), images, CPU)
+    assert seen == [(3, 16, 16, *(colour or (1,)))]
+    assert {name: values.tolist() for name, values in found.items()} == {LOGITS: logits.tolist()}
 
 
 @pytest.mark.parametrize("dark", [8, 100])
@@ -109,6 +115,34 @@ def test_cases_that_a_network_was_not_asked_about_are_left_out(measure):
     margins[0, ::2], margins[1, 1::2] = MARGINS
     estimate = asked(margins, np.repeat(LABELS, 2)).estimate(measure, seeded())
     np.testing.assert_allclose(estimate.folds, MEASURED[measure])
+
+
+THREE = [  # true class, logits: said 0 1 1 2 2 0
+    (0, [2, 1, 0]), (0, [0, 2, 1]), (1, [0, 1, 0]), (1, [0, 1, 3]), (2, [0, 0, 1]), (2, [1, 0, 0]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("measure", "worked"),
+    [
+        ("Accuracy", 1 / 2),
+        ("F-score", 1 / 2),  # each class has one of its two, and one of another
+        ("MCC", (3 * 6 - 12) / (36 - 12)),
+    ],
+)
+def test_three_classes_are_scored_by_hand_worked_measures(measure, worked):
+    labels, logits = zip(*THREE, strict=True)
+    estimate = asked([logits], labels).estimate(measure, seeded())
+    assert estimate.folds == [pytest.approx(worked)]
+
+
+def test_folds_decide_between_three_classes_by_their_mean_probability():
+    """Two folds lean to classes 0 and 1 a little; the third, sure of class 2, decides."""
+    logits = np.array([[[1, 0, 0.9]], [[0, 1, 0.9]], [[0, 0, 9]]])
+    one = asked(logits, [2])
+    shares = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    np.testing.assert_allclose(one.probabilities(), shares.mean(axis=0))
+    assert one.right().tolist() == [True]
 
 
 def test_margin_of_0_says_class_0():

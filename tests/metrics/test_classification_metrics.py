@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from scipy.special import softmax
 from scipy.stats import mannwhitneyu
 
 from ums.metrics import confusion_matrix, mcc, roc_auc
-from ums.metrics.classification import accuracy, f_score
+from ums.metrics.classification import accuracy, f_score, one_vs_rest_auc
 
 # Ten cases: 4 true positives, 1 false negative, 2 false positives, 3 true negatives.
 LABELS = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0, 0])
@@ -85,6 +86,36 @@ def test_roc_auc_equals_scipys_rank_sum_test():
 
 def test_roc_auc_of_one_class_is_undefined():
     assert np.isnan(roc_auc([1, 1], [0.2, 0.3]))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_one_vs_rest_auc_is_the_mean_of_scipys_rank_sum_tests_on_probabilities(classes):
+    rng = np.random.default_rng(classes)
+    labels = rng.integers(classes, size=90)
+    logits = rng.normal(size=(90, classes)) + np.eye(classes)[labels]
+    areas = []
+    for c, of_class in enumerate(softmax(logits, axis=1).T):
+        ours = labels == c
+        u = mannwhitneyu(of_class[ours], of_class[~ours]).statistic
+        areas.append(u / (ours.sum() * (~ours).sum()))
+    assert one_vs_rest_auc(labels, logits) == pytest.approx(np.mean(areas))
+
+
+def test_one_vs_rest_auc_tells_large_logits_apart():
+    """Their probabilities are all 1, which would make every pair a tie."""
+    assert (
+        one_vs_rest_auc([0, 1, 1, 2], [[900, 0, 0], [0, 900, 0], [800, 900, 0], [0, 0, 900]]) == 1
+    )
+
+
+def test_one_vs_rest_auc_without_a_class_is_undefined():
+    assert np.isnan(one_vs_rest_auc([0, 1], np.eye(3)[:2]))
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 1)])
+def test_logits_that_are_not_of_classes_are_refused(shape):
+    with pytest.raises(ValueError, match="K > 1"):
+        one_vs_rest_auc([0, 0], np.zeros(shape))
 
 
 @pytest.mark.parametrize(

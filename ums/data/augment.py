@@ -34,15 +34,19 @@ class Augmentation:
     gamma: float = 0.35
 
     def __call__(self, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Images (n, H, W) uint8 and targets (n, H, W) masks or (n,) labels, changed alike; copies.
+        """Images (n, H, W) or (n, H, W, 3) uint8 and targets (n, H, W) masks or (n,) labels, changed
+        alike; copies.
 
         Raises:
-            ValueError: images that are not (n, H, W) uint8.
+            ValueError: images of another shape or dtype.
         """
         images, targets = np.array(images), np.array(targets)
-        if images.ndim != 3 or images.dtype != np.uint8:
-            raise ValueError(f"images must be (n, H, W) uint8, got {images.shape} {images.dtype}")
-        n, H, W = images.shape
+        grey_or_rgb = images.ndim == 3 or images.shape[3:] == (3,)
+        if not grey_or_rgb or images.dtype != np.uint8:
+            raise ValueError(
+                f"images must be (n, H, W) or (n, H, W, 3) uint8, got {images.shape} {images.dtype}"
+            )
+        n, H, W = images.shape[:3]
         most = (self.angle, self.shift * W, self.shift * H, self.zoom, self.gamma)
         drawn = self.rng.uniform(-1, 1, (n, 5)) * most
         for k, (angle, right, down, zoom, gamma) in enumerate(drawn):

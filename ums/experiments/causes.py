@@ -20,9 +20,9 @@ from ums.backend import choose_device
 from ums.data import Prepared
 from ums.data.film import crop_to_film
 from ums.experiments import cxr, study
-from ums.experiments.cxr_sets import DIVERSE, diverse_part, load_sets
+from ums.experiments.cxr_sets import CXR, diverse_part
 from ums.experiments.part_report import LABELS, PartFigures
-from ums.experiments.parts import CLASSIFICATION, Sets, TargetTask
+from ums.experiments.parts import CLASSIFICATION, DIVERSE, TargetTask
 from ums.experiments.protocol import (
     HELD_OUT,
     STRATEGIES,
@@ -33,6 +33,7 @@ from ums.experiments.protocol import (
 )
 from ums.experiments.report import Column, Report, Section, Table, formatted, formatted_p
 from ums.experiments.scores import compare
+from ums.experiments.sets import Sets
 from ums.experiments.stages import Stages
 from ums.experiments.study import Settings
 from ums.experiments.study_figures import fold_dots
@@ -276,12 +277,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     names = [cause.name for cause in CAUSES]
     parser.add_argument("--causes", nargs="+", choices=names, default=names, help="which (all)")
-    study.add_options(parser, Settings(), cxr.PREPARED, cxr.OUT)
+    study.add_options(parser, CXR, Settings(), cxr.OUT)
     options = parser.parse_args(arguments)
 
     def report():
         settings = study.settings_of(options)
-        sets = load_sets(options.prepared, [DIVERSE])
+        sets = CXR.load(options.prepared, [DIVERSE])
         causes = [cause for cause in CAUSES if cause.name in options.causes]
         out = Path(options.out)
         return run(sets, settings, choose_device(options.device), out, causes), out / "causes"

@@ -16,12 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ums.backend import Device, choose_device
+from ums.backend import Device
+from ums.checkpoint import Checkpoint
 from ums.experiments import cxr_report, study
-from ums.experiments.cxr_sets import PARTS, load_sets
-from ums.experiments.parts import SEGMENTATION, Part, Sets, source_rows
-from ums.experiments.protocol import Networks, trained
+from ums.experiments.cxr_sets import CXR
+from ums.experiments.parts import SEGMENTATION, Part
+from ums.experiments.protocol import Networks
+from ums.experiments.report import Report
 from ums.experiments.scores import score_denoising
+from ums.experiments.sets import Sets, source_rows
 from ums.experiments.stages import Stages
 from ums.experiments.study import SOURCE, Outcome, Settings
 from ums.finetuning import Tuned
@@ -29,14 +32,11 @@ from ums.finetuning.separate import denoise
 from ums.networks import (
     classification_head,
     denoising_autoencoder,
-    parameter_count,
     segmentation_head,
     separate_classifier,
 )
 from ums.source import learn_denoising
-from ums.training import History
 
-PREPARED = "folder that `python -m data_prep cxr` made: source, target, test, pneumonia"
 OUT = "results/cxr"
 
 DENOISED_AT_MOST = 200
@@ -44,15 +44,13 @@ DENOISED_AT_MOST = 200
 
 
 def learn_source(sets: Sets, settings: Settings, device: Device, stages: Stages) -> Tuned:
-    """Stage 1: the denoising autoencoder, whose encoder all parts share; with 0 epochs, untrained."""
+    """Stage 1: the denoising autoencoder, whose encoder all parts share."""
     rng, images = stages.rng(SOURCE), sets.source
     network = denoising_autoencoder(rng, width=settings.width).to(device)
-    if settings.source_epochs == 0:
-        return Tuned(network, History(), 0.0, parameter_count(network))
 
-    def train(checkpoint) -> dict[str, Tuned]:
+    def train(checkpoint: Checkpoint) -> Tuned:
         train_rows, validation_rows = (source_rows(images, s) for s in ("train", "validation"))
-        tuned = learn_denoising(
+        return learn_denoising(
             network,
             images.images,
             train_rows,
@@ -64,10 +62,8 @@ def learn_source(sets: Sets, settings: Settings, device: Device, stages: Stages)
             checkpoint,
             settings.dark,
         )
-        return {SOURCE: tuned}
 
-    key = {"sets": sets.fingerprints(), "device": device.name} | settings.key(SOURCE)
-    return trained(stages, SOURCE, key, {SOURCE: network}, train)[SOURCE]
+    return study.source_stage(network, train, sets, settings, device, stages)
 
 
 def networks_of(part: Part, source: Tuned, settings: Settings, device: Device) -> Networks:
@@ -110,22 +106,12 @@ def main(arguments: list[str] | None = None) -> int:
         description="The chest X-ray study: a denoising source; heads by three strategies and "
         "separate models, for diverse and for similar tasks, by cross-validation; a page of results.",
     )
-    parser.add_argument(
-        "--parts",
-        nargs="+",
-        choices=tuple(PARTS),
-        help="tasks with diverse or with similar annotations (all whose images are there)",
-    )
-    study.add_options(parser, Settings(), PREPARED, OUT)
-    options = parser.parse_args(arguments)
 
-    def report():
-        settings = study.settings_of(options)
-        sets = load_sets(options.prepared, options.parts)
-        outcome = run(sets, settings, choose_device(options.device), Path(options.out))
-        return cxr_report.build(outcome, denoising(outcome)), Path(options.out)
+    def report(sets: Sets, settings: Settings, device: Device, out: Path) -> Report:
+        outcome = run(sets, settings, device, out)
+        return cxr_report.build(outcome, denoising(outcome))
 
-    return study.report_on(report)
+    return study.command(parser, CXR, Settings(), OUT, report, arguments)
 
 
 if __name__ == "__main__":

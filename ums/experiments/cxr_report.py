@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ums.experiments import figures, paper
-from ums.experiments.cxr_sets import DIVERSE, SIMILAR
-from ums.experiments.part_report import LABELS, Costs, PartFigures
-from ums.experiments.parts import CLASSIFICATION, SEGMENTATION
+from ums.experiments import figures, paper, study_report
+from ums.experiments.part_report import LABELS, PartFigures
+from ums.experiments.parts import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
 from ums.experiments.protocol import CONTROL, SHOWN, PartOutcome
 from ums.experiments.report import (
     Column,
@@ -21,15 +20,7 @@ from ums.experiments.report import (
 from ums.experiments.scores import RESAMPLES
 from ums.experiments.study import Outcome
 from ums.experiments.study_figures import heat_map_panel
-from ums.experiments.study_report import (
-    InPaper,
-    claims_section,
-    cost_section,
-    facts_of_run,
-    scores_section,
-    summary_lines,
-    training_section,
-)
+from ums.experiments.study_report import InPaper, Wording
 from ums.metrics.image_quality import psnr
 from ums.metrics.significance import bootstrap_interval, paired_permutation
 
@@ -38,7 +29,7 @@ _DENOISER = (
     "same network on the same images by the same recipe, and the paper gives both the same time. What "
     "denoising takes of the baseline's images is not counted."
 )
-IN_PAPER = {
+_PARTS = {
     DIVERSE: InPaper(
         paper.TABLE_3,
         3,
@@ -67,35 +58,32 @@ IN_PAPER = {
         "alone.",
     ),
 }
-SEEN = "The source may have seen images of the folds, without labels, but none of that other set."
+WORDING = Wording(
+    title="Chest X-ray: one denoising source, shared",
+    subtitle="Independent, alternating and joint fine-tuning on a shared encoder, against separate "
+    "models; after Zamzmi, Rajaraman and Antani (2021), section 4.1.",
+    learned="denoising",
+    denoiser=True,
+    seen="The source may have seen images of the folds, without labels, but none of that other set.",
+    parts=_PARTS,
+    claims=paper.CXR_CLAIMS,
+)
 
 
 def build(outcome: Outcome, denoising: list[dict]) -> Report:
     """The whole report; ``denoising`` are rows of :func:`ums.experiments.scores.score_denoising`."""
-    seed = outcome.settings.seed
-    parts = [PartFigures(part, seed) for part in outcome.parts.values()]
-    costs = {name: Costs(part, outcome.source) for name, part in outcome.parts.items()}
-    sections = [claims_section(parts, paper.CXR_CLAIMS), _source(outcome, denoising)]
-    for part in parts:
-        name = part.part.name
-        sections.append(scores_section(part, IN_PAPER[name], SEEN))
-        if part.outcome.heat:
-            sections.append(_heat_maps(part.outcome, seed))
-        sections.append(cost_section(costs[name], IN_PAPER[name]))
-        sections.append(training_section(part.outcome))
     gains = [row["denoised"]["PSNR"] - row["noisy"]["PSNR"] for row in denoising]
     worst, best = (formatted(gain, "{:+.1f} dB") for gain in (min(gains), max(gains)))
-    summary = summary_lines(parts, costs, sections[0])
-    summary.append(f"Denoising changes the PSNR by {worst} to {best}, by the noise.")
-    time = f"{outcome.seconds / 60:.1f} minutes, what was finished before left out"
-    return Report(
-        title="Chest X-ray: one denoising source, shared",
-        subtitle="Independent, alternating and joint fine-tuning on a shared encoder, against "
-        "separate models; after Zamzmi, Rajaraman and Antani (2021), section 4.1.",
-        summary=summary,
-        sections=sections,
-        run=facts_of_run(outcome.sets, outcome.settings, outcome.device)
-        | {"Time of this run": time},
+
+    def of_part(part: PartFigures) -> list[Section]:
+        return [_heat_maps(part.outcome, outcome.settings.seed)] if part.outcome.heat else []
+
+    return study_report.build(
+        outcome,
+        WORDING,
+        _source(outcome, denoising),
+        of_part,
+        [f"Denoising changes the PSNR by {worst} to {best}, by the noise."],
     )
 
 

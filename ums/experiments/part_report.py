@@ -184,10 +184,13 @@ class Costs:
     Args:
         outcome: of the part.
         source: the trained source; its cost is paid once for all folds.
+        learned: what the source learned, in a word.
+        denoiser: whether the baseline's models stand behind a denoiser, of the source's cost.
     """
 
-    def __init__(self, outcome: PartOutcome, source: Tuned):
+    def __init__(self, outcome: PartOutcome, source: Tuned, learned: str, denoiser: bool):
         self.outcome, self.part, self.source = outcome, outcome.part, source
+        self.learned, self.denoiser = learned, denoiser
 
     def minutes(self, strategy: str, task: str | None = None) -> np.ndarray:
         """(k,) of one task, or of all."""
@@ -211,25 +214,28 @@ class Costs:
     def source_minutes(self) -> float:
         return self.source.seconds / 60
 
+    @property
+    def totals(self) -> tuple[float, float]:
+        """Mean minutes of a fold, the source or the denoiser counted: shared, and separate models."""
+        shared, separate = (self.minutes(s).mean() for s in ("independent", "separate"))
+        return shared + self.source_minutes, separate + self.source_minutes * self.denoiser
+
     def per_task(self, strategy: str) -> float:
         """Minutes of a task on average, over tasks and folds."""
         return float(self.minutes(strategy).mean()) / len(self.part.tasks)
 
     def lines(self) -> dict[str, tuple[float, float]]:
         """(fixed, for each task) minutes of sharing by the independent strategy, and of separate
-        models with and without the denoiser before them."""
-        return {
-            "Shared source and independent heads": (
-                self.source_minutes,
-                self.per_task("independent"),
-            ),
-            "Separate models behind a denoiser": (self.source_minutes, self.per_task("separate")),
-            "Separate models alone": (0.0, self.per_task("separate")),
-        }
+        models with and, if there is one, without the denoiser before them."""
+        fixed, each = self.source_minutes, self.per_task("separate")
+        lines = {"Shared source and independent heads": (fixed, self.per_task("independent"))}
+        if self.denoiser:
+            lines["Separate models behind a denoiser"] = (fixed, each)
+        return lines | {"Separate models alone": (0.0, each)}
 
 
 def cost_table(costs: Costs, name: str, title: str, paper: dict, note: str) -> Table:
-    """Tables 4 and 6: part by part, in total, with and without the source."""
+    """Tables 4, 6, 8 and 10: part by part, in total, with and without the source."""
     rows, theirs = [], []
 
     def add(approach, part, minutes, trainable, epochs=None, key=None):
@@ -239,14 +245,14 @@ def cost_table(costs: Costs, name: str, title: str, paper: dict, note: str) -> T
 
     source, minutes = costs.source, costs.source_minutes
     source_epochs = source.history.best_epoch + 1.0 if source.history.validation else 0.0
-    for approach, strategy, first, word in (
-        ("Proposed", "independent", "Shared source (denoising)", "head"),
-        ("Baseline", "separate", "Separate denoiser", "model"),
+    shared = f"Shared source ({costs.learned})"
+    denoiser = "Separate denoiser" if costs.denoiser else None
+    for approach, strategy, first, word, keys in (
+        ("Proposed", "independent", shared, "head", ("source", "proposed")),
+        ("Baseline", "separate", denoiser, "model", ("denoiser", "baseline")),
     ):
-        keys = {"independent": ("source", "proposed"), "separate": ("denoiser", "baseline")}[
-            strategy
-        ]
-        add(approach, first, minutes, source.trainable, source_epochs, keys[0])
+        if first:
+            add(approach, first, minutes, source.trainable, source_epochs, keys[0])
         for task in costs.part.tasks:
             add(
                 approach,
@@ -258,8 +264,9 @@ def cost_table(costs: Costs, name: str, title: str, paper: dict, note: str) -> T
             )
         total, parameters = costs.minutes(strategy), costs.trainable(strategy)
         add(approach, f"All {word}s", Estimate(total), parameters, None, f"{keys[1]} tasks")
-        both = parameters + source.trainable
-        add(approach, f"{first} and {word}s", Estimate(total + minutes), both, None, keys[1])
+        if first:
+            both = parameters + source.trainable
+            add(approach, f"{first} and {word}s", Estimate(total + minutes), both, None, keys[1])
     for strategy in TOGETHER:
         task, total = costs.part.tasks[0].name, costs.minutes(strategy)
         label, epochs = LABELS[strategy], Estimate(costs.epochs(strategy, task))

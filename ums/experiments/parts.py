@@ -8,20 +8,20 @@ hospital's or one put aside, is never learned from in any turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
 from ums.data import Examples, Prepared
 from ums.data.examples import normalise
 from ums.data.folds import fold_splits, stratified_folds
-from ums.experiments.stages import fingerprint
 from ums.finetuning.tasks import Task
 from ums.layers import Layer
 from ums.ops import bce_dice, categorical_cross_entropy
+from ums.optimizers import Adam
 
+DIVERSE, SIMILAR = "diverse", "similar"
 SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
 MEASURES = {
     SEGMENTATION: ("IoU", "F-score", "Accuracy", "Two-class IoU"),
@@ -39,8 +39,8 @@ class Labelled:
 
     Attributes:
         prepared: the folder, M images.
-        targets: (M, H, W) masks of 0 and 1, or (M,) labels, 1 for what is looked for; what rows that
-            are not in ``rows`` hold does not matter.
+        targets: (M, H, W) masks of 0 and 1, or (M,) labels 0 .. K - 1, of two classes 1 for what is
+            looked for; what rows that are not in ``rows`` hold does not matter.
         rows: (n,) ascending.
     """
 
@@ -51,13 +51,23 @@ class Labelled:
 
 @dataclass(frozen=True, eq=False)
 class TargetTask:
-    """A target task T_i: where its examples come from, to learn and to be tested on."""
+    """A target task T_i: where its examples come from, to learn and to be tested on.
+
+    Attributes:
+        name: of the task; ``title`` is for the page.
+        kind: SEGMENTATION or CLASSIFICATION.
+        learn, test: its examples.
+        classes: K of a classification.
+        optimizer: its own, ``optimizer(parameters, learning_rate)``.
+    """
 
     name: str
     title: str
     kind: str
     learn: Labelled
     test: Labelled
+    classes: int = 2
+    optimizer: Callable = Adam
 
     @property
     def measure(self) -> str:
@@ -77,7 +87,7 @@ class TargetTask:
 
         Args:
             head: or a separate model.
-            images: (M, H, W), the training set's, perhaps denoised.
+            images: (M, H, W) or (M, H, W, C), the training set's, perhaps denoised.
             fold: those of its rows that have a target are learned from.
             name: for the progress bar.
             prepare: as in :class:`ums.data.Examples`.
@@ -88,7 +98,7 @@ class TargetTask:
             Examples(images, self.learn.targets, np.intersect1d(rows, self.learn.rows), prepare)
             for rows in (fold.train, fold.validation)
         )
-        return Task(name, head, loss, replace(train, augment=augment), validation)
+        return Task(name, head, loss, replace(train, augment=augment), validation, self.optimizer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +115,7 @@ class Part:
     """Tasks that share a training set and a test set.
 
     Attributes:
-        name: "diverse" or "similar".
+        name: DIVERSE or SIMILAR.
         title: for the page.
         tasks: at least one.
         pool: rows of the training set to be shared out to the folds.
@@ -172,42 +182,6 @@ class Part:
         return folds
 
 
-@dataclass(frozen=True, eq=False)
-class Sets:
-    """The source's images, and the parts to be tuned on it.
-
-    ``changed`` says what was done to all images since they were opened.
-    """
-
-    source: Prepared
-    parts: tuple[Part, ...]
-    changed: str = ""
-
-    def fingerprints(self, part: Part | None = None) -> dict[str, str]:
-        """Hashes of what the source, and a part, learn from: another set's stages are never taken."""
-        prints = {"source": self._source_print}
-        if self.changed:
-            prints["changed"] = self.changed
-        return prints | ({part.name: fingerprint(part.learn)} if part else {})
-
-    @cached_property
-    def _source_print(self) -> str:
-        """Every part asks for it, and the source is the largest set."""
-        return fingerprint(self.source)
-
-
-def source_rows(source: Prepared, split: str) -> np.ndarray:
-    """The source's rows of a split.
-
-    Raises:
-        ValueError: there is none; names the folder.
-    """
-    rows = np.flatnonzero(source.splits == split)
-    if not len(rows):
-        raise ValueError(f"{source.folder}: no image in split {split!r}")
-    return rows
-
-
 def thinned(
     rows: np.ndarray, strata: np.ndarray, share: float, rng: np.random.Generator
 ) -> np.ndarray:
@@ -221,3 +195,40 @@ def thinned(
         of_class = order[strata[order] == stratum]
         kept.append(of_class[: max(1, round(share * len(of_class)))])
     return np.sort(np.concatenate(kept))
+
+
+def pairwise_tasks(
+    prepared: Prepared,
+    label: str,
+    classes: dict[str, int],
+    pairs: Sequence[tuple[str, str]],
+    to_test: np.ndarray,
+    optimizer: Callable = Adam,
+) -> tuple[TargetTask, ...]:
+    """A classification for each pair of a label's classes, on the images of those two.
+
+    Args:
+        prepared: the images to learn from and those to test on.
+        label: whose values are classes.
+        classes: name -> value.
+        pairs: names; the first of each is what is looked for.
+        to_test: (M,) booleans, which images are put aside for testing.
+        optimizer: of all.
+
+    Raises:
+        ValueError: a pair has no image to learn from, or none to test on; names the folder.
+    """
+    values, tasks = prepared.labels[label], []
+    for positive, negative in pairs:
+        chosen = np.isin(values, (classes[positive], classes[negative]))
+        targets = (values == classes[positive]).astype(np.int64)
+        sides = [np.flatnonzero(chosen & side) for side in (~to_test, to_test)]
+        if not (len(sides[0]) and len(sides[1])):
+            raise ValueError(
+                f"{prepared.folder}: no {positive} or {negative} image in its train or test part"
+            )
+        learn, test = (Labelled(prepared, targets, rows) for rows in sides)
+        title = f"{positive[0].upper()}{positive[1:]} vs {negative}"
+        name = f"{positive}-{negative}"
+        tasks.append(TargetTask(name, title, CLASSIFICATION, learn, test, optimizer=optimizer))
+    return tuple(tasks)

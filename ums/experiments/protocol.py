@@ -1,4 +1,4 @@
-"""Section 4.1's protocol: every strategy and the baseline, on every fold of a part, tested and timed.
+"""The protocol of sections 4.1 and 4.2: every strategy and the baseline on every fold, tested and timed.
 
 A fold's networks are scored as soon as they are trained and then dropped: what is kept is scores,
 histories and costs. Trained networks are on disk (:mod:`ums.experiments.stages`), a stage for each
@@ -31,6 +31,7 @@ from ums.finetuning import (
 from ums.finetuning.independent import renew_statistics
 from ums.layers import Layer, Sequential
 from ums.networks import copy_network
+from ums.optimizers import Adam
 from ums.training import History
 
 STRATEGIES = ("independent", "alternating", "joint", "separate")
@@ -52,12 +53,14 @@ class Networks:
         heads: task -> a new head for the encoder, ``make(rng)``.
         models: task -> a new separate network, ``make(rng)``.
         clean: what is done to the baseline's images (N, H, W) or (N, H, W, C) before it sees them.
+        augment: ``augment(rng)`` makes what changes training images, where the settings ask for it.
     """
 
     encoder: Sequential
     heads: dict[str, Callable[[np.random.Generator], Layer]]
     models: dict[str, Callable[[np.random.Generator], Layer]]
     clean: Callable[[np.ndarray], np.ndarray]
+    augment: Callable[[np.random.Generator], Augmentation] = Augmentation
 
 
 @dataclass
@@ -224,7 +227,13 @@ class PartStudy:
             options["checkpoint"] = checkpoint
             if strategy == "joint":
                 return tune_jointly(
-                    encoder, tasks, fit, self.device, rng, settings.weighting(), **options
+                    encoder,
+                    one_optimizer(tasks),
+                    fit,
+                    self.device,
+                    rng,
+                    settings.weighting(),
+                    **options,
                 )
             return tune_alternately(encoder, tasks, fit, self.device, rng, **options)
 
@@ -265,7 +274,7 @@ class PartStudy:
 
     def _task(self, task, head, images, i, name, rng) -> Task:
         prepare = partial(normalise, dark=self.settings.dark)
-        augment = Augmentation(rng) if self.settings.augment else None
+        augment = self.networks.augment(rng) if self.settings.augment else None
         return task.to_learn(head, images, self.folds[i], name, prepare, augment)
 
     def _name(self, strategy: str, i: int, task: str = "") -> str:
@@ -393,6 +402,13 @@ def trained(
         task: Tuned(networks[task], **(told | {"history": History(**told["history"])}))
         for task, told in record.items()
     }
+
+
+def one_optimizer(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks with the optimizer they have in common, or else with Adam: one loss has one."""
+    optimizers = {task.optimizer for task in tasks}
+    common = optimizers.pop() if len(optimizers) == 1 else Adam
+    return [replace(task, optimizer=common) for task in tasks]
 
 
 def maps_of_class_1(network: Layer, images: np.ndarray, device: Device, dark: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import softmax
 
 from ums.backend import Device
 from ums.data import NOISES, Examples
@@ -28,14 +28,15 @@ from ums.training import predict
 RESAMPLES = 1000
 """Of the test cases, for an interval."""
 
-MARGIN = "margin"
-"""What is kept of a classification: the logit of what is looked for less that of the other class."""
+LOGITS = "logits"
+"""What is kept of a classification."""
 
 
 def score_masks(
     network: Layer, images: np.ndarray, masks: np.ndarray, device: Device, dark: int = DARK
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Scores (n,) by measure of the masks predicted for images (n, H, W), and the masks, booleans."""
+    """Scores (n,) by measure of the masks predicted for images (n, H, W) or (n, H, W, C), and the masks,
+    booleans (n, H, W)."""
     logits = predict(network, all_of(images, dark), device)
     predicted, target = logits[..., 0] > 0, np.asarray(masks) > 0
     scores = {
@@ -50,13 +51,12 @@ def score_masks(
 def score_classes(
     network: Layer, images: np.ndarray, device: Device, dark: int = DARK
 ) -> dict[str, np.ndarray]:
-    """The margins (n,) of images (n, H, W), above 0 for class 1."""
-    logits = predict(network, all_of(images, dark), device)
-    return {MARGIN: (logits[:, 1] - logits[:, 0]).astype(np.float64)}
+    """The logits (n, K) of images (n, H, W) or (n, H, W, C)."""
+    return {LOGITS: predict(network, all_of(images, dark), device).astype(np.float64)}
 
 
 def all_of(images: np.ndarray, dark: int = DARK) -> Examples:
-    """Images (n, H, W) as inputs, normalised as :func:`ums.data.normalise` says."""
+    """Images (n, H, W) or (n, H, W, C) as inputs, normalised as :func:`ums.data.normalise` says."""
     return Examples(images, None, np.arange(len(images)), partial(normalise, dark=dark))
 
 
@@ -67,8 +67,8 @@ class Tested:
     Attributes:
         kind: of the task.
         patients: (n,) of each case.
-        labels: (n,) 0 and 1, for a classification.
-        values: by measure, or the margins, (k, n); NaN where a fold's network was not asked.
+        labels: (n,) 0 .. K - 1, for a classification.
+        values: by measure (k, n), or the logits (k, n, K); NaN where a fold's network was not asked.
     """
 
     kind: str
@@ -80,17 +80,17 @@ class Tested:
         """Note one fold's scores on some of the cases."""
         for name, values in scores.items():
             if name not in self.values:
-                self.values[name] = np.full((k, len(self.patients)), np.nan)
+                self.values[name] = np.full((k, len(self.patients), *values.shape[1:]), np.nan)
             self.values[name][fold, cases] = values
 
     def estimate(self, measure: str, rng: np.random.Generator) -> Estimate:
         """The measure: each fold's value, and the interval of their mean over other cases."""
-        name = measure if self.kind == SEGMENTATION else MARGIN
-        values = self.values[name].T  # (n, k)
+        name = measure if self.kind == SEGMENTATION else LOGITS
+        values = self.values[name].swapaxes(0, 1)  # (n, k) or (n, k, K)
         labels = np.zeros(len(values)) if self.labels is None else self.labels
 
         def of_folds(values, labels):
-            return [self._score(measure, v, labels) for v in values.T]
+            return [self._score(measure, v, labels) for v in values.swapaxes(0, 1)]
 
         def mean(values, labels):
             return (
@@ -105,28 +105,31 @@ class Tested:
         return Estimate(of_folds(values, labels), *interval)
 
     def _score(self, measure: str, values: np.ndarray, labels: np.ndarray) -> float:
-        seen = np.isfinite(values)
+        seen = np.isfinite(values).reshape(len(values), -1).all(axis=1)
         if not seen.any():
             return np.nan
         values, labels = values[seen], labels[seen]
         if self.kind == SEGMENTATION:
             return float(values.mean())
-        said = (values > 0).astype(np.int64)
         if measure == "AUC":
-            return classification.roc_auc(labels, values)
+            return classification.one_vs_rest_auc(labels, values)
+        said, K = values.argmax(axis=1), values.shape[1]
         if measure == "F-score":
-            return classification.f_score(labels, said, 2, positive=1)
+            return classification.f_score(labels, said, K, positive=1 if K == 2 else None)
         return {"MCC": classification.mcc, "Accuracy": classification.accuracy}[measure](
-            labels, said, 2
+            labels, said, K
         )
 
-    def right(self) -> np.ndarray:
-        """Whether the folds' networks together are right about each case, (n,) booleans.
+    def probabilities(self) -> np.ndarray:
+        """Each case's mean probability (n, K) over the folds' networks that were asked about it."""
+        return np.nanmean(softmax(self.values[LOGITS], axis=2), axis=0)
 
-        Together: by the mean of their probabilities. A held-out case has been put to one network.
+    def right(self) -> np.ndarray:
+        """Whether the folds' networks together, by mean probability, are right about each case, (n,).
+
+        A held-out case has been put to one network.
         """
-        probability = np.nanmean(expit(self.values[MARGIN]), axis=0)
-        return (probability > 0.5) == (self.labels == 1)
+        return self.probabilities().argmax(axis=1) == self.labels
 
     def by_case(self, measure: str) -> np.ndarray:
         """A segmentation's score of each case, the mean over the folds that were asked, (n,)."""

@@ -13,14 +13,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from ums.backend import Device
+from ums.backend import Device, choose_device
+from ums.checkpoint import Checkpoint
 from ums.data.examples import DARK
-from ums.experiments.parts import CLASSIFICATION, SEGMENTATION, Part, Sets
-from ums.experiments.protocol import Networks, PartOutcome, PartStudy, folds_of
+from ums.experiments.parts import CLASSIFICATION, SEGMENTATION, Part
+from ums.experiments.protocol import Networks, PartOutcome, PartStudy, folds_of, trained
 from ums.experiments.report import Report
+from ums.experiments.sets import Modality, Sets
 from ums.experiments.stages import Stages
 from ums.finetuning import ByHand, Equal, GradNorm, Tuned, Uncertainty, Weighting
-from ums.training import FitSettings
+from ums.layers import Layer
+from ums.networks import parameter_count
+from ums.training import FitSettings, History
 
 SOURCE = "source"
 
@@ -158,7 +162,68 @@ def run(
     return Outcome(sets, settings, device, source, parts, time.perf_counter() - start)
 
 
+def source_stage(
+    network: Layer,
+    train: Callable[[Checkpoint], Tuned],
+    sets: Sets,
+    settings: Settings,
+    device: Device,
+    stages: Stages,
+) -> Tuned:
+    """Stage 1, trained now or taken from an earlier run; with 0 source epochs, untrained.
+
+    Args:
+        network: on ``device``, with the weights it starts from.
+        train: goes on from a checkpoint, and returns ``network``, tuned.
+        sets: the data.
+        settings: of everything.
+        device: where to compute.
+        stages: where finished ones are kept.
+    """
+    if settings.source_epochs == 0:
+        return Tuned(network, History(), 0.0, parameter_count(network))
+    key = {"sets": sets.fingerprints(), "device": device.name} | settings.key(SOURCE)
+    return trained(
+        stages, SOURCE, key, {SOURCE: network}, lambda checkpoint: {SOURCE: train(checkpoint)}
+    )[SOURCE]
+
+
 # ------------------------------------------------------------------------ the command line
+
+
+def command(
+    parser: argparse.ArgumentParser,
+    modality: Modality,
+    defaults: Settings,
+    out: str,
+    study: Callable[[Sets, Settings, Device, Path], Report],
+    arguments: list[str] | None,
+) -> int:
+    """Run a study from the command line; 2 after one line that says what is wrong.
+
+    Args:
+        parser: with the study's name and description.
+        modality: whose prepared folder is asked for.
+        defaults: of the options.
+        out: the folder for results, by default.
+        study: everything, given what the options say.
+        arguments: in place of the command line's.
+    """
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=tuple(modality.parts),
+        help="tasks with diverse or with similar annotations (all whose images are there)",
+    )
+    add_options(parser, modality, defaults, out)
+    options = parser.parse_args(arguments)
+
+    def report():
+        settings, folder = settings_of(options), Path(options.out)
+        sets = modality.load(options.prepared, options.parts)
+        return study(sets, settings, choose_device(options.device), folder), folder
+
+    return report_on(report)
 
 
 def report_on(study: Callable[[], tuple[Report, Path]]) -> int:
@@ -194,15 +259,14 @@ NUMBERS = {
 
 
 def add_options(
-    parser: argparse.ArgumentParser, defaults: Settings, prepared: str, out: str
+    parser: argparse.ArgumentParser, modality: Modality, defaults: Settings, out: str
 ) -> None:
-    """The folders, and an option for everything in :class:`Settings`.
-
-    ``prepared`` says what the prepared folder holds, ``out`` is where results go by default.
-    """
+    """The prepared folder, where results go, and an option for everything in :class:`Settings`."""
+    holds = dict.fromkeys(f for folders, _ in modality.parts.values() for f in folders)
     parser.add_argument(
         "prepared",
-        help="folder that `python -m data_prep cxr` made: source, target, test, pneumonia",
+        help=f"folder that `python -m data_prep {modality.preparation}` made: "
+        f"source, {', '.join(holds)}",
     )
     parser.add_argument("--out", default=out, help="folder to write (%(default)s)")
     for name, text in NUMBERS.items():

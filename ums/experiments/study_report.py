@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,11 +29,35 @@ from ums.experiments.protocol import HELD_OUT, STRATEGIES, TEST, PartOutcome
 from ums.experiments.report import (
     Column,
     Estimate,
+    Report,
     Section,
     Table,
     Verdict,
     formatted_p,
 )
+from ums.experiments.study import Outcome
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What a modality's page says that no other's does.
+
+    Attributes:
+        title, subtitle: of the page.
+        learned: what the source learned, in a word.
+        denoiser: whether the baseline's models stand behind a denoiser, of the source's cost.
+        seen: what the source has seen of the parts' images.
+        parts: part -> what the paper has on it.
+        claims: the paper's.
+    """
+
+    title: str
+    subtitle: str
+    learned: str
+    denoiser: bool
+    seen: str
+    parts: dict[str, InPaper]
+    claims: Sequence[Claim]
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,44 @@ class InPaper:
     cost_table: int
     score_notes: dict[str, str] = field(default_factory=dict)
     cost_note: str = ""
+
+
+def build(
+    outcome: Outcome,
+    wording: Wording,
+    source: Section,
+    of_part: Callable[[PartFigures], Sequence[Section]],
+    summary: Sequence[str] = (),
+) -> Report:
+    """The whole page of a study.
+
+    Args:
+        outcome: of the run.
+        wording: the modality's.
+        source: the section on the source.
+        of_part: makes the sections that only this modality has, to follow a part's scores.
+        summary: lines to stand after those that all studies have.
+    """
+    parts = [PartFigures(part, outcome.settings.seed) for part in outcome.parts.values()]
+    costs = {
+        name: Costs(part, outcome.source, wording.learned, wording.denoiser)
+        for name, part in outcome.parts.items()
+    }
+    sections = [claims_section(parts, wording.claims), source]
+    for part in parts:
+        paper, cost = wording.parts[part.part.name], costs[part.part.name]
+        sections.append(scores_section(part, paper, wording.seen))
+        sections += of_part(part)
+        sections += [cost_section(cost, paper), training_section(part.outcome)]
+    time = f"{outcome.seconds / 60:.1f} minutes, what was finished before left out"
+    return Report(
+        title=wording.title,
+        subtitle=wording.subtitle,
+        summary=[*summary_lines(parts, costs, sections[0]), *summary],
+        sections=sections,
+        run=facts_of_run(outcome.sets, outcome.settings, outcome.device)
+        | {"Time of this run": time},
+    )
 
 
 def summary_lines(
@@ -75,11 +137,11 @@ def summary_lines(
     )
     for name, cost in costs.items():
         shared, separate = (cost.minutes(s).mean() for s in ("independent", "separate"))
-        both = [minutes + cost.source_minutes for minutes in (shared, separate)]
+        with_source = "the source or the denoiser" if cost.denoiser else "the source"
         lines.append(
             f"Training time, {name} tasks: heads on the shared source {shared:.1f} minutes a fold, "
-            f"separate models {separate:.1f}; with the source or the denoiser {both[0]:.1f} and "
-            f"{both[1]:.1f}."
+            f"separate models {separate:.1f}; with {with_source} {cost.totals[0]:.1f} and "
+            f"{cost.totals[1]:.1f}."
         )
     return lines
 
@@ -208,8 +270,8 @@ def facts_of_run(sets, settings, device) -> dict[str, str]:
         title = part.name.title()
         facts[f"{title}, to learn from"] = _described(part.learn, f"{len(part.pool)} in folds")
         facts[f"{title}, to test on"] = _described(part.test, f"{used} for testing")
-    height, width = sets.source.images.shape[1:]
-    facts["Image size"] = f"{height} x {width}"
+    height, width, *channels = sets.source.images.shape[1:]
+    facts["Image size"] = f"{height} x {width}, {'RGB' if channels else 'grey'}"
     facts["Folds"] = str(settings.folds)
     facts["Network width"] = f"{settings.width:g} times the paper's"
     facts["Epochs at most"] = (
@@ -219,7 +281,9 @@ def facts_of_run(sets, settings, device) -> dict[str, str]:
     facts["Batch, learning rate"] = f"{settings.batch}, {settings.learning_rate:g}"
     facts["Weights of the joint loss"] = settings.joint_weights
     facts["Augmentation"] = "yes" if settings.augment else "no"
-    facts["Pixels on the film"] = f"above {settings.dark}" if settings.dark >= 0 else "all"
+    facts["Pixels that count for an image's mean"] = (
+        f"above grey level {settings.dark}" if settings.dark >= 0 else "all"
+    )
     facts["Statistics of a frozen batch norm"] = f"of the {settings.statistics}'s images"
     facts["Labels learned from"] = f"{settings.labels:.0%}"
     facts["Seed"] = str(settings.seed)

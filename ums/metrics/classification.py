@@ -6,6 +6,7 @@ curve), as each docstring says; an empty set raises `ValueError`.
 """
 
 import numpy as np
+from scipy.special import logsumexp
 from scipy.stats import rankdata
 
 
@@ -86,6 +87,23 @@ def roc_auc(labels, scores):
     if P == 0 or Q == 0:
         return float("nan")
     return float((rankdata(scores)[positive].sum() - P * (P + 1) / 2) / (P * Q))
+
+
+def one_vs_rest_auc(labels, logits):
+    """Mean over classes of the area under the ROC curve of the class against all others.
+
+    `labels` (N,), `logits` (N, K). A class is scored by its log odds, `z_c - log sum_(j != c) exp z_j`;
+    for two classes both have the same area, that of `roc_auc` on the difference of their logits. NaN
+    where a class is absent. Raises `ValueError` for labels that are not classes, or shapes that differ.
+    """
+    z = np.asarray(logits, dtype=np.float64)
+    if z.ndim != 2 or z.shape[1] < 2:
+        raise ValueError(f"logits must be (N, K) with K > 1, got {z.shape}")
+    labels = _class_numbers(labels, z.shape[1], "labels")
+    if z.shape[1] == 2:
+        return roc_auc(labels, z[:, 1] - z[:, 0])
+    odds = [z[:, c] - logsumexp(np.delete(z, c, axis=1), axis=1) for c in range(z.shape[1])]
+    return float(np.mean([roc_auc(labels == c, odds[c]) for c in range(z.shape[1])]))
 
 
 def _class_numbers(values, classes, what):

@@ -1,0 +1,127 @@
+"""The Doppler echo study's page: Tables 7 to 10 and Figure 9 beside the paper's, and its claims."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ums.experiments import figures, paper, study_report
+from ums.experiments.parts import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
+from ums.experiments.report import Column, Report, Section, Table
+from ums.experiments.scores import LOGITS, Tested, score_classes
+from ums.experiments.sets import source_rows
+from ums.experiments.study import Outcome
+from ums.experiments.study_report import InPaper, Wording
+
+_HEADS = (
+    "The paper's 295,715 for a classification head is of no head of GAP, FC, dropout and softmax on "
+    "this encoder."
+)
+WORDING = Wording(
+    title="Doppler echo: one supervised source, shared",
+    subtitle="Independent, alternating and joint fine-tuning on a shared encoder, against separate "
+    "models; after Zamzmi, Rajaraman and Antani (2021), section 4.2.",
+    learned="flow",
+    denoiser=False,
+    seen="The source learned the flow of other patients; no image of theirs is among these.",
+    parts={
+        DIVERSE: InPaper(
+            paper.TABLE_7,
+            7,
+            paper.TABLE_8,
+            8,
+            {
+                SEGMENTATION: "Means over images; F-score and IoU are of the envelope, image by image. "
+                "The paper's IoU lies above its F-score, which an IoU of the envelope alone cannot (IoU "
+                "= F / (2 - F)), so it stands beside the mean of the envelope's and the background's "
+                "IoU. The paper's figures are for a private set of real screens.",
+                CLASSIFICATION: "The F-score of the quality is that of good images, of the flow the "
+                "mean of the three flows'; the AUC of the flow is the mean of each flow against the "
+                "others. Quality is known of a third of the images.",
+            },
+            f"{_HEADS} Its 786,497 for the envelope's head is that of encoder and decoder with one "
+            "channel in, which is the separate model here; and its 1,573,506 for the separate flow "
+            "model is of two classes where there are three.",
+        ),
+        SIMILAR: InPaper(
+            paper.TABLE_9,
+            9,
+            paper.TABLE_10,
+            10,
+            {CLASSIFICATION: "The F-score is of the flow named first."},
+            _HEADS,
+        ),
+    },
+    claims=paper.ECHO_CLAIMS,
+)
+
+
+def build(outcome: Outcome) -> Report:
+    """The whole report."""
+    return study_report.build(outcome, WORDING, _source(outcome), lambda part: [])
+
+
+# ------------------------------------------------------------------------ the source
+
+
+def _source(outcome: Outcome) -> Section:
+    """The flow classifier on patients of its own, beside what needs no network at all."""
+    source, settings = outcome.sets.source, outcome.settings
+    flow = source.labels["flow"]
+    train, test = (
+        rows[flow[rows] >= 0] for rows in (source_rows(source, s) for s in ("train", "test"))
+    )
+    rng = np.random.default_rng([settings.seed, 4])
+    logits = score_classes(
+        outcome.source.network, source.images[test], outcome.device, settings.dark
+    )[LOGITS]
+    nearest = flow[train][nearest_neighbours(source.images[train], source.images[test])]
+    commonest = np.full(len(test), np.bincount(flow[train]).argmax())
+    rows = []
+    for method, found in (
+        ("Source", logits),
+        ("Nearest neighbour, by pixels", np.eye(3)[nearest]),
+        ("The commonest flow", np.eye(3)[commonest]),
+    ):
+        tested = Tested(CLASSIFICATION, source.patients[test], flow[test])
+        tested.add(0, 1, np.arange(len(test)), {LOGITS: found})
+        measures = {m: tested.estimate(m, rng) for m in ("Accuracy", "F-score", "MCC")}
+        rows.append({"Method": method} | measures)
+    columns = ["Method", *(Column(m, "{:.3f}") for m in ("Accuracy", "F-score", "MCC"))]
+    note = (
+        f"On {len(test)} images of the source's test patients, with the 95 % bootstrap interval over "
+        f"them; {len(train)} images of others were learned from. The nearest neighbour is the training "
+        "image whose grey levels are most alike, in the sense of least squares."
+    )
+    table = Table("source", "The source: telling flows apart", columns, rows, note=note)
+    pictures = [_examples(outcome, test, logits)]
+    if outcome.source.history.validation:
+        histories = {"Source: flow (cross-entropy)": outcome.source.history}
+        pictures.append(figures.training_curves(histories, name="training-source"))
+    text = (
+        "The source is a convolutional network that learns, with labels, which of three flows a screen "
+        "shows: mitral inflow (MV), the motion of the mitral annulus (MA) or a tricuspid regurgitation "
+        "(TR). Its encoder is what all heads share."
+    )
+    return Section("The source: flow", text, [table], pictures)
+
+
+def _examples(outcome: Outcome, rows: np.ndarray, logits: np.ndarray) -> figures.Figure:
+    """Screens of the source's test patients with what it says of them: wrong ones first."""
+    source, names = outcome.sets.source, np.array(["MV", "MA", "TR"])
+    flow, said = source.labels["flow"][rows], logits.argmax(axis=1)
+    order = np.argsort(said == flow, kind="stable")
+    wrong = order[: min(4, np.sum(said != flow))]
+    right = order[len(order) - (8 - len(wrong)) :]
+    shown = np.concatenate([wrong, right])
+    return figures.examples_panel(
+        source.images[rows[shown]],
+        [f"true {names[flow[i]]}, said {names[said[i]]}" for i in shown],
+        correct=(said == flow)[shown].tolist(),
+        name="source-examples",
+    )
+
+
+def nearest_neighbours(images: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """For each of the images ``of`` (n, ...) the row of ``images`` (N, ...) at the least distance."""
+    one, other = (a.reshape(len(a), -1).astype(np.float32) / 255 for a in (of, images))
+    return (np.square(other).sum(axis=1) - 2 * one @ other.T).argmin(axis=1)
