@@ -17,9 +17,9 @@ def use_style():
 
 
 def image_row(images, titles=(), axes=None, low=0, high=255, colours="gray"):
-    """Show images (H, W) side by side, `low` black and `high` white; return the axes.
+    """Show images (H, W) side by side, `low` black and `high` white, in `axes` where given.
 
-    None for `low` and `high` takes each image's own range. `axes` are drawn in where they are given.
+    None for `low` and `high` takes each image's own range.
     """
     if axes is None:
         _, axes = plt.subplots(1, len(images), figsize=(1.9 * len(images), 2.2), squeeze=False)
@@ -29,4 +29,3 @@ def image_row(images, titles=(), axes=None, low=0, high=255, colours="gray"):
         ax.axis("off")
     for ax, title in zip(axes, titles, strict=False):
         ax.set_title(title)
-    return axes

@@ -11,6 +11,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
+from data_prep.images import resize_image
 from data_prep.synthetic import make_synthetic
 from lessons.checks import lesson_01 as check
 from lessons.pictures import COLOURS, image_row, use_style
@@ -168,13 +169,13 @@ for ax, values in zip(axes, (exposed, inputs), strict=True):
         ax.axvline(end, color="black", linestyle="--", linewidth=0.8)
 
 # %% [markdown]
-# And the films themselves, as the network gets them, each row of three on one grey scale from $-1$ to 1:
+# And the films themselves, as the network gets them, all three on one grey scale, from $-0.75$ to 0.75:
 
 # %%
 chosen = np.stack([films[hospital][1] for hospital in "ABC"])
 names = [f"hospital {hospital}" for hospital in "ABC"]
 image_row(chosen, [f"{name}, before" for name in names])
-image_row(normalise(chosen)[..., 0], [f"{name}, after" for name in names], low=-1, high=1)
+image_row(normalise(chosen)[..., 0], [f"{name}, after" for name in names], low=-0.75, high=0.75)
 # %% [markdown]
 # The library's [normalise](ums/data/examples.py:normalise) does the same without a loop over images, and
 # [denormalise](ums/data/examples.py:denormalise) goes back to grey values. The paper calls it mean normalisation
@@ -185,45 +186,49 @@ image_row(normalise(chosen)[..., 0], [f"{name}, after" for name in names], low=-
 #
 # A model is tested on images it has not learned from. But patients come back. Here are 40 patients with three films
 # each: taken on other days, so the patient has moved a little, the exposure differs, the grain is new. Each patient
-# has a label, 0 or 1, drawn by **tossing a coin**. There is nothing in the films to learn it from.
+# has a label, 0 or 1, drawn **by lot**, 20 of each. There is nothing in the films to learn it from.
 
 # %%
 rng = np.random.default_rng(2)
-bodies = make_synthetic(40, 64, rng).images.astype(np.float32)
+bodies = make_synthetic(40, 128, rng).images.astype(np.float32)
 patients = np.repeat([f"P{p:02d}" for p in range(40)], 3)  # (120,) whose film it is
-labels = np.repeat(rng.integers(0, 2, 40), 3)  # (120,) the coin
+labels = np.repeat(rng.permutation([0, 1] * 20), 3)  # (120,) the lot
 
 
 def another_day(body, rng):
-    """The same body (H, W), moved by up to two pixels, exposed and grained anew; uint8."""
-    moved = np.roll(body, rng.integers(-2, 3, size=2), axis=(0, 1))
+    """The same body (H, W), moved by up to a pixel, exposed and grained anew; uint8."""
+    moved = np.roll(body, rng.integers(-1, 2, size=2), axis=(0, 1))
     exposed = 255 * (moved / 255) ** rng.uniform(0.8, 1.2)
-    return np.clip(exposed + rng.normal(0, 6, body.shape), 0, 255).astype(np.uint8)
+    return np.clip(exposed + rng.normal(0, 4, body.shape), 0, 255).astype(np.uint8)
 
 
 visits = np.stack([another_day(body, rng) for body in np.repeat(bodies, 3, axis=0)])
-image_row(visits[:6], [f"{p}, label {t}" for p, t in zip(patients, labels, strict=False)])
+titles = [f"{patient}, label {label}" for patient, label in zip(patients, labels, strict=True)]
+image_row(visits[:6], titles)
 
 # %% [markdown]
 # Our model is the simplest there is: it gives a film the label of the most similar film it was trained on (the
-# smallest sum of squared differences).
+# smallest sum of squared differences, at 32 x 32 pixels).
 
 
 # %%
 def nearest(train, test, x):
-    """For each of the test rows the most similar of the train rows, by the inputs x (N, ...)."""
+    """For each of the test rows the most similar of the train rows, by the inputs x (N, H, W, 1)."""
     x = x.reshape(len(x), -1)
     distances = ((x[test, None] - x[None, train]) ** 2).sum(axis=2)  # (test, train)
     return train[distances.argmin(axis=1)]
 
 
+small = np.stack([resize_image(film, 32) for film in visits])
+
+
 def accuracy(train, test):
     """Share of the test rows whose label the model gets right."""
-    return (labels[nearest(train, test, normalise(visits))] == labels[test]).mean()
+    return (labels[nearest(train, test, normalise(small))] == labels[test]).mean()
 
 
 # %% [markdown]
-# **Predict.** The label is a coin toss. What accuracy should an honest test find? What will it find if films, not
+# **Predict.** The label was drawn by lot. What accuracy should an honest test find? What will it find if films, not
 # patients, are drawn for the test?
 #
 # *your guess:*
@@ -268,14 +273,15 @@ for y, (scores, colour) in enumerate([(careless, COLOURS[5]), (honest, COLOURS[0
     ax.plot(np.mean(scores), y, "|", color="black", markersize=30)
 ax.axvline(0.5, color="black", linestyle="--", linewidth=0.8)
 ax.set(yticks=(0, 1), yticklabels=("split by film", "split by patient"), ylim=(-0.6, 1.6))
-ax.set(xlim=(0, 1.03), xlabel="accuracy on a coin toss, ten splits (bar: mean)")
+ax.set(xlim=(0, 1.03), xlabel="accuracy on labels drawn by lot, ten splits (bar: mean)")
+plt.show()
 # %% [markdown]
-# **Look.** Nothing can be learned, and yet the careless test reports a nearly perfect model. Look at what it
-# "recognised":
+# **Look.** Nothing can be learned, and yet the careless test reports a model that is nearly always right. Look at what
+# it "recognised":
 
 # %%
 train, test = split_films(np.random.default_rng(0))
-found = nearest(train, test, normalise(visits))
+found = nearest(train, test, normalise(small))
 image_row(visits[test[:6]], [f"test: {p}" for p in patients[test[:6]]])
 image_row(visits[found[:6]], [f"nearest: {p}" for p in patients[found[:6]]])
 
@@ -290,8 +296,8 @@ image_row(visits[found[:6]], [f"nearest: {p}" for p in patients[found[:6]]])
 # 1. Why does each image get its own $\mu$ and $\sigma$, and not those of all training images? Find a case in which
 #    that loses something.
 # 2. A MONOCHROME1 film lost its header. Could `normalise` repair it? What in the picture could tell you?
-# 3. Among the splits by patient some accuracies lie well away from 0.5. Is the model better than a coin there? How
-#    many *independent* tosses are there in 30 test films of 10 patients?
+# 3. Among the splits by patient some accuracies lie well away from 0.5. Has the model learned something there? How
+#    many *independent* lots are there in 30 test films of 10 patients?
 # 4. The children of hospital C look different from the adults of A. A model tells "healthy adult" from "ill child"
 #    with accuracy 0.99. What has it learned?
 
@@ -303,7 +309,7 @@ image_row(visits[found[:6]], [f"nearest: {p}" for p in patients[found[:6]]])
 #    would be normalised away.
 # 2. No: a negative has a mean and a deviation too, and comes out as a normalised negative. The border helps (white
 #    instead of black), or the lungs: the dark regions in the middle.
-# 3. No. Ten patients are ten tosses, and their films agree with each other. The deviation of the mean of ten tosses is
+# 3. No. Ten patients are ten lots, and their films mostly fare alike. The deviation of the mean of ten tosses of a coin is
 #    $0.5 / \sqrt{10} \approx 0.16$, so 0.3 or 0.7 are no surprise.
 # 4. Possibly the age, the size or the machine. Class and hospital change together, so the test cannot tell. Both
 #    classes must come from one hospital, or the hospital must be the same on both sides of the comparison.

@@ -38,32 +38,33 @@ x = normalise(small).reshape(80, 64).astype(np.float64)  # (N, C)
 t = np.repeat([0.0, 1.0], 40)[:, None]  # (N, 1)
 image_row(small[36:44], [f"t = {int(k)}" for k in t[36:44, 0]])
 # %%
-w, b = rng.normal(0, 0.5, (64, 1)), np.zeros(1)
+w, b = rng.normal(0, 1, (64, 1)), np.zeros(1)
 
 
-def loss_at(value, i=27):
+def loss_at(value, i=48):
     """L when the weight number i is `value` and all others stay as they are."""
     changed = w.copy()
     changed[i] = value
     return bce(dense_forward(x, changed, b)[0], t)[0]
 
 
-values = np.linspace(-6, 8, 141)
+values = np.linspace(-7, 7, 141)
 figure, ax = plt.subplots(figsize=(5.5, 2.8))
 ax.plot(values, [loss_at(v) for v in values], color=COLOURS[0])
-ax.plot(w[27], loss_at(w[27]), "o", color="black", label="where we are")
-ax.set(xlabel="the weight $w_{27}$", ylabel="loss $L$", title="a slice through the loss")
+ax.plot(w[48], loss_at(w[48]), "o", color="black", label="where we are")
+ax.set(xlabel="the weight $w_{48}$", ylabel="loss $L$", title="a slice through the loss")
 ax.legend()
+plt.show()
 
 # %% [markdown]
-# **Predict.** At the black point, is $\partial L / \partial w_{27}$ positive or negative? About how large: 0.01, 0.1, 1?
+# **Predict.** At the black point, is $\partial L / \partial w_{48}$ positive or negative? About how large: 0.01, 0.1, 1?
 # Read it off the picture.
 #
 # *your guess:*
 #
 # The slope can be measured, by going a small step $h$ to either side (a *central difference*):
 #
-# $$ \frac{\partial L}{\partial w_{27}} \approx \frac{L(w_{27} + h) - L(w_{27} - h)}{2h} . $$
+# $$ \frac{\partial L}{\partial w_{48}} \approx \frac{L(w_{48} + h) - L(w_{48} - h)}{2h} . $$
 
 
 # %%
@@ -71,9 +72,9 @@ def central_difference(f, at, h=1e-5):
     return (f(at + h) - f(at - h)) / (2 * h)
 
 
-slope = central_difference(loss_at, w[27, 0])
-tangent = loss_at(w[27, 0]) + slope * (values - w[27, 0])
-near = abs(values - w[27, 0]) < 3
+slope = central_difference(loss_at, w[48, 0])
+tangent = loss_at(w[48, 0]) + slope * (values - w[48, 0])
+near = abs(values - w[48, 0]) < 3
 ax.plot(values[near], tangent[near], color=COLOURS[1], label=f"tangent, slope {slope:.4f}")
 ax.legend()
 figure
@@ -151,12 +152,12 @@ check.dense_backward(dense_backward)
 #
 # ## It learns
 #
-# With your gradients the weights go down the slope: $w \leftarrow w - \eta\, \texttt{dw}$, a hundred times. (The gradient of
+# With your gradients the weights go down the slope: $w \leftarrow w - \eta\, \texttt{dw}$, three hundred times, with a rate $\eta = 1$. (The gradient of
 # the loss with respect to $z$ comes with [bce](ums/ops/losses.py:bce) itself.)
 
 
 # %%
-def learn(backward, steps=100, rate=1.0):
+def learn(backward, steps=300, rate=1.0):
     """Gradient descent from the same start; the loss at every step, and the last weights."""
     v, c, losses = w.copy(), b.copy(), []
     for _ in range(steps):
@@ -173,7 +174,7 @@ figure, axes = plt.subplots(1, 3, figsize=(8.5, 2.5), width_ratios=(2, 1, 1))
 axes[0].plot(losses, color=COLOURS[0])
 axes[0].set(xlabel="step", ylabel="loss $L$", ylim=(0, None))
 for ax, weights, title in zip(axes[1:], (w, learned), ("weights before", "after"), strict=True):
-    image_row([weights.reshape(8, 8)], [title], ax, low=-2, high=2, colours="PuOr")
+    image_row([weights.reshape(8, 8)], [title], ax, low=-4, high=4, colours="PuOr")
 
 # %% [markdown]
 # **Look.** Purple pixels speak for a child when they are bright, orange ones for an adult. Before, that was noise.
@@ -208,6 +209,7 @@ ax.axvline(1e-5, color="black", linestyle="--", linewidth=0.8)
 ax.axhline(1e-6, color="black", linestyle=":", linewidth=0.8)
 ax.set(xlabel="step $h$", ylabel="relative error of the slope")
 ax.legend()
+plt.show()
 
 # %% [markdown]
 # **Look.** From the right, the error falls with $h^2$ (one-sided only with $h$): the tangent gets better. From the left it
@@ -324,6 +326,7 @@ for name, backward in (
     ax.plot(learn(backward)[0], label=name)
 ax.set(xlabel="step", ylabel="loss $L$", ylim=(0, None))
 ax.legend()
+plt.show()
 
 # %% [markdown]
 # A falling loss is no proof. That is why every op of ums is checked in this way, and why the tests
