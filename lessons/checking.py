@@ -108,10 +108,9 @@ def _place(error):
 
 def _say_passed(function):
     text = f"{function.__name__}: {' '.join((function.__doc__ or '').split())}"
-    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
-        print(f"\x1b[32;1mpassed\x1b[0m  {text}")  # a notebook shows the terminal's colours
-    else:
-        print(f"passed  {text}")
+    in_notebook = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)() is not None
+    # A notebook shows the terminal's colours.
+    print(f"\x1b[32;1mpassed\x1b[0m  {text}" if in_notebook else f"passed  {text}")
 
 
 def _record(lesson, name, status, message):

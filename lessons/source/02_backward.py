@@ -57,7 +57,7 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# **Predict.** At the black point, is $\partial L / \partial w_{48}$ positive or negative? About how large: 0.01, 0.1, 1?
+# **Predict.** At the black point, is $\partial L / \partial w_{48}$ positive or negative? About how large: 0.005, 0.05, 0.5?
 # Read it off the picture.
 #
 # *your guess:*
@@ -349,6 +349,7 @@ plt.show()
 #    `bce` divides by $N$, and its gradient `dy` brings the factor $1/N$ along.
 # 2. $(h - 0) / 2h = 1/2$, which is neither of the slopes on the two sides. Such entries must be left out, and must be found from
 #    the *forward* pass alone: otherwise a wrong backward pass could excuse itself.
-# 3. The one that ignores `dy` and puts ones in its place: with `dy` of all ones there is no difference.
+# 3. Fay ignores `dy` and puts ones in its place: with `dy` of all ones there is no difference. Cem sums `dy` over the wrong axis:
+#    in a square of ones both sums are the same.
 # 4. $\texttt{dw}$ needs $x$ and $\texttt{dx}$ needs $w$; the sigmoid's slope follows from $y$. Every layer keeps its activations until
 #    the way back: training needs memory for all of them, use only for one layer's at a time.
