@@ -21,6 +21,8 @@ CAUSES ?=
 PREPARED ?= prepared/cxr-$(if $(DATA),real,synthetic)-$(SIZE)
 OUT ?= results/cxr
 BENCH ?=
+LESSON ?=
+JUPYTER ?=
 
 PREPARE_ARGS = --size $(SIZE) --seed $(SEED) $(if $(DATA),--data "$(DATA)",--images $(IMAGES))
 RUN_ARGS = --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
@@ -29,7 +31,8 @@ RUN_ARGS = --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
   $(if $(FOLDS),--folds $(FOLDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help data reproduce-cxr reproduce-cxr-full causes test bench lint format networks gpu clean
+.PHONY: help data reproduce-cxr reproduce-cxr-full causes lessons lessons-solved test bench lint format \
+  networks gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -54,6 +57,12 @@ causes: $(VENV)/ready  ## what it takes for sharing to pay: reproduce-cxr again 
 
 data: $(VENV)/ready  ## which public sets are in DATA, and download those that need no account
 	$(PY) -m data_prep get "$(or $(DATA),raw)"
+
+lessons: $(VENV)/lessons-ready  ## open the lessons in JupyterLab
+	$(PY) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/lessons $(JUPYTER)
+
+lessons-solved: $(VENV)/lessons-ready  ## write and run the solved copies of the lessons: lessons/solved/
+	$(PY) -m lessons solve $(LESSON)
 
 test: $(VENV)/ready  ## all tests
 	$(PY) -m pytest
@@ -84,4 +93,9 @@ $(VENV)/ready: requirements.txt
 	  || { echo "error: Python 3.10 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt
+	@touch $@
+
+# The checkout itself is installed so that a notebook finds it wherever it is opened.
+$(VENV)/lessons-ready: $(VENV)/ready requirements-lessons.txt
+	$(PY) -m pip install --disable-pip-version-check -q -r requirements-lessons.txt -e .
 	@touch $@

@@ -1,0 +1,120 @@
+"""What the checks of all lessons share: a failing one says one thing clearly, a passing one one line.
+
+A check is a function of the student's answers, named as the notebook names them:
+
+    @check
+    def dense_backward(dense_backward):
+        \"\"\"dx, dw and db agree with central differences.\"\"\"
+        ...
+
+It returns, or it raises; `require` and `as_array` raise `CheckFailed`. In a notebook that is shown
+without a traceback. Where LESSON_RECORD names a file, each check adds what became of it (scoring).
+"""
+
+import functools
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+
+class CheckFailed(AssertionError):
+    """An answer is wrong; the message says in what, and where to look."""
+
+    status, colour = "failed", 31
+
+    def _render_traceback_(self):  # what IPython shows instead of a traceback
+        return [f"\x1b[{self.colour};1m{self.status}\x1b[0m  {self}"]
+
+
+class NotWritten(CheckFailed):
+    """The hole is still there."""
+
+    status, colour = "not written", 33
+
+
+def require(condition, message):
+    """Raise `CheckFailed` with `message` unless `condition` holds."""
+    if not condition:
+        raise CheckFailed(message)
+
+
+def as_array(value, name, shape, dtype=None):
+    """`value`, once it is sure to be an array of this shape, without NaN (and of this dtype)."""
+    if value is None:
+        raise CheckFailed(f"{name} is None: does the function return it?")
+    if not hasattr(value, "shape"):
+        raise CheckFailed(f"{name} must be an array {shape}, got {type(value).__name__}")
+    require(value.shape == shape, f"{name} must have the shape {shape}, got {value.shape}")
+    if dtype is not None:
+        require(value.dtype == dtype, f"{name} must be {np.dtype(dtype)}, got {value.dtype}")
+    require(np.isfinite(value).all(), f"{name} holds values that are infinite or not a number")
+    return value
+
+
+def check(function):
+    """Make a check of a function that raises where an answer is wrong; its docstring is what holds
+    where none is."""
+    lesson = function.__module__.rpartition(".")[2]
+
+    @functools.wraps(function)
+    def run(*answers):
+        _record(lesson, function.__name__, "started", "")
+        failure = _failure(function, answers)
+        if failure is None:
+            _record(lesson, function.__name__, "passed", "")
+            _say_passed(function)
+            return
+        _record(lesson, function.__name__, failure.status, str(failure))
+        raise failure
+
+    run.is_check = True
+    return run
+
+
+def checks_of(module):
+    """The checks a module defines, {name: function}, in order."""
+    return {name: f for name, f in vars(module).items() if getattr(f, "is_check", False)}
+
+
+def _failure(function, answers):
+    """What is wrong with the answers, as a `CheckFailed`; None where nothing is."""
+    try:
+        function(*answers)
+    except CheckFailed as failure:
+        return failure.with_traceback(None)
+    except NotImplementedError as hole:
+        return NotWritten(str(hole) or "there is a hole where your lines should be")
+    except AssertionError as error:  # ums.gradcheck says by itself what is wrong and where
+        return CheckFailed(str(error))
+    except KeyboardInterrupt:
+        return CheckFailed("stopped before it came to an end: is there an endless loop?")
+    except Exception as error:
+        return CheckFailed(f"it stopped with {type(error).__name__}: {error}{_place(error)}")
+    return None
+
+
+def _place(error):
+    """Where in the student's own cell an error arose. No file holds a cell's code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    cells = [frame for frame in frames if not Path(frame.filename).is_file()]
+    if not cells:
+        return " (is what your function returns of the kind the text asks for?)"
+    return f"\n   in {cells[-1].name}, line {cells[-1].lineno} of its cell: {cells[-1].line or ''}"
+
+
+def _say_passed(function):
+    text = f"{function.__name__}: {' '.join((function.__doc__ or '').split())}"
+    in_notebook = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)() is not None
+    # A notebook shows the terminal's colours.
+    print(f"\x1b[32;1mpassed\x1b[0m  {text}" if in_notebook else f"passed  {text}")
+
+
+def _record(lesson, name, status, message):
+    if path := os.environ.get("LESSON_RECORD"):
+        entry = {"lesson": lesson, "check": name, "status": status, "message": message}
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")

@@ -1,0 +1,31 @@
+"""What the lessons' pictures share: one look, and a row of images."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from ums.experiments.drawing import METHOD_COLOURS, OTHER_COLOURS, SETTINGS
+
+COLOURS = (*METHOD_COLOURS.values(), *OTHER_COLOURS)
+"""Told apart with the common colour-vision deficiencies; the first four are the strategies'."""
+
+
+def use_style():
+    """Draw from here on as the study's page does."""
+    plt.rcParams.update(SETTINGS)
+    plt.rcParams.update({"figure.constrained_layout.use": True, "figure.dpi": 110})
+    plt.rcParams["axes.prop_cycle"] = plt.cycler(color=COLOURS)
+
+
+def image_row(images, titles=(), axes=None, low=0, high=255, colours="gray"):
+    """Show images (H, W) side by side, `low` black and `high` white, in `axes` where given.
+
+    None for `low` and `high` takes each image's own range.
+    """
+    if axes is None:
+        _, axes = plt.subplots(1, len(images), figsize=(1.9 * len(images), 2.2), squeeze=False)
+    axes = np.ravel(axes)
+    for ax, image in zip(axes, images, strict=True):
+        ax.imshow(image, cmap=colours, vmin=low, vmax=high)
+        ax.axis("off")
+    for ax, title in zip(axes, titles, strict=False):
+        ax.set_title(title)

@@ -1,0 +1,84 @@
+"""What a student sees of a check, and what scoring gets to know of it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lessons.checking import CheckFailed, NotWritten, as_array, check, require
+from ums.gradcheck import GradientError
+
+
+@check
+def three(three):
+    """it is 3."""
+    require(three() == 3, "not 3: count again")
+
+
+def no_gradient():
+    raise GradientError("the gradient of input 'x' is wrong")
+
+
+def hole():
+    raise NotImplementedError("three is not written yet")
+
+
+def test_passing_check_says_what_holds(capsys):
+    assert three(lambda: 3) is None
+    assert capsys.readouterr().out == "passed  three: it is 3.\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (lambda: 4, CheckFailed, "^not 3: count again$"),
+        (no_gradient, CheckFailed, "^the gradient of input 'x' is wrong$"),
+        (hole, NotWritten, "^three is not written yet$"),
+        (lambda: {}["a"], CheckFailed, "stopped with KeyError: 'a'"),
+    ],
+)
+def test_failing_check_says_one_thing(answer, error, message):
+    with pytest.raises(error, match=message) as failure:
+        three(answer)
+    shown = failure.value._render_traceback_()
+    assert len(shown) == 1 and str(failure.value) in shown[0] and error.status in shown[0]
+    assert failure.value.__cause__ is None and failure.value.__context__ is None
+
+
+def test_crash_names_the_function_and_line_of_the_cell():
+    namespace = {}
+    exec(compile("def mine():\n    y = 1\n    return y / 0", "<cell>", "exec"), namespace)
+    with pytest.raises(CheckFailed, match=r"ZeroDivisionError.*\n.*in mine, line 3 of its cell"):
+        three(namespace["mine"])
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, "dx is None: does the function return it"),
+        ([1.0, 2.0], "got list"),
+        (np.zeros(3), r"must have the shape \(2,\), got \(3,\)"),
+        (np.zeros(2, int), "must be float64, got int64"),
+        (np.array([0, np.nan]), "not a number"),
+    ],
+)
+def test_what_is_no_such_array_is_named(value, message):
+    with pytest.raises(CheckFailed, match=message):
+        as_array(value, "dx", (2,), np.float64)
+
+
+def test_each_run_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("LESSON_RECORD", str(tmp_path / "record"))
+    for answer in (hole, lambda: 4):
+        with pytest.raises(CheckFailed):
+            three(answer)
+    three(lambda: 3)
+    entries = [json.loads(line) for line in (tmp_path / "record").read_text().splitlines()]
+    assert [e["status"] for e in entries if e["status"] != "started"] == [
+        "not written",
+        "failed",
+        "passed",
+    ]
+    assert {e["check"] for e in entries} == {"three"} and entries[3][
+        "message"
+    ] == "not 3: count again"

@@ -1,0 +1,54 @@
+"""What is cut out of a lesson's source, and what is refused."""
+
+import pytest
+
+from lessons.holes import BEGIN, END, cut, solution_lines
+
+CELL = f"""def double(x):
+    \"\"\"Twice x.\"\"\"
+    if x:
+        {BEGIN}
+        y = x + x
+
+        return y
+        {END}
+    return 0"""
+
+
+def test_solution_becomes_one_line_at_its_own_depth():
+    assert cut(CELL).split("\n") == [
+        "def double(x):",
+        '    """Twice x."""',
+        "    if x:",
+        '        raise NotImplementedError("double is not written yet")',
+        "    return 0",
+    ]
+
+
+def test_solution_lines_are_those_between_the_markers():
+    assert solution_lines(CELL) == ["y = x + x", "return y"]
+
+
+def test_text_without_holes_stays_as_it_is():
+    assert cut("a = 1\n\nb = 2\n") == "a = 1\n\nb = 2\n"
+
+
+def test_hole_is_named_by_the_function_whose_arguments_take_several_lines():
+    text = f"def f(\n    x,\n):\n    {BEGIN}\n    return x\n    {END}"
+    assert 'raise NotImplementedError("f is not written yet")' in cut(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"def f():\n    {BEGIN}\n    return 1", "has no"),
+        (f"def f():\n    return 1\n    {END}", "line 3"),
+        (f"def f():\n    {BEGIN}\n    {BEGIN}\n    return 1\n    {END}", "line 3"),
+        (f"def f():\n    {BEGIN}\n    {END}", "line 3"),
+        (f"def f():\n    return 1\n\n\nx = 2\n{BEGIN}\ny = 1\n{END}", "inside a function"),
+    ],
+    ids=["not closed", "not opened", "opened twice", "empty", "outside a function"],
+)
+def test_wrong_markers_are_refused_by_line(text, message):
+    with pytest.raises(ValueError, match=f"(?s)a.py.*{message}"):
+        cut(text, "a.py")
