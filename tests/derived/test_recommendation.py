@@ -61,19 +61,19 @@ def test_product_errs_less_than_the_classes_where_heads_are_calibrated_and_indep
     assert (by_classes | ~said.excluded).all()  # the classes exclude all of it, and more
 
 
-def test_agreement_of_ten_images_by_hand():
-    flow = [TR, TR, TR, TR, MV, MV, MA, TR, TR, MA]
-    quality = [POOR, POOR, POOR, POOR, GOOD, POOR, POOR, GOOD, GOOD, GOOD]
+def test_agreement_of_eleven_images_by_hand():
+    flow = [TR, TR, TR, TR, MV, MV, MA, TR, TR, MA, TR]
+    quality = [POOR, POOR, POOR, POOR, GOOD, POOR, POOR, GOOD, GOOD, GOOD, POOR]
     said = sure(
-        [TR, MV, TR, MA, MA, TR, MA, TR, TR, TR],
-        [POOR, POOR, GOOD, GOOD, GOOD, POOR, GOOD, POOR, GOOD, POOR],
+        [TR, MV, TR, MA, MA, TR, MA, TR, TR, TR, MA],
+        [POOR, POOR, GOOD, GOOD, GOOD, POOR, GOOD, POOR, GOOD, POOR, POOR],
     )
     result = agreement(flow, quality, said)
-    assert result.table.tolist() == [[3, 3], [3, 1]]
-    assert (result.sensitivity, result.specificity) == (1 / 4, 3 / 6)
-    assert result.mcc == pytest.approx((1 * 3 - 3 * 3) / np.sqrt(4 * 4 * 6 * 6))
-    wrongly_used = {"flow": 1, "quality": 1, "both": 1, "neither": 0}
-    assert result.causes == {"wrongly used": wrongly_used, "wrongly excluded": wrongly_used}
+    assert result.table.tolist() == [[3, 3], [4, 1]]
+    assert (result.sensitivity, result.specificity) == (1 / 5, 3 / 6)
+    assert result.mcc == pytest.approx((1 * 3 - 3 * 4) / np.sqrt(4 * 5 * 7 * 6))
+    one_each = {"flow": 1, "quality": 1, "both": 1, "neither": 0}
+    assert result.causes == {"wrongly used": one_each | {"flow": 2}, "wrongly excluded": one_each}
     assert outcomes(flow, quality, said)[[0, 1, 4, 5]].tolist() == [
         "rightly excluded", "wrongly used", "rightly used", "wrongly excluded",
     ]  # fmt: skip
@@ -91,6 +91,11 @@ def test_heads_that_are_right_but_unsure_are_neither_to_blame():
     said = sure([TR], [POOR], by=0.6)
     assert causes_of_errors([TR], [POOR], said).tolist() == ["neither"]
     assert agreement([TR], [POOR], said).causes["wrongly used"]["neither"] == 1
+
+
+def test_mitral_valve_taken_for_annulus_is_no_cause():
+    said = Recommendations(np.array([[0.05, 0.5, 0.45]]), np.array([[0.9, 0.1]]), threshold=0.2)
+    assert causes_of_errors([MV], [POOR], said).tolist() == ["neither"]
 
 
 @pytest.mark.parametrize(

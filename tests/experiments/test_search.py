@@ -356,6 +356,12 @@ def test_alternative_text_of_the_search_tells_marks_and_means():
     assert "kernel 0.625, 0.250; optimizer 0.750, 0.375, none." in told
 
 
+def test_papers_choice_that_diverged_is_not_marked(axes):
+    figure = search_panels(VALUES, TRIED, LOSSES, paper=1)
+    assert "paper" not in figure.alt
+    assert len(axes[0][0].get_lines()) == 5
+
+
 def test_losses_far_apart_are_on_a_logarithmic_axis(axes):
     search_panels(VALUES, TRIED, [0.1, 0.2, 0.3, 5.0])
     search_panels(VALUES, TRIED, [0.1, 0.2, 0.3, 0.4])
