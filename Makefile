@@ -20,6 +20,8 @@ PARTS ?=
 CAUSES ?=
 PREPARED ?= prepared/cxr-$(if $(DATA),real,synthetic)-$(SIZE)
 OUT ?= results/cxr
+ECHO_PREPARED ?= prepared/echo-synthetic-$(SIZE)
+TRIALS ?=
 BENCH ?=
 LESSON ?=
 JUPYTER ?=
@@ -31,7 +33,7 @@ RUN_ARGS = --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
   $(if $(FOLDS),--folds $(FOLDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help data reproduce-cxr reproduce-cxr-full causes lessons lessons-solved test bench lint format \
+.PHONY: help data reproduce-cxr reproduce-cxr-full causes reproduce-echo search-echo lessons lessons-solved test bench lint format \
   networks gpu clean
 
 help:  ## this list
@@ -54,6 +56,12 @@ reproduce-cxr-full: reproduce-cxr  ## the same with the paper's size, folds and 
 causes: $(VENV)/ready  ## what it takes for sharing to pay: reproduce-cxr again with one thing changed at a time
 	$(PY) -m data_prep cxr "$(PREPARED)" $(PREPARE_ARGS)
 	$(PY) -m ums.experiments.causes "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(CAUSES),--causes $(CAUSES))
+
+search-echo: OUT = results/echo-search
+search-echo: $(VENV)/ready  ## the echo source's hyperparameters by random search; TRIALS=162 tries all
+	$(PY) -m data_prep echo "$(ECHO_PREPARED)" --size $(SIZE) --seed $(SEED) --images $(IMAGES)
+	$(PY) -m ums.experiments.search "$(ECHO_PREPARED)" --out "$(OUT)" --seed $(SEED) --device $(DEVICE) \
+	  $(if $(TRIALS),--trials $(TRIALS)) $(if $(WIDTH),--width $(WIDTH)) $(if $(EPOCHS),--epochs $(EPOCHS))
 
 data: $(VENV)/ready  ## which public sets are in DATA, and download those that need no account
 	$(PY) -m data_prep get "$(or $(DATA),raw)"

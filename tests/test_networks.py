@@ -68,6 +68,11 @@ BY_HAND = {
         ECHO_SOURCE,
         460_115,
     ),
+    "echo source with kernels of 7": (
+        lambda rng: Sequential(echo_encoder(rng, kernel=7), classification_head(256, 3, rng)),
+        convs(3, 8, 16, 32, 64, 128, 256, kernel=7) + dense(256, 256, 3),
+        2_206_995,
+    ),
     "abnormality head": (
         lambda rng: classification_head(256, 2, rng), dense(256, 256, 2), 66_306,
     ),
@@ -82,6 +87,9 @@ SMALL = {
     "cxr encoder": (lambda rng, w: cxr_encoder(rng, width=w), 1),
     "cxr autoencoder": (lambda rng, w: denoising_autoencoder(rng, 1, 3, w), 1),
     "echo encoder": (lambda rng, w: echo_encoder(rng, width=w), 3),
+    "echo encoder, 5 x 5, dilated by 3": (
+        lambda rng, w: echo_encoder(rng, width=w, kernel=5, dilation=3), 3,
+    ),
     "echo autoencoder": (
         lambda rng, w: Sequential(echo_encoder(rng, 1, w), echo_decoder(rng, width=w)), 1,
     ),
@@ -163,6 +171,7 @@ def test_odd_widths_train(width, rng):
     [
         (cxr_encoder, [(2, 1)] * 4),
         (echo_encoder, [(2, 1)] * 3 + [(1, 2)] * 3),
+        (lambda rng: echo_encoder(rng, dilation=3), [(2, 1)] * 3 + [(1, 3)] * 3),
         (separate_classifier, [(2, 1)] * 4 + [(1, 1)] * 2),
     ],
 )
@@ -229,6 +238,7 @@ def test_copy_of_a_network_has_seen_no_batch(rng):
         ("cxr autoencoder", False),
         ("echo autoencoder", True),
         ("separate classifier", True),
+        ("echo encoder, 5 x 5, dilated by 3", True),
         ("classifier", False),  # dropout draws anew every time: its op is checked by itself
     ],
 )

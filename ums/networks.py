@@ -93,17 +93,23 @@ def segmentation_head(decoder: Sequential, rng: np.random.Generator) -> Sequenti
 
 
 def echo_encoder(
-    rng: np.random.Generator, in_channels: int = 3, width: float = 1.0, channels=ECHO_ENCODER
+    rng: np.random.Generator,
+    in_channels: int = 3,
+    width: float = 1.0,
+    channels=ECHO_ENCODER,
+    kernel: int = 3,
+    dilation: int = 2,
 ) -> Sequential:
     """Six convolutions with ReLU, the last three dilated by 2 (section 4.2.1, Fig. 8); no batch norm.
 
     The text leaves the strides open; the first three have stride 2 here:
-    (N, H, W, in_channels) -> (N, H / 8, W / 8, 256 width).
+    (N, H, W, in_channels) -> (N, H / 8, W / 8, 256 width). ``kernel``, odd, is the side of all six
+    kernels; it and ``dilation`` are what the paper's search chose.
     """
     layers: list[Layer] = []
     for i, C in enumerate(_scaled(channels, width)):
-        stride, dilation = (2, 1) if i < 3 else (1, 2)
-        layers += [Conv2D(in_channels, C, rng, stride=stride, dilation=dilation), ReLU()]
+        spread = {"stride": 2} if i < 3 else {"dilation": dilation}
+        layers += [Conv2D(in_channels, C, rng, kernel, **spread), ReLU()]
         in_channels = C
     return Sequential(*layers)
 

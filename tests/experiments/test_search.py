@@ -1,0 +1,381 @@
+"""The hyperparameter search: what is tried, what is scored on what, and searches that are stopped."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from small_sets import note_computed
+
+from ums.backend import Device
+from ums.data import Examples, save_prepared
+from ums.data.examples import normalise
+from ums.experiments import search, search_figures, search_report
+from ums.experiments.search import Search
+from ums.experiments.search_figures import search_panels
+from ums.experiments.search_space import (
+    GRID,
+    PAPERS,
+    SPACE,
+    Choice,
+    Found,
+    Scores,
+    Settings,
+    Trial,
+    best_of,
+    choices,
+)
+from ums.experiments.stages import Stages
+from ums.layers import Conv2D, Dropout
+from ums.networks import leaves
+from ums.optimizers import SGD, Adam, RMSprop
+from ums.training import TrainingDiverged
+
+CPU = Device(np, "CPU")
+QUICK = Settings(trials=3, epochs=2, width=0.05, progress=False)
+SPLITS = ("train",) * 14 + ("validation",) * 3 + ("test",) * 3
+
+
+def screens(folder, n=100, side=16, **changes):
+    """Colour images of three flows, bright in another third each; five images of each patient."""
+    rng, flow = np.random.default_rng(0), np.arange(n) % 3
+    images = rng.integers(0, 60, (n, side, side, 3), dtype=np.uint8)
+    for kind, rows in enumerate(np.array_split(np.arange(side), 3)):
+        images[np.ix_(flow == kind, rows)] += 120
+    columns = {
+        "ids": [f"{k}" for k in range(n)],
+        "patients": [f"p{k // 5}" for k in range(n)],
+        "splits": [SPLITS[k // 5 % 20] for k in range(n)],
+        "labels": {"flow": flow},
+        "about": {"source": "made up"},
+    }
+    return save_prepared(folder, images, **columns | changes)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A prepared folder named as the command wants it, to be left as it is."""
+    return screens(tmp_path_factory.mktemp("prepared") / "source")
+
+
+def a_search(source, folder, settings=QUICK, every=60.0):
+    return Search(source, settings, CPU, Stages(folder, settings.seed, every))
+
+
+def figures_of(found):
+    """All that a search ends with, but for the time it took."""
+    return [asdict(replace(t, seconds=0)) for t in found.trials], found.test, list(found.predicted)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(source, tmp_path_factory):
+    return figures_of(a_search(source, tmp_path_factory.mktemp("whole")).run())
+
+
+# ---------------------------------------------------------------------------- what is tried
+
+
+def test_grid_is_the_papers_ranges_without_repetition():
+    every = choices(162, np.random.default_rng(0))
+    assert len(set(every)) == 3 * 2 * 3 * 3 * 3 == len(GRID)
+    for setting, values in SPACE.items():
+        counts = Counter(getattr(choice, setting) for choice in every)
+        assert counts == dict.fromkeys(values, 162 // len(values))
+
+
+def test_papers_choice_comes_first_and_the_rest_in_an_order_of_the_seeds():
+    few, many, others = (choices(n, np.random.default_rng(s)) for n, s in [(5, 0), (20, 0), (5, 1)])
+    assert few[0] == others[0] == PAPERS == Choice(3, 2, 0.5, "Adam", 16)
+    assert many[:5] == few and others != few
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind", "rate"),
+    [
+        (Choice(5, 3, 0.1, "SGD", 32), SGD, 1e-2),
+        (Choice(7, 2, 0.3, "RMSprop", 64), RMSprop, 1e-3),
+        (PAPERS, Adam, 1e-3),
+    ],
+)
+def test_trial_trains_the_network_that_was_chosen(
+    choice, kind, rate, source, tmp_path, monkeypatch
+):
+    seen = []
+    learn = search.learn
+
+    def noted(task, fit, *rest):
+        seen.extend([task.optimizer(task.head.parameters(), fit.learning_rate), fit.batch])
+        return learn(task, fit, *rest)
+
+    monkeypatch.setattr(search, "learn", noted)
+    trial, network = a_search(source, tmp_path).trial(1, choice)
+    convolutions = [layer for layer in leaves(network) if isinstance(layer, Conv2D)]
+    assert {c.w.value.shape[:2] for c in convolutions} == {(choice.kernel, choice.kernel)}
+    assert [c.dilation for c in convolutions] == [1] * 3 + [choice.dilation] * 3
+    assert [d.rate for d in leaves(network) if isinstance(d, Dropout)] == [choice.dropout]
+    optimizer, batch = seen
+    assert (type(optimizer), optimizer.learning_rate, batch) == (kind, rate, choice.batch)
+    assert getattr(optimizer, "momentum", 0.9) == 0.9
+    assert trial.parameters == sum(p.value.size for p in network.parameters())
+
+
+# ---------------------------------------------------------------------------- what is scored
+
+
+def test_scores_are_those_of_the_kept_network_on_the_validation_split(source, tmp_path):
+    trial, network = a_search(source, tmp_path).trial(1, PAPERS)
+    rows = source.splits == "validation"
+    logits = network.forward(normalise(source.images[rows], dark=-1)).astype(np.float64)
+    flow = source.labels["flow"][rows]
+    loss = -log_softmax(logits, axis=1)[np.arange(len(flow)), flow].mean()
+    assert trial.scores.loss == pytest.approx(loss, rel=1e-5)
+    assert trial.scores.accuracy == np.mean(logits.argmax(axis=1) == flow)
+    said, true = np.eye(3)[logits.argmax(axis=1)], np.eye(3)[flow]
+    covariance = np.mean(said * true) - np.mean(said.mean(0) * true.mean(0))
+    spread = [np.mean(a * a) - np.mean(a.mean(0) ** 2) for a in (said, true)]
+    expected = covariance / np.sqrt(np.prod(spread)) if np.prod(spread) > 0 else 0
+    assert trial.scores.mcc == pytest.approx(expected)
+
+
+def test_test_split_is_met_once_by_the_best_alone(source, tmp_path, monkeypatch):
+    asked, score = [], Search.score
+
+    def noted(self, network, split):
+        asked.append((split, network))
+        return score(self, network, split)
+
+    monkeypatch.setattr(Search, "score", noted)
+    found = a_search(source, tmp_path).run()
+    assert [split for split, _ in asked] == ["validation"] * 3 + ["test"]
+    assert found.test == score(a_search(source, tmp_path), asked[-1][1], "test")[0]
+    weights = asked[found.best.number - 1][1].arrays()
+    assert all(np.array_equal(a, weights[name]) for name, a in asked[-1][1].arrays().items())
+
+
+def trial_with(number, loss):
+    return Trial(number, PAPERS, 1, None if np.isnan(loss) else Scores(loss, 0.5, 0.0))
+
+
+def test_best_has_the_lowest_loss_and_is_the_first_of_equals():
+    trials = [trial_with(i, loss) for i, loss in enumerate([np.nan, 0.5, 0.25, 0.25], start=1)]
+    assert best_of(trials).number == 3
+
+
+# ---------------------------------------------------------------------------- stopped and diverged
+
+
+class Stopped(Exception):
+    """Stands in for whatever ends a process."""
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Raise :class:`Stopped` when n batches have been made from now on."""
+    original = Examples.batch
+
+    def begin(n):
+        made = []
+
+        def batch(*arguments):
+            made.append(arguments)
+            if len(made) > n:
+                raise Stopped
+            return original(*arguments)
+
+        monkeypatch.setattr(Examples, "batch", batch)
+
+    return begin
+
+
+@pytest.mark.parametrize(("batches", "epochs"), [(3, 0), (9, 1), (12, 2), (14, 0), (17, 1)])
+def test_search_that_was_stopped_ends_with_the_same_figures(
+    batches, epochs, source, tmp_path, uninterrupted, stop_at, capsys
+):
+    stop_at(batches)
+    with pytest.raises(Stopped):
+        a_search(source, tmp_path, every=0).run()
+    stop_at(np.inf)
+    assert figures_of(a_search(source, tmp_path, every=0).run()) == uninterrupted
+    assert capsys.readouterr().out.count(f"goes on after epoch {epochs}") == (epochs > 0)
+
+
+def test_longer_search_takes_what_is_there(source, tmp_path, uninterrupted, monkeypatch):
+    a_search(source, tmp_path, replace(QUICK, trials=2)).run()
+    made = []
+    learn = search.learn
+    monkeypatch.setattr(search, "learn", lambda task, *a: made.append(task.name) or learn(task, *a))
+    found = a_search(source, tmp_path).run()
+    assert made == [found.trials[2].choice.name]
+    assert figures_of(found) == uninterrupted
+
+
+@pytest.mark.parametrize("change", [{"epochs": 1}, {"width": 0.06}, {"dark": 8}, {"patience": 1}])
+def test_trials_of_other_settings_are_not_taken(change, source, tmp_path, monkeypatch):
+    a_search(source, tmp_path, replace(QUICK, trials=1)).run()
+    computed = note_computed(monkeypatch)
+    before = len(list(tmp_path.iterdir()))
+    a_search(source, tmp_path, replace(QUICK, trials=1, **change)).run()
+    assert computed == [PAPERS.name] and len(list(tmp_path.iterdir())) == before + 1
+
+
+def diverge(monkeypatch, *names):
+    learn = search.learn
+
+    def perhaps(task, *rest):
+        if not names or task.name in names:
+            raise TrainingDiverged(f"{task.name}: the training loss is nan")
+        return learn(task, *rest)
+
+    monkeypatch.setattr(search, "learn", perhaps)
+
+
+def test_diverged_trial_is_recorded_and_does_not_end_the_search(source, tmp_path, monkeypatch):
+    lost = choices(3, Stages(tmp_path, 0).rng("order"))[1]
+    diverge(monkeypatch, lost.name)
+    found = a_search(source, tmp_path).run()
+    assert [bool(trial.scores) for trial in found.trials] == [True, False, True]
+    assert found.trials[1].diverged == f"{lost.name}: the training loss is nan"
+    monkeypatch.undo()  # what diverged once does so again: it is not tried anew
+    again = a_search(source, tmp_path).run()
+    assert figures_of(again) == figures_of(found)
+    table = search_report.trials_table(again, 15)
+    assert table.rows[-1]["Mark"] == "diverged" and "–" in table.text()
+
+
+def test_search_in_which_everything_diverged_says_so(source, tmp_path, monkeypatch, capsys):
+    diverge(monkeypatch)
+    arguments = ["--trials", "2", "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert search.main([str(source.folder.parent), *arguments]) == 2
+    assert capsys.readouterr().err.startswith("error: all 2 trials diverged; the first: kernel3-")
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+# ---------------------------------------------------------------------------- the page
+
+
+def test_command_leaves_a_page_with_every_trial_by_rank(source, tmp_path, uninterrupted):
+    arguments = ["--trials", "3", "--epochs", "2", "--width", "0.05", "--device", "cpu", "--quiet"]
+    out = tmp_path / "out"
+    assert search.main([str(source.folder.parent), "--out", str(out), *arguments]) == 0
+    assert {path.name for path in out.iterdir()} == {
+        "report.html", "tables.txt", "tables.json", "figures", "stages",
+    }  # fmt: skip
+    trials, tested = json.loads((out / "tables.json").read_text())["tables"]
+    rows, expected = trials["rows"], uninterrupted[0]
+    assert [row["Loss"] for row in rows] == sorted(t["scores"]["loss"] for t in expected)
+    assert "best" in rows[0]["Mark"]
+    assert [row["No."] for row in rows if "paper" in row["Mark"]] == [1]
+    assert tested["rows"][0]["Accuracy"]["mean"] == uninterrupted[1].accuracy
+    page = (out / "report.html").read_text()
+    assert "15 images of 3 patients" in page and "made up (70 train, 15 validation" in page
+
+
+def test_summary_names_the_best_and_the_papers_place():
+    trials = [replace(trial_with(i, loss), choice=GRID[i]) for i, loss in enumerate([0.5, 0.25])]
+    lines = search_report.summary_lines(Found(trials, Scores(0.5, 0.75, 0.5), None, None))
+    assert lines[0].startswith(
+        "Lowest validation loss: 3 x 3 kernels, dilation 2, dropout 0.1, SGD"
+    )
+    assert "number 2 of 2" in lines[1] and "accuracy 0.750, MCC 0.500" in lines[2]
+    lines = search_report.summary_lines(Found(trials[:1], Scores(0.5, 0.75, 0.5), None, None))
+    assert lines[1] == "That is the paper's choice."
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": {"quality": [0] * 100}}, 'source: there is no label "flow"'),
+        ({"labels": {"flow": [-1] + [0] * 99}}, "flow must be 0, 1 or 2 on every image, found -1"),
+        ({"labels": {"flow": [3] + [0] * 99}}, "flow must be 0, 1 or 2 on every image, found 3"),
+        ({"splits": ["train"] * 100}, "source: no image in split 'validation'"),
+        (
+            {"splits": ["train"] * 60 + ["validation"] * 20 + ["test"] * 20},
+            "source: 60 training images cannot fill a batch of 64",
+        ),
+    ],
+)
+def test_folder_that_cannot_serve_is_named(changes, message, tmp_path, capsys):
+    screens(tmp_path / "source", **changes)
+    assert search.main([str(tmp_path), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("trials", "epochs"), [("0", "1"), ("163", "1"), ("1", "0")])
+def test_numbers_out_of_range_are_refused(trials, epochs, source, tmp_path, capsys):
+    arguments = ["--trials", trials, "--epochs", epochs, "--out", str(tmp_path / "out")]
+    assert search.main([str(source.folder.parent), *arguments]) == 2
+    assert "must be" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+# ---------------------------------------------------------------------------- the picture
+
+VALUES = {"kernel": (3, 5), "optimizer": ("SGD", "Adam", "RMSprop")}
+TRIED = [
+    {"kernel": 3, "optimizer": "Adam"},
+    {"kernel": 5, "optimizer": "SGD"},
+    {"kernel": 5, "optimizer": "Adam"},
+    {"kernel": 3, "optimizer": "SGD"},
+]
+LOSSES = [0.5, np.nan, 0.25, 0.75]
+
+
+@pytest.fixture
+def axes(monkeypatch):
+    """The axes of every sheet drawn, as they are when it is saved."""
+    drawn, saved = [], search_figures.saved
+    monkeypatch.setattr(
+        search_figures, "saved", lambda sheet, kind: drawn.append(sheet.axes) or saved(sheet, kind)
+    )
+    return drawn
+
+
+def lines_of(ax):
+    return [
+        (np.round(line.get_xdata()).tolist(), list(line.get_ydata())) for line in ax.get_lines()
+    ]
+
+
+def test_every_trial_stands_at_its_values_with_means_and_marks(axes):
+    search_panels(VALUES, TRIED, LOSSES, paper=0)
+    kernel, optimizer, course = axes[0]
+    dots, three, five, best, paper, diverged = lines_of(kernel)
+    assert dots[0] == [0, 1, 1, 0] and dots[1][2:] == [0.25, 0.75]
+    assert three[1] == [0.625] * 2 and five[1] == [0.25] * 2
+    assert best == ([1], [0.25]) and paper == ([0], [0.5]) and diverged[0] == [1]
+    assert [label.get_text() for label in optimizer.get_xticklabels()] == ["SGD", "Adam", "RMSprop"]
+    assert np.isnan(lines_of(optimizer)[3][1]).all()  # no trial with RMSprop: no mean
+    assert lines_of(course)[0] == ([1, 2, 3, 4], [0.5, 0.5, 0.25, 0.25])
+    assert kernel.get_ylim() == optimizer.get_ylim() == course.get_ylim()
+
+
+def test_alternative_text_of_the_search_tells_marks_and_means():
+    told = search_panels(VALUES, TRIED, LOSSES, paper=0).alt
+    assert "4 trials (best: trial 3, 0.250; paper's choice: trial 1, 0.500; diverged: 1)" in told
+    assert "kernel 0.625, 0.250; optimizer 0.750, 0.375, none." in told
+
+
+def test_papers_choice_that_diverged_is_not_marked(axes):
+    figure = search_panels(VALUES, TRIED, LOSSES, paper=1)
+    assert "paper" not in figure.alt
+    assert len(axes[0][0].get_lines()) == 5
+
+
+def test_losses_far_apart_are_on_a_logarithmic_axis(axes):
+    search_panels(VALUES, TRIED, [0.1, 0.2, 0.3, 5.0])
+    search_panels(VALUES, TRIED, [0.1, 0.2, 0.3, 0.4])
+    assert [each[0].get_yscale() for each in axes] == ["log", "linear"]
+
+
+@pytest.mark.parametrize(
+    ("tried", "losses", "message"),
+    [
+        (TRIED, LOSSES[:3], r"got \[4, 3\]"),
+        ([TRIED[0] | {"kernel": 9}], [0.5], "trial 1: no value of kernel"),
+        (TRIED, [np.nan] * 4, "all trials diverged"),
+    ],
+)
+def test_trials_that_cannot_be_drawn_are_refused(tried, losses, message):
+    with pytest.raises(ValueError, match=f"search_panels.*{message}"):
+        search_panels(VALUES, tried, losses)
