@@ -23,6 +23,7 @@ from ums.checkpoint import Checkpoint
 from ums.data import Examples, Prepared
 from ums.data.augment import Augmentation
 from ums.data.examples import normalise
+from ums.derived.recommendation import FLOWS
 from ums.experiments import echo_report, study
 from ums.experiments.parts import (
     CLASSIFICATION,
@@ -47,7 +48,7 @@ from ums.optimizers import SGD
 
 OUT = "results/echo"
 ENVELOPE, QUALITY, FLOW = "envelope", "quality", "flow"
-FLOWS = {"MV": 0, "MA": 1, "TR": 2}
+FLOW_CLASSES = {name: value for value, name in enumerate(FLOWS)}
 PAIRS = (("MV", "MA"), ("MV", "TR"), ("MA", "TR"))
 DEFAULTS = Settings(width=1.0, source_epochs=16, epochs=30, classifier_epochs=30, augment=False)
 """The small run of ``make reproduce-echo``; the paper has no augmentation."""
@@ -109,7 +110,7 @@ def similar_part(target: Prepared) -> Part:
     return Part(
         SIMILAR,
         "Tasks with similar annotations",
-        pairwise_tasks(target, FLOW, FLOWS, PAIRS, test, sgd),
+        pairwise_tasks(target, FLOW, FLOW_CLASSES, PAIRS, test, sgd),
         pool=np.flatnonzero(~test & (flow >= 0)),
         strata=flow,
         held_out=f"{name_of(target)}, held-out folds",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ums.derived.recommendation import FLOWS
 from ums.experiments import figures, paper, study_report
+from ums.experiments.part_report import PartFigures
 from ums.experiments.parts import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
+from ums.experiments.recommendation_report import recommendation_section
 from ums.experiments.report import Column, Report, Section, Table
 from ums.experiments.scores import LOGITS, Tested, score_classes
 from ums.experiments.sets import source_rows
@@ -57,7 +60,12 @@ WORDING = Wording(
 
 def build(outcome: Outcome) -> Report:
     """The whole report."""
-    return study_report.build(outcome, WORDING, _source(outcome), lambda part: [])
+
+    def of_part(part: PartFigures) -> list[Section]:
+        derived = part.part.name == DIVERSE
+        return [recommendation_section(part.outcome, outcome.settings.seed)] if derived else []
+
+    return study_report.build(outcome, WORDING, _source(outcome), of_part)
 
 
 # ------------------------------------------------------------------------ the source
@@ -79,8 +87,8 @@ def _source(outcome: Outcome) -> Section:
     rows = []
     for method, found in (
         ("Source", logits),
-        ("Nearest neighbour, by pixels", np.eye(3)[nearest]),
-        ("The commonest flow", np.eye(3)[commonest]),
+        ("Nearest neighbour, by pixels", np.eye(len(FLOWS))[nearest]),
+        ("The commonest flow", np.eye(len(FLOWS))[commonest]),
     ):
         tested = Tested(CLASSIFICATION, source.patients[test], flow[test])
         tested.add(0, 1, np.arange(len(test)), {LOGITS: found})
@@ -107,7 +115,7 @@ def _source(outcome: Outcome) -> Section:
 
 def _examples(outcome: Outcome, rows: np.ndarray, logits: np.ndarray) -> figures.Figure:
     """Screens of the source's test patients with what it says of them: wrong ones first."""
-    source, names = outcome.sets.source, np.array(["MV", "MA", "TR"])
+    source, names = outcome.sets.source, FLOWS
     flow, said = source.labels["flow"][rows], logits.argmax(axis=1)
     order = np.argsort(said == flow, kind="stable")
     wrong = order[: min(4, np.sum(said != flow))]

@@ -58,7 +58,8 @@ class TargetTask:
         kind: SEGMENTATION or CLASSIFICATION.
         learn, test: its examples.
         classes: K of a classification.
-        optimizer: its own, ``optimizer(parameters, learning_rate)``.
+        optimizer: its own, ``optimizer(parameters, learning_rate)``, for a head on the source; a joint
+            loss of tasks with different ones, and whole networks from a random start, have Adam.
     """
 
     name: str

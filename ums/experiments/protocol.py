@@ -257,6 +257,7 @@ class PartStudy:
 
         def train(checkpoint):
             todo = self._task(task, model, self.cleaned("learn"), i, name, rng)
+            todo = replace(todo, optimizer=Adam)
             fit = self.settings.fit(task.kind)
             tuned = train_separately(
                 None, [todo], fit, self.device, rng, self.settings.progress, checkpoint

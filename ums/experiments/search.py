@@ -28,7 +28,6 @@ from ums.backend import Device, choose_device, to_numpy
 from ums.data import Examples, Prepared, load_prepared
 from ums.data.examples import normalise
 from ums.experiments import search_report, study
-from ums.experiments.sets import source_rows
 from ums.experiments.search_space import (
     FLOWS,
     OPTIMIZERS,
@@ -41,6 +40,7 @@ from ums.experiments.search_space import (
     best_of,
     choices,
 )
+from ums.experiments.sets import source_rows
 from ums.experiments.stages import Stages, fingerprint
 from ums.finetuning import Task, learn
 from ums.layers import Layer, Sequential
