@@ -59,14 +59,14 @@ def copied(items, copies, folder):
     return made
 
 
-def for_opencv(item, folder):
-    """The path of the image of `item`, or of the JPEG in its DICOM; None where it holds none."""
-    if image_kind(item.image) != "DICOM":
-        return item.image
-    data = dcmread(item.image)
+def for_opencv(image, folder):
+    """`image`, or if it is a DICOM file, a copy in `folder` of the JPEG in it; None if there is none."""
+    if image_kind(image) != "DICOM":
+        return image
+    data = dcmread(image)
     if data.file_meta.TransferSyntaxUID != JPEGBaseline8Bit:
         return None
-    path = folder / f"{item.image.stem}.jpg"
+    path = folder / f"{image.stem}.jpg"
     path.write_bytes(get_frame(data.PixelData, 0, number_of_frames=1))
     return path
 
@@ -117,7 +117,7 @@ def main(arguments=None):
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         items = copied(LISTS[options.set](options.raw).items, options.copies, folder)
-        paths = [for_opencv(item, folder) for item in items]
+        paths = [for_opencv(item.image, folder) for item in items]
         items = [item for item, path in zip(items, paths, strict=True) if path]
         paths = [path for path in paths if path]
         contestants = {"ours": lambda: ours(items, folder, options.size, folder)}

@@ -172,6 +172,14 @@ def test_a_damaged_archive_leaves_nothing(tmp_path, damage):
     assert [path.name for path in tmp_path.rglob("*")] == ["a.zip"]
 
 
+def test_what_a_mac_adds_to_an_archive_is_left_in_it(tmp_path):
+    for name in ("one", "two"):
+        content = archive([(f"{name}/a.png", b"x"), (f"__MACOSX/{name}/._a.png", b"y")])
+        (tmp_path / "a.zip").write_bytes(content)
+        assert unpack(tmp_path / "a.zip", tmp_path) == [name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "one", "two"]
+
+
 def test_an_existing_folder_is_not_touched(tmp_path):
     (tmp_path / "a.zip").write_bytes(archive([("set/a.png", b"new")]))
     (tmp_path / "set").mkdir()
@@ -181,9 +189,13 @@ def test_an_existing_folder_is_not_touched(tmp_path):
     assert (tmp_path / "set" / "a.png").read_bytes() == b"old"
 
 
+def has_masks(folder):
+    return (folder / "ManualMask").is_dir()
+
+
 def test_what_needs_no_account_is_got_and_of_the_rest_it_is_said_how(server, tmp_path):
     server.content = archive([("MontgomerySet/ManualMask/a.png", b"x")])
-    theirs = Source(ABOUT, ("MontgomerySet",), "ManualMask", "page", server.url)
+    theirs = Source(ABOUT, ("MontgomerySet",), has_masks, "page", server.url)
     said = []
     missing = get_sets(tmp_path, sources=(theirs, SOURCES[-1]), say=said.append)
     assert missing == ["RSNA"] and (tmp_path / "MontgomerySet" / "ManualMask" / "a.png").exists()
@@ -198,9 +210,35 @@ def test_what_needs_no_account_is_got_and_of_the_rest_it_is_said_how(server, tmp
 
 
 def test_nothing_is_got_where_it_is_only_asked_what_is_there(server, tmp_path):
-    theirs = Source(ABOUT, ("MontgomerySet",), "ManualMask", "page", server.url)
+    theirs = Source(ABOUT, ("MontgomerySet",), has_masks, "page", server.url)
     assert get_sets(tmp_path, False, (theirs,), say=lambda _: None) == ["Montgomery"]
     assert not server.ranges
+
+
+def test_an_archive_of_another_size_or_hash_is_not_unpacked(server, tmp_path):
+    server.content = archive([("MontgomerySet/ManualMask/a.png", b"x")])
+    for known in ({"size": 5}, {"sha256": "0" * 64}):
+        theirs = Source(ABOUT, ("MontgomerySet",), has_masks, "page", server.url, **known)
+        said = []
+        assert get_sets(tmp_path, sources=(theirs,), say=said.append) == ["Montgomery"]
+        assert "not got" in said[0] and "should be" in said[0] and not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_the_set_in_it_is_not_taken_for_the_set(tmp_path):
+    for source in SOURCES:
+        for name in source.names:
+            (tmp_path / name).mkdir(exist_ok=True)
+    assert len(get_sets(tmp_path, fetch=False, say=lambda _: None)) == len(SOURCES)
+
+
+def test_a_missing_part_goes_into_the_folder_that_is_there_whatever_its_name(tmp_path):
+    data = tmp_path / "my data"
+    (data / "shenzhen" / "CXR_png").mkdir(parents=True)
+    said = []
+    assert "Shenzhen" not in get_sets(data, fetch=False, say=said.append)
+    text = "\n".join(said)
+    assert f"-d yoctoman/shcxr-lung-mask --unzip -p '{data}/shenzhen'" in text
+    assert f"--unzip -p '{data}/chest_xray'" in text
 
 
 def test_every_source_names_its_page_licence_and_how_to_get_it():
