@@ -148,7 +148,10 @@ def _png_damage(data):
 
 
 def _jpeg_damage(data):
-    """Walk the segments to the scan, so that the end of a thumbnail is not taken for the image's."""
+    """Walk the segments to the scan, so that the end of a thumbnail is not taken for the image's.
+
+    Damage within the scan is not found: OpenCV fills it in, and libjpeg's warning goes to the screen only.
+    """
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         if data[at + 1] == 0xFF:

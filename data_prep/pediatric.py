@@ -71,6 +71,8 @@ def list_pediatric(raw):
         if folder == "val" and not (raw / folder).is_dir():
             continue
         need_folders(raw / folder, *_NAMES)
+        paths, others = image_files(raw / folder, _SUFFIXES, known=_NAMES)
+        problems += others + [(path, "in neither NORMAL nor PNEUMONIA") for path in paths]
         for kind in _NAMES:
             paths, others = image_files(raw / folder / kind, _SUFFIXES)
             problems += others
