@@ -1,5 +1,8 @@
 """Arrays larger than memory, taken some rows at a time."""
 
+import math
+import os
+
 import numpy as np
 
 PART_BYTES = 1 << 24
@@ -36,3 +39,11 @@ def parts(array):
     for start in range(0, len(array), step):
         places = slice(start, start + step)
         yield places, array[places]
+
+
+def mapped_array(path, shape):
+    """A uint8 array of `shape` in the new file at `path`; `OSError` where the disk has no room."""
+    with open(path, "wb") as file:
+        if hasattr(os, "posix_fallocate"):  # else a full disk ends the process without a word
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+    return np.memmap(path, np.uint8, "r+", shape=shape)
