@@ -25,7 +25,7 @@ from data_prep.splits import FRACTIONS, split_by_patient
 from data_prep.synthetic_disease import MIXTURES, draw_disease, smooth_noise
 from data_prep.synthetic_film import collimate, develop, expose, mount
 from ums.data.prepared import check_replaceable, save_prepared, scratch_folder
-from ums.data.rows import mapped_array
+from ums.data.rows import new_array
 
 HOSPITALS = ("A", "B", "C")
 LABELS = {"A": "abnormal", "B": "abnormal", "C": "pneumonia"}
@@ -62,7 +62,8 @@ def make_synthetic(n, size, rng, hospital="A", abnormal_fraction=None, progress=
     place = rng.permutation(n)
     ill = place < round(n * _fraction(hospital, abnormal_fraction))
     labels = np.where(ill, 1 + place % diseases, 0)
-    made = Synthetic(*_three_arrays((n, size, size), folder), labels)
+    names = ("images", "masks", "opacities")
+    made = Synthetic(*(new_array(folder, f"{k}.raw", (n, size, size)) for k in names), labels)
 
     def fill(i, child):
         made.images[i], made.masks[i], made.opacities[i] = render(size, child, hospital, labels[i])
@@ -127,15 +128,6 @@ def _save(made, out, about, rng, overwrite):
     return save_prepared(
         out, **columns, patients=ids, about=about, pictures=pictures, overwrite=overwrite
     )
-
-
-def _three_arrays(shape, folder):
-    """Images, masks and opacities of `shape`, all 0: in memory, or as files in `folder`."""
-    if folder is None:
-        return np.zeros((3, *shape), np.uint8)
-    return [
-        mapped_array(folder / f"{name}.raw", shape) for name in ("images", "masks", "opacities")
-    ]
 
 
 def _fraction(hospital, abnormal_fraction):

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from full_disk import FULL
+from full_disk import FULL, nothing
 from scipy.stats import rankdata
 
 from data_prep import synthetic
@@ -162,10 +162,7 @@ def test_what_is_drawn_waits_on_disk_and_leaves_nothing_behind(tmp_path, monkeyp
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="not to be asked of this system")
 def test_a_disk_too_small_is_an_error_before_anything_is_drawn(tmp_path, monkeypatch, capsys):
-    def full(*_):
-        raise FULL
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr(os, "posix_fallocate", nothing(FULL))
     assert main(["synthetic", str(tmp_path / "A"), "--images", "4", "--size", "32"]) == 2
     assert "No space left on device" in capsys.readouterr().err and not os.listdir(tmp_path)
 

@@ -41,9 +41,14 @@ def parts(array):
         yield places, array[places]
 
 
-def mapped_array(path, shape):
-    """A uint8 array of `shape` in the new file at `path`; `OSError` where the disk has no room."""
-    with open(path, "wb") as file:
+def new_array(folder, name, shape):
+    """A uint8 array of 0 of `shape`: in memory where `folder` is None, else the new file `name` in it.
+
+    Raises `OSError` where the disk has no room for the file.
+    """
+    if folder is None:
+        return np.zeros(shape, np.uint8)
+    with open(folder / name, "wb") as file:
         if hasattr(os, "posix_fallocate"):  # else a full disk ends the process without a word
             os.posix_fallocate(file.fileno(), 0, math.prod(shape))
-    return np.memmap(path, np.uint8, "r+", shape=shape)
+    return np.memmap(folder / name, np.uint8, "r+", shape=shape)
