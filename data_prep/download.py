@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
@@ -39,8 +40,8 @@ def download(url, path, *, size=None, sha256=None, tries=5, wait=2.0):
             if error.code < 500:
                 raise ConnectionError(f"{url}: {error.code} {error.reason}") from error
             why = f"{error.code} {error.reason}"
-        except OSError as error:
-            why = str(getattr(error, "reason", error))
+        except (OSError, HTTPException) as error:
+            why = str(getattr(error, "reason", error)) or type(error).__name__
         if why is None:
             break
         after = part.stat().st_size if part.exists() else 0

@@ -2,13 +2,17 @@
 
 import hashlib
 import io
+import os
 import stat
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from full_disk import nothing
 
+import data_prep.__main__
+from data_prep.__main__ import main
 from data_prep.download import download, unpack
 from data_prep.montgomery import ABOUT
 from data_prep.sets import SOURCES, Source, get_sets
@@ -23,7 +27,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.most, self.claimed, self.tag = CONTENT, 10**9, None, '"one"'
-        self.status, self.ranges, self.shift = None, [], 0
+        self.status, self.ranges, self.shift, self.raw = None, [], 0, None
         self.url = f"http://127.0.0.1:{self.server_address[1]}/set.zip"
 
 
@@ -31,6 +35,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         server, asked = self.server, self.headers.get("Range")
         server.ranges.append(asked)
+        if server.raw:
+            self.close_connection = True
+            return self.wfile.write(server.raw)
         if server.status:
             return self.send_error(server.status)
         valid = asked and self.headers.get("If-Range") == server.tag
@@ -103,6 +110,20 @@ def test_a_server_that_claims_more_than_it_sends_is_given_up(server, tmp_path):
     with pytest.raises(ConnectionError, match=f"ended at {len(CONTENT)} of {len(CONTENT) + 10}"):
         get(server, tmp_path / "a.zip")
     assert not (tmp_path / "a.zip").exists()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\ncut off",
+        b"<html>no HTTP</html>\r\n",
+    ],
+)
+def test_an_answer_that_breaks_off_in_its_form_is_a_cut_connection(server, tmp_path, raw):
+    server.raw = raw
+    with pytest.raises(ConnectionError, match=server.url):
+        get(server, tmp_path / "a.zip")
+    assert len(server.ranges) == 2 and not (tmp_path / "a.zip").exists()
 
 
 @pytest.mark.parametrize("claimed", [len(CONTENT), len(CONTENT) - 5, None])
@@ -239,6 +260,24 @@ def test_a_missing_part_goes_into_the_folder_that_is_there_whatever_its_name(tmp
     text = "\n".join(said)
     assert f"-d yoctoman/shcxr-lung-mask --unzip -p '{data}/shenzhen'" in text
     assert f"--unzip -p '{data}/chest_xray'" in text
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_command_fails_only_where_what_needs_no_account_is_missing(
+    tmp_path, there, monkeypatch
+):
+    def get(data, fetch):
+        return ["RSNA"] if there else ["RSNA", "Montgomery"]
+
+    monkeypatch.setattr(data_prep.__main__, "get_sets", get)
+    assert main(["get", str(tmp_path)]) == (0 if there else 1)
+    assert main(["get", str(tmp_path), "--list"]) == 0
+
+
+def test_an_interrupted_download_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data_prep.__main__, "get_sets", nothing(KeyboardInterrupt))
+    assert main(["get", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: interrupted") and not os.listdir(tmp_path)
 
 
 def test_every_source_names_its_page_licence_and_how_to_get_it():
