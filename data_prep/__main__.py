@@ -17,7 +17,7 @@ from data_prep import (
     unlabelled,
 )
 from data_prep.collect import prepare
-from data_prep.sets import get_sets
+from data_prep.sets import SOURCES, get_sets
 from data_prep.synthetic import HOSPITALS, prepare_synthetic
 from ums.data.prepared import check_replaceable
 
@@ -35,23 +35,30 @@ _SETS = {
 
 
 def main(arguments=None):
-    """Run the command line; return 0, or 2 after one line that says what is wrong."""
+    """Run the command line; return 0, 2 after one line that says what is wrong, or 1 as `_get` does."""
     options = _parser().parse_args(arguments)
-    if options.set == "get":
-        return 1 if get_sets(options.data, fetch=not options.list) else 0
     try:
+        if options.set == "get":
+            return _get(options)
         prepared = _MAKERS.get(options.set, _real)(options)
     except (ValueError, OSError, MemoryError) as error:
         text = " ".join(str(error).split()) or "not enough memory"
         print(f"error: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        text = "interrupted, nothing written; what was read is kept for the same command"
+        text = "interrupted, nothing written; what was read or fetched is kept for the same command"
         print(f"error: {text}", file=sys.stderr)
         return 2
     for one in prepared if isinstance(prepared, list) else [prepared]:
         _report(one)
     return 0
+
+
+def _get(options):
+    """Return 1 where a set that needs no account was to be got and is missing, else 0."""
+    missing = get_sets(options.data, not options.list)
+    free = {source.about["name"] for source in SOURCES if source.archive}
+    return int(not options.list and not free.isdisjoint(missing))
 
 
 def _real(options):

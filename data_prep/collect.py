@@ -14,6 +14,9 @@ from data_prep.workfolder import WorkFolder
 from ums.data.prepared import check_replaceable, save_prepared
 from ums.data.rows import Rows
 
+DEAD_LINK = "a link that leads nowhere"
+_SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")
+
 
 @dataclass(frozen=True)
 class Item:
@@ -107,13 +110,24 @@ def _without_duplicates(read, held_out, raw, work):
     return kept, [(path, why) for path, why in duplicates if path not in held]
 
 
-def image_files(folder, suffixes=(".png",)):
-    """The image files of `folder` in order, and (path, why) of others than hidden or system files."""
-    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    files = [p for p in files if p.name.lower() not in ("thumbs.db", "desktop.ini")]
-    images = [p for p in files if p.suffix.lower() in suffixes]
-    why = f"not a {' or '.join(suffixes)} file"
-    return images, [(p, why) for p in files if p not in set(images)]
+def image_files(folder, suffixes=(".png",), known=()):
+    """The image files of `folder` in order, and (path, why) of all else that is in it.
+
+    Hidden and system files are left out, and so is what has one of the names `known`.
+    """
+    images, others = [], []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name.lower() in _SYSTEM or path.name in known:
+            continue
+        is_image = path.is_file() and path.suffix.lower() in suffixes
+        images.append(path) if is_image else others.append((path, _why_not(path, suffixes)))
+    return images, others
+
+
+def _why_not(path, suffixes):
+    if path.is_dir():
+        return "a folder, not looked into"
+    return DEAD_LINK if not path.exists() else f"not a {' or '.join(suffixes)} file"
 
 
 def need_folders(raw, *names):

@@ -69,7 +69,8 @@ def prepare_cxr(out, data=None, images=1200, size=256, seed=0, strict=False, say
             names = ", ".join(FOLDERS[role])
             raise FileNotFoundError(f"{data} holds no folder of the {role} set: {names}")
     target, test, how = roles["target"][0], roles["test"][0], (size, seed, strict)
-    children = [root for root in map(_train_and_test, roles["pneumonia"]) if root]
+    # A copy in one piece has no test part.
+    children = [root for root in map(pediatric.find_both_sides, roles["pneumonia"]) if root]
     listing = pediatric.list_pediatric(children[0]) if children else None
     films = [folder for folder in roles["rsna"] if rsna.has_rsna(folder)]
     for folder in roles["rsna"][: 0 if films else None]:
@@ -94,14 +95,6 @@ def _find(data, names):
     if not data.is_dir():
         raise FileNotFoundError(f"no folder {data}")
     return [data / name for name in names if (data / name).is_dir()]
-
-
-def _train_and_test(folder):
-    """The folder with train and test at `folder`, or None: a copy in one piece has no test part."""
-    try:
-        return pediatric.with_both_sides(folder)
-    except FileNotFoundError:
-        return None
 
 
 def _without_pneumonia(out, data):

@@ -26,6 +26,7 @@ from data_prep.doppler_spectrum import (
     velocities,
 )
 from data_prep.images import resize_mask
+from ums.data.rows import new_array
 
 PAPER = {"MV": 855, "MA": 490, "TR": 1099}
 """The images of each flow in UMS-Rep, Table 1; quality is labelled on `PAPER_QUALITY` of them."""
@@ -49,14 +50,14 @@ class Doppler(NamedTuple):
     patients: np.ndarray
 
 
-def make_doppler(n, size, rng, patients=None, part=None, progress=False):
+def make_doppler(n, size, rng, patients=None, part=None, progress=False, folder=None):
     """Draw `n` synthetic Doppler images of size x size pixels; return `Doppler`, ordered by patient.
 
     patients: how many, by default as many images each as in the paper (100 for 2,444). Flows are in
     the paper's proportions, the quality is labelled on a third, as there. `part`, (patients,), says
     to which part of the set each belongs: every part has its share of each flow and quality. Every
     image has a seed of its own, drawn from `rng`: neither the size nor the number of threads changes
-    who is drawn.
+    who is drawn. With `folder`, images and masks are memory-mapped files in it.
 
     Raises `ValueError` for n < 1, size < 32, more patients than images or none.
     """
@@ -67,7 +68,8 @@ def make_doppler(n, size, rng, patients=None, part=None, progress=False):
     flow, drawn, labelled = deal(n, part[of_image], rng)
     seeds = np.random.SeedSequence(int(rng.integers(2**63))).spawn(n + patients)
     people = [draw_patient(np.random.default_rng(seed), len(MACHINES)) for seed in seeds[n:]]
-    images, masks = np.empty((n, size, size, 3), np.uint8), np.empty((n, size, size), np.uint8)
+    images = new_array(folder, "images.raw", (n, size, size, 3))
+    masks = new_array(folder, "masks.raw", (n, size, size))
 
     def fill(i, child):
         images[i], masks[i] = render(size, child, people[of_image[i]], flow[i], drawn[i])

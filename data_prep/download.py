@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
@@ -39,8 +40,8 @@ def download(url, path, *, size=None, sha256=None, tries=5, wait=2.0):
             if error.code < 500:
                 raise ConnectionError(f"{url}: {error.code} {error.reason}") from error
             why = f"{error.code} {error.reason}"
-        except OSError as error:
-            why = str(getattr(error, "reason", error))
+        except (OSError, HTTPException) as error:
+            why = str(getattr(error, "reason", error)) or type(error).__name__
         if why is None:
             break
         after = part.stat().st_size if part.exists() else 0
@@ -62,6 +63,8 @@ def download(url, path, *, size=None, sha256=None, tries=5, wait=2.0):
 def unpack(archive, folder):
     """Unpack the zip file `archive` into `folder`, whole or not at all; return its top names.
 
+    The folder __MACOSX, which Macs add to their archives, is left out.
+
     Raises `ValueError`, with nothing written, where a name leads out of `folder`, an entry is a link
     or there twice, the content is far larger than the archive, a checksum does not fit or the file is
     no zip; `FileExistsError` where a top name is in `folder` already.
@@ -70,12 +73,14 @@ def unpack(archive, folder):
     partial = folder / f".{archive.name}.partial"
     try:
         with zipfile.ZipFile(archive) as file:
-            tops = _check_entries(archive, file.infolist())
+            _check_entries(archive, file.infolist())
+            entries = [e for e in file.infolist() if not e.filename.startswith("__MACOSX/")]
+            tops = sorted({PurePosixPath(entry.filename).parts[0] for entry in entries})
             for name in tops:
                 if (folder / name).exists():
                     raise FileExistsError(f"{folder / name} exists already")
             shutil.rmtree(partial, ignore_errors=True)
-            file.extractall(partial)
+            file.extractall(partial, entries)
         for name in tops:
             (partial / name).rename(folder / name)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
@@ -152,7 +157,7 @@ def _check(url, path, size, sha256):
 
 
 def _check_entries(archive, entries):
-    """The top names of the entries, sorted; raise `ValueError` where one of them may do harm."""
+    """Raise `ValueError` where one of the entries may do harm."""
     seen, total = set(), sum(entry.file_size for entry in entries)
     if total > LARGEST_RATIO * archive.stat().st_size:
         raise ValueError(
@@ -167,4 +172,3 @@ def _check_entries(archive, entries):
         if os.path.normcase(path) in seen or not path.parts:
             raise ValueError(f"{archive}: {entry.filename!r} is there twice, or is no name")
         seen.add(os.path.normcase(path))
-    return sorted({PurePosixPath(entry.filename).parts[0] for entry in entries})

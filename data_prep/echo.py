@@ -20,8 +20,10 @@ from data_prep.cxr import digest, made_before
 from data_prep.doppler import check_wishes, default_patients, make_doppler
 from data_prep.doppler_flow import FLOWS
 from data_prep.doppler_spectrum import QUALITIES
+from data_prep.look import draw_pictures
 from data_prep.splits import FRACTIONS, split_by_patient
-from ums.data.prepared import check_replaceable, save_prepared
+from ums.data.prepared import check_replaceable, save_prepared, scratch_folder
+from ums.data.rows import Rows
 
 SHARES = {"source": 0.7, "target": 0.3}
 """Shares of the patients."""
@@ -59,13 +61,14 @@ def prepare_echo(out, images=2444, size=256, seed=0, patients=None):
     names = np.array([f"P{i:03d}" for i in range(1, patients + 1)])
     role, split = _share_out(names, rng)
     parts = np.unique(np.char.add(role, split), return_inverse=True)[1]
-    made = make_doppler(images, size, rng, patients, parts, progress=True)
-    first = np.searchsorted(made.patients, made.patients)
-    ids = [
-        f"{names[p]}-{n:03d}"
-        for p, n in zip(made.patients, np.arange(images) - first + 1, strict=True)
-    ]
-    return [_save(Path(out), one, made, ids, names, role, split, settings) for one in SHARES]
+    with scratch_folder(Path(out) / "source") as folder:
+        made = make_doppler(images, size, rng, patients, parts, True, folder)
+        first = np.searchsorted(made.patients, made.patients)
+        ids = [
+            f"{names[p]}-{n:03d}"
+            for p, n in zip(made.patients, np.arange(images) - first + 1, strict=True)
+        ]
+        return [_save(Path(out), one, made, ids, names, role, split, settings) for one in SHARES]
 
 
 def _save(out, one, made, ids, names, role, split, settings):
@@ -78,15 +81,19 @@ def _save(out, one, made, ids, names, role, split, settings):
         "label_values": LABEL_VALUES,
         "settings": settings | {"part": one, "fractions": _fractions(one)},
     }
+    columns = {
+        "images": Rows(made.images, rows),
+        "ids": [ids[i] for i in rows],
+        "splits": split[made.patients[rows]],
+        "labels": {"flow": made.flow[rows], "quality": made.quality[rows]},
+        "masks": Rows(made.masks, rows),
+    }
     return save_prepared(
         out / one,
-        made.images[rows],
-        ids=[ids[i] for i in rows],
+        **columns,
         patients=names[made.patients[rows]],
-        splits=split[made.patients[rows]],
-        labels={"flow": made.flow[rows], "quality": made.quality[rows]},
-        masks=made.masks[rows],
         about=about,
+        pictures=draw_pictures(**columns, about=about),
         overwrite=True,
     )
 

@@ -1,6 +1,7 @@
 """Read one image or mask of whatever kind the public sets hold, and bring it to one size."""
 
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -81,7 +82,7 @@ def read_mask(path):
 def decode_mask(data, path):
     """`read_mask` of bytes already in memory; `path` is for the message only."""
     grey = decode_grey(data, path)
-    return (grey > grey.max() / 2).astype(np.uint8)
+    return (grey > grey.max() // 2).view(np.uint8)
 
 
 def resize_image(image, size):
@@ -97,8 +98,23 @@ def resize_image(image, size):
 
 def resize_mask(mask, size):
     """Resize (H, W) of 0 and 1 to (size, size) uint8 of 0 and 1: 1 where most of a pixel was."""
-    share = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
-    return (share > 0.5).astype(np.uint8)
+    rows = _fewer_rows(mask, size) if min(mask.shape) > size else mask.astype(np.float32)
+    share = cv2.resize(rows, (size, size), interpolation=cv2.INTER_AREA)
+    # Half is not most, whichever way the fractions were rounded.
+    return (share > 0.5 + 1e-5).view(np.uint8)
+
+
+def _fewer_rows(mask, size):
+    """The mean of `mask` (H, W) over each of `size` equal bands of rows, (size, W) float32.
+
+    `cv2.INTER_AREA` does the same, but column by column: on large films five times as slowly.
+    """
+    H = len(mask)
+    ends = np.arange(size + 1) * (H / size)
+    first = np.minimum(ends.astype(int), H - 1)
+    whole = [mask[a:b].sum(axis=0, dtype=np.uint16) for a, b in pairwise(first)]
+    share = np.float32(ends - first)[:, None] * mask[first]  # of the row in which a band ends
+    return (np.float32(whole) + share[1:] - share[:-1]) * np.float32(size / H)
 
 
 def _luminance(image):
@@ -132,7 +148,10 @@ def _png_damage(data):
 
 
 def _jpeg_damage(data):
-    """Walk the segments to the scan, so that the end of a thumbnail is not taken for the image's."""
+    """Walk the segments to the scan, so that the end of a thumbnail is not taken for the image's.
+
+    Damage within the scan is not found: OpenCV fills it in, and libjpeg's warning goes to the screen only.
+    """
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         if data[at + 1] == 0xFF:

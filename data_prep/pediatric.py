@@ -64,12 +64,15 @@ def list_pediatric(raw):
     Raises `FileNotFoundError` for a folder at another level, `ValueError` where a class has no image
     in train or in test.
     """
-    raw = with_both_sides(Path(raw))
+    raw = find_both_sides(Path(raw)) or Path(raw)
+    need_folders(raw, *PAPER)
     items, problems = [], []
     for folder, side in _SIDES.items():
         if folder == "val" and not (raw / folder).is_dir():
             continue
         need_folders(raw / folder, *_NAMES)
+        paths, others = image_files(raw / folder, _SUFFIXES, known=_NAMES)
+        problems += others + [(path, "in neither NORMAL nor PNEUMONIA") for path in paths]
         for kind in _NAMES:
             paths, others = image_files(raw / folder / kind, _SUFFIXES)
             problems += others
@@ -102,15 +105,10 @@ def counts_beside_paper(about):
     return lines
 
 
-def with_both_sides(raw):
-    """`raw`, or the chest_xray in it, or the one in that: the first to hold train and test.
-
-    Raises `FileNotFoundError` where none does.
-    """
-    for root in (raw, raw / "chest_xray", raw / "chest_xray" / "chest_xray"):
-        if all((root / side).is_dir() for side in PAPER):
-            return root
-    need_folders(raw, *PAPER)
+def find_both_sides(raw):
+    """`raw`, or the chest_xray in it, or the one in that: the first to hold train and test, or None."""
+    roots = (raw, raw / "chest_xray", raw / "chest_xray" / "chest_xray")
+    return next((root for root in roots if all((root / side).is_dir() for side in PAPER)), None)
 
 
 def _item(path, raw, side, kind):

@@ -1,7 +1,11 @@
 """The paper's protocol: which set it used how, how many images of what it counted, and what we do.
 
-UMS-Rep, section 3.1 and Table 1. (The table swaps Shenzhen's two classes; the text is right. RSNA's
-classes, which the paper does not use, and the masks of 566 images, are as the owners count them.)
+UMS-Rep, section 3.1 and Table 1. (The table swaps Shenzhen's two classes; the text is right. The paper
+has no use for RSNA's classes. Their counts are those that the COVID-19 Radiography Database gives of
+what it took from RSNA, 8,851 normal and 6,012 with an opacity,
+https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database; the 11,821 others are the
+rest of the 26,684, and 39.11 % of the class table's 30,227 rows, as counted in
+https://ogre51.medium.com/exploratory-data-analysis-on-rsna-pneumonia-dataset-de1b440c8d93.)
 A listing of a whole set must give these numbers; one of a part is reported beside them.
 """
 

@@ -123,9 +123,9 @@ def _read(item, size, colour):
             mask = part if mask is None else mask | part
         image, mask = (_cut(array, item.box) for array in (image, mask))
     except ValueError as error:
-        return str(error)
+        return str(error).removeprefix(f"{item.image.name}: ")
     except OSError as error:
-        return f"{path.name}: {error.strerror or error}"
+        return f"{path.name}: {error.strerror or error}".removeprefix(f"{item.image.name}: ")
     small = None if mask is None else resize_mask(mask, size)
     return resize_image(image, size), small, shape
 

@@ -30,8 +30,9 @@ CLASSES = ("Normal", "No Lung Opacity / Not Normal", "Lung Opacity")
 ABOUT = {
     "name": "RSNA",
     "source": "RSNA Pneumonia Detection Challenge (2018), from the NIH's chest X-rays",
-    "licence": "for non-commercial use, under the challenge's rules; cite G. Shih et al., Radiology: "
-    "Artificial Intelligence 1 (2019) e180041, and X. Wang et al., CVPR 2017",
+    "licence": "on Kaggle under the challenge's rules, for non-commercial use; RSNA's own page asks for "
+    "attribution only; cite G. Shih et al., Radiology: Artificial Intelligence 1 (2019) e180041, and "
+    "X. Wang et al., CVPR 2017",
     "label_values": {
         "finding": {str(value): name for value, name in enumerate(CLASSES)},
         "opacity": {"0": "no opacity", "1": "opacity"},

@@ -1,5 +1,7 @@
 """Where the public sets come from, which of them are there, and how to get the others."""
 
+import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,56 +11,72 @@ from data_prep.download import download, unpack
 
 @dataclass(frozen=True)
 class Source:
-    """A public set: `holds` is what its folder, by one of `names`, has in it when it is there.
+    """A public set: what its folder is called (`names`), whether one `holds` it, and where to get it.
 
-    `archive` can be had without an account; `command` is for the rest, with {data} for the folder.
-    The owners publish no hashes: with `sha256` None the zip's own checksums must do.
+    `archive` can be had without an account; `command` is for the rest, with {folder} for the folder to
+    put it in. `size` (bytes) and `sha256` of the archive, where they are known, are checked when it
+    comes; the zip file has checksums of its own besides.
     """
 
     about: dict
     names: tuple[str, ...]
-    holds: str
+    holds: Callable[[Path], bool]
     page: str
     archive: str = ""
     command: str = ""
+    size: int | None = None
     sha256: str | None = None
+
+
+def _has(name):
+    return lambda folder: (folder / name).is_dir()
 
 
 NLM = "https://openi.nlm.nih.gov/imgs/collections"
 KAGGLE = "https://www.kaggle.com"
 _PAGE = "https://lhncbc.nlm.nih.gov/LHC-downloads/downloads.html#tuberculosis-image-data-sets"
+# The owners publish neither sizes nor hashes of their archives. Both sizes are what others noted who
+# fetched them; Montgomery's sha256 is the one that the library torch-em checks its download against.
 SOURCES = (
     Source(
         montgomery.ABOUT,
         cxr.FOLDERS["test"],
-        "ManualMask",
+        _has("ManualMask"),
         _PAGE,
         f"{NLM}/NLM-MontgomeryCXRSet.zip",
+        size=616_853_875,
+        sha256="54601e952315d8f67383e9202a6e145997ade429f54f7e0af44b4e158714f424",
     ),
-    Source(shenzhen.ABOUT, cxr.FOLDERS["target"], "CXR_png", _PAGE, f"{NLM}/ChinaSet_AllFiles.zip"),
+    Source(
+        shenzhen.ABOUT,
+        cxr.FOLDERS["target"],
+        _has("CXR_png"),
+        _PAGE,
+        f"{NLM}/ChinaSet_AllFiles.zip",
+        size=3_770_205_534,
+    ),
     Source(
         shenzhen.ABOUT | {"name": "Shenzhen's lung masks"},
         cxr.FOLDERS["target"],
-        "mask",
+        _has("mask"),
         f"{KAGGLE}/datasets/yoctoman/shcxr-lung-mask",
-        command="kaggle datasets download -d yoctoman/shcxr-lung-mask --unzip "
-        "-p {data}/ChinaSet_AllFiles",
+        command="kaggle datasets download -d yoctoman/shcxr-lung-mask --unzip -p {folder}",
     ),
     Source(
         pediatric.ABOUT,
         cxr.FOLDERS["pneumonia"],
-        "",
+        pediatric.find_both_sides,
         "https://doi.org/10.17632/rscbjbr9sj",
         command="kaggle datasets download -d paultimothymooney/chest-xray-pneumonia --unzip "
-        "-p {data}/pediatric",
+        "-p {folder}",
     ),
     Source(
         rsna.ABOUT,
         cxr.FOLDERS["rsna"],
-        rsna.TRAIN,
+        rsna.has_rsna,
         f"{KAGGLE}/c/rsna-pneumonia-detection-challenge",
         command="kaggle competitions download -c rsna-pneumonia-detection-challenge "
-        "-p {data}/rsna && unzip -q {data}/rsna/*.zip -d {data}/rsna",
+        "-p {folder} && unzip -q {folder}/rsna-pneumonia-detection-challenge.zip -d {folder}",
     ),
 )
 
@@ -80,21 +98,30 @@ def get_sets(data, fetch=True, sources=SOURCES, say=print):
         say(f"  {source.about['source']}\n  {source.page}\n  licence: {source.about['licence']}")
         if not place:
             missing.append(name)
-            how = source.command.format(data=data) or f"{source.archive}, to be unpacked in {data}"
-            say(f"  to get it: {how}")
+            say(f"  to get it: {_how(data, source)}")
     return missing
 
 
 def _place(data, source):
     places = (data / name for name in source.names)
-    return next((place for place in places if (place / source.holds).is_dir()), None)
+    return next((place for place in places if source.holds(place)), None)
+
+
+def _how(data, source):
+    """What to type, or to fetch, for a set that is missing."""
+    if source.archive:
+        megabytes = f", {source.size / 1e6:,.0f} MB" if source.size else ""
+        return f"{source.archive}{megabytes}, to be unpacked in {data}"
+    # A folder that is there may lack a part; the last name is the one given where the set comes from.
+    there = [name for name in source.names if (data / name).is_dir()]
+    folder = data / (there or source.names)[0 if there else -1]
+    return source.command.format(folder=shlex.quote(str(folder)))
 
 
 def _get(data, source, say):
     archive = data / Path(source.archive).name
     if not archive.is_file():
-        say(
-            f"{source.about['name']}: sha256 {download(source.archive, archive, sha256=source.sha256)}"
-        )
+        found = download(source.archive, archive, size=source.size, sha256=source.sha256)
+        say(f"{source.about['name']}: sha256 {found}")
     unpack(archive, data)
     return _place(data, source)

@@ -35,8 +35,10 @@ def list_shenzhen(raw):
     images, problems = image_files(raw / "CXR_png")
     if not images:
         raise ValueError(f"{raw / 'CXR_png'} holds no .png image")
-    inner = raw / "mask" / "mask"  # as Kaggle's copy unpacks
-    masks, others = image_files(inner if inner.is_dir() else raw / "mask")
+    masks, others = image_files(raw / "mask", known=("mask",))
+    if (inner := raw / "mask" / "mask").is_dir():  # as Kaggle's copy unpacks
+        more, other = image_files(inner)
+        masks, others = masks + more, others + other
     mask_of = {p.stem.removesuffix("_mask"): p for p in masks}
     items = []
     for path in images:

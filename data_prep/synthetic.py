@@ -24,7 +24,8 @@ from data_prep.pediatric import CLASSES
 from data_prep.splits import FRACTIONS, split_by_patient
 from data_prep.synthetic_disease import MIXTURES, draw_disease, smooth_noise
 from data_prep.synthetic_film import collimate, develop, expose, mount
-from ums.data.prepared import check_replaceable, save_prepared
+from ums.data.prepared import check_replaceable, save_prepared, scratch_folder
+from ums.data.rows import new_array
 
 HOSPITALS = ("A", "B", "C")
 LABELS = {"A": "abnormal", "B": "abnormal", "C": "pneumonia"}
@@ -45,13 +46,14 @@ class Synthetic(NamedTuple):
     labels: np.ndarray
 
 
-def make_synthetic(n, size, rng, hospital="A", abnormal_fraction=None, progress=False):
+def make_synthetic(n, size, rng, hospital="A", abnormal_fraction=None, progress=False, folder=None):
     """Draw `n` synthetic chest X-rays of size x size pixels; return `Synthetic`.
 
     `labels` are 1 (at hospital C 1 or 2, as often) where there is an opacity, round(n *
     abnormal_fraction) times, by default so often that all values are equally many; an opacity lies
     within the lung mask, which is drawn as if there were none. Every image has a seed of its own,
-    drawn from `rng`, so the result does not depend on the number of threads.
+    drawn from `rng`, so the result does not depend on the number of threads. With `folder`, the images
+    are memory-mapped files in it, so that there may be more of them than the memory holds.
 
     Raises `ValueError` for n < 1, size < 32, a hospital not in `HOSPITALS`, a fraction outside 0..1.
     """
@@ -60,7 +62,8 @@ def make_synthetic(n, size, rng, hospital="A", abnormal_fraction=None, progress=
     place = rng.permutation(n)
     ill = place < round(n * _fraction(hospital, abnormal_fraction))
     labels = np.where(ill, 1 + place % diseases, 0)
-    made = Synthetic(*np.zeros((3, n, size, size), np.uint8), labels)
+    names = ("images", "masks", "opacities")
+    made = Synthetic(*(new_array(folder, f"{k}.raw", (n, size, size)) for k in names), labels)
 
     def fill(i, child):
         made.images[i], made.masks[i], made.opacities[i] = render(size, child, hospital, labels[i])
@@ -88,16 +91,13 @@ def prepare_synthetic(
     Returns the `Prepared` set; raises as `make_synthetic` and `save_prepared` do.
     """
     check_replaceable(out, overwrite)
-    made = make_synthetic(n, size, rng, hospital, abnormal_fraction, progress=True)
-    ids = [f"{hospital}{i:04d}" for i in range(1, n + 1)]
-    fractions = CHILDREN_FRACTIONS if hospital == "C" else FRACTIONS
-    alike = made.labels if hospital == "C" else np.zeros(n)
+    _check(n, size, hospital)
     given = {
         "images": n,
         "size": size,
         "hospital": hospital,
         "abnormal": _fraction(hospital, abnormal_fraction),
-        "fractions": list(fractions),
+        "fractions": list(CHILDREN_FRACTIONS if hospital == "C" else FRACTIONS),
     }
     about = {
         "name": f"synthetic hospital {hospital}",
@@ -107,6 +107,15 @@ def prepare_synthetic(
     }
     if hospital == "C":
         about["label_values"] = {LABELS["C"]: {str(v): name for v, name in enumerate(CLASSES)}}
+    with scratch_folder(out) as folder:
+        made = make_synthetic(n, size, rng, hospital, abnormal_fraction, True, folder)
+        return _save(made, out, about, rng, overwrite)
+
+
+def _save(made, out, about, rng, overwrite):
+    hospital, fractions = about["settings"]["hospital"], about["settings"]["fractions"]
+    ids = [f"{hospital}{i:04d}" for i in range(1, len(made.labels) + 1)]
+    alike = made.labels if hospital == "C" else np.zeros(len(ids))
     columns = {
         "images": made.images,
         "ids": ids,

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from data_prep.collect import Item, Listing
+from data_prep.collect import DEAD_LINK, Item, Listing
 from data_prep.images import image_kind
 
 ABOUT = {"source": "a folder of images", "licence": "see the owner of the images"}
@@ -31,9 +31,11 @@ def list_unlabelled(raw):
     names, problems, others = [], [], Counter()
     for path in sorted(raw.rglob("*"), key=lambda path: path.relative_to(raw).as_posix()):
         name = path.relative_to(raw)
-        if not path.is_file() or any(part.startswith(".") for part in name.parts):
+        if path.is_dir() or any(part.startswith(".") for part in name.parts):
             continue
-        if path.suffix.lower() in _SUFFIXES:
+        if not path.is_file():
+            problems.append((path, DEAD_LINK))
+        elif path.suffix.lower() in _SUFFIXES:
             names.append(name.as_posix())
         elif kind := image_kind(path):
             problems.append((path, f"a {kind} image by another name: should end in {_SUFFIXES}"))

@@ -2,13 +2,17 @@
 
 import hashlib
 import io
+import os
 import stat
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from full_disk import nothing
 
+import data_prep.__main__
+from data_prep.__main__ import main
 from data_prep.download import download, unpack
 from data_prep.montgomery import ABOUT
 from data_prep.sets import SOURCES, Source, get_sets
@@ -23,7 +27,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.most, self.claimed, self.tag = CONTENT, 10**9, None, '"one"'
-        self.status, self.ranges, self.shift = None, [], 0
+        self.status, self.ranges, self.shift, self.raw = None, [], 0, None
         self.url = f"http://127.0.0.1:{self.server_address[1]}/set.zip"
 
 
@@ -31,6 +35,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         server, asked = self.server, self.headers.get("Range")
         server.ranges.append(asked)
+        if server.raw:
+            self.close_connection = True
+            return self.wfile.write(server.raw)
         if server.status:
             return self.send_error(server.status)
         valid = asked and self.headers.get("If-Range") == server.tag
@@ -105,6 +112,20 @@ def test_a_server_that_claims_more_than_it_sends_is_given_up(server, tmp_path):
     assert not (tmp_path / "a.zip").exists()
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\ncut off",
+        b"<html>no HTTP</html>\r\n",
+    ],
+)
+def test_an_answer_that_breaks_off_in_its_form_is_a_cut_connection(server, tmp_path, raw):
+    server.raw = raw
+    with pytest.raises(ConnectionError, match=server.url):
+        get(server, tmp_path / "a.zip")
+    assert len(server.ranges) == 2 and not (tmp_path / "a.zip").exists()
+
+
 @pytest.mark.parametrize("claimed", [len(CONTENT), len(CONTENT) - 5, None])
 @pytest.mark.parametrize("known", [{"size": len(CONTENT) + 1}, {"sha256": "0" * 64}])
 def test_a_wrong_size_or_hash_leaves_nothing(server, tmp_path, known, claimed):
@@ -172,6 +193,14 @@ def test_a_damaged_archive_leaves_nothing(tmp_path, damage):
     assert [path.name for path in tmp_path.rglob("*")] == ["a.zip"]
 
 
+def test_what_a_mac_adds_to_an_archive_is_left_in_it(tmp_path):
+    for name in ("one", "two"):
+        content = archive([(f"{name}/a.png", b"x"), (f"__MACOSX/{name}/._a.png", b"y")])
+        (tmp_path / "a.zip").write_bytes(content)
+        assert unpack(tmp_path / "a.zip", tmp_path) == [name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "one", "two"]
+
+
 def test_an_existing_folder_is_not_touched(tmp_path):
     (tmp_path / "a.zip").write_bytes(archive([("set/a.png", b"new")]))
     (tmp_path / "set").mkdir()
@@ -181,9 +210,13 @@ def test_an_existing_folder_is_not_touched(tmp_path):
     assert (tmp_path / "set" / "a.png").read_bytes() == b"old"
 
 
+def has_masks(folder):
+    return (folder / "ManualMask").is_dir()
+
+
 def test_what_needs_no_account_is_got_and_of_the_rest_it_is_said_how(server, tmp_path):
     server.content = archive([("MontgomerySet/ManualMask/a.png", b"x")])
-    theirs = Source(ABOUT, ("MontgomerySet",), "ManualMask", "page", server.url)
+    theirs = Source(ABOUT, ("MontgomerySet",), has_masks, "page", server.url)
     said = []
     missing = get_sets(tmp_path, sources=(theirs, SOURCES[-1]), say=said.append)
     assert missing == ["RSNA"] and (tmp_path / "MontgomerySet" / "ManualMask" / "a.png").exists()
@@ -198,9 +231,53 @@ def test_what_needs_no_account_is_got_and_of_the_rest_it_is_said_how(server, tmp
 
 
 def test_nothing_is_got_where_it_is_only_asked_what_is_there(server, tmp_path):
-    theirs = Source(ABOUT, ("MontgomerySet",), "ManualMask", "page", server.url)
+    theirs = Source(ABOUT, ("MontgomerySet",), has_masks, "page", server.url)
     assert get_sets(tmp_path, False, (theirs,), say=lambda _: None) == ["Montgomery"]
     assert not server.ranges
+
+
+def test_an_archive_of_another_size_or_hash_is_not_unpacked(server, tmp_path):
+    server.content = archive([("MontgomerySet/ManualMask/a.png", b"x")])
+    for known in ({"size": 5}, {"sha256": "0" * 64}):
+        theirs = Source(ABOUT, ("MontgomerySet",), has_masks, "page", server.url, **known)
+        said = []
+        assert get_sets(tmp_path, sources=(theirs,), say=said.append) == ["Montgomery"]
+        assert "not got" in said[0] and "should be" in said[0] and not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_the_set_in_it_is_not_taken_for_the_set(tmp_path):
+    for source in SOURCES:
+        for name in source.names:
+            (tmp_path / name).mkdir(exist_ok=True)
+    assert len(get_sets(tmp_path, fetch=False, say=lambda _: None)) == len(SOURCES)
+
+
+def test_a_missing_part_goes_into_the_folder_that_is_there_whatever_its_name(tmp_path):
+    data = tmp_path / "my data"
+    (data / "shenzhen" / "CXR_png").mkdir(parents=True)
+    said = []
+    assert "Shenzhen" not in get_sets(data, fetch=False, say=said.append)
+    text = "\n".join(said)
+    assert f"-d yoctoman/shcxr-lung-mask --unzip -p '{data}/shenzhen'" in text
+    assert f"--unzip -p '{data}/chest_xray'" in text
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_command_fails_only_where_what_needs_no_account_is_missing(
+    tmp_path, there, monkeypatch
+):
+    def get(data, fetch):
+        return ["RSNA"] if there else ["RSNA", "Montgomery"]
+
+    monkeypatch.setattr(data_prep.__main__, "get_sets", get)
+    assert main(["get", str(tmp_path)]) == (0 if there else 1)
+    assert main(["get", str(tmp_path), "--list"]) == 0
+
+
+def test_an_interrupted_download_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data_prep.__main__, "get_sets", nothing(KeyboardInterrupt))
+    assert main(["get", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: interrupted") and not os.listdir(tmp_path)
 
 
 def test_every_source_names_its_page_licence_and_how_to_get_it():

@@ -55,6 +55,12 @@ def test_both_folders_have_colour_masks_and_both_labels(made):
     assert labelled == round(40 * 814 / 2444)
 
 
+def test_both_folders_have_a_contact_sheet_and_nothing_else_is_left(made):
+    assert sorted(path.name for path in made.iterdir()) == ["source", "target"]
+    for role in ("source", "target"):
+        assert (made / role / "sheet.png").stat().st_size > 1000
+
+
 def test_a_folder_made_with_the_same_settings_is_kept(tmp_path):
     assert synthetic(tmp_path) == 0
     before = [made_at(tmp_path, role) for role in ("source", "target")]

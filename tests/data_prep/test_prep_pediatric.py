@@ -90,6 +90,16 @@ def test_an_archive_unpacked_once_or_twice_is_found_and_its_hidden_files_are_not
     assert len(load_prepared(out)) == 10 and not skipped(out)
 
 
+def test_what_lies_beside_the_two_classes_is_recorded(raw):
+    write(raw / "train" / "COVID" / "person900_virus_1.jpeg", 60)
+    write(raw / "test" / "person901_virus_1.jpeg", 61)
+    _, out = prepare(raw)
+    assert skipped(out) == {
+        "train/COVID": "a folder, not looked into",
+        "test/person901_virus_1.jpeg": "in neither NORMAL nor PNEUMONIA",
+    }
+
+
 def test_the_outer_copy_is_read_once_where_the_archive_holds_two(raw):
     shutil.copytree(raw, raw.parent / "chest_xray" / "chest_xray")
     _, out = prepare(raw)

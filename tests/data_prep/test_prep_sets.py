@@ -115,8 +115,39 @@ def test_a_truncated_image_is_recorded_and_shown(montgomery, capsys):
     path = montgomery / "CXR_png" / "MCUCXR_0002_0.png"
     path.write_bytes(path.read_bytes()[:200])
     _, out = prepare("montgomery", montgomery)
-    assert ": truncated" in skipped(out)["CXR_png/MCUCXR_0002_0.png"]
-    assert "MCUCXR_0002_0.png: truncated" in capsys.readouterr().out.replace(": MCU", " MCU")
+    assert skipped(out)["CXR_png/MCUCXR_0002_0.png"].startswith("truncated")
+    assert "  CXR_png/MCUCXR_0002_0.png: truncated" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["shenzhen", "unlabelled"])
+def test_a_link_that_leads_nowhere_is_recorded(shenzhen, name):
+    (shenzhen / "CXR_png" / "CHNCXR_0008_0.png").symlink_to(shenzhen / "gone.png")
+    _, out = prepare(name, shenzhen)
+    assert skipped(out)["CXR_png/CHNCXR_0008_0.png"] == "a link that leads nowhere"
+
+
+def test_a_folder_among_the_images_is_recorded(montgomery):
+    write(montgomery / "CXR_png" / "more" / "MCUCXR_0007_0.png", picture(7))
+    _, out = prepare("montgomery", montgomery)
+    assert skipped(out) == {"CXR_png/more": "a folder, not looked into"}
+
+
+def test_masks_beside_the_folder_of_masks_are_found_too(shenzhen):
+    (shenzhen / "mask" / "mask").mkdir()
+    moved = shenzhen / "mask" / "CHNCXR_0001_1_mask.png"
+    moved.rename(shenzhen / "mask" / "mask" / moved.name)
+    _, out = prepare("shenzhen", shenzhen)
+    assert load_prepared(out).has_mask.sum() == 5 and not skipped(out)
+
+
+def test_why_names_the_file_only_where_it_is_another(shenzhen):
+    for path in ("CXR_png/CHNCXR_0001_1.png", "mask/CHNCXR_0002_0_mask.png"):
+        (shenzhen / path).write_bytes(b"")
+    _, out = prepare("shenzhen", shenzhen)
+    assert skipped(out) == {
+        "CXR_png/CHNCXR_0001_1.png": "the file is empty",
+        "CXR_png/CHNCXR_0002_0.png": "CHNCXR_0002_0_mask.png: the file is empty",
+    }
 
 
 def test_strict_stops_at_a_bad_file_and_writes_nothing(montgomery, capsys):

@@ -1,9 +1,13 @@
 """The synthetic X-rays: exact, repeatable, and not to be had by their brightness."""
 
+import os
+
 import numpy as np
 import pytest
+from full_disk import FULL, nothing
 from scipy.stats import rankdata
 
+from data_prep import synthetic
 from data_prep.__main__ import main
 from data_prep.synthetic import make_synthetic
 from ums.data.prepared import load_prepared
@@ -143,6 +147,29 @@ def test_the_command_line_writes_a_prepared_folder(tmp_path):
     assert code == 0 and list(made.patients[:2]) == ["B0001", "B0002"] and made.has_mask.all()
     assert [np.sum(made.splits == s) for s in ("train", "validation", "test")] == [7, 2, 1]
     assert made.opacities is not None and made.about["settings"]["hospital"] == "B"
+
+
+def test_what_is_drawn_waits_on_disk_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    given, save = {}, synthetic.save_prepared
+    monkeypatch.setattr(
+        synthetic, "save_prepared", lambda *a, **k: given.update(k) or save(*a, **k)
+    )
+    (tmp_path / ".A.drawn-999999").mkdir()  # a killed run's: there is no such process
+    assert main(["synthetic", str(tmp_path / "A"), "--images", "4", "--size", "32"]) == 0
+    assert all(isinstance(given[name], np.memmap) for name in ("images", "masks", "opacities"))
+    assert os.listdir(tmp_path) == ["A"]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="not to be asked of this system")
+def test_a_disk_too_small_is_an_error_before_anything_is_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(os, "posix_fallocate", nothing(FULL))
+    assert main(["synthetic", str(tmp_path / "A"), "--images", "4", "--size", "32"]) == 2
+    assert "No space left on device" in capsys.readouterr().err and not os.listdir(tmp_path)
+
+
+def test_on_disk_or_in_memory_the_same_is_drawn(tmp_path):
+    for one, other in zip(make(4, 32), make(4, 32, folder=tmp_path), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_hospital_c_comes_with_a_test_part_and_no_validation_part(tmp_path):

@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +131,21 @@ def save_prepared(
     _check(prepared)
     _write_then_rename(prepared, pictures or {})
     return load_prepared(folder)
+
+
+@contextmanager
+def scratch_folder(folder):
+    """A folder beside the prepared folder `folder`, for what it is made of; removed at the end.
+
+    Where the process is killed, it stays until `folder` is saved by another one.
+    """
+    folder = Path(os.path.abspath(folder))
+    scratch = folder.with_name(f".{folder.name}.drawn-{os.getpid()}")
+    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 # Reading ------------------------------------------------------------------------------------------
@@ -330,7 +346,7 @@ def _write_then_rename(prepared, pictures):
 
 def _remove_leftovers(folder):
     """Remove the temporary folders of processes that were killed while they wrote `folder`."""
-    name = re.compile(re.escape(f".{folder.name}.") + r"(partial|former)-(\d+)")
+    name = re.compile(re.escape(f".{folder.name}.") + r"(partial|former|drawn)-(\d+)")
     for path in folder.parent.iterdir():
         found = name.fullmatch(path.name)
         if found and not _runs(int(found[2])):
