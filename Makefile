@@ -20,21 +20,22 @@ PARTS ?=
 CAUSES ?=
 PREPARED ?= prepared/cxr-$(if $(DATA),real,synthetic)-$(SIZE)
 OUT ?= results/cxr
-ECHO_PREPARED ?= prepared/echo-synthetic-$(SIZE)
 TRIALS ?=
 BENCH ?=
 LESSON ?=
 JUPYTER ?=
 
 PREPARE_ARGS = --size $(SIZE) --seed $(SEED) $(if $(DATA),--data "$(DATA)",--images $(IMAGES))
+PREPARE_ECHO_ARGS = $(if $(DATA),echo-folder "$(DATA)",echo) "$(PREPARED)" --size $(SIZE) --seed $(SEED) \
+  $(if $(DATA),,--images $(IMAGES))
 RUN_ARGS = --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
   $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SOURCE_EPOCHS),--source-epochs $(SOURCE_EPOCHS)) \
   $(if $(CLASSIFIER_EPOCHS),--classifier-epochs $(CLASSIFIER_EPOCHS)) $(if $(BATCH),--batch $(BATCH)) \
   $(if $(FOLDS),--folds $(FOLDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help data reproduce-cxr reproduce-cxr-full causes reproduce-echo search-echo lessons lessons-solved test bench lint format \
-  networks gpu clean
+.PHONY: help data reproduce-cxr reproduce-cxr-full causes reproduce-echo search-echo lessons lessons-solved \
+  test bench lint format networks gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -57,10 +58,18 @@ causes: $(VENV)/ready  ## what it takes for sharing to pay: reproduce-cxr again 
 	$(PY) -m data_prep cxr "$(PREPARED)" $(PREPARE_ARGS)
 	$(PY) -m ums.experiments.causes "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(CAUSES),--causes $(CAUSES))
 
+reproduce-echo search-echo: IMAGES = 2444
+reproduce-echo search-echo: PREPARED = prepared/echo-$(if $(DATA),own,synthetic)-$(SIZE)
+
+reproduce-echo: OUT = results/echo
+reproduce-echo: $(VENV)/ready  ## the Doppler echo study, small; DATA=folder for one's own screens, else synthetic ones
+	$(PY) -m data_prep $(PREPARE_ECHO_ARGS)
+	$(PY) -m ums.experiments.echo "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(PARTS),--parts $(PARTS))
+
 search-echo: OUT = results/echo-search
 search-echo: $(VENV)/ready  ## the echo source's hyperparameters by random search; TRIALS=162 tries all
-	$(PY) -m data_prep echo "$(ECHO_PREPARED)" --size $(SIZE) --seed $(SEED) --images $(IMAGES)
-	$(PY) -m ums.experiments.search "$(ECHO_PREPARED)" --out "$(OUT)" --seed $(SEED) --device $(DEVICE) \
+	$(PY) -m data_prep $(PREPARE_ECHO_ARGS)
+	$(PY) -m ums.experiments.search "$(PREPARED)" --out "$(OUT)" --seed $(SEED) --device $(DEVICE) \
 	  $(if $(TRIALS),--trials $(TRIALS)) $(if $(WIDTH),--width $(WIDTH)) $(if $(EPOCHS),--epochs $(EPOCHS))
 
 data: $(VENV)/ready  ## which public sets are in DATA, and download those that need no account

@@ -54,6 +54,30 @@ def children(folder, seed=0, n=72, side=32, **changes):
     return save_prepared(folder, **columns | changes)
 
 
+def echoes(folder, seed=0, n=72, side=32, **changes):
+    """Twelve RGB screens of each flow in turn, the envelope a bar at its own height; the quality of
+    every second one is known, good where the screen is bright."""
+    rng, flow, quality = np.random.default_rng(seed), np.arange(n) // 12 % 3, np.arange(n) % 4 // 2
+    masks = np.zeros((n, side, side), np.uint8)
+    for k in range(n):
+        top = side * (1 + 2 * flow[k]) // 8
+        masks[k, top : top + side // 4, side // 4 : -side // 4] = 1
+    grey = (60 + 60 * quality)[:, None, None] + 100 * masks + rng.normal(0, 5, masks.shape)
+    screens = np.clip(grey[..., None] * (1, 0.9, 0.8), 0, 255).astype(np.uint8)
+    columns = {
+        "images": screens,
+        "ids": [f"{k}" for k in range(n)],
+        "patients": [f"p{k // 2}" for k in range(n)],
+        "splits": [ADULTS[k % 12] if seed == 0 else CHILDREN[k % 12] for k in range(n)],
+        "labels": {"flow": flow, "quality": np.where(np.arange(n) % 2, -1, quality)},
+        "masks": masks,
+        "about": {"name": f"Echoes {seed}", "source": "made up"},
+    }
+    if seed:  # a target has nothing to validate on: its folds have
+        columns["splits"] = ["test" if s == "test" else "train" for s in columns["splits"]]
+    return save_prepared(folder, **columns | changes)
+
+
 def save_all(folder, names=FOLDERS, **changes):
     """The folders of the study, or some of them."""
     for seed, name in enumerate(FOLDERS):

@@ -117,17 +117,17 @@ def test_cases_that_a_network_was_not_asked_about_are_left_out(measure):
     np.testing.assert_allclose(estimate.folds, MEASURED[measure])
 
 
-THREE = [  # true class, logits: said 0 1 1 2 2 0
-    (0, [2, 1, 0]), (0, [0, 2, 1]), (1, [0, 1, 0]), (1, [0, 1, 3]), (2, [0, 0, 1]), (2, [1, 0, 0]),
+THREE = [  # true class, logits: said 0 1 1 1 2 0
+    (0, [2, 1, 0]), (0, [0, 2, 1]), (1, [0, 1, 0]), (1, [0, 4, 3]), (2, [0, 0, 1]), (2, [1, 0, 0]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("measure", "worked"),
     [
-        ("Accuracy", 1 / 2),
-        ("F-score", 1 / 2),  # each class has one of its two, and one of another
-        ("MCC", (3 * 6 - 12) / (36 - 12)),
+        ("Accuracy", 4 / 6),
+        ("F-score", (2 / 4 + 4 / 5 + 2 / 3) / 3),
+        ("MCC", (4 * 6 - 12) / sqrt((36 - 4 - 9 - 1) * (36 - 12))),
     ],
 )
 def test_three_classes_are_scored_by_hand_worked_measures(measure, worked):
