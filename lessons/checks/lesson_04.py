@@ -108,8 +108,8 @@ def _differences(mode, forward, backward, x, gamma, beta, rng):
     except AssertionError as error:
         require(
             False,
-            f"{mode}: {error}.\n   Which of x, mean and variance are constants in this mode, and which "
-            "factors stand before dy on its way to x?",
+            f"{mode}: {error}.\n   For x: which of mean and variance are constants in this mode, and which "
+            "factors stand before dy? For gamma and beta: over what do you sum, and times what?",
         )
 
 
