@@ -1,0 +1,182 @@
+"""Checks of lesson 5: pooling, dropout, upsampling, and upsampling folded into the convolution."""
+
+from time import process_time
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from lessons.checking import CheckFailed, as_array, check, require
+from ums.gradcheck import GradientError, check_gradients
+from ums.ops import global_average_pool_forward, upsample2d_forward
+
+
+def _differences(forward, backward, x, rng, hint):
+    try:
+        check_gradients(forward, backward, {"x": x}, rng=rng)
+    except GradientError as error:
+        raise CheckFailed(f"{error}.\n   {hint}") from None
+
+
+@check
+def global_average_pool_backward(global_average_pool_backward):
+    """every pixel gets its share, in every channel its own; as central differences say."""
+    shape = (1, 2, 4, 1)
+    dx = as_array(global_average_pool_backward(np.full((1, 1), 8.0), (shape,)), "dx", shape)
+    require(
+        np.allclose(dx.sum(), 8),
+        "if all pixels of a map grow by 1, so does their mean: with dy = 8, dx sums to 8, yours to "
+        f"{dx.sum():g}",
+    )
+    require(
+        np.allclose(dx, 1),
+        f"the 8 pixels of a 2 x 4 map share dy = 8 equally, yours get {dx.ravel().tolist()}",
+    )
+    rng = np.random.default_rng(0)
+    _differences(
+        global_average_pool_forward, global_average_pool_backward, rng.normal(size=(3, 4, 5, 2)), rng,
+        "Which films' and which channels' pixels does an entry of dy belong to?",
+    )  # fmt: skip
+
+
+@check
+def dropout_forward(dropout_forward):
+    """the share is dropped, the expectation kept, the cache is what x was multiplied with."""
+    rng = np.random.default_rng(0)
+    x = np.full((200, 100), 3.0, np.float32)
+    for rate in (0.5, 0.2):
+        answer = dropout_forward(x.copy(), rate, rng, True)
+        y = as_array(answer[0], "y", x.shape, np.float32)
+        by_column, by_row = (y == 0).mean(axis=0), (y == 0).mean(axis=1)
+        require(
+            np.ptp(by_column) < 0.5 and np.ptp(by_row) < 0.5,
+            "whole rows or columns fall together: each entry should be drawn by itself",
+        )
+        dropped = float(by_column.mean())
+        require(
+            abs(dropped - rate) < 0.02,
+            f"with rate {rate} a share of {dropped:.2f} was dropped. Which drawn numbers mean keep?",
+        )
+        kept = np.unique(y[y != 0])
+        require(
+            len(kept) == 1 and abs(float(y.mean()) - 3) < 0.1,
+            f"3 everywhere should come out as 3 on average, with rate {rate} yours is {y.mean():.2f} "
+            f"(the kept ones are {kept[:3].tolist()}). By how much must they grow to make up for the others?",
+        )
+        require(
+            np.allclose(kept, 3 / (1 - rate), atol=1e-4),
+            f"what is kept of 3 becomes {kept[0]:.4f} with rate {rate}: is that number the same in every "
+            "draw, whatever share happens to fall?",
+        )
+        (scale,) = answer[1]
+        as_array(scale, "the cache's scale", x.shape)
+        require(
+            np.allclose(x * scale, y),
+            "x times the scale in the cache should be y: the way back must drop the same entries",
+        )
+    y, (scale,) = dropout_forward(x, 0.5, rng, False)
+    require((y == x).all() and scale is None, "in use nothing is dropped and nothing made larger")
+    first, second = (dropout_forward(x, 0.5, np.random.default_rng(1), True)[0] for _ in range(2))
+    require((first == second).all(), "the same seed should drop the same: draw from rng alone")
+    again = dropout_forward(x, 0.5, rng, True)[0]
+    require(not (again == first).all(), "each step should drop others: draw from the rng passed in")
+
+
+@check
+def upsample2d_backward(upsample2d_backward):
+    """every pixel collects from its own four copies; as central differences say."""
+    dy = np.array([[1.0, 2, 10, 20], [3, 4, 30, 40]])[None, :, :, None]
+    dx = as_array(upsample2d_backward(dy, ((1, 1, 2, 1),)), "dx", (1, 1, 2, 1)).ravel()
+    require(
+        np.allclose(dx, (10, 100)),
+        "copies with gradients 1, 2, 3, 4 and 10, 20, 30, 40 (two squares side by side) give 10 and 100, "
+        f"yours {dx.tolist()}. Do the copies of a pixel add up, and which entries are its copies?",
+    )
+    rng = np.random.default_rng(0)
+    _differences(
+        upsample2d_forward, upsample2d_backward, rng.normal(size=(2, 3, 4, 2)), rng,
+        "Which axes did you split, and in which order do the two parts of each stand?",
+    )  # fmt: skip
+
+
+@check
+def fold_rows(fold_rows):
+    """both phases of a row, with whatever axes follow."""
+    w = np.array([1.0, 10, 100])
+    for p, expected in ((0, (1, 110)), (1, (11, 100))):
+        answer = as_array(fold_rows(w, p), f"fold_rows([1, 10, 100], {p})", (2,))
+        require(
+            np.array_equal(answer, expected),
+            f"phase {p}, weights 1, 10, 100: yours are {answer.tolist()}. Write the large row a a b b c c, "
+            f"put the middle weight on the {'right' if p else 'left'} b, and collect what falls on each "
+            "letter.",
+        )
+    rng = np.random.default_rng(0)
+    w, row = rng.normal(size=(3, 3, 4, 2)), rng.normal(size=3)
+    large = row.repeat(2)
+    for p in (0, 1):
+        small = as_array(fold_rows(w, p), f"fold_rows(w, {p}) of w (3, 3, 4, 2)", (2, 3, 4, 2))
+        expected = sum(large[1 + p + u] * w[u] for u in range(3))
+        got = sum(row[p + s] * small[s] for s in range(2))
+        require(
+            np.allclose(got, expected), f"phase {p}: right for numbers, wrong for w (3, 3, C, O)"
+        )
+
+
+@check
+def upsample_conv(upsample_conv):
+    """equal to upsampling and convolving, to the border, and faster."""
+    x = np.zeros((1, 3, 3, 1))
+    x[0, 1, 1] = 1
+    w = np.ones((3, 3, 1, 1))
+    y = as_array(upsample_conv(x, w, np.zeros(1)), "y (N, 2H, 2W, O)", (1, 6, 6, 1))[0, :, :, 0]
+    require(
+        y[2, 2] == 4 and y.sum() == 36,
+        f"one pixel of 1 and weights of 1: y[2, 2] sees all four copies, 4, and all of y is 9 x 4 = 36; "
+        f"yours are {y[2, 2]:g} and {y.sum():g}. Which rows of the padded image does each phase read?",
+    )
+    rng = np.random.default_rng(0)
+    x, w, b = rng.normal(size=(2, 4, 5, 3)), rng.normal(size=(3, 3, 3, 2)), rng.normal(size=2)
+    expected = _two_steps(x, w, b)
+    y = as_array(upsample_conv(x, w, b), "y (N, 2H, 2W, O)", expected.shape)
+    for p in (0, 1):
+        for q in (0, 1):
+            off = abs(y - expected)[:, p::2, q::2]
+            require(
+                off.max() < 1e-9,
+                f"phase ({p}, {q}) is wrong in {(off > 1e-9).mean():.0%} of its numbers, by up to "
+                f"{off.max():.3g}. Is it the border only, or everywhere? Does the moved image start where "
+                "this phase's window starts, and is b in it once?",
+            )
+    x, w, b = (
+        rng.normal(size=s).astype(np.float32) for s in ((4, 32, 32, 64), (3, 3, 64, 32), (32,))
+    )
+    as_array(upsample_conv(x, w, b), "y of a float32 x", (4, 64, 64, 32), np.float32)
+    yours, theirs = _cpu_seconds((upsample_conv, _two_steps), x, w, b)
+    require(
+        yours < 0.8 * theirs,
+        f"equal, but not faster: {1e3 * yours:.1f} ms of one core, upsampling and convolving takes "
+        f"{1e3 * theirs:.1f} ms. How many products do you take, on images of which size?",
+    )
+
+
+def _two_steps(x, w, b):
+    """The upsampling made, then nine products on the large image, as the notebook has it."""
+    N, H, W, _ = x.shape
+    padded = np.pad(x.repeat(2, axis=1).repeat(2, axis=2), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    y = np.zeros((N, 2 * H, 2 * W, w.shape[3]), x.dtype)
+    for u in range(3):
+        for v in range(3):
+            y += padded[:, u : u + 2 * H, v : v + 2 * W] @ w[u, v]
+    return y + b
+
+
+def _cpu_seconds(functions, *arguments):
+    """The least of seven runs of each, in turns: processor time, so that other programs do not count."""
+    seconds = [[] for _ in functions]
+    with threadpool_limits(1):
+        for _ in range(7):
+            for function, own in zip(functions, seconds, strict=True):
+                start = process_time()
+                function(*arguments)
+                own.append(process_time() - start)
+    return [min(own) for own in seconds]
