@@ -307,10 +307,11 @@ def test_what_learned_from_other_images_is_computed_again(
 
 SOURCE_AGAIN = {
     "folds": 3, "width": 0.2, "source_epochs": 3, "epochs": 1, "classifier_epochs": 1, "batch": 7,
-    "learning_rate": 0.01, "patience": 3, "joint_weights": "uncertainty", "augment": None,
+    "learning_rate": 0.01, "patience": 3, "joint_weights": "uncertainty", "stop_by": "first", "augment": None,
     "dark": 20, "statistics": "target", "labels": 0.9, "seed": 1, "progress": True,
 }  # fmt: skip
-OWN = {"folds", "epochs", "classifier_epochs", "joint_weights", "augment", "statistics", "labels"}
+OWN = {"folds", "epochs", "classifier_epochs", "joint_weights", "stop_by", "augment", "statistics"}
+OWN |= {"labels"}
 
 
 @pytest.mark.parametrize("setting", [field.name for field in fields(Settings)])

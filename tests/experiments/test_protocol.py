@@ -218,6 +218,7 @@ CHANGES = {
     "learning_rate": (0.01, EVERYTHING),
     "patience": (3, EVERYTHING),
     "joint_weights": ("1,2", ["joint"]),
+    "stop_by": ("first", ["alternating", "joint"]),
     "augment": (True, EVERYTHING),
     "dark": (20, EVERYTHING),
     "statistics": ("target", EVERYTHING),
@@ -240,6 +241,12 @@ def test_stage_of_another_setting_is_never_taken(setting, parts, tmp_path, monke
         study(parts[DIVERSE], tmp_path, settings).run()
     folds = range(1, 1 + settings.folds)
     assert sorted(computed) == sorted(f"diverse-fold{i}-{n}" for i in folds for n in again)
+
+
+def test_tasks_tuned_together_may_stop_by_the_first_alone():
+    histories = [History(validation=[2.0, 1.0]), History(validation=[1.0, 3.0])]
+    assert Settings().criterion()(histories) == (0.5 + 3) / 2
+    assert Settings(stop_by="first").criterion()(histories) == 0.5
 
 
 @EACH_PART

@@ -25,9 +25,10 @@ STRATEGIES = {"alternating": tune_alternately, "joint": tune_jointly}
 
 @pytest.fixture(params=STRATEGIES)
 def tune(request):
-    def tune(source, tasks, rng, **changes):
+    def tune(source, tasks, rng, criterion=None, **changes):
         chosen = FitSettings(**{"epochs": 3, "batch": 4, "learning_rate": 0.01, **changes})
-        return STRATEGIES[request.param](source, tasks, chosen, CPU, rng, progress=False)
+        strategy = partial(STRATEGIES[request.param], progress=False, criterion=criterion)
+        return strategy(source, tasks, chosen, CPU, rng)
 
     return tune
 
@@ -196,6 +197,19 @@ def test_best_epoch_of_all_tasks_is_kept_and_every_network_put_back(tune, rng, m
         assert result.history.validation == told[name][:4]
     assert all_bytes(source, tasks) == seen[2] == seen[3]
     assert not any(was == now for was, now in zip(seen[2], seen[6], strict=True))
+
+
+def test_epoch_is_kept_by_the_criterion_that_is_given(tune, rng, monkeypatch):
+    told = itertools.chain.from_iterable([(4.0, 0.1), (2.0, 0.2), (1.0, 0.3), (1.5, 0.4)])
+    monkeypatch.setattr(shared, "mean_loss", lambda *_: next(told))
+    tuned = tune(encoder(rng), two_tasks(rng), rng, epochs=4, criterion=of_the_first)
+    for result in tuned.values():
+        assert result.history.best_epoch == 2
+        assert result.history.criterion == [4, 2, 1, 1.5]
+
+
+def of_the_first(histories):
+    return histories[0].validation[-1]
 
 
 def test_plateau_of_the_decision_lowers_the_rate_of_every_optimizer(tune, rng, monkeypatch):

@@ -27,6 +27,7 @@ from ums.experiments.protocol import (
     HELD_OUT,
     STRATEGIES,
     TEST,
+    TOGETHER,
     PartOutcome,
     PartStudy,
     folds_of,
@@ -130,6 +131,14 @@ CAUSES = (
             Variant("1 and 0.1", {"joint_weights": "1,0.1"}),
         ),
         ("joint",),
+    ),
+    Cause(
+        "stopping",
+        "The epoch that is kept",
+        "Tasks tuned together share an encoder, so all keep the networks of one epoch: that which is best "
+        "for all on average, or that which is best for the lungs, whatever becomes of the abnormality.",
+        (AS_GIVEN, Variant("best for the lungs", {"stop_by": "first"})),
+        TOGETHER,
     ),
     Cause(
         "labels",

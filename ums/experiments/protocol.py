@@ -224,7 +224,7 @@ class PartStudy:
 
         def train(checkpoint):
             fit, options = settings.fit(kind), {"progress": settings.progress}
-            options["checkpoint"] = checkpoint
+            options |= {"checkpoint": checkpoint, "criterion": settings.criterion()}
             if strategy == "joint":
                 return tune_jointly(
                     encoder,
@@ -238,6 +238,8 @@ class PartStudy:
             return tune_alternately(encoder, tasks, fit, self.device, rng, **options)
 
         extra = {"joint weights": settings.joint_weights} if strategy == "joint" else {}
+        if settings.stop_by != "all":
+            extra["stop by"] = settings.stop_by
         tuned = self._stage(name, {ENCODER: encoder} | heads, train, kind, extra)
         return [
             replace(tuned[t.name], network=Sequential(encoder, heads[t.name]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from ums.experiments.report import Report
 from ums.experiments.sets import Modality, Sets
 from ums.experiments.stages import Stages
 from ums.finetuning import ByHand, Equal, GradNorm, Tuned, Uncertainty, Weighting
+from ums.finetuning.tasks import relative_loss
 from ums.layers import Layer
 from ums.networks import parameter_count
 from ums.training import FitSettings, History
@@ -42,6 +43,7 @@ class Settings:
     learning_rate: float = 1e-3
     patience: int = 20
     joint_weights: str = "equal"
+    stop_by: str = "all"
     augment: bool = True
     dark: int = DARK
     statistics: str = "source"
@@ -57,6 +59,8 @@ class Settings:
             raise ValueError(f"source epochs must be at least 0, got {self.source_epochs}")
         if self.statistics not in ("source", "target"):
             raise ValueError(f"statistics must be source or target, got {self.statistics!r}")
+        if self.stop_by not in ("all", "first"):
+            raise ValueError(f"stop by must be all or first, got {self.stop_by!r}")
         if not 0 < self.labels <= 1:
             raise ValueError(f"labels must be a share above 0 and at most 1, got {self.labels}")
         self.weighting()
@@ -90,6 +94,11 @@ class Settings:
                 f"{self.joint_weights!r}"
             ) from None
         return ByHand(*numbers)
+
+    def criterion(self) -> Callable[[Sequence[History]], float]:
+        """What says which epoch is kept of tasks tuned together."""
+        deciding = {"all": slice(None), "first": slice(1)}[self.stop_by]
+        return lambda histories: relative_loss(histories[deciding])
 
     def key(self, kind: str) -> dict:
         """What a stage's weights depend on: every stage, for the later ones, on the source too."""
@@ -280,6 +289,13 @@ def add_options(
         default=defaults.joint_weights,
         help="of the joint loss: equal, uncertainty, gradnorm or a number for each task of a part, "
         "such as 1,0.5 (%(default)s)",
+    )
+    parser.add_argument(
+        "--stop-by",
+        choices=("all", "first"),
+        default=defaults.stop_by,
+        help="whose validation losses say which epoch is kept of tasks tuned together: all tasks' or the "
+        "first's (%(default)s)",
     )
     parser.add_argument(
         "--augment",

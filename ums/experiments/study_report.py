@@ -280,6 +280,9 @@ def facts_of_run(sets, settings, device) -> dict[str, str]:
     )
     facts["Batch, learning rate"] = f"{settings.batch}, {settings.learning_rate:g}"
     facts["Weights of the joint loss"] = settings.joint_weights
+    facts["Kept of tasks tuned together"] = "the epoch best for " + (
+        "all on average" if settings.stop_by == "all" else "the first task"
+    )
     facts["Augmentation"] = "yes" if settings.augment else "no"
     facts["Pixels that count for an image's mean"] = (
         f"above grey level {settings.dark}" if settings.dark >= 0 else "all"

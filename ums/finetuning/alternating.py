@@ -7,7 +7,7 @@ the encoder, and nothing of another task's head.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from ums.finetuning.tasks import (
     learn_together,
 )
 from ums.layers import Sequential
-from ums.training import FitSettings, train_step
+from ums.training import FitSettings, History, train_step
 
 
 def tune_alternately(
@@ -34,6 +34,7 @@ def tune_alternately(
     mixing: Sequence[int] | None = None,
     progress: bool = True,
     checkpoint: Checkpoint | None = None,
+    criterion: Callable[[Sequence[History]], float] | None = None,
 ) -> dict[str, Tuned]:
     """Train ``encoder`` and all heads, one task's batches after the other's, as :func:`turns` says.
 
@@ -49,6 +50,7 @@ def tune_alternately(
         mixing: the batches a_i of each task's turn; without it, by the tasks' numbers of examples.
         progress: show a progress bar.
         checkpoint: saved to, and gone on from, as by :func:`ums.training.fit`.
+        criterion: says which epoch is kept, as for :func:`ums.finetuning.tasks.learn_together`.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.
@@ -84,6 +86,7 @@ def tune_alternately(
         rng=rng,
         others=batches,
         checkpoint=checkpoint,
+        criterion=criterion,
     )
 
 

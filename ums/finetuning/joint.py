@@ -25,7 +25,7 @@ from ums.finetuning.tasks import (
 from ums.finetuning.weighting import Equal, Weighting
 from ums.layers import Layer, Sequential
 from ums.optimizers import Optimizer
-from ums.training import FitSettings
+from ums.training import FitSettings, History
 
 
 def tune_jointly(
@@ -37,6 +37,7 @@ def tune_jointly(
     weights: Weighting | None = None,
     progress: bool = True,
     checkpoint: Checkpoint | None = None,
+    criterion: Callable[[Sequence[History]], float] | None = None,
 ) -> dict[str, Tuned]:
     """Train ``encoder`` and all heads at once, with the optimizer that the tasks have in common.
 
@@ -54,6 +55,7 @@ def tune_jointly(
         weights: the w_i, of :mod:`ums.finetuning.weighting`; without it, all 1.
         progress: show a progress bar.
         checkpoint: saved to, and gone on from, as by :func:`ums.training.fit`.
+        criterion: says which epoch is kept, as for :func:`ums.finetuning.tasks.learn_together`.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history (with the weights
@@ -100,6 +102,7 @@ def tune_jointly(
         rng=rng,
         others=[*batches, weighting, means],
         checkpoint=checkpoint,
+        criterion=criterion,
     )
     for i, task in enumerate(tasks):
         history = tuned[task.name].history

@@ -115,13 +115,13 @@ def learn_together(
     rng: np.random.Generator | None = None,
     others: Sequence[HasArrays] = (),
     checkpoint: Checkpoint | None = None,
+    criterion: Callable[[Sequence[History]], float] | None = None,
 ) -> dict[str, Tuned]:
     """Train a shared encoder and several heads, with one decision when to stop and what to keep.
 
-    The encoder is one, so the heads that fit it are those of the same epoch. What decides is the
-    mean over tasks of the validation loss relative to that of the first epoch: losses of different
-    kinds count alike, which their sum would not do, and the joint weights, which may themselves
-    change, have no say in it.
+    The encoder is one, so the heads that fit it are those of the same epoch. What decides is, unless
+    said otherwise, :func:`relative_loss`: the joint weights, which may themselves change, have no say
+    in it.
 
     Args:
         name: of the strategy, for the progress bar and error messages.
@@ -136,6 +136,7 @@ def learn_together(
         rng: what ``steps`` draws from.
         others: what else ``steps`` changes.
         checkpoint: saved to, and gone on from, as by :func:`ums.training.fit`.
+        criterion: of the tasks' histories after an epoch; the lowest is kept.
 
     Returns:
         task name -> ``Sequential(encoder, head)``, the history of its losses, its part of the cost.
@@ -164,7 +165,7 @@ def learn_together(
             if not np.isfinite(value):
                 raise FloatingPointError(f"the validation loss of {task.name} is {value}")
             history.validation.append(value)
-        return relative_loss(histories)
+        return (criterion or relative_loss)(histories)
 
     common = fit(
         name,
@@ -191,7 +192,10 @@ def learn_together(
 
 
 def relative_loss(histories: Sequence[History]) -> float:
-    """The mean over tasks of the last validation loss divided by the first."""
+    """The mean over tasks of the last validation loss divided by the first.
+
+    Losses of different kinds count alike, which their sum would not do.
+    """
     least = 1e-6  # a first loss of 0 leaves nothing to gain
     return float(np.mean([h.validation[-1] / max(h.validation[0], least) for h in histories]))
 
