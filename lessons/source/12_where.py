@@ -163,7 +163,7 @@ check.coarse_maps(coarse_maps)
 # film with the largest effect.
 
 # %%
-NORMAL, ABNORMAL = [1, 0], [0, 1]
+ABNORMAL = np.array([0, 1], np.float32)
 n = ill[0]
 A = encoder.forward(x_test[[n]], keep=False)[0]  # (16, 16, 32)
 alpha = head.layers[-1].w.value[:, 1] / 256
@@ -180,7 +180,7 @@ plt.show()
 
 # %% [markdown]
 # **Look.** Each of the four channels answers to something in the lung on the left of the film, and the map is little but their sum: bright where the larger nodules lie,
-# but a good deal wider, and with other bright places at the neck and at the lower border. The small nodules on the right are not seen. With our head all films have the same $\alpha_k$: a dense layer after
+# but a good deal wider, and with other bright places at the neck and at the lower border. The small nodules on the right are hardly seen. With our head all films have the same $\alpha_k$: a dense layer after
 # the mean has the gradient $w_k / (h w)$ at every place. With a hidden layer and a ReLU in the head, as the paper has them, they
 # differ from film to film.
 #
@@ -220,7 +220,7 @@ for name, other in maps.items():
     )
 
 # %% [markdown]
-# **Look.** Used as for predictions, the map is the same in any company. In training mode it changes by a fifth to a half with the seven films that happen to stand beside it, and
+# **Look.** Used as for predictions, the map is the same in any company. In training mode it changes, here and there by a fifth to a half of its maximum, with the films that happen to stand beside it, and
 # nothing in the picture warns of it: each looks like a map. It would show the batch, not the film.
 #
 # ## Hits and misses
@@ -329,8 +329,8 @@ def probability(head):
 
 change = abs(probability(head) - probability(other_head)).max()
 print(f"probabilities differ by up to {change:.1e}")
-DIFFERENCE = [-1, 1]
-rows, shares = {}, {}
+DIFFERENCE = np.array([-1, 1], np.float32)
+rows = {}
 for name, h, asked in (
     ("abnormal", head, ABNORMAL),
     ("abnormal,\nsame\npredictions", other_head, ABNORMAL),
@@ -345,11 +345,11 @@ for name, h, asked in (
 panel(ill[np.isin(ill, chosen)][:6], rows, ())
 
 # %% [markdown]
-# **Look.** Two networks that agree on every film, to seven digits, have different maps of "abnormal": with the other head the share inside the opacity falls from
+# **Look.** Two networks that agree on every film, but for rounding, have different maps of "abnormal": with the other head the share inside the opacity falls from
 # 18 % to 8 %, little more than an even map's. So a map of *one* score depends on something that no prediction
 # depends on, and that training does not determine. The map of the difference $s_1 - s_0$ is the same for both. In our network
-# the two happened to agree, because training moved both columns of weights in opposite directions. They need not: with heads
-# on an encoder that learned something else, the map of one score often does not lie on the disease at all.
+# the two happened to agree, because training moved both columns of weights in opposite directions. They need not:
+# in trials with other heads and encoders of this library the map of one score often did not lie on the disease at all.
 #
 # ## What follows: to measure or not
 #
@@ -457,7 +457,7 @@ decisions = {
     "lost : spoilt = 1 : 3": recommend(logits["flow"], logits["quality"], spoilt=3.0)[1],
     "likeliest classes": excluded(p_flow.argmax(axis=1), p_quality.argmax(axis=1)),
 }
-print(f"{'':24}wrongly used   excluded   cost at 1 : 1   at 1 : 3")
+print(f"{'':18}wrongly:    used   excluded   cost at 1 : 1   at 1 : 3")
 tables = {}
 for name, decision in decisions.items():
     tables[name] = confusion_matrix(truly, decision, 2)
