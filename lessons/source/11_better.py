@@ -1,0 +1,518 @@
+# %% [markdown]
+# # 11 Is it really better?
+#
+# One network scores 0.84, another 0.80. The first is better, one would say, and a table prints it in bold. But the
+# films could have been others, the training could have begun with other weights, and both scores would be others too. In this
+# lesson you learn what a difference of two scores can bear.
+#
+# You write three functions: `mcnemar`, `bootstrap_interval` and `holm`.
+
+# %%
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from data_prep.images import resize_image
+from data_prep.synthetic import make_synthetic
+from lessons.checks import lesson_11 as check
+from lessons.pictures import COLOURS, image_row, use_style
+from ums.data import normalise
+from ums.data.examples import epoch_batches
+from ums.data.folds import stratified_folds
+from ums.layers import Dense, ReLU, Sequential
+from ums.metrics import significance
+from ums.ops import categorical_cross_entropy
+from ums.optimizers import Adam
+from ums.training import train_step
+
+use_style()
+
+# %% [markdown]
+# ## Three networks, and one of them twice
+#
+# There are 120 synthetic children, half of them with a pneumonia, and three films of each, taken on other days: $N = 360$
+# films. The question to the network: is there a pneumonia?
+
+# %%
+rng = np.random.default_rng(1)
+made = make_synthetic(120, 128, rng, "C", abnormal_fraction=0.5)
+patients = np.repeat(np.arange(120), 3)  # (N,) whose film it is
+labels = (made.labels[patients] > 0).astype(int)  # (N,) 0 normal, 1 pneumonia
+
+
+def another_day(body, rng):
+    """The same body (H, W), moved by up to four pixels, exposed and grained anew; uint8."""
+    moved = np.roll(body, rng.integers(-4, 5, size=2), axis=(0, 1))
+    exposed = 255 * (moved / 255) ** rng.uniform(0.8, 1.25)
+    return np.clip(exposed + rng.normal(0, 4, body.shape), 0, 255).astype(np.uint8)
+
+
+films = np.stack([another_day(made.images[p].astype(np.float32), rng) for p in patients])
+ill = 3 * int(made.labels.argmax())  # the first film of a child with a pneumonia
+shown = [0, 1, 2, ill, ill + 1, ill + 2]
+image_row(films[shown], [f"P{patients[n]}, label {labels[n]}" for n in shown])
+
+# %% [markdown]
+# The networks are as small as they come, two dense layers, and they differ in what they see: films of 4 x 4, of 8 x 8 or of 16 x 16
+# pixels. A fourth one, "16 again", is the 16 x 16 network trained once more: only the seed is another, that is, the weights it
+# starts from and the order of the films.
+#
+# Each is tested by tenfold cross-validation ([stratified_folds](ums/data/folds.py:stratified_folds), by patient): ten times
+# nine tenths are learned from, and the films of the remaining tenth are judged. In the end each film has been judged once, by a network that
+# has never seen its patient. What we keep is `right`, `(N,)` booleans: was the film judged rightly?
+
+# %%
+folds = stratified_folds(labels, patients.astype(str), 10, np.random.default_rng(0))
+small = {
+    side: normalise(np.stack([resize_image(film, side) for film in films])).reshape(360, -1)
+    for side in (4, 8, 16)
+}
+
+
+def trained(x, rows, rng):
+    """A network of two dense layers that has learned from these rows of x (N, C)."""
+    network = Sequential(Dense(x.shape[1], 16, rng), ReLU(), Dense(16, 2, rng))
+    optimizer = Adam(network.trainable_parameters(), 5e-3)
+    for _ in range(20):
+        for batch in epoch_batches(len(rows), 60, rng):
+            chosen = rows[batch]
+            loss = categorical_cross_entropy
+            train_step(network, loss, optimizer, x[chosen], labels[chosen])
+    return network
+
+
+def cross_validated(side, seed):
+    """Whether each film is judged rightly by a network that has not seen its patient: (N,) bool."""
+    right = np.zeros(360, bool)
+    for k in range(10):
+        rng = np.random.default_rng([seed, k])
+        network = trained(small[side], np.flatnonzero(folds != k), rng)
+        scores = network.forward(small[side][folds == k], keep=False)
+        right[folds == k] = scores.argmax(axis=1) == labels[folds == k]
+    return right
+
+
+right = {
+    "4 x 4": cross_validated(4, 0),
+    "8 x 8": cross_validated(8, 0),
+    "16 x 16": cross_validated(16, 0),
+    "16 again": cross_validated(16, 1),
+}
+for name, values in right.items():
+    print(f"{name:8}  accuracy {values.mean():.3f}")
+
+# %% [markdown]
+# **Predict.** The accuracies above are means over ten folds. How far apart will the ten lie, of one and the same network? And where
+# the 16 x 16 network does well in a fold, will the 8 x 8 network do well too?
+#
+# *your guess:*
+
+
+# %%
+def by_fold(values):
+    """The mean of values (N,) in each fold: (10,)."""
+    return np.array([values[folds == k].mean() for k in range(10)])
+
+
+figure, ax = plt.subplots(figsize=(6, 2.8))
+coarse, fine = by_fold(right["8 x 8"]), by_fold(right["16 x 16"])
+for k in range(10):
+    ax.plot([k, k], [coarse[k], fine[k]], color="black", linewidth=0.8)
+ax.plot(coarse, "o", color=COLOURS[1], label=f"8 x 8, deviation {coarse.std(ddof=1):.3f}")
+ax.plot(fine, "o", color=COLOURS[0], label=f"16 x 16, deviation {fine.std(ddof=1):.3f}")
+ax.set(xlabel="fold", ylabel="accuracy", xticks=range(10))
+ax.legend(loc="lower left", ncols=2)
+plt.show()
+
+# %% [markdown]
+# **Look.** A fold has 36 films of 12 children, and one network's accuracy runs from below 0.6 to nearly 1. Had we tested on one fold alone, we could
+# have reported almost anything. Which fold it is matters more than which network; a hard fold is mostly hard for both. So compare *in
+# pairs*, on the same films: what is common falls out of the difference.
+#
+# **Predict.** Now the differences, fold by fold. The grey points are those of "16 x 16" and "16 again", which are the same
+# method. How far from 0 will they lie?
+#
+# *your guess:*
+
+# %%
+pairs = {
+    "16 x 16 less 8 x 8": right["16 x 16"].astype(float) - right["8 x 8"],
+    "16 x 16 less 4 x 4": right["16 x 16"].astype(float) - right["4 x 4"],
+    "16 x 16 less 16 again": right["16 x 16"].astype(float) - right["16 again"],
+}
+figure, ax = plt.subplots(figsize=(6.5, 2.2))
+for y, (name, difference) in enumerate(pairs.items()):
+    of_folds = by_fold(difference)
+    colour = "grey" if "again" in name else COLOURS[y]
+    ax.plot(of_folds, y + np.linspace(-0.2, 0.2, 10), "o", color=colour, alpha=0.7)
+    ax.plot(of_folds.mean(), y, "|", color="black", markersize=26)
+    print(f"{name:22}  mean {of_folds.mean():+.3f}, deviation {of_folds.std(ddof=1):.3f}")
+ax.axvline(0, color="black", linestyle="--", linewidth=0.8)
+ax.set(yticks=range(3), yticklabels=pairs, ylim=(2.6, -0.6))
+ax.set_xlabel("difference of the accuracies in a fold (bar: mean)")
+plt.show()
+
+# %% [markdown]
+# **Look.** The grey points are what the seed alone does: up to 0.05 to either side, from nothing. Against 4 x 4 the mean difference is
+# large, and no fold speaks against it. Against 8 x 8 it is less than half of the folds' deviation, and four folds of ten say the opposite.
+#
+# ## Count the disagreements
+#
+# Compare two networks A and B film by film. Where both are right or both are wrong, the film says nothing about which is better.
+# What is left are the *discordant* films: $n_A$ that only A got right, and $n_B$ that only B got right, $n = n_A + n_B$.
+#
+# Suppose that A and B are equally good. Then each discordant film is the toss of a coin: it could as well have fallen to the
+# other. The number $X$ that fall to A follows the binomial distribution,
+#
+# $$ P(X = k) = \binom{n}{k}\, 2^{-n}, \qquad k = 0, \dots, n . $$
+#
+# How surprising is the count we saw? The **p-value** is the probability, if they are equally good, of a result at least as
+# lopsided as ours, to either side. With $m = \min(n_A, n_B)$,
+#
+# $$ p = \min\bigl(1,\; 2\, P(X \le m)\bigr) . $$
+#
+# That is McNemar's exact test (1947). An example to work out by hand: $n_A = 1$, $n_B = 5$. The coin gives 0 or 1 of 6
+# in $1 + 6 = 7$ of $2^6 = 64$ cases, so $p = 14/64 \approx 0.22$. Five to one is nothing special.
+#
+# **Predict.** How many films in a row must fall to B, none to A, for $p$ to be below 0.05?
+#
+# *your guess:*
+#
+# **Write** `mcnemar`. [math.comb](https://docs.python.org/3/library/math.html#math.comb) gives $\binom{n}{k}$. Python's whole
+# numbers are as long as they need to be; divide only once, at the end.
+
+
+# %%
+def mcnemar(right_a, right_b):
+    """Booleans (N,) and (N,) -> n_A, n_B and p, of films judged by two networks."""
+    ### BEGIN SOLUTION
+    only_a = int((right_a & ~right_b).sum())
+    only_b = int((right_b & ~right_a).sum())
+    n = only_a + only_b
+    tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
+    return only_a, only_b, min(1.0, 2 * tail / 2**n)
+    ### END SOLUTION
+
+
+# %%
+check.mcnemar(mcnemar)
+
+# %% [markdown]
+# The library's is [mcnemar_exact](ums/metrics/significance.py:mcnemar_exact). Now ours. "A coin for each film" says that the films are tossed
+# *independently*. Three films of one patient are not: a network that misses a faint opacity once will miss it again on another day.
+# So the test is asked twice, of the first film of each patient, and, carelessly, of all films.
+
+# %%
+print(f"{'':24}  first films (120)        all films (360)")
+for name in ("4 x 4", "8 x 8", "16 again"):
+    first = mcnemar(right["16 x 16"][::3], right[name][::3])
+    careless = mcnemar(right["16 x 16"], right[name])
+    told = "".join("  {:3} to {:2}, p = {:.5f}".format(*answer) for answer in (first, careless))
+    print(f"16 x 16 against {name:8}{told}")
+
+# %% [markdown]
+# **Look.** Look at 4 x 4. All films seem to give a certainty of one to a hundred thousand, the first films of one to two hundred. The careless
+# test counts each child three times and believes it has three times the evidence. Ten to five, against 8 x 8, is no
+# surprise for a coin. (Six in a row would be one: $p = 2/64$.)
+#
+# ## One run says little
+#
+# All this was one training of each network. The test asks about *these* networks on other patients. Whether
+# the *method* is better is another question: had the weights begun elsewhere, it would be another network. So let us begin
+# elsewhere, five times.
+#
+# **Predict.** The same films, the same folds, the same two methods, 16 x 16 against 8 x 8, other seeds: will the five p-values be
+# about the same?
+#
+# *your guess:*
+
+# %%
+runs = {(16, 0): right["16 x 16"], (8, 0): right["8 x 8"], (16, 1): right["16 again"]}
+for side in (8, 16):
+    for seed in range(5):
+        if (side, seed) not in runs:
+            runs[side, seed] = cross_validated(side, seed)
+p_of_seed = [mcnemar(runs[16, seed][::3], runs[8, seed][::3])[2] for seed in range(5)]
+gained = [runs[16, seed].mean() - runs[8, seed].mean() for seed in range(5)]
+
+figure, axes = plt.subplots(1, 2, figsize=(7, 2.3))
+axes[0].bar(range(5), gained, color=COLOURS[0])
+axes[0].set(xlabel="seed", ylabel="accuracy gained", xticks=range(5))
+axes[1].semilogy(p_of_seed, "o", color="black")
+axes[1].axhline(0.05, color=COLOURS[1], linestyle="--")
+axes[1].set(xlabel="seed", ylabel="p, first films", xticks=range(5), ylim=(0.001, 1.5))
+plt.show()
+print("gained:", np.round(gained, 3), "\np:     ", np.round(p_of_seed, 3))
+
+# %% [markdown]
+# **Look.** The 16 x 16 network is ahead all five times, by 3 to 5 points. But the p-values lie between less than 0.01 and 1: the count of discordant
+# first films is small, and a few of them decide. Whoever trains once may publish either "significant" or "no
+# difference". Whoever trains five times and shows the best run does not report a result. Show all runs, or the mean and the spread.
+#
+# ## What p says, and what it does not
+#
+# On made-up networks we can *know* the truth. Let both be right on 60 % of the films, and A alone on a share $0.10 + g/2$, B alone on $0.10 - g/2$,
+# so that A's true accuracy is greater by the gap $g$. First $g = 0$: nothing to find, two thousand times over.
+#
+# **Predict.** How will the 2000 p-values be distributed between 0 and 1? What share lies below 0.05?
+#
+# *your guess:*
+
+
+# %%
+def made_up(n, gap, rng):
+    """Whether two networks are right about n films each, A better by `gap`: two (n,) bool."""
+    lot = rng.random(n)
+    both, only_a = lot < 0.6, (lot >= 0.6) & (lot < 0.7 + gap / 2)
+    only_b = (lot >= 0.7 + gap / 2) & (lot < 0.8)
+    return both | only_a, both | only_b
+
+
+rng = np.random.default_rng(5)
+nothing = np.array([mcnemar(*made_up(120, 0, rng))[2] for _ in range(2000)])
+sizes = (60, 120, 250, 500, 1000, 2000)
+found = {
+    gap: [np.mean([mcnemar(*made_up(n, gap, rng))[2] < 0.05 for _ in range(300)]) for n in sizes]
+    for gap in (0.05, 0.10)
+}
+
+figure, axes = plt.subplots(1, 2, figsize=(8, 2.6))
+axes[0].hist(nothing, np.linspace(0, 1, 21), color="grey", rwidth=0.9)
+axes[0].axvline(0.05, color=COLOURS[1], linestyle="--")
+axes[0].set(xlabel="p", ylabel="of 2000 experiments", title="no difference, 120 films")
+for (gap, shares), colour in zip(found.items(), COLOURS, strict=False):
+    axes[1].semilogx(sizes, shares, "o-", color=colour, label=f"true gap {gap:.2f}")
+axes[1].set(xlabel="films", ylabel="share with p < 0.05", ylim=(0, 1.03), title="a difference")
+axes[1].set_xticks(sizes, sizes)
+axes[1].minorticks_off()
+axes[1].legend()
+plt.show()
+print(
+    f"below 0.05 without a difference: {(nothing < 0.05).mean():.3f}; p = 1: {(nothing == 1).mean():.3f}"
+)
+
+# %% [markdown]
+# **Look.** Left: without a difference every p-value is about as frequent as any other, and small ones do come. Below 0.05 lie less than 5 %,
+# because counts are whole numbers and the coin cannot hit 0.05 exactly; the same reason makes the gaps and the peak at 1. Right: with a true gap of 5 points and 120 films
+# the test finds it one time in six. It takes a thousand films to find it nearly always.
+#
+# So a *small* p says: if the two were equally good, such counts would be rare. It does **not** say how probable it is that they are
+# equally good, nor that the difference is large or matters. A *large* p does **not** say that they are equally good: with few films
+# it says next to nothing.
+#
+# ## How sure is a score?
+#
+# A p-value does not say how large a difference is, nor how well it is known. An interval does. If we could draw the
+# 120 patients again and again, we would see the accuracy vary. We cannot. The *bootstrap* draws again from the patients we have: as
+# many as there are, each time one of all, so that some come twice or more and some not at all. The accuracy of such a *resample* is
+# computed, a thousand times, and the interval holds the middle 95 % of the thousand:
+# from their quantile 0.025 to their quantile 0.975.
+#
+# What is drawn? The units that were drawn when the set was made: **patients**. Whoever is drawn comes with all their films, twice if drawn
+# twice. The accuracy is the share of right films among all films of the resample. (Patients may have different numbers of films.)
+#
+# **Predict.** Three films of a patient mostly fare alike. If films were drawn instead of patients, would the interval come out too narrow or
+# too wide?
+#
+# *your guess:*
+#
+# **Write** `bootstrap_interval`. A loop over the resamples will do. Without one it helps to count, once, each patient's films and
+# right films; `np.unique(patients, return_inverse=True)` numbers the patients, and `np.bincount` counts.
+
+
+# %%
+def bootstrap_interval(right, patients, rng, resamples=1000):
+    """The 95 % interval (low, high) of the accuracy, by resampling patients.
+
+    `right` (N,) says whether each film was judged rightly, `patients` (N,) whose film it is; `rng` is
+    a numpy.random.Generator, the only source of chance.
+    """
+    ### BEGIN SOLUTION
+    names, number = np.unique(patients, return_inverse=True)
+    right_films, all_films = np.bincount(number, right), np.bincount(number)
+    drawn = rng.integers(len(names), size=(resamples, len(names)))
+    scores = right_films[drawn].sum(axis=1) / all_films[drawn].sum(axis=1)
+    low, high = np.quantile(scores, [0.025, 0.975])
+    return low, high
+    ### END SOLUTION
+
+
+# %%
+check.bootstrap_interval(bootstrap_interval)
+
+# %% [markdown]
+# Does such an interval keep its word? Made-up patients again, so that the truth is known: 0.7. A hundred test sets of
+# 40 patients with three films each; a patient's films are easy (right with probability 0.95) or hard (0.45). An interval that
+# means 95 % should hold the truth about 95 times.
+
+
+# %%
+def coverage(unit_of_film, ax, title):
+    """Draw a hundred test sets' intervals, those that miss the truth in colour."""
+    rng, held = np.random.default_rng(8), 0
+    for i in range(100):
+        easy = np.repeat(rng.random(40) < 0.5, 3)
+        fared = rng.random(120) < np.where(easy, 0.95, 0.45)
+        low, high = bootstrap_interval(fared, unit_of_film, rng, 500)
+        holds = low <= 0.7 <= high
+        held += holds
+        ax.plot([i, i], [low, high], color="grey" if holds else COLOURS[1], linewidth=1.5)
+    ax.axhline(0.7, color="black", linewidth=0.8)
+    ax.set(xlabel="test set", title=f"{title}: {held} of 100 hold the truth")
+
+
+figure, axes = plt.subplots(1, 2, figsize=(9, 2.5), sharey=True)
+coverage(np.arange(120), axes[0], "films drawn")
+coverage(np.repeat(np.arange(40), 3), axes[1], "patients drawn")
+axes[0].set_ylabel("accuracy, interval")
+plt.show()
+
+# %% [markdown]
+# **Look.** Intervals that promise 95 % and draw films hold the truth distinctly less often: they are too narrow, by about a fifth, because
+# three films of a child are not three children. Drawn by patient they keep their word, as far as a hundred test sets can tell (a
+# count that should be 95 varies by about 2).
+#
+# The library's [bootstrap_interval](ums/metrics/significance.py:bootstrap_interval) takes any score as its statistic, so also the
+# *difference* of two networks' scores on the same resample.
+#
+# **Predict.** The accuracies' intervals will each be about 0.12 wide. If the two scores had nothing to do with each other, their difference would
+# have an interval $\sqrt 2$ times as wide. Will it be wider or narrower than that? On which sides of 0 will the three differences lie?
+#
+# *your guess:*
+
+# %%
+rng = np.random.default_rng(9)
+intervals = {
+    name: (right[name].mean(), *bootstrap_interval(right[name], patients, rng))
+    for name in ("16 x 16", "8 x 8", "4 x 4")
+}
+differences = {}
+for name, difference in pairs.items():
+    bounds = significance.bootstrap_interval(np.mean, (difference,), rng, groups=patients)
+    differences[name] = (difference.mean(), *bounds)
+
+figure, axes = plt.subplots(1, 2, figsize=(9, 1.9), width_ratios=(1, 1.3))
+for ax, shown in zip(axes, (intervals, differences), strict=True):
+    for y, (middle, low, high) in enumerate(shown.values()):
+        ax.plot([low, high], [y, y], color="black")
+        ax.plot(middle, y, "o", color="black")
+    ax.set(yticks=range(len(shown)), yticklabels=shown, ylim=(len(shown) - 0.5, -0.5))
+axes[0].set_xlabel("accuracy")
+axes[1].set_xlabel("difference of the accuracies")
+axes[1].axvline(0, color="black", linestyle="--", linewidth=0.8)
+plt.show()
+for name, (middle, low, high) in (intervals | differences).items():
+    print(f"{name:22}  {middle:.3f}, from {low:.3f} to {high:.3f}")
+
+# %% [markdown]
+# **Look.** The interval of a difference is narrower than two separate intervals would make one think: easy and hard children are easy and hard for
+# both networks, and fall out. Therefore intervals that overlap do not settle a comparison; look at the interval of the difference. Here
+# 16 x 16 is better than 4 x 4 by anything from 5 to 21 points. Against 8 x 8 it may be 9 points better or 1 worse: not "no
+# difference", but "not known on 120 children". That says more than $p = 0.30$.
+#
+# ## Twenty questions
+#
+# Four networks are six pairs; a study with two test sets and five scores has sixty. Where there is nothing to find, each test still says
+# $p < 0.05$ in up to one case of twenty.
+#
+# **Predict.** Twenty independent tests, no difference anywhere. How probable is it that at least one says $p < 0.05$?
+#
+# *your guess:*
+#
+# The cure of Holm (1979). Sort the $m$ p-values, $p_{(1)} \le p_{(2)} \le \dots \le p_{(m)}$. The smallest is multiplied by $m$, the next
+# by $m - 1$, and so on, the last by 1. A later one must not come out below an earlier one, so each becomes the largest up to there,
+# and none is above 1:
+#
+# $$ \tilde p_{(k)} = \min\Bigl(1,\; \max_{i \le k}\, (m - i + 1)\, p_{(i)}\Bigr) . $$
+#
+# If only corrected values below 0.05 are called significant, then the chance of even *one* false call among all $m$ is at most 0.05. The tests
+# need not be independent for that. (Multiplying all by $m$ does as well, but finds less.)
+#
+# **Write** `holm`. The corrected values go back in the order in which the p-values came. `np.argsort` and `np.maximum.accumulate`
+# are useful.
+
+
+# %%
+def holm(p_values):
+    """p-values (m,) -> corrected p-values (m,), in the same order."""
+    p = np.asarray(p_values, float)
+    ### BEGIN SOLUTION
+    rising = np.argsort(p)
+    steps = np.arange(len(p), 0, -1) * p[rising]
+    corrected = np.empty(len(p))
+    corrected[rising] = np.minimum(np.maximum.accumulate(steps), 1)
+    return corrected
+    ### END SOLUTION
+
+
+# %%
+check.holm(holm)
+
+# %%
+rng = np.random.default_rng(10)
+counts = np.arange(1, 31)
+alarms = {"as they are": [], "Holm": []}
+for m in counts:
+    tests = rng.random((1000, m))  # p-values where there is nothing to find, 1000 studies
+    alarms["as they are"].append((tests.min(axis=1) < 0.05).mean())
+    alarms["Holm"].append(np.mean([holm(p).min() < 0.05 for p in tests]))
+
+figure, ax = plt.subplots(figsize=(5.5, 2.5))
+for (name, shares), colour in zip(alarms.items(), (COLOURS[1], COLOURS[0]), strict=True):
+    ax.plot(counts, shares, "o", markersize=3, color=colour, label=name)
+ax.plot(counts, 1 - 0.95**counts, color=COLOURS[1], linewidth=0.8, label="$1 - 0.95^m$")
+ax.axhline(0.05, color="black", linestyle="--", linewidth=0.8)
+ax.set(xlabel="number of tests $m$", ylabel="studies with a false alarm", ylim=(0, 1))
+ax.legend()
+plt.show()
+
+# %% [markdown]
+# And our six pairs. McNemar's test uses one film of each patient only. The sign-flip test
+# ([paired_permutation](ums/metrics/significance.py:paired_permutation)) uses all and still takes patients for units: it asks
+# how often the mean difference would be as far from 0 if each *patient's* difference could as well have had the other sign.
+
+# %%
+names = list(right)
+six = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+exact = [mcnemar(right[a][::3], right[b][::3])[2] for a, b in six]
+flipped = []
+for a, b in six:
+    of_patient = (right[b].astype(float) - right[a]).reshape(120, 3).mean(axis=1)
+    flipped.append(significance.paired_permutation(of_patient, rng, resamples=4000))
+print("                           McNemar, first films      sign flips, all films")
+for (a, b), *values in zip(six, exact, holm(exact), flipped, holm(flipped), strict=True):
+    p, p_holm, q, q_holm = values
+    print(f"{a:>8} against {b:8}  {p:.4f}  Holm {p_holm:.4f}     {q:.4f}  Holm {q_holm:.4f}")
+
+# %% [markdown]
+# **Look.** Of the six, some are below 0.05 as they stand; after Holm's correction only those of 4 x 4 against the 16 x 16
+# networks remain, and of McNemar's test only one of the two: the same method, trained once more, falls on the other side
+# of the line. 0.057 and 0.027 are hardly different evidence. The study's tables are made in this way
+# ([part_report](ums/experiments/part_report.py)): of the paper's 30 claims about which strategy scores higher, most could not be
+# told from chance on the images we have. That is a result too.
+#
+# ## Think
+#
+# 1. The ten differences of the folds look like ten measurements, and a t-test would ask whether their mean is 0. What do the ten networks of one
+#    method have in common, so that they are not independent?
+# 2. A paper writes: "p = 0.21, so the two methods are equally good." Another: "p = 0.04, so the new method is better with probability 96 %."
+#    What is wrong with each? Use the two pictures of the made-up networks.
+# 3. A network is right on all 20 films of a test set. What is its bootstrap interval? Would you believe it?
+# 4. Somebody tries 40 settings, chooses the best by its score on the test set, and reports McNemar's p of that one against the old network.
+#    What should have been done?
+# 5. On 100,000 films a new network is better by 0.1 points, $p = 0.0001$. Is it worth having? And on films of another hospital?
+
+# %% [markdown] tags=["solution"]
+# **Answers.**
+#
+# 1. Any two of them share eight ninths of their training films, so they make the same mistakes, and a lucky or unlucky choice of the 120 children
+#    is in all ten. The deviation of the folds is too small a measure of what another set would do; a t-test that takes them
+#    as independent finds too much.
+# 2. The first: with a true gap of 5 points and 120 films, five experiments of six have a p above 0.05. Not found is not equal. The second: p is computed *as if*
+#    the two were equally good, so it cannot be the probability that they are. How probable that is depends also on how probable it was before.
+# 3. From 1 to 1: no resample can hold a mistake that the set does not. With a true accuracy of 0.9, twenty of twenty still happen
+#    with probability $0.9^{20} \approx 0.12$. The bootstrap cannot know what was not seen.
+# 4. Choose on validation films, and test once on others; or correct for all 40. The best of 40 that are equally good is ahead by chance.
+# 5. Significant is not large: with enough films every difference is. Whether 0.1 points matter is a question to a physician. And all of this holds for
+#    films *like these*, drawn as these were; about another hospital only its films can tell.
