@@ -81,13 +81,11 @@ def supervised_encoder():
     head = Sequential(GlobalAveragePool(), BatchNorm(64), Dense(64, 2, rng))
     network = Sequential(encoder, head).to(device)
     optimizer = Adam(network.trainable_parameters(), 2e-3)
-    films, labels = (
-        device.put(normalise(children.images)),
-        device.put(np.minimum(children.labels, 1)),
-    )
+    films, labels = normalise(children.images), np.minimum(children.labels, 1)
     for _ in range(20):
         for rows in np.array_split(rng.permutation(260), 16):
-            train_step(network, categorical_cross_entropy, optimizer, films[rows], labels[rows])
+            batch = device.put(films[rows]), device.put(labels[rows])
+            train_step(network, categorical_cross_entropy, optimizer, *batch)
     return encoder.map_arrays(to_numpy)
 
 
