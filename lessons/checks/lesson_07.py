@@ -1,0 +1,206 @@
+"""Checks of lesson 7: noise as it should be, input and target on one scale, a step, a restoration."""
+
+import numpy as np
+
+from lessons.checking import CheckFailed, as_array, check, require
+from ums.data import denormalise, normalise
+from ums.layers import BatchNorm, Conv2D, ReLU, Sequential
+from ums.networks import copy_network
+from ums.ops import mse
+from ums.optimizers import SGD, RMSprop
+from ums.training import train_step
+
+
+@check
+def add_noise(add_noise):
+    """both noises have the right mean and deviation, are clipped, and are drawn from rng alone."""
+    grey = np.full((4, 60, 60), 120, np.uint8)
+    for kind, level, deviation in (
+        ("gaussian", 20, 20.0),
+        ("gaussian", 7.5, 7.5),
+        ("poisson", 40, np.sqrt(255 * 120 / 40)),
+        ("poisson", 400, np.sqrt(255 * 120 / 400)),
+    ):
+        before = grey.copy()
+        noisy = add_noise(grey, kind, level, np.random.default_rng(0))
+        as_array(noisy, f"{kind} noise on a uint8 image", grey.shape, np.float32)
+        require((grey == before).all(), "the images were changed: the clean ones are still needed")
+        _mean_and_deviation(noisy, kind, level, deviation)
+    _independent(add_noise(grey, "gaussian", 20, np.random.default_rng(0)))
+    for kind in ("gaussian", "poisson"):
+        ends = np.repeat(np.array([[[0]], [[255]]], np.uint8), 400, axis=2)
+        noisy = add_noise(ends, kind, 20, np.random.default_rng(0))
+        low, high = float(noisy.min()), float(noisy.max())
+        require(
+            low >= 0 and high <= 255,
+            f"{kind} noise on black and white runs from {low:.1f} to {high:.1f}: which values can "
+            "an 8-bit image hold?",
+        )
+        again = add_noise(ends, kind, 20, np.random.default_rng(0))
+        require((noisy == again).all(), "the same seed gives other noise: where else is chance?")
+    try:
+        add_noise(grey, "salt", 20, np.random.default_rng(0))
+    except ValueError:
+        return
+    raise CheckFailed('add_noise(images, "salt", ...) should raise ValueError, and it did not')
+
+
+def _mean_and_deviation(noisy, kind, level, deviation):
+    mean, found = float(noisy.mean()), float(noisy.std())
+    require(
+        abs(mean - 120) < 1,
+        f"{kind} noise of level {level:g} should leave the mean of a grey area at 120, yours "
+        f"moves it to {mean:.1f}",
+    )
+    require(
+        abs(found / deviation - 1) < 0.05,
+        f"{kind} noise of level {level:g} on a grey value of 120 has the deviation {deviation:.1f}, "
+        f"yours {found:.1f}",
+    )
+
+
+def _independent(noisy):
+    noise = noisy - 120
+    for name, a, b in (
+        ("two images", noise[0], noise[1]),
+        ("neighbouring rows", noise[0, 1:], noise[0, :-1]),
+        ("neighbouring columns", noise[0, :, 1:], noise[0, :, :-1]),
+    ):
+        alike = float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+        require(
+            abs(alike) < 0.1,
+            f"the noise of {name} is alike (correlation {alike:.2f}): every pixel draws a number of its own",
+        )
+
+
+@check
+def training_pair(training_pair):
+    """input and target on the noisy film's scale, one noise per film, all noises drawn."""
+    clean = _films()
+    x, t = _pair(training_pair, clean, [("gaussian", 20)], 0)
+    require(
+        abs(x.std(axis=(1, 2, 3)) - 0.25).max() < 0.01,
+        f"the input should be normalised: deviation 1/4 on every film, yours has {x[0].std():.3f}",
+    )
+    rough = [float(np.abs(np.diff(a, axis=2)).mean()) for a in (x, t)]
+    require(rough[0] > 1.5 * rough[1], "the noise should be on the input, and the target be clean")
+    slope = np.mean([np.polyfit(t[n].ravel(), x[n].ravel(), 1)[0] for n in range(len(clean))])
+    require(
+        abs(slope - 1) < 0.08,
+        f"where the target grows by 1 the input should grow by 1, on average; yours grows by {slope:.2f}. "
+        "Are both on the scale of one and the same film?",
+    )
+    x, t = _pair(
+        training_pair, np.repeat(clean[:1], 60, axis=0), [("gaussian", 0.01), ("gaussian", 60)], 1
+    )
+    noise = (x - t).std(axis=(1, 2, 3))  # (60,), small or large
+    heavy = float((noise > 0.05).mean())
+    require(
+        0.2 < heavy < 0.8,
+        f"of 60 films, with one of two noises drawn for each, {heavy:.0%} got the strong "
+        "one: who draws, and for whom?",
+    )
+    first, other = (_pair(training_pair, clean, [("gaussian", 20)], seed)[0] for seed in (0, 2))
+    again = _pair(training_pair, clean, [("gaussian", 20)], 0)[0]
+    require((first == again).all(), "the same seed gives another pair: where else is chance?")
+    require((first != other).any(), "two seeds give the same pair: is the noise drawn by rng?")
+
+
+def _pair(training_pair, clean, noises, seed):
+    before = clean.copy()
+    answer = training_pair(clean, noises, np.random.default_rng(seed))
+    require(
+        isinstance(answer, tuple) and len(answer) == 2,
+        f"it should return the input x and the target t, got {type(answer).__name__}",
+    )
+    require((clean == before).all(), "the clean films were changed: they are still needed")
+    shape = (*clean.shape, 1)
+    return tuple(as_array(a, n, shape, np.float32) for a, n in zip(answer, "xt", strict=True))
+
+
+@check
+def source_step(source_step):
+    """the loss before the step comes back, and weights and statistics are as one step makes them."""
+    rng = np.random.default_rng(0)
+    ours, theirs, first = (_network(), _network(), _network())
+    x, t = rng.normal(size=(2, 4, 6, 6, 1)).astype(np.float32)
+    mine, yours = SGD(ours.trainable_parameters(), 0.1), SGD(theirs.trainable_parameters(), 0.1)
+    for step in range(3):
+        expected = float(train_step(ours, mse, mine, x, t))
+        loss = source_step(theirs, yours, x, t)
+        require(loss is not None, "the loss is None: does the function return it?")
+        require(
+            isinstance(loss, float), f"the loss should be a float, it is a {type(loss).__name__}"
+        )
+        _as_expected(step, loss, expected, theirs, ours, first)
+
+
+def _as_expected(step, loss, expected, theirs, ours, first):
+    value, wanted, start = theirs.arrays(), ours.arrays(), first.arrays()
+    moving = [name for name in value if name.endswith("running_mean")]
+    require(
+        any((value[name] != start[name]).any() for name in moving),
+        "the batch norm's running statistics have not moved: does the network know that it is being trained?",
+    )
+    weights = [name for name in value if name.endswith((".w", ".b", "gamma", "beta"))]
+    require(
+        any((value[name] != start[name]).any() for name in weights),
+        "after a step all weights are what they were: who moves them, and has it been asked to?",
+    )
+    where = "in the first step" if step == 0 else f"in step {step + 1}, after a right first one"
+    require(
+        abs(loss - expected) < 1e-4 * max(1, expected),
+        f"{where} the mean squared error is {expected:.4f}, yours is {loss:.4f}",
+    )
+    wrong = [n for n in value if not np.allclose(value[n], wanted[n], rtol=1e-3, atol=1e-5)]
+    require(
+        not wrong,
+        f"{where} the array {', '.join(wrong[:1])} is not what one step makes of it. What is still there "
+        "from the step before, and with which gradient does the way back begin?",
+    )
+
+
+@check
+def restored(restored):
+    """grey values by the noisy film's statistics, from a network that learns nothing meanwhile."""
+    network = _network()
+    for _ in range(3):
+        batch = np.random.default_rng(1).normal(0.3, 1, (4, 6, 6, 1)).astype(np.float32)
+        train_step(network, mse, RMSprop(network.trainable_parameters(), 1e-3), batch, batch)
+    films = _films()[:, :16, :16].astype(np.float32)
+    before = {name: array.copy() for name, array in network.arrays().items()}
+    output = as_array(restored(network, films), "what comes out", films.shape)
+    require(
+        all((network.arrays()[name] == array).all() for name, array in before.items()),
+        "the network is not the same afterwards: is it in use, or in training?",
+    )
+    alone = restored(network, films[:1])
+    require(
+        np.allclose(alone[0], output[0], atol=0.1),
+        "a film comes out differently alone and in a batch: is the network in use, or in training?",
+    )
+    require(
+        float(np.ptp(output)) > 10,
+        f"what comes out runs from {output.min():.2f} to {output.max():.2f}: are these grey values?",
+    )
+    expected = denormalise(network.forward(normalise(films), keep=False), films)
+    require(
+        np.allclose(output, expected, atol=0.1),
+        f"what comes out is {np.abs(output - expected).mean():.1f} grey values off. Which range "
+        "does the network want its input in, and by whose statistics is its output brought back?",
+    )
+
+
+def _films():
+    """(5, 32, 32) uint8: smooth, of different contrast, without borders."""
+    row, column = np.mgrid[:32, :32] / 31
+    rng = np.random.default_rng(0)
+    waves = [np.sin(a * row + b * column) for a, b in rng.uniform(2, 5, (5, 2))]
+    spread = (35, 25, 40, 30, 20)
+    return np.stack([120 + s * w for s, w in zip(spread, waves, strict=True)]).astype(np.uint8)
+
+
+def _network():
+    rng = np.random.default_rng(3)
+    network = Sequential(Conv2D(1, 4, rng), BatchNorm(4), ReLU(), Conv2D(4, 1, rng))
+    return copy_network(network)
