@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ from scipy.spatial.distance import cdist
 from small_sets import echoes
 
 from ums.backend import Device
+from ums.data import rows
 from ums.data.examples import normalise
-from ums.experiments import echo, protocol, recommendation_report, scores
-from ums.experiments.echo import ECHO, ENVELOPE, FLOW, QUALITY, as_grey, sgd
+from ums.experiments import echo, echo_report, protocol, recommendation_report, scores
+from ums.experiments.echo import as_grey, flow_examples
 from ums.experiments.echo_report import nearest_neighbours
+from ums.experiments.echo_sets import ECHO, ENVELOPE, FLOW, QUALITY, sgd
 from ums.experiments.parts import DIVERSE, SIMILAR
 from ums.experiments.protocol import STRATEGIES, TEST
 from ums.experiments.stages import Stages
@@ -105,6 +108,19 @@ SPOILT = {
     ),
     "no masks": (spoilt_by("target", masks=None), "no envelope"),
     "no test": (spoilt_by("target", splits=["train"] * N), "test part"),
+    "patients of the source": (
+        spoilt_by("target", patients=[f"{k // 48}-{k // 2}" for k in range(N)]),
+        "target: the source learns labels and must not know .*/source has 0-0 too",
+    ),
+    "no source": (
+        lambda f: (
+            shutil.rmtree(f / "source"),
+            spoilt_by(
+                "target", splits=[("train", "validation", "test")[k // 2 % 3] for k in range(N)]
+            )(f),
+        ),
+        "must not know .*/target has 1-0 too",
+    ),
     "no target": (lambda f: shutil.rmtree(f / "target"), "holds no target; .*data_prep echo "),
 }
 
@@ -117,10 +133,34 @@ def test_folders_that_do_not_fit_are_refused_with_what_is_wrong(what, own_folder
         ECHO.load(own_folders)
 
 
-def test_source_without_flows_is_refused_by_name(own_folders, capsys):
-    spoilt_by("source", labels={"quality": np.zeros(N, int)})(own_folders)
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"quality": np.zeros(N, int)}, "source/table.csv has no column 'flow'"),
+        (
+            {"flow": np.where(np.arange(N) % 12 < 10, np.arange(N) // 12 % 3, -1)},
+            "source: no image with a flow in split 'test'",
+        ),
+    ],
+)
+def test_source_without_flows_is_refused_before_it_is_trained(labels, message, own_folders, capsys):
+    spoilt_by("source", labels=labels)(own_folders)
     assert echo.main([str(own_folders), "--out", str(own_folders / "out"), *SMALL]) == 2
-    assert "source/table.csv has no column 'flow'" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
+    assert not list((own_folders / "out" / "stages").iterdir())
+
+
+def test_source_learns_from_images_of_known_flow_alone(own_folders):
+    flow = np.where(np.arange(N) % 5, np.arange(N) // 12 % 3, -1)
+    spoilt_by("source", labels={"flow": flow})(own_folders)
+    source = ECHO.load(own_folders).source
+    for split in ("train", "validation", "test"):
+        examples = flow_examples(source, split, -1)
+        assert (
+            examples.rows.tolist()
+            == np.flatnonzero((source.splits == split) & (flow >= 0)).tolist()
+        )
+        assert examples.targets.tolist() == flow.tolist()
 
 
 # ---------------------------------------------------------------------------- networks
@@ -233,6 +273,31 @@ def test_nearest_neighbours_are_scipys(rng):
     images, of = (rng.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8) for n in (30, 12))
     flat = (a.reshape(len(a), -1).astype(float) for a in (of, images))
     assert nearest_neighbours(images, of).tolist() == cdist(*flat).argmin(axis=1).tolist()
+
+
+def test_nearest_neighbours_are_looked_for_part_by_part(rng, monkeypatch):
+    images, seen = rng.integers(0, 256, (10, 8, 8, 3), dtype=np.uint8), []
+    monkeypatch.setattr(rows, "PART_BYTES", 3 * images[0].nbytes)
+    as_points = echo_report._as_points
+    monkeypatch.setattr(echo_report, "_as_points", lambda a: seen.append(len(a)) or as_points(a))
+    assert nearest_neighbours(images, images[::-2]).tolist() == [9, 7, 5, 3, 1]
+    assert seen == [5, 3, 3, 3, 1]
+
+
+@pytest.mark.parametrize(("n", "wrong"), [(6, 1), (20, 2), (20, 18), (3, 3)])
+def test_examples_are_up_to_eight_and_none_is_shown_twice(n, wrong, folders, monkeypatch):
+    source, panels = ECHO.load(folders).source, []
+    monkeypatch.setattr(
+        echo_report.figures, "examples_panel", lambda *a, **k: panels.append((a, k))
+    )
+    chosen = np.arange(n) * 3
+    said = (source.labels["flow"][chosen] + (np.arange(n) < wrong)) % 3
+    outcome = SimpleNamespace(sets=SimpleNamespace(source=source))
+    echo_report._examples(outcome, chosen, np.eye(3)[said])
+    (images, titles), marked = panels[0]
+    few, many = min(4, wrong), min(8 - min(4, wrong), n - wrong)
+    assert marked["correct"] == [False] * few + [True] * many
+    assert len(np.unique(images, axis=0)) == len(titles) == few + many
 
 
 def test_recommendation_is_scored_against_the_rule_on_the_true_labels(parts):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ums.data.rows import Rows, parts
 from ums.derived.recommendation import FLOWS
 from ums.experiments import figures, paper, study_report
+from ums.experiments.echo_sets import FLOW
 from ums.experiments.part_report import PartFigures
 from ums.experiments.parts import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
 from ums.experiments.recommendation_report import recommendation_section
@@ -74,15 +76,13 @@ def build(outcome: Outcome) -> Report:
 def _source(outcome: Outcome) -> Section:
     """The flow classifier on patients of its own, beside what needs no network at all."""
     source, settings = outcome.sets.source, outcome.settings
-    flow = source.labels["flow"]
-    train, test = (
-        rows[flow[rows] >= 0] for rows in (source_rows(source, s) for s in ("train", "test"))
-    )
+    flow = source.labels[FLOW]
+    train, test = (source_rows(source, split, FLOW) for split in ("train", "test"))
     rng = np.random.default_rng([settings.seed, 4])
     logits = score_classes(
         outcome.source.network, source.images[test], outcome.device, settings.dark
     )[LOGITS]
-    nearest = flow[train][nearest_neighbours(source.images[train], source.images[test])]
+    nearest = flow[train][nearest_neighbours(Rows(source.images, train), source.images[test])]
     commonest = np.full(len(test), np.bincount(flow[train]).argmax())
     rows = []
     for method, found in (
@@ -114,16 +114,14 @@ def _source(outcome: Outcome) -> Section:
 
 
 def _examples(outcome: Outcome, rows: np.ndarray, logits: np.ndarray) -> figures.Figure:
-    """Screens of the source's test patients with what it says of them: wrong ones first."""
-    source, names = outcome.sets.source, FLOWS
-    flow, said = source.labels["flow"][rows], logits.argmax(axis=1)
-    order = np.argsort(said == flow, kind="stable")
-    wrong = order[: min(4, np.sum(said != flow))]
-    right = order[len(order) - (8 - len(wrong)) :]
-    shown = np.concatenate([wrong, right])
+    """Up to 8 screens of the source's test patients with what it says of them: up to 4 wrong, first."""
+    source = outcome.sets.source
+    flow, said = source.labels[FLOW][rows], logits.argmax(axis=1)
+    wrong = np.flatnonzero(said != flow)[:4]
+    shown = np.concatenate([wrong, np.flatnonzero(said == flow)[-(8 - len(wrong)) :]])
     return figures.examples_panel(
         source.images[rows[shown]],
-        [f"true {names[flow[i]]}, said {names[said[i]]}" for i in shown],
+        [f"true {FLOWS[flow[i]]}, said {FLOWS[said[i]]}" for i in shown],
         correct=(said == flow)[shown].tolist(),
         name="source-examples",
     )
@@ -131,5 +129,13 @@ def _examples(outcome: Outcome, rows: np.ndarray, logits: np.ndarray) -> figures
 
 def nearest_neighbours(images: np.ndarray, of: np.ndarray) -> np.ndarray:
     """For each of the images ``of`` (n, ...) the row of ``images`` (N, ...) at the least distance."""
-    one, other = (a.reshape(len(a), -1).astype(np.float32) / 255 for a in (of, images))
-    return (np.square(other).sum(axis=1) - 2 * one @ other.T).argmin(axis=1)
+    one = _as_points(of)
+    distances = []  # squared, less what is the same for all N
+    for _, some in parts(images):
+        other = _as_points(some)
+        distances.append(np.square(other).sum(axis=1) - 2 * one @ other.T)
+    return np.concatenate(distances, axis=1).argmin(axis=1)
+
+
+def _as_points(images: np.ndarray) -> np.ndarray:
+    return images.reshape(len(images), -1).astype(np.float32) / 255

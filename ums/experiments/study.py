@@ -1,6 +1,6 @@
 """What all studies share: their settings, their command line, and the order of things.
 
-A study of one modality says what its prepared folders hold (:class:`ums.experiments.parts.Sets`), how
+A study of one modality says what its prepared folders hold (:class:`ums.experiments.sets.Modality`), how
 its source is learned and what its networks are; everything else is here.
 """
 
