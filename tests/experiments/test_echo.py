@@ -38,8 +38,7 @@ TABLES = {
 @pytest.fixture(scope="module", autouse=True)
 def few_resamples():
     with pytest.MonkeyPatch.context() as patch:
-        for module in (scores, recommendation_report):
-            patch.setattr(module, "RESAMPLES", 20)
+        patch.setattr(scores, "RESAMPLES", 20)
         yield
 
 

@@ -10,19 +10,18 @@ from ums.experiments.parts import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
 from ums.experiments.protocol import CONTROL, SHOWN, PartOutcome
 from ums.experiments.report import (
     Column,
-    Estimate,
     Report,
     Section,
     Table,
     formatted,
     formatted_p,
 )
-from ums.experiments.scores import RESAMPLES
+from ums.experiments.scores import estimated
 from ums.experiments.study import Outcome
 from ums.experiments.study_figures import heat_map_panel
 from ums.experiments.study_report import InPaper, Wording
 from ums.metrics.image_quality import psnr
-from ums.metrics.significance import bootstrap_interval, paired_permutation
+from ums.metrics.significance import paired_permutation
 
 _DENOISER = (
     "The separate denoiser is the source itself, trained once and counted on both sides: it would be the "
@@ -103,14 +102,7 @@ def _heat_maps(outcome: PartOutcome, seed: int) -> Section:
         row = {"Strategy": label}
         for name in masks:
             inside = heat.inside[strategy][name].T  # (n, k)
-            interval = bootstrap_interval(
-                lambda shares: _mean(_mean(shares, axis=0)),
-                (inside,),
-                rng,
-                resamples=RESAMPLES,
-                groups=patients,
-            )
-            row[f"Inside the {name}"] = Estimate(_mean(inside, axis=0).tolist(), *interval)
+            row[f"Inside the {name}"] = estimated(_mean_of_folds, (inside,), patients, rng)
             if strategy != CONTROL:
                 change = inside - heat.inside[CONTROL][name].T
                 change = np.nanmean(change[~np.isnan(change).all(axis=1)], axis=1)
@@ -147,10 +139,10 @@ def _heat_maps(outcome: PartOutcome, seed: int) -> Section:
     return Section("Heat maps", text, [table], [panel])
 
 
-def _mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """The mean of what is not NaN; NaN, without a warning, where all is."""
+def _mean_of_folds(inside: np.ndarray) -> np.ndarray:
+    """Each fold's mean of (n, k) shares that are not NaN; NaN, without a warning, where all are."""
     with np.errstate(invalid="ignore"):
-        return np.nansum(values, axis=axis) / np.isfinite(values).sum(axis=axis)
+        return np.nansum(inside, axis=0) / np.isfinite(inside).sum(axis=0)
 
 
 # ------------------------------------------------------------------------ the source

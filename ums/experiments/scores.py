@@ -7,6 +7,7 @@ interval, which says how much other test cases would.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -92,17 +93,7 @@ class Tested:
         def of_folds(values, labels):
             return [self._score(measure, v, labels) for v in values.swapaxes(0, 1)]
 
-        def mean(values, labels):
-            return (
-                np.nanmean(scores)
-                if np.isfinite(scores := of_folds(values, labels)).any()
-                else np.nan
-            )
-
-        interval = bootstrap_interval(
-            mean, (values, labels), rng, resamples=RESAMPLES, groups=self.patients
-        )
-        return Estimate(of_folds(values, labels), *interval)
+        return estimated(of_folds, (values, labels), self.patients, rng)
 
     def _score(self, measure: str, values: np.ndarray, labels: np.ndarray) -> float:
         seen = np.isfinite(values).reshape(len(values), -1).all(axis=1)
@@ -134,6 +125,30 @@ class Tested:
     def by_case(self, measure: str) -> np.ndarray:
         """A segmentation's score of each case, the mean over the folds that were asked, (n,)."""
         return np.nanmean(self.values[measure], axis=0)
+
+
+def estimated(
+    of_folds: Callable[..., Sequence[float]],
+    cases: tuple[np.ndarray, ...],
+    patients: np.ndarray,
+    rng: np.random.Generator,
+) -> Estimate:
+    """Each fold's score, and the 95 % bootstrap interval of their mean over other patients.
+
+    Args:
+        of_folds: ``of_folds(*cases)``, the scores (k,) of cases; NaN where a fold has none.
+        cases: arrays (n, ...).
+        patients: (n,) of each case.
+        rng: draws the patients.
+    """
+
+    def mean(*drawn):
+        scores = np.asarray(of_folds(*drawn))
+        known = scores[np.isfinite(scores)]
+        return known.mean() if len(known) else np.nan
+
+    interval = bootstrap_interval(mean, cases, rng, resamples=RESAMPLES, groups=patients)
+    return Estimate([float(score) for score in of_folds(*cases)], *interval)
 
 
 class Difference(NamedTuple):
