@@ -29,7 +29,7 @@ from ums.experiments.echo_sets import ECHO, FLOW
 from ums.experiments.parts import SEGMENTATION, Part
 from ums.experiments.protocol import Networks
 from ums.experiments.report import Report
-from ums.experiments.sets import Sets, check_label, source_rows
+from ums.experiments.sets import SPLITS, Sets, check_label, source_rows
 from ums.experiments.stages import Stages
 from ums.experiments.study import SOURCE, Outcome, Settings
 from ums.finetuning import Task, Tuned, learn
@@ -91,7 +91,7 @@ def learn_source(sets: Sets, settings: Settings, device: Device, stages: Stages)
     rng, dark = stages.rng(SOURCE), settings.dark
     network = flow_classifier(rng, settings.width).to(device)
     # Those of the test are for the page: what is missing is to be said before anything is trained.
-    data = [flow_examples(sets.source, split, dark) for split in ("train", "validation", "test")]
+    data = [flow_examples(sets.source, split, dark) for split in SPLITS]
 
     def train(checkpoint: Checkpoint) -> Tuned:
         task = Task("source: flow", network, categorical_cross_entropy, *data[:2])

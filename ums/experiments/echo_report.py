@@ -12,7 +12,7 @@ from ums.experiments.part_report import PartFigures
 from ums.experiments.parts import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
 from ums.experiments.recommendation_report import recommendation_section
 from ums.experiments.report import Column, Report, Section, Table
-from ums.experiments.scores import LOGITS, Tested, score_classes
+from ums.experiments.scores import LOGITS, score_classes, tested_once
 from ums.experiments.sets import source_rows
 from ums.experiments.study import Outcome
 from ums.experiments.study_report import InPaper, Wording
@@ -90,8 +90,7 @@ def _source(outcome: Outcome) -> Section:
         ("Nearest neighbour, by pixels", np.eye(len(FLOWS))[nearest]),
         ("The commonest flow", np.eye(len(FLOWS))[commonest]),
     ):
-        tested = Tested(CLASSIFICATION, source.patients[test], flow[test])
-        tested.add(0, 1, np.arange(len(test)), {LOGITS: found})
+        tested = tested_once(source.patients[test], flow[test], found)
         measures = {m: tested.estimate(m, rng) for m in ("Accuracy", "F-score", "MCC")}
         rows.append({"Method": method} | measures)
     columns = ["Method", *(Column(m, "{:.3f}") for m in ("Accuracy", "F-score", "MCC"))]

@@ -18,7 +18,7 @@ from scipy.special import softmax
 from ums.backend import Device
 from ums.data import NOISES, Examples
 from ums.data.examples import DARK, normalise
-from ums.experiments.parts import SEGMENTATION
+from ums.experiments.parts import CLASSIFICATION, SEGMENTATION
 from ums.experiments.report import Estimate
 from ums.finetuning.separate import restore
 from ums.layers import Layer
@@ -125,6 +125,13 @@ class Tested:
     def by_case(self, measure: str) -> np.ndarray:
         """A segmentation's score of each case, the mean over the folds that were asked, (n,)."""
         return np.nanmean(self.values[measure], axis=0)
+
+
+def tested_once(patients: np.ndarray, labels: np.ndarray, logits: np.ndarray) -> Tested:
+    """One network's logits (n, K) of n cases, with their patients (n,) and labels (n,)."""
+    tested = Tested(CLASSIFICATION, patients, labels)
+    tested.add(0, 1, np.arange(len(labels)), {LOGITS: logits})
+    return tested
 
 
 def estimated(

@@ -13,6 +13,8 @@ from ums.data import Prepared, load_prepared
 from ums.experiments.parts import Part
 from ums.experiments.stages import fingerprint
 
+SPLITS = ("train", "validation", "test")
+
 
 @dataclass(frozen=True, eq=False)
 class Sets:
@@ -85,7 +87,7 @@ class Modality:
             )
         source = folder / "source"
         sets = Sets(load_prepared(source) if source.is_dir() else made[0].learn, tuple(made))
-        for split in ("train", "validation", "test"):
+        for split in SPLITS:
             source_rows(sets.source, split)
         self.check_sizes([sets.source, *(p for part in made for p in (part.learn, part.test))])
         if self.supervised:

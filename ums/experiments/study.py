@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -267,23 +267,45 @@ NUMBERS = {
 }
 
 
-def add_options(
-    parser: argparse.ArgumentParser, modality: Modality, defaults: Settings, out: str
+def add_basics(
+    parser: argparse.ArgumentParser,
+    modality: Modality,
+    holds: Iterable[str],
+    numbers: dict[str, str],
+    defaults: object,
+    out: str,
 ) -> None:
-    """The prepared folder, where results go, and an option for everything in :class:`Settings`."""
-    holds = dict.fromkeys(f for folders, _ in modality.parts.values() for f in folders)
+    """The folders, the device, and an option for each of ``numbers``, a setting -> what it means.
+
+    Args:
+        parser: what they are added to.
+        modality: whose prepared folder is asked for.
+        holds: the folders in it that are used.
+        numbers: of ``defaults``, which has the default of each.
+        defaults: settings.
+        out: the folder for results, by default.
+    """
     parser.add_argument(
         "prepared",
-        help=f"folder that `python -m data_prep {modality.preparation}` made: "
-        f"source, {', '.join(holds)}",
+        help=f"folder that `python -m data_prep {modality.preparation}` made: {', '.join(holds)}",
     )
     parser.add_argument("--out", default=out, help="folder to write (%(default)s)")
-    for name, text in NUMBERS.items():
+    for name, text in numbers.items():
         default = getattr(defaults, name)
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(
             option, type=type(default), default=default, help=f"{text} (%(default)s)"
         )
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def add_options(
+    parser: argparse.ArgumentParser, modality: Modality, defaults: Settings, out: str
+) -> None:
+    """The prepared folder, where results go, and an option for everything in :class:`Settings`."""
+    folders = dict.fromkeys(f for folders, _ in modality.parts.values() for f in folders)
+    add_basics(parser, modality, ["source", *folders], NUMBERS, defaults, out)
     parser.add_argument(
         "--joint-weights",
         default=defaults.joint_weights,
@@ -309,15 +331,13 @@ def add_options(
         default=defaults.statistics,
         help="whose images a frozen encoder's batch norms are set to (%(default)s)",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
-def settings_of(options: argparse.Namespace) -> Settings:
-    """What was given on the command line.
+def settings_of(options: argparse.Namespace, kind: type = Settings):
+    """What was given on the command line, as settings of the kind.
 
     Raises:
         ValueError: a value is out of its range; names it.
     """
-    names = [f.name for f in fields(Settings) if f.name != "progress"]
-    return Settings(**{n: getattr(options, n) for n in names}, progress=not options.quiet)
+    names = [f.name for f in fields(kind) if f.name != "progress"]
+    return kind(**{n: getattr(options, n) for n in names}, progress=not options.quiet)
