@@ -21,7 +21,8 @@ from ums.data import Prepared
 from ums.data.film import crop_to_film
 from ums.experiments import cxr, study
 from ums.experiments.cxr_sets import CXR, diverse_part
-from ums.experiments.part_report import LABELS, PartFigures
+from ums.experiments.facts import facts_of_run
+from ums.experiments.part_report import BY_PATIENT, LABELS, PartFigures
 from ums.experiments.parts import CLASSIFICATION, DIVERSE, TargetTask
 from ums.experiments.protocol import (
     HELD_OUT,
@@ -38,7 +39,6 @@ from ums.experiments.sets import Sets
 from ums.experiments.stages import Stages
 from ums.experiments.study import Settings
 from ums.experiments.study_figures import fold_dots
-from ums.experiments.study_report import facts_of_run
 
 
 @dataclass(frozen=True)
@@ -230,8 +230,10 @@ def _table(
     test = "McNemar's test" if task.kind == CLASSIFICATION else "sign-flip test"
     note = (
         f"On {tested}, and on the training hospital's held-out folds. p: {test} on {tested} against the "
-        "first variant of the same strategy, not corrected."
+        "first variant of the same strategy, not corrected. "
     )
+    if outcomes[first].tested[cause.strategies[0]][TEST][task.name].clustered:
+        note += BY_PATIENT
     return Table(f"cause-{cause.name}-{task.name}", task.title, columns, rows, note=note)
 
 

@@ -19,7 +19,7 @@ from ums.experiments.report import (
 from ums.experiments.scores import estimated
 from ums.experiments.study import Outcome
 from ums.experiments.study_figures import heat_map_panel
-from ums.experiments.study_report import InPaper, Wording
+from ums.experiments.study_report import InPaper, Wording, overlap_note
 from ums.metrics.image_quality import psnr
 from ums.metrics.significance import paired_permutation
 
@@ -35,10 +35,8 @@ _PARTS = {
         paper.TABLE_4,
         4,
         {
-            SEGMENTATION: "Means over images; F-score and IoU are of the lungs, image by image. The "
-            "paper's IoU lies above its F-score, which an IoU of the lungs alone cannot (IoU = F / (2 - "
-            "F)), so it stands beside the mean of the lungs' and the background's IoU. The paper's "
-            "figures are for 138 Montgomery images.",
+            SEGMENTATION: overlap_note("lungs")
+            + " The paper's figures are for 138 Montgomery images.",
             CLASSIFICATION: "The F-score is of the abnormal class. An MCC of 0 is what guessing scores.",
         },
         f"{_DENOISER} The paper's count for lung segmentation is that of a whole six-layer network, ours "
@@ -174,10 +172,7 @@ def _source(outcome: Outcome, denoising: list[dict]) -> Section:
     ]
     titles = [row["noise"] for row in denoising]
     panel = figures.denoising_panel(clean, noisy, denoised, titles, *picture_psnr)
-    pictures = [panel]
-    if outcome.source.history.validation:
-        histories = {"Source: denoising (MSE)": outcome.source.history}
-        pictures.append(figures.training_curves(histories, name="training-source"))
+    pictures = [panel, *study_report.source_curves(outcome, "Source: denoising (MSE)")]
     text = (
         "The source is a convolutional autoencoder that is given noisy images and learns to return the "
         "clean ones. Its encoder is what all heads share; its decoder is where the segmentation head "

@@ -15,7 +15,7 @@ from ums.experiments.report import Column, Report, Section, Table
 from ums.experiments.scores import LOGITS, score_classes, tested_once
 from ums.experiments.sets import source_rows
 from ums.experiments.study import Outcome
-from ums.experiments.study_report import InPaper, Wording
+from ums.experiments.study_report import InPaper, Wording, overlap_note
 
 _HEADS = (
     "The paper's 295,715 for a classification head is of no head of GAP, FC, dropout and softmax on "
@@ -27,7 +27,10 @@ WORDING = Wording(
     "models; after Zamzmi, Rajaraman and Antani (2021), section 4.2.",
     learned="flow",
     denoiser=False,
-    seen="The source learned the flow of other patients; no image of theirs is among these.",
+    seen="The source learned the flow of other patients; no image of theirs is among these. Classification "
+    "heads learn by SGD, as the paper's do, with momentum 0.9 and ten times the learning rate stated "
+    "below; the source, the envelope, separate models, and tasks with a joint loss but different "
+    "optimizers learn by Adam.",
     parts={
         DIVERSE: InPaper(
             paper.TABLE_7,
@@ -35,13 +38,11 @@ WORDING = Wording(
             paper.TABLE_8,
             8,
             {
-                SEGMENTATION: "Means over images; F-score and IoU are of the envelope, image by image. "
-                "The paper's IoU lies above its F-score, which an IoU of the envelope alone cannot (IoU "
-                "= F / (2 - F)), so it stands beside the mean of the envelope's and the background's "
-                "IoU. The paper's figures are for a private set of real screens.",
+                SEGMENTATION: overlap_note("envelope")
+                + " The paper's figures are for a private set of real screens.",
                 CLASSIFICATION: "The F-score of the quality is that of good images, of the flow the "
                 "mean of the three flows'; the AUC of the flow is the mean of each flow against the "
-                "others. Quality is known of a third of the images.",
+                "others. Quality is known of some images only.",
             },
             f"{_HEADS} Its 786,497 for the envelope's head is that of encoder and decoder with one "
             "channel in, which is the separate model here; and its 1,573,506 for the separate flow "
@@ -101,9 +102,7 @@ def _source(outcome: Outcome) -> Section:
     )
     table = Table("source", "The source: telling flows apart", columns, rows, note=note)
     pictures = [_examples(outcome, test, logits)]
-    if outcome.source.history.validation:
-        histories = {"Source: flow (cross-entropy)": outcome.source.history}
-        pictures.append(figures.training_curves(histories, name="training-source"))
+    pictures += study_report.source_curves(outcome, "Source: flow (cross-entropy)")
     text = (
         "The source is a convolutional network that learns, with labels, which of three flows a screen "
         "shows: mitral inflow (MV), the motion of the mitral annulus (MA) or a tricuspid regurgitation "

@@ -77,6 +77,11 @@ class Tested:
     labels: np.ndarray | None
     values: dict[str, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def clustered(self) -> bool:
+        """Whether a patient has several cases, which are then not independent."""
+        return len(np.unique(self.patients)) < len(self.patients)
+
     def add(self, fold: int, k: int, cases: np.ndarray, scores: dict[str, np.ndarray]) -> None:
         """Note one fold's scores on some of the cases."""
         for name, values in scores.items():
@@ -162,8 +167,7 @@ class Difference(NamedTuple):
     """Whether two strategies differ on the same cases.
 
     Attributes:
-        p_value: of McNemar's exact test for a classification, of the sign-flip test on the IoU by
-            case for a segmentation.
+        p_value: as :func:`compare` says.
         only_a, only_b: cases that only one got right, for a classification.
     """
 
@@ -173,11 +177,24 @@ class Difference(NamedTuple):
 
 
 def compare(a: Tested, b: Tested, measure: str, rng: np.random.Generator) -> Difference:
-    """Test two strategies on the cases of one task; the p-value is not corrected for others."""
+    """Test two strategies on the cases of one task; the p-value is not corrected for others.
+
+    McNemar's exact test of a classification is the sign-flip test on the differences of right answers;
+    a segmentation's is on those of the IoU by case. Where a patient has several cases, as alike as they
+    may be, a patient's sum has one sign to be flipped in both.
+    """
+    only = []
     if a.kind == SEGMENTATION:
-        return Difference(paired_permutation(a.by_case(measure) - b.by_case(measure), rng))
-    result = mcnemar_exact(a.right(), b.right())
-    return Difference(result.p_value, result.only_a, result.only_b)
+        differences = a.by_case(measure) - b.by_case(measure)
+    else:
+        *only, p = mcnemar_exact(a.right(), b.right())
+        if not a.clustered:
+            return Difference(p, *only)
+        differences = a.right().astype(float) - b.right()
+    if a.clustered:
+        _, patient = np.unique(a.patients, return_inverse=True)
+        differences = np.bincount(patient, differences)
+    return Difference(paired_permutation(differences, rng), *only)
 
 
 # ------------------------------------------------------------------------ the source

@@ -19,10 +19,10 @@ from ums.experiments.drawing import (
     spread,
 )
 from ums.experiments.echo_sets import FLOW
+from ums.experiments.facts import basic_facts, described_source
 from ums.experiments.report import Column, Figure, Report, Section, Table
 from ums.experiments.search_space import GRID, OPTIMIZERS, PAPERS, SPACE, Found, Trial, ranked
 from ums.experiments.sets import source_rows
-from ums.experiments.study_report import basic_facts, described_source
 
 SETTINGS = [Column(setting.capitalize()) for setting in SPACE]
 LOSS, ACCURACY, MCC = (Column(name, "{:.3f}") for name in ("Loss", "Accuracy", "MCC"))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy
 
-from ums import __version__
-from ums.backend import Device
-from ums.data import Prepared
 from ums.experiments import figures
 from ums.experiments.claims import Claim, verdict
+from ums.experiments.facts import facts_of_run
 from ums.experiments.part_report import (
     LABELS,
     Costs,
@@ -37,8 +33,7 @@ from ums.experiments.report import (
     Verdict,
     formatted_p,
 )
-from ums.experiments.sets import SPLITS, Sets
-from ums.experiments.study import Outcome, Settings
+from ums.experiments.study import Outcome
 
 
 @dataclass(frozen=True)
@@ -140,11 +135,14 @@ def summary_lines(
     )
     for name, cost in costs.items():
         shared, separate = (cost.minutes(s).mean() for s in ("independent", "separate"))
-        with_source = "the source or the denoiser" if cost.denoiser else "the source"
+        totals = [f"{minutes:.1f}" for minutes in cost.totals]
+        if cost.denoiser:
+            counted = f"with the source or the denoiser {totals[0]} and {totals[1]}"
+        else:
+            counted = f"with the source, which separate models do without, {totals[0]}"
         lines.append(
             f"Training time, {name} tasks: heads on the shared source {shared:.1f} minutes a fold, "
-            f"separate models {separate:.1f}; with {with_source} {cost.totals[0]:.1f} and "
-            f"{cost.totals[1]:.1f}."
+            f"separate models {separate:.1f}; {counted}."
         )
     return lines
 
@@ -264,51 +262,18 @@ def training_section(outcome: PartOutcome) -> Section:
     )
 
 
-def facts_of_run(sets: Sets, settings: Settings, device: Device) -> dict[str, str]:
-    """What was run: data, settings, versions."""
-    facts = {"Source images": described_source(sets.source)}
-    for part in sets.parts:
-        used = len(np.unique(np.concatenate([task.test.rows for task in part.tasks])))
-        title = part.name.title()
-        facts[f"{title}, to learn from"] = _described(part.learn, f"{len(part.pool)} in folds")
-        facts[f"{title}, to test on"] = _described(part.test, f"{used} for testing")
-    facts["Folds"] = str(settings.folds)
-    facts["Epochs at most"] = (
-        f"source {settings.source_epochs}, segmentation {settings.epochs}, "
-        f"classifiers {settings.classifier_epochs}"
+def overlap_note(what: str) -> str:
+    """What stands under a table of a segmentation of ``what``."""
+    return (
+        f"Means over images; F-score and IoU are of the {what}, image by image. The paper's IoU lies "
+        f"above its F-score, which an IoU of the {what} alone cannot (IoU = F / (2 - F)), so it stands "
+        f"beside the mean of two IoU, of the {what} and of the background."
     )
-    facts["Batch, learning rate"] = f"{settings.batch}, {settings.learning_rate:g}"
-    facts["Weights of the joint loss"] = settings.joint_weights
-    facts["Kept of tasks tuned together"] = "the epoch best for " + (
-        "all on average" if settings.stop_by == "all" else "the first task"
-    )
-    facts["Augmentation"] = "yes" if settings.augment else "no"
-    facts["Statistics of a frozen batch norm"] = f"of the {settings.statistics}'s images"
-    facts["Labels learned from"] = f"{settings.labels:.0%}"
-    return facts | basic_facts(sets.source, settings, device)
 
 
-def basic_facts(source: Prepared, settings, device: Device) -> dict[str, str]:
-    """What any run on a source has: its images' size, width, normalisation, seed, device, versions."""
-    height, width, *channels = source.images.shape[1:]
-    return {
-        "Image size": f"{height} x {width}, {'RGB' if channels else 'grey'}",
-        "Network width": f"{settings.width:g} times the paper's",
-        "Pixels that count for an image's mean": (
-            f"above grey level {settings.dark}" if settings.dark >= 0 else "all"
-        ),
-        "Seed": str(settings.seed),
-        "Device": device.name,
-        "Versions": f"ums {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"SciPy {scipy.__version__}",
-    }
-
-
-def described_source(source: Prepared) -> str:
-    """Where its images are from, and how many there are in each split."""
-    return _described(source, ", ".join(f"{(source.splits == s).sum()} {s}" for s in SPLITS))
-
-
-def _described(prepared: Prepared, counts: str) -> str:
-    source = prepared.about.get("source", prepared.folder.name)
-    return f"{source}: {len(prepared)} images ({counts})"
+def source_curves(outcome: Outcome, label: str) -> list[figures.Figure]:
+    """The source's losses by epoch, if it was trained."""
+    history = outcome.source.history
+    if not history.validation:
+        return []
+    return [figures.training_curves({label: history}, name="training-source")]
