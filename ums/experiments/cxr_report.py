@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ums.experiments import figures, paper, study_report
+from ums.experiments.heat import SHOWN
 from ums.experiments.part_report import LABELS, PartFigures
 from ums.experiments.parts import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
-from ums.experiments.protocol import CONTROL, SHOWN, PartOutcome
+from ums.experiments.protocol import CONTROL, PartOutcome
 from ums.experiments.report import (
     Column,
     Report,

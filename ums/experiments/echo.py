@@ -24,7 +24,7 @@ from ums.data import Examples, Prepared
 from ums.data.augment import Augmentation
 from ums.data.examples import normalise
 from ums.derived.recommendation import FLOWS
-from ums.experiments import echo_report, study
+from ums.experiments import command_line, echo_report, study
 from ums.experiments.echo_sets import ECHO, FLOW
 from ums.experiments.parts import SEGMENTATION, Part
 from ums.experiments.protocol import Networks
@@ -151,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
     def report(sets: Sets, settings: Settings, device: Device, out: Path) -> Report:
         return echo_report.build(run(sets, settings, device, out))
 
-    return study.command(parser, ECHO, DEFAULTS, OUT, report, arguments)
+    return command_line.run_study(parser, ECHO, DEFAULTS, OUT, report, arguments)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ums.backend import Device, choose_device, to_numpy
 from ums.data import Prepared, load_prepared
-from ums.experiments import search_report, study
+from ums.experiments import command_line, search_report
 from ums.experiments.echo import flow_classifier, flow_examples
 from ums.experiments.echo_sets import ECHO
 from ums.experiments.scores import Tested, tested_once
@@ -105,7 +105,7 @@ class Search:
 NUMBERS = {
     "trials": "combinations to try; 162 are all",
     "epochs": "of each trial at most; the paper has 64",
-} | {name: study.NUMBERS[name] for name in ("width", "patience", "dark", "seed")}
+} | {name: command_line.NUMBERS[name] for name in ("width", "patience", "dark", "seed")}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -115,17 +115,17 @@ def main(arguments: list[str] | None = None) -> int:
         description="Random search over the paper's ranges for the echo source's hyperparameters. "
         "Stopped at any time and started again, it goes on and ends with the same figures.",
     )
-    study.add_basics(parser, ECHO, ["source"], NUMBERS, Settings(), "results/echo-search")
+    command_line.add_basics(parser, ECHO, ["source"], NUMBERS, Settings(), "results/echo-search")
     options = parser.parse_args(arguments)
 
     def report():
-        settings, out = study.settings_of(options, Settings), Path(options.out)
+        settings, out = command_line.settings_of(options, Settings), Path(options.out)
         source = load_prepared(Path(options.prepared) / "source")
         device = choose_device(options.device)
         found = Search(source, settings, device, Stages(out / "stages", settings.seed)).run()
         return search_report.build(found, source, settings, device), out
 
-    return study.report_on(report)
+    return command_line.report_on(report)
 
 
 if __name__ == "__main__":
