@@ -12,6 +12,7 @@ from ums.experiments.parts import CLASSIFICATION, SEGMENTATION
 from ums.experiments.scores import (
     LOGITS,
     compare,
+    estimated,
     score_classes,
     score_denoising,
     score_masks,
@@ -184,6 +185,14 @@ def test_interval_of_resamples_without_a_positive_is_of_the_others(monkeypatch):
     monkeypatch.setattr(scores, "RESAMPLES", 200)
     estimate = asked([[1, -1, -2, -3], [2, -1, -3, -2]], [1, 0, 0, 0]).estimate("AUC", seeded())
     assert (estimate.low, estimate.high) == (1, 1)
+
+
+def test_fold_without_a_score_has_no_part_in_the_interval():
+    """A held-out fold of one class has no AUC; the other folds' mean has its interval all the same."""
+    values = np.array([0.2] * 9 + [0.8])
+    found = estimated(lambda v: [NAN, v.mean()], (values,), np.array(["a"] * 9 + ["b"]), seeded())
+    assert (found.low, found.high) == pytest.approx((0.2, 0.8))
+    assert np.isnan(found.folds[0]) and found.folds[1] == pytest.approx(0.26)
 
 
 def test_same_generator_gives_the_same_interval():

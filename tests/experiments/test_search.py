@@ -115,6 +115,8 @@ def test_trial_trains_the_network_that_was_chosen(
 
     def noted(task, fit, *rest):
         seen.extend([task.optimizer(task.head.parameters(), fit.learning_rate), fit.batch])
+        for examples, split in ((task.train, "train"), (task.validation, "validation")):
+            assert examples.rows.tolist() == np.flatnonzero(source.splits == split).tolist()
         return learn(task, fit, *rest)
 
     monkeypatch.setattr(search, "learn", noted)
@@ -287,6 +289,15 @@ def test_command_leaves_a_page_with_every_trial_by_rank(source, tmp_path, uninte
     assert (
         "15 images of 3 patients" in page and "made up: 100 images (70 train, 15 validation" in page
     )
+
+
+def test_interval_of_the_best_follows_the_seed():
+    rng = np.random.default_rng(0)
+    patients, labels = np.arange(30) // 3, rng.integers(3, size=30)
+    tested = scores.tested_once(patients, labels, rng.normal(size=(30, 3)))
+    found = Found([], trial_with(1, 0.5), tested)
+    first, again, other = (search_report.tested_table(found, seed).rows for seed in (1, 1, 2))
+    assert first == again != other
 
 
 def test_summary_names_the_best_and_the_papers_place():
