@@ -67,7 +67,7 @@ def echoes(folder, seed=0, n=72, side=32, **changes):
     columns = {
         "images": screens,
         "ids": [f"{k}" for k in range(n)],
-        "patients": [f"p{k // 2}" for k in range(n)],
+        "patients": [f"{seed}-{k // 2}" for k in range(n)],
         "splits": [ADULTS[k % 12] if seed == 0 else CHILDREN[k % 12] for k in range(n)],
         "labels": {"flow": flow, "quality": np.where(np.arange(n) % 2, -1, quality)},
         "masks": masks,

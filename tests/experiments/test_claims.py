@@ -8,7 +8,8 @@ from ums.experiments import paper
 from ums.experiments.claims import SIGNIFICANT, verdict
 from ums.experiments.parts import DIVERSE, SIMILAR
 from ums.experiments.protocol import STRATEGIES
-from ums.experiments.report import Verdict
+from ums.experiments.report import Section, Table, Verdict
+from ums.experiments.study_report import summary_lines
 
 TABLES = {
     "cxr": {DIVERSE: ("Table 3", paper.TABLE_3), SIMILAR: ("Table 5", paper.TABLE_5)},
@@ -76,3 +77,10 @@ def test_every_pair_of_strategies_that_differ_is_claimed_once_for_every_task(mod
 def test_claims_name_their_table(modality):
     for claim in CLAIMS[modality]:
         assert claim.source.startswith(TABLES[modality][claim.part][0])
+
+
+def test_summary_counts_what_holds_what_does_not_and_what_is_open():
+    here = [Verdict.OPEN] * 4 + [Verdict.HOLDS] * 2 + [Verdict.FAILS]
+    table = Table("claims", "", ["Here"], [{"Here": each} for each in here])
+    (line,) = summary_lines([], {}, Section("", "", [table]))
+    assert "2 hold here, 1 do not, and 4 cannot" in line

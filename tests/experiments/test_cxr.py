@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from small_sets import FOLDERS, children, hospital, note_computed, save_all
 
 from ums import backend
-from ums.experiments import cxr, protocol, scores
+from ums.experiments import cxr, heat, protocol, scores
 from ums.experiments.cxr_sets import CXR
 from ums.experiments.stages import Stages
 from ums.experiments.study import Settings
@@ -231,7 +231,7 @@ def test_network_without_a_heat_map_leaves_its_place_empty(
     def mass_inside(maps, masks):
         return np.full(len(maps), np.nan if next(calls) // 2 in silent else 0.25)
 
-    monkeypatch.setattr(protocol, "mass_inside", mass_inside)
+    monkeypatch.setattr(heat, "mass_inside", mass_inside)
     assert run(folders, tmp_path, "--parts", "diverse") == 0
     rows = tables(tmp_path)["heat-maps"][:5]
     found = [value for row in rows for value in row["Inside the lungs"]["folds"]]

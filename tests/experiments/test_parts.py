@@ -18,7 +18,7 @@ from ums.experiments.cxr_sets import (
     similar_part,
 )
 from ums.experiments.parts import CLASSIFICATION, SEGMENTATION, thinned
-from ums.experiments.sets import source_rows
+from ums.experiments.sets import Sets, source_rows
 from ums.layers import Layer
 from ums.ops import bce_dice, categorical_cross_entropy
 
@@ -404,3 +404,17 @@ def test_fewer_labels_are_some_of_those_of_a_larger_share():
     rows, strata = np.arange(40), np.arange(40) % 2
     shares = [thinned(rows, strata, s, np.random.default_rng(3)) for s in (0.1, 0.5, 1.0)]
     assert set(shares[0]) < set(shares[1]) < set(shares[2]) == set(rows)
+
+
+def test_fingerprints_tell_sources_parts_and_what_was_done_to_images_apart(folders):
+    sets = CXR.load(folders)
+    diverse, similar = sets.parts
+    prints = [
+        sets.fingerprints(),
+        sets.fingerprints(diverse),
+        sets.fingerprints(similar),
+        Sets(sets.source, sets.parts, "cropped").fingerprints(diverse),
+        Sets(diverse.learn, sets.parts).fingerprints(diverse),
+    ]
+    assert all(a != b for i, a in enumerate(prints) for b in prints[:i])
+    assert prints[1] == CXR.load(folders).fingerprints(diverse)

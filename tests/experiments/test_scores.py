@@ -12,6 +12,7 @@ from ums.experiments.parts import CLASSIFICATION, SEGMENTATION
 from ums.experiments.scores import (
     LOGITS,
     compare,
+    estimated,
     score_classes,
     score_denoising,
     score_masks,
@@ -186,6 +187,14 @@ def test_interval_of_resamples_without_a_positive_is_of_the_others(monkeypatch):
     assert (estimate.low, estimate.high) == (1, 1)
 
 
+def test_fold_without_a_score_has_no_part_in_the_interval():
+    """A held-out fold of one class has no AUC; the other folds' mean has its interval all the same."""
+    values = np.array([0.2] * 9 + [0.8])
+    found = estimated(lambda v: [NAN, v.mean()], (values,), np.array(["a"] * 9 + ["b"]), seeded())
+    assert (found.low, found.high) == pytest.approx((0.2, 0.8))
+    assert np.isnan(found.folds[0]) and found.folds[1] == pytest.approx(0.26)
+
+
 def test_same_generator_gives_the_same_interval():
     one = asked(MARGINS, LABELS)
     first, again, other = (one.estimate("Accuracy", seeded(s)) for s in (1, 1, 2))
@@ -234,6 +243,32 @@ def test_comparison_of_segmentations_is_by_flipping_signs():
         p, only_one, only_other = compare(one, other, "IoU", seeded())
         assert p == 2 / 32 and only_one is only_other is None
     assert compare(a, a, "IoU", seeded()).p_value == 1
+
+
+@pytest.mark.parametrize("kind", [CLASSIFICATION, SEGMENTATION])
+def test_images_of_one_patient_have_one_sign_together(kind):
+    """Ten cases of which a is better on nine, of four patients whose sums are 3, 3, 2 and 1."""
+    patients = ["p", "q", "r", "p", "q", "s", "r", "p", "q", "s"]
+    wins, labels = np.array([1, 1, 1, 1, 1, 1, 1, 1, 1, 0]), np.ones(10, int)
+    if kind == CLASSIFICATION:
+        a, b = (asked([m], labels, patients) for m in (2 * wins - 1, -np.ones(10)))
+        only = (9, 0)
+    else:
+        a, b = (
+            asked([v], None, patients, SEGMENTATION, "IoU")
+            for v in (0.5 + 0.25 * wins, wins * 0 + 0.5)
+        )
+        only = (None, None)
+    found = compare(a, b, "MCC" if kind == CLASSIFICATION else "IoU", seeded())
+    assert a.clustered and found == (2 / 2**4, *only)  # by case it would be 2 / 2^9
+
+
+def test_test_by_patient_agrees_with_all_sign_patterns_worked_out():
+    """Patients' sums 3, -1 and 2: 4 of the 8 patterns, ±4 and ±6, are as far from 0 as 4."""
+    labels, patients = np.ones(8, int), ["p"] * 3 + ["q"] + ["r"] * 4
+    a = asked([[1, 1, 1, -1, 1, 1, 1, -1]], labels, patients)
+    b = asked([[-1, -1, -1, 1, -1, -1, 1, -1]], labels, patients)
+    assert compare(a, b, "MCC", seeded()) == (4 / 8, 5, 1)
 
 
 # ---------------------------------------------------------------------------- the source

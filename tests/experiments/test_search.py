@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,20 +12,18 @@ from small_sets import note_computed
 from ums.backend import Device
 from ums.data import Examples, save_prepared
 from ums.data.examples import normalise
-from ums.experiments import search, search_figures, search_report
+from ums.experiments import scores, search, search_report
 from ums.experiments.search import Search
-from ums.experiments.search_figures import search_panels
+from ums.experiments.search_report import trials_figure
 from ums.experiments.search_space import (
     GRID,
     PAPERS,
     SPACE,
     Choice,
     Found,
-    Scores,
     Settings,
     Trial,
-    best_of,
-    choices,
+    ranked,
 )
 from ums.experiments.stages import Stages
 from ums.layers import Conv2D, Dropout
@@ -45,13 +43,14 @@ def screens(folder, n=100, side=16, **changes):
     for kind, rows in enumerate(np.array_split(np.arange(side), 3)):
         images[np.ix_(flow == kind, rows)] += 120
     columns = {
+        "images": images,
         "ids": [f"{k}" for k in range(n)],
         "patients": [f"p{k // 5}" for k in range(n)],
         "splits": [SPLITS[k // 5 % 20] for k in range(n)],
         "labels": {"flow": flow},
         "about": {"source": "made up"},
     }
-    return save_prepared(folder, images, **columns | changes)
+    return save_prepared(folder, **columns | changes)
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +59,31 @@ def source(tmp_path_factory):
     return screens(tmp_path_factory.mktemp("prepared") / "source")
 
 
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    monkeypatch.setattr(scores, "RESAMPLES", 50)
+
+
 def a_search(source, folder, settings=QUICK, every=60.0):
     return Search(source, settings, CPU, Stages(folder, settings.seed, every))
 
 
 def figures_of(found):
     """All that a search ends with, but for the time it took."""
-    return [asdict(replace(t, seconds=0)) for t in found.trials], found.test, list(found.predicted)
+    trials = [t._replace(seconds=0) for t in (*found.trials, found.test)]
+    return str(trials), found.tested.values["logits"].tolist()  # NaN is not itself, but "nan" is
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(source, tmp_path_factory):
-    return figures_of(a_search(source, tmp_path_factory.mktemp("whole")).run())
+    return a_search(source, tmp_path_factory.mktemp("whole")).run()
 
 
 # ---------------------------------------------------------------------------- what is tried
 
 
 def test_grid_is_the_papers_ranges_without_repetition():
-    every = choices(162, np.random.default_rng(0))
+    every = Settings(trials=162).choices(np.random.default_rng(0))
     assert len(set(every)) == 3 * 2 * 3 * 3 * 3 == len(GRID)
     for setting, values in SPACE.items():
         counts = Counter(getattr(choice, setting) for choice in every)
@@ -86,7 +91,10 @@ def test_grid_is_the_papers_ranges_without_repetition():
 
 
 def test_papers_choice_comes_first_and_the_rest_in_an_order_of_the_seeds():
-    few, many, others = (choices(n, np.random.default_rng(s)) for n, s in [(5, 0), (20, 0), (5, 1)])
+    few, many, others = (
+        Settings(trials=n).choices(np.random.default_rng(seed))
+        for n, seed in [(5, 0), (20, 0), (5, 1)]
+    )
     assert few[0] == others[0] == PAPERS == Choice(3, 2, 0.5, "Adam", 16)
     assert many[:5] == few and others != few
 
@@ -107,6 +115,8 @@ def test_trial_trains_the_network_that_was_chosen(
 
     def noted(task, fit, *rest):
         seen.extend([task.optimizer(task.head.parameters(), fit.learning_rate), fit.batch])
+        for examples, split in ((task.train, "train"), (task.validation, "validation")):
+            assert examples.rows.tolist() == np.flatnonzero(source.splits == split).tolist()
         return learn(task, fit, *rest)
 
     monkeypatch.setattr(search, "learn", noted)
@@ -130,13 +140,13 @@ def test_scores_are_those_of_the_kept_network_on_the_validation_split(source, tm
     logits = network.forward(normalise(source.images[rows], dark=-1)).astype(np.float64)
     flow = source.labels["flow"][rows]
     loss = -log_softmax(logits, axis=1)[np.arange(len(flow)), flow].mean()
-    assert trial.scores.loss == pytest.approx(loss, rel=1e-5)
-    assert trial.scores.accuracy == np.mean(logits.argmax(axis=1) == flow)
+    assert trial.loss == pytest.approx(loss, rel=1e-5)
+    assert trial.accuracy == np.mean(logits.argmax(axis=1) == flow)
     said, true = np.eye(3)[logits.argmax(axis=1)], np.eye(3)[flow]
     covariance = np.mean(said * true) - np.mean(said.mean(0) * true.mean(0))
     spread = [np.mean(a * a) - np.mean(a.mean(0) ** 2) for a in (said, true)]
     expected = covariance / np.sqrt(np.prod(spread)) if np.prod(spread) > 0 else 0
-    assert trial.scores.mcc == pytest.approx(expected)
+    assert trial.mcc == pytest.approx(expected)
 
 
 def test_test_split_is_met_once_by_the_best_alone(source, tmp_path, monkeypatch):
@@ -149,18 +159,23 @@ def test_test_split_is_met_once_by_the_best_alone(source, tmp_path, monkeypatch)
     monkeypatch.setattr(Search, "score", noted)
     found = a_search(source, tmp_path).run()
     assert [split for split, _ in asked] == ["validation"] * 3 + ["test"]
-    assert found.test == score(a_search(source, tmp_path), asked[-1][1], "test")[0]
-    weights = asked[found.best.number - 1][1].arrays()
+    told, tested = score(a_search(source, tmp_path), asked[-1][1], "test")
+    assert found.test == ranked(found.trials)[0]._replace(**told)
+    assert tested.labels.tolist() == source.labels["flow"][source.splits == "test"].tolist()
+    assert tested.patients.tolist() == source.patients[source.splits == "test"].tolist()
+    weights = asked[found.test.number - 1][1].arrays()
     assert all(np.array_equal(a, weights[name]) for name, a in asked[-1][1].arrays().items())
 
 
-def trial_with(number, loss):
-    return Trial(number, PAPERS, 1, None if np.isnan(loss) else Scores(loss, 0.5, 0.0))
+def trial_with(number, loss, choice=PAPERS):
+    if np.isnan(loss):
+        return Trial(number, choice, 1, diverged="its loss is nan")
+    return Trial(number, choice, 1, loss, 0.5, 0.0)
 
 
-def test_best_has_the_lowest_loss_and_is_the_first_of_equals():
+def test_lowest_loss_comes_first_and_of_equals_the_first_and_what_diverged_last():
     trials = [trial_with(i, loss) for i, loss in enumerate([np.nan, 0.5, 0.25, 0.25], start=1)]
-    assert best_of(trials).number == 3
+    assert [trial.number for trial in ranked(trials)] == [3, 4, 2, 1]
 
 
 # ---------------------------------------------------------------------------- stopped and diverged
@@ -197,7 +212,7 @@ def test_search_that_was_stopped_ends_with_the_same_figures(
     with pytest.raises(Stopped):
         a_search(source, tmp_path, every=0).run()
     stop_at(np.inf)
-    assert figures_of(a_search(source, tmp_path, every=0).run()) == uninterrupted
+    assert figures_of(a_search(source, tmp_path, every=0).run()) == figures_of(uninterrupted)
     assert capsys.readouterr().out.count(f"goes on after epoch {epochs}") == (epochs > 0)
 
 
@@ -208,7 +223,7 @@ def test_longer_search_takes_what_is_there(source, tmp_path, uninterrupted, monk
     monkeypatch.setattr(search, "learn", lambda task, *a: made.append(task.name) or learn(task, *a))
     found = a_search(source, tmp_path).run()
     assert made == [found.trials[2].choice.name]
-    assert figures_of(found) == uninterrupted
+    assert figures_of(found) == figures_of(uninterrupted)
 
 
 @pytest.mark.parametrize("change", [{"epochs": 1}, {"width": 0.06}, {"dark": 8}, {"patience": 1}])
@@ -232,15 +247,15 @@ def diverge(monkeypatch, *names):
 
 
 def test_diverged_trial_is_recorded_and_does_not_end_the_search(source, tmp_path, monkeypatch):
-    lost = choices(3, Stages(tmp_path, 0).rng("order"))[1]
+    lost = QUICK.choices(Stages(tmp_path, 0).rng("order"))[1]
     diverge(monkeypatch, lost.name)
     found = a_search(source, tmp_path).run()
-    assert [bool(trial.scores) for trial in found.trials] == [True, False, True]
+    assert [np.isfinite(trial.loss) for trial in found.trials] == [True, False, True]
     assert found.trials[1].diverged == f"{lost.name}: the training loss is nan"
     monkeypatch.undo()  # what diverged once does so again: it is not tried anew
     again = a_search(source, tmp_path).run()
     assert figures_of(again) == figures_of(found)
-    table = search_report.trials_table(again, 15)
+    table = search_report.trials_table(again.trials, 15)
     assert table.rows[-1]["Mark"] == "diverged" and "–" in table.text()
 
 
@@ -263,33 +278,50 @@ def test_command_leaves_a_page_with_every_trial_by_rank(source, tmp_path, uninte
         "report.html", "tables.txt", "tables.json", "figures", "stages",
     }  # fmt: skip
     trials, tested = json.loads((out / "tables.json").read_text())["tables"]
-    rows, expected = trials["rows"], uninterrupted[0]
-    assert [row["Loss"] for row in rows] == sorted(t["scores"]["loss"] for t in expected)
+    rows, expected = trials["rows"], uninterrupted
+    assert [row["Loss"] for row in rows] == sorted(t.loss for t in expected.trials)
     assert "best" in rows[0]["Mark"]
     assert [row["No."] for row in rows if "paper" in row["Mark"]] == [1]
-    assert tested["rows"][0]["Accuracy"]["mean"] == uninterrupted[1].accuracy
+    for measure, value in (("Accuracy", expected.test.accuracy), ("MCC", expected.test.mcc)):
+        assert tested["rows"][0][measure]["mean"] == value
+        assert tested["rows"][0][measure]["low"] <= value <= tested["rows"][0][measure]["high"]
     page = (out / "report.html").read_text()
-    assert "15 images of 3 patients" in page and "made up (70 train, 15 validation" in page
+    assert (
+        "15 images of 3 patients" in page and "made up: 100 images (70 train, 15 validation" in page
+    )
+
+
+def test_interval_of_the_best_follows_the_seed():
+    rng = np.random.default_rng(0)
+    patients, labels = np.arange(30) // 3, rng.integers(3, size=30)
+    tested = scores.tested_once(patients, labels, rng.normal(size=(30, 3)))
+    found = Found([], trial_with(1, 0.5), tested)
+    first, again, other = (search_report.tested_table(found, seed).rows for seed in (1, 1, 2))
+    assert first == again != other
 
 
 def test_summary_names_the_best_and_the_papers_place():
-    trials = [replace(trial_with(i, loss), choice=GRID[i]) for i, loss in enumerate([0.5, 0.25])]
-    lines = search_report.summary_lines(Found(trials, Scores(0.5, 0.75, 0.5), None, None))
+    trials = [trial_with(i + 1, loss, GRID[i]) for i, loss in enumerate([0.5, 0.25])]
+    test = trials[1]._replace(accuracy=0.75, mcc=0.5)
+    lines = search_report.summary_lines(Found(trials, test, None))
     assert lines[0].startswith(
         "Lowest validation loss: 3 x 3 kernels, dilation 2, dropout 0.1, SGD"
     )
     assert "number 2 of 2" in lines[1] and "accuracy 0.750, MCC 0.500" in lines[2]
-    lines = search_report.summary_lines(Found(trials[:1], Scores(0.5, 0.75, 0.5), None, None))
+    lines = search_report.summary_lines(Found(trials[:1], test, None))
     assert lines[1] == "That is the paper's choice."
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": {"quality": [0] * 100}}, 'source: there is no label "flow"'),
-        ({"labels": {"flow": [-1] + [0] * 99}}, "flow must be 0, 1 or 2 on every image, found -1"),
-        ({"labels": {"flow": [3] + [0] * 99}}, "flow must be 0, 1 or 2 on every image, found 3"),
-        ({"splits": ["train"] * 100}, "source: no image in split 'validation'"),
+        ({"labels": {"quality": [0] * 100}}, "source/table.csv has no column 'flow'"),
+        ({"labels": {"flow": [3] + [0] * 99}}, "source/table.csv: flow must be from 0 to 2"),
+        ({"labels": {"flow": [0] * 84 + [-1] * 16}}, "no image with a flow in split 'test'"),
+        ({"labels": {"flow": [-1] * 7 + [0] * 93}}, "source: 63 training images cannot fill"),
+        ({"side": 20}, "images must be RGB and their sides multiples of 8"),
+        ({"images": np.zeros((100, 16, 16), np.uint8)}, "source: images must be RGB"),
+        ({"splits": ["train"] * 100}, "source: no image with a flow in split 'validation'"),
         (
             {"splits": ["train"] * 60 + ["validation"] * 20 + ["test"] * 20},
             "source: 60 training images cannot fill a batch of 64",
@@ -311,23 +343,30 @@ def test_numbers_out_of_range_are_refused(trials, epochs, source, tmp_path, caps
 
 # ---------------------------------------------------------------------------- the picture
 
-VALUES = {"kernel": (3, 5), "optimizer": ("SGD", "Adam", "RMSprop")}
-TRIED = [
-    {"kernel": 3, "optimizer": "Adam"},
-    {"kernel": 5, "optimizer": "SGD"},
-    {"kernel": 5, "optimizer": "Adam"},
-    {"kernel": 3, "optimizer": "SGD"},
-]
-LOSSES = [0.5, np.nan, 0.25, 0.75]
+
+def tried(*losses, kernels=(3, 5, 5, 3), optimizers=("Adam", "SGD", "Adam", "SGD")):
+    """Trials that differ in kernel and optimizer; the first need not be the paper's."""
+    return [
+        trial_with(i, loss, Choice(kernel, 2, 0.5, optimizer, 16))
+        for i, (loss, kernel, optimizer) in enumerate(
+            zip(losses, kernels, optimizers, strict=True), start=1
+        )
+    ]
+
+
+LOSSES = (0.5, np.nan, 0.25, 0.75)
 
 
 @pytest.fixture
 def axes(monkeypatch):
-    """The axes of every sheet drawn, as they are when it is saved."""
-    drawn, saved = [], search_figures.saved
-    monkeypatch.setattr(
-        search_figures, "saved", lambda sheet, kind: drawn.append(sheet.axes) or saved(sheet, kind)
-    )
+    """The axes of every sheet drawn, by title or, without one, label, as they are when it is saved."""
+    drawn, saved = [], search_report.saved
+
+    def noted(sheet, kind):
+        drawn.append({ax.get_title("left") or ax.get_xlabel(): ax for ax in sheet.axes})
+        return saved(sheet, kind)
+
+    monkeypatch.setattr(search_report, "saved", noted)
     return drawn
 
 
@@ -338,44 +377,50 @@ def lines_of(ax):
 
 
 def test_every_trial_stands_at_its_values_with_means_and_marks(axes):
-    search_panels(VALUES, TRIED, LOSSES, paper=0)
-    kernel, optimizer, course = axes[0]
-    dots, three, five, best, paper, diverged = lines_of(kernel)
-    assert dots[0] == [0, 1, 1, 0] and dots[1][2:] == [0.25, 0.75]
-    assert three[1] == [0.625] * 2 and five[1] == [0.25] * 2
+    trials_figure(tried(*LOSSES))
+    assert list(axes[0]) == ["Kernel", "Dilation", "Dropout", "Optimizer", "Batch", "Trial"]
+    kernel, optimizer, course = (axes[0][name] for name in ("Kernel", "Optimizer", "Trial"))
+    dots, best, paper, diverged, three, five, seven = lines_of(kernel)
+    assert dots[0] == [0, 1, 1, 0] and dots[1][2:] == [0.25, 0.75] and np.isnan(dots[1][1])
     assert best == ([1], [0.25]) and paper == ([0], [0.5]) and diverged[0] == [1]
+    assert three[1] == [0.625] * 2 and five[1] == [0.25] * 2
+    assert np.isnan(seven[1]).all() and np.isnan(lines_of(optimizer)[-1][1]).all()
     assert [label.get_text() for label in optimizer.get_xticklabels()] == ["SGD", "Adam", "RMSprop"]
-    assert np.isnan(lines_of(optimizer)[3][1]).all()  # no trial with RMSprop: no mean
-    assert lines_of(course)[0] == ([1, 2, 3, 4], [0.5, 0.5, 0.25, 0.25])
+    assert lines_of(course)[-1] == ([1, 2, 3, 4], [0.5, 0.5, 0.25, 0.25])
+    assert lines_of(course)[0][0] == [1, 2, 3, 4]
     assert kernel.get_ylim() == optimizer.get_ylim() == course.get_ylim()
 
 
 def test_alternative_text_of_the_search_tells_marks_and_means():
-    told = search_panels(VALUES, TRIED, LOSSES, paper=0).alt
+    told = trials_figure(tried(*LOSSES)).alt
     assert "4 trials (best: trial 3, 0.250; paper's choice: trial 1, 0.500; diverged: 1)" in told
-    assert "kernel 0.625, 0.250; optimizer 0.750, 0.375, none." in told
+    assert "kernel 0.625, 0.250, none; dilation 0.500, none; " in told
+    assert "optimizer 0.750, 0.375, none; batch 0.500, none, none." in told
 
 
 def test_papers_choice_that_diverged_is_not_marked(axes):
-    figure = search_panels(VALUES, TRIED, LOSSES, paper=1)
-    assert "paper" not in figure.alt
-    assert len(axes[0][0].get_lines()) == 5
+    figure = trials_figure(tried(np.nan, 0.5, 0.25, 0.75))
+    assert "paper" not in figure.alt and "best: trial 3" in figure.alt
+    assert len(axes[0]["Kernel"].get_lines()) == 3 + 3  # dots, best, diverged; means
+
+
+@pytest.mark.parametrize("losses", [LOSSES, (0.5, 0.5, 0.25, 0.75), (np.nan, 0.5, 0.25, 0.75)])
+def test_legend_explains_what_is_drawn_and_nothing_else(losses, monkeypatch):
+    explained = []
+    monkeypatch.setattr(search_report, "line_legend", lambda sheet, marks: explained.extend(marks))
+    trials_figure(tried(*losses))
+    absent = {"paper's choice"} if np.isnan(losses[0]) else set()
+    absent |= set() if np.isnan(losses).any() else {"diverged"}
+    assert explained == [mark for mark in search_report.MARKS if mark not in absent]
 
 
 def test_losses_far_apart_are_on_a_logarithmic_axis(axes):
-    search_panels(VALUES, TRIED, [0.1, 0.2, 0.3, 5.0])
-    search_panels(VALUES, TRIED, [0.1, 0.2, 0.3, 0.4])
-    assert [each[0].get_yscale() for each in axes] == ["log", "linear"]
+    trials_figure(tried(0.1, 0.2, 0.3, 5.0))
+    trials_figure(tried(0.1, 0.2, 0.3, 0.4))
+    scales = [{ax.get_yscale() for ax in each.values()} for each in axes]
+    assert scales == [{"log"}, {"linear"}]
 
 
-@pytest.mark.parametrize(
-    ("tried", "losses", "message"),
-    [
-        (TRIED, LOSSES[:3], r"got \[4, 3\]"),
-        ([TRIED[0] | {"kernel": 9}], [0.5], "trial 1: no value of kernel"),
-        (TRIED, [np.nan] * 4, "all trials diverged"),
-    ],
-)
-def test_trials_that_cannot_be_drawn_are_refused(tried, losses, message):
-    with pytest.raises(ValueError, match=f"search_panels.*{message}"):
-        search_panels(VALUES, tried, losses)
+def test_search_in_which_nothing_converged_is_not_drawn():
+    with pytest.raises(RuntimeError, match="all 4 trials diverged; the first: its loss is nan"):
+        trials_figure(tried(*[np.nan] * 4))

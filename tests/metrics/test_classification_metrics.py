@@ -4,7 +4,7 @@ from scipy.special import softmax
 from scipy.stats import mannwhitneyu
 
 from ums.metrics import confusion_matrix, mcc, roc_auc
-from ums.metrics.classification import accuracy, f_score, one_vs_rest_auc
+from ums.metrics.classification import accuracy, f_score, one_vs_rest_auc, recall
 
 # Ten cases: 4 true positives, 1 false negative, 2 false positives, 3 true negatives.
 LABELS = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0, 0])
@@ -30,11 +30,25 @@ def test_scores_of_ten_hand_counted_cases():
     assert mcc(LABELS, PREDICTIONS, 2) == pytest.approx(10 / np.sqrt(6 * 5 * 5 * 4))
 
 
+def test_recall_is_the_share_of_a_class_that_is_found():
+    assert recall(LABELS, PREDICTIONS, 2, positive=1) == 4 / 5  # sensitivity
+    assert recall(LABELS == 1, PREDICTIONS == 1, 2, positive=0) == 3 / 5  # specificity
+    assert recall([0, 1, 1, 2], [0, 1, 2, 1], 3, positive=1) == 1 / 2
+    assert np.isnan(recall([0, 0], [0, 1], 2, positive=1))
+
+
+@pytest.mark.parametrize("score", [f_score, recall])
+@pytest.mark.parametrize("positive", [-1, 2])
+def test_positive_class_that_is_none_is_refused(score, positive):
+    with pytest.raises(ValueError, match=f"positive class {positive} is not in 0 .. 1"):
+        score(LABELS, PREDICTIONS, 2, positive=positive)
+
+
 def test_f_score_is_the_harmonic_mean_of_precision_and_recall():
     labels, predictions = random_classes(3)
     precision = np.mean(labels[predictions == 2] == 2)
-    recall = np.mean(predictions[labels == 2] == 2)
-    expected = 2 * precision * recall / (precision + recall)
+    share = np.mean(predictions[labels == 2] == 2)
+    expected = 2 * precision * share / (precision + share)
     assert f_score(labels, predictions, 3, positive=2) == pytest.approx(expected)
 
 

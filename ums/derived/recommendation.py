@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ums.metrics.classification import confusion_matrix, mcc
+from ums.metrics.classification import confusion_matrix
 
 FLOWS = ("MV", "MA", "TR")
 QUALITIES = ("poor", "good")
@@ -110,28 +110,16 @@ class Recommendations:
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """Recommendations beside the truth; exclusion is what is looked for.
+    """Recommendations beside the truth.
 
     Attributes:
         table: (2, 2) counts, true use and exclude in rows, said use and exclude in columns.
-        mcc: 0 where all are used, or excluded, in truth or as said.
         causes: "wrongly used" and "wrongly excluded" -> cause of :data:`CAUSES` -> count, as
             :func:`causes_of_errors` says.
     """
 
     table: np.ndarray
-    mcc: float
     causes: dict[str, dict[str, int]]
-
-    @property
-    def sensitivity(self) -> float | None:
-        """The share of images to exclude that are excluded; None where there is none."""
-        return _share(self.table[EXCLUDE, EXCLUDE], self.table[EXCLUDE])
-
-    @property
-    def specificity(self) -> float | None:
-        """The share of images to use that are used; None where there is none."""
-        return _share(self.table[USE, USE], self.table[USE])
 
 
 def agreement(flow, quality, said: Recommendations) -> Agreement:
@@ -140,14 +128,12 @@ def agreement(flow, quality, said: Recommendations) -> Agreement:
     Raises:
         ValueError: as :func:`excluded`, or another number of them than of recommendations.
     """
-    true, causes = _truth(flow, quality, said), causes_of_errors(flow, quality, said)
-    outcome = outcomes(flow, quality, said)
+    causes, outcome = (of(flow, quality, said) for of in (causes_of_errors, outcomes))
     counts = {
         wrong: {c: int(np.sum((causes == c) & (outcome == wrong))) for c in CAUSES}
         for wrong in ("wrongly used", "wrongly excluded")
     }
-    pair = true.astype(int), said.excluded.astype(int)
-    return Agreement(confusion_matrix(*pair, 2), mcc(*pair, 2), counts)
+    return Agreement(confusion_matrix(_truth(flow, quality, said), said.excluded, 2), counts)
 
 
 def outcomes(flow, quality, said: Recommendations) -> np.ndarray:
@@ -175,10 +161,6 @@ def _truth(flow, quality, said):
     if len(true) != len(said):
         raise ValueError(f"{len(said)} recommendations for {len(true)} images")
     return true
-
-
-def _share(part, whole):
-    return float(part / whole.sum()) if whole.sum() else None
 
 
 def _classes(values, names, what):

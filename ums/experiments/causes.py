@@ -19,9 +19,10 @@ import numpy as np
 from ums.backend import choose_device
 from ums.data import Prepared
 from ums.data.film import crop_to_film
-from ums.experiments import cxr, study
+from ums.experiments import command_line, cxr
 from ums.experiments.cxr_sets import CXR, diverse_part
-from ums.experiments.part_report import LABELS, PartFigures
+from ums.experiments.facts import facts_of_run
+from ums.experiments.part_report import BY_PATIENT, LABELS, PartFigures
 from ums.experiments.parts import CLASSIFICATION, DIVERSE, TargetTask
 from ums.experiments.protocol import (
     HELD_OUT,
@@ -38,7 +39,6 @@ from ums.experiments.sets import Sets
 from ums.experiments.stages import Stages
 from ums.experiments.study import Settings
 from ums.experiments.study_figures import fold_dots
-from ums.experiments.study_report import facts_of_run
 
 
 @dataclass(frozen=True)
@@ -230,8 +230,10 @@ def _table(
     test = "McNemar's test" if task.kind == CLASSIFICATION else "sign-flip test"
     note = (
         f"On {tested}, and on the training hospital's held-out folds. p: {test} on {tested} against the "
-        "first variant of the same strategy, not corrected."
+        "first variant of the same strategy, not corrected. "
     )
+    if outcomes[first].tested[cause.strategies[0]][TEST][task.name].clustered:
+        note += BY_PATIENT
     return Table(f"cause-{cause.name}-{task.name}", task.title, columns, rows, note=note)
 
 
@@ -286,17 +288,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     names = [cause.name for cause in CAUSES]
     parser.add_argument("--causes", nargs="+", choices=names, default=names, help="which (all)")
-    study.add_options(parser, CXR, Settings(), cxr.OUT)
+    command_line.add_options(parser, CXR, Settings(), cxr.OUT)
     options = parser.parse_args(arguments)
 
     def report():
-        settings = study.settings_of(options)
+        settings = command_line.settings_of(options)
         sets = CXR.load(options.prepared, [DIVERSE])
         causes = [cause for cause in CAUSES if cause.name in options.causes]
         out = Path(options.out)
         return run(sets, settings, choose_device(options.device), out, causes), out / "causes"
 
-    return study.report_on(report)
+    return command_line.report_on(report)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 
 from ums.backend import Device
 from ums.checkpoint import Checkpoint
-from ums.experiments import cxr_report, study
+from ums.experiments import command_line, cxr_report, study
 from ums.experiments.cxr_sets import CXR
 from ums.experiments.parts import SEGMENTATION, Part
 from ums.experiments.protocol import Networks
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         outcome = run(sets, settings, device, out)
         return cxr_report.build(outcome, denoising(outcome))
 
-    return study.command(parser, CXR, Settings(), OUT, report, arguments)
+    return command_line.run_study(parser, CXR, Settings(), OUT, report, arguments)
 
 
 if __name__ == "__main__":

@@ -5,24 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from ums.experiments import figures, paper, study_report
+from ums.experiments.heat import SHOWN
 from ums.experiments.part_report import LABELS, PartFigures
 from ums.experiments.parts import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
-from ums.experiments.protocol import CONTROL, SHOWN, PartOutcome
+from ums.experiments.protocol import CONTROL, PartOutcome
 from ums.experiments.report import (
     Column,
-    Estimate,
     Report,
     Section,
     Table,
     formatted,
     formatted_p,
 )
-from ums.experiments.scores import RESAMPLES
+from ums.experiments.scores import estimated
 from ums.experiments.study import Outcome
 from ums.experiments.study_figures import heat_map_panel
-from ums.experiments.study_report import InPaper, Wording
+from ums.experiments.study_report import InPaper, Wording, overlap_note
 from ums.metrics.image_quality import psnr
-from ums.metrics.significance import bootstrap_interval, paired_permutation
+from ums.metrics.significance import paired_permutation
 
 _DENOISER = (
     "The separate denoiser is the source itself, trained once and counted on both sides: it would be the "
@@ -36,10 +36,8 @@ _PARTS = {
         paper.TABLE_4,
         4,
         {
-            SEGMENTATION: "Means over images; F-score and IoU are of the lungs, image by image. The "
-            "paper's IoU lies above its F-score, which an IoU of the lungs alone cannot (IoU = F / (2 - "
-            "F)), so it stands beside the mean of the lungs' and the background's IoU. The paper's "
-            "figures are for 138 Montgomery images.",
+            SEGMENTATION: overlap_note("lungs")
+            + " The paper's figures are for 138 Montgomery images.",
             CLASSIFICATION: "The F-score is of the abnormal class. An MCC of 0 is what guessing scores.",
         },
         f"{_DENOISER} The paper's count for lung segmentation is that of a whole six-layer network, ours "
@@ -103,14 +101,7 @@ def _heat_maps(outcome: PartOutcome, seed: int) -> Section:
         row = {"Strategy": label}
         for name in masks:
             inside = heat.inside[strategy][name].T  # (n, k)
-            interval = bootstrap_interval(
-                lambda shares: _mean(_mean(shares, axis=0)),
-                (inside,),
-                rng,
-                resamples=RESAMPLES,
-                groups=patients,
-            )
-            row[f"Inside the {name}"] = Estimate(_mean(inside, axis=0).tolist(), *interval)
+            row[f"Inside the {name}"] = estimated(_mean_of_folds, (inside,), patients, rng)
             if strategy != CONTROL:
                 change = inside - heat.inside[CONTROL][name].T
                 change = np.nanmean(change[~np.isnan(change).all(axis=1)], axis=1)
@@ -147,10 +138,10 @@ def _heat_maps(outcome: PartOutcome, seed: int) -> Section:
     return Section("Heat maps", text, [table], [panel])
 
 
-def _mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """The mean of what is not NaN; NaN, without a warning, where all is."""
+def _mean_of_folds(inside: np.ndarray) -> np.ndarray:
+    """Each fold's mean of (n, k) shares that are not NaN; NaN, without a warning, where all are."""
     with np.errstate(invalid="ignore"):
-        return np.nansum(values, axis=axis) / np.isfinite(values).sum(axis=axis)
+        return np.nansum(inside, axis=0) / np.isfinite(inside).sum(axis=0)
 
 
 # ------------------------------------------------------------------------ the source
@@ -182,10 +173,7 @@ def _source(outcome: Outcome, denoising: list[dict]) -> Section:
     ]
     titles = [row["noise"] for row in denoising]
     panel = figures.denoising_panel(clean, noisy, denoised, titles, *picture_psnr)
-    pictures = [panel]
-    if outcome.source.history.validation:
-        histories = {"Source: denoising (MSE)": outcome.source.history}
-        pictures.append(figures.training_curves(histories, name="training-source"))
+    pictures = [panel, *study_report.source_curves(outcome, "Source: denoising (MSE)")]
     text = (
         "The source is a convolutional autoencoder that is given noisy images and learns to return the "
         "clean ones. Its encoder is what all heads share; its decoder is where the segmentation head "

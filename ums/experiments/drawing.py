@@ -166,13 +166,18 @@ def scale_losses(ax, histories):
     """Make the axis logarithmic where its positive values span more than a factor of 10."""
     values = [value for h in histories for value in (*h.train, *h.validation)]
     if min(values) > 0 and max(values) > 10 * min(values):
-        ax.set_yscale("log")
-        steps = (1, 2, 5) if max(values) < 1000 * min(values) else (1,)
-        ax.yaxis.set_major_locator(LogLocator(subs=steps))
-        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        ax.yaxis.set_minor_locator(NullLocator())
+        log_ticks(ax, values)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.grid(axis="y")
+
+
+def log_ticks(ax, values):
+    """Make the axis logarithmic, with plain numbers at as many places as these values leave room for."""
+    ax.set_yscale("log")
+    steps = (1, 2, 5) if np.nanmax(values) < 1000 * np.nanmin(values) else (1,)
+    ax.yaxis.set_major_locator(LogLocator(subs=steps))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def rate_drops(rates):
@@ -181,11 +186,16 @@ def rate_drops(rates):
     return [(epoch, after) for epoch, (before, after) in pairs if after < before]
 
 
+def spread(n):
+    """Return n places in [-0.5, 0.5), evenly, by multiples of the golden ratio: always the same."""
+    return np.arange(n) * 0.6180339887 % 1 - 0.5
+
+
 def draw_strip(ax, row, values, colour):
     """Draw one dot per value in this row, a box over the middle half, and the median as a number."""
-    # Multiples of the golden ratio spread the dots evenly, the same way every time.
-    heights = (np.arange(len(values)) * 0.6180339887 % 1 - 0.5) * 0.44
-    ax.scatter(values, row + 0.1 + heights, s=9, color=colour, alpha=0.45, linewidths=0)
+    ax.scatter(
+        values, row + 0.1 + 0.44 * spread(len(values)), s=9, color=colour, alpha=0.45, linewidths=0
+    )
     line = {"color": colour, "lw": 1.2}
     ax.boxplot(
         values,

@@ -24,6 +24,12 @@ LABELS = {
     "separate": "Separate (baseline)",
 }
 
+BY_PATIENT = (
+    "Where a patient has several images, which are no independent cases, it is a sign-flip test on each "
+    "patient's sum of differences, of right answers or of the IoU. "
+)
+"""How :func:`ums.experiments.scores.compare` tests then."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -169,6 +175,9 @@ def comparison_table(figures: PartFigures, name: str) -> Table:
     )
     if any(task.kind == SEGMENTATION for task in figures.part.tasks):
         note += "Segmentation: sign-flip test on the IoU of each case, the mean over folds. "
+    tested = [of[TEST].values() for of in figures.outcome.tested.values()]
+    if any(one.clustered for tasks in tested for one in tasks):
+        note += BY_PATIENT
     note += f"Corrected for all {len(rows)} comparisons of this table (Holm)."
     return Table(
         name, f"Differences between strategies, {figures.part.name} tasks", columns, rows, note=note

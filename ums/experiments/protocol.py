@@ -8,15 +8,15 @@ fold, strategy and, where tasks are trained one by one, task.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from ums.backend import Device, to_numpy
 from ums.data.augment import Augmentation
-from ums.data.examples import in_order, normalise
-from ums.derived.heat_map import heat_maps, mass_inside
+from ums.data.examples import normalise
+from ums.experiments.heat import HeatMaps, heat_maps_of, maps_of_class_1
 from ums.experiments.parts import SEGMENTATION, Fold, Part, TargetTask, thinned
 from ums.experiments.scores import Tested, all_of, score_classes, score_masks
 from ums.experiments.stages import Stages
@@ -40,8 +40,6 @@ ENCODER, CONTROL = "encoder", "control"
 """The control is an independent head that learned shuffled labels: its heat maps show no disease."""
 
 HELD_OUT, TEST = "held-out", "test"
-SHOWN = 4
-"""Images whose heat maps are drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,25 +69,6 @@ class Cost:
     seconds: float
     trainable: int
     shared: int
-
-
-@dataclass
-class HeatMaps:
-    """Where the networks look in n test images that show what is looked for, and that have masks.
-
-    Attributes:
-        rows: (n,) of the test set.
-        lungs, opacities: (n, H, W) booleans, opacities or None.
-        inside: strategy -> mask's name ("lungs", "opacity") -> (k, n) shares of the map's mass; NaN
-            where nothing spoke for the class.
-        shown: strategy -> the first fold's maps of the first images.
-    """
-
-    rows: np.ndarray
-    lungs: np.ndarray
-    opacities: np.ndarray | None
-    inside: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    shown: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass
@@ -154,7 +133,7 @@ class PartStudy:
     def run(self, strategies: Sequence[str] = STRATEGIES) -> PartOutcome:
         """Train what is not trained yet, and test it."""
         part, k = self.part, len(self.folds)
-        outcome = PartOutcome(part, self.folds, {}, {}, {}, self._heat_maps())
+        outcome = PartOutcome(part, self.folds, {}, {}, {}, heat_maps_of(part))
         for strategy in strategies:
             outcome.costs[strategy] = {task.name: [] for task in part.tasks}
             outcome.masks[strategy] = {}
@@ -325,32 +304,10 @@ class PartStudy:
     def _images(self, strategy: str, side: str) -> np.ndarray:
         return self.cleaned(side) if strategy == "separate" else getattr(self.part, side).images
 
-    # -------------------------------------------------------------------- heat maps
-
-    def _heat_maps(self) -> HeatMaps | None:
-        """For the test images of class 1 that have masks; nothing where none has."""
-        test, task = self.part.test, self.part.explained_task
-        if task is None or test.masks is None:
-            return None
-        rows = task.test.rows[(task.test.targets[task.test.rows] == 1)]
-        rows = rows[test.has_mask[rows]]
-        if not len(rows):
-            return None
-        opacities = None if test.opacities is None else test.opacities[rows] > 0
-        return HeatMaps(rows, test.masks[rows] > 0, opacities)
-
     def _explain(self, heat: HeatMaps, strategy: str, i: int, tuned: Tuned) -> None:
         images = self._images(strategy, "test")[heat.rows]
         maps = maps_of_class_1(tuned.network, images, self.device, self.settings.dark)
-        masks = {"lungs": heat.lungs}
-        if heat.opacities is not None:
-            masks["opacity"] = heat.opacities
-        inside = heat.inside.setdefault(strategy, {})
-        for name, mask in masks.items():
-            shape = (len(self.folds), len(heat.rows))
-            inside.setdefault(name, np.full(shape, np.nan))[i] = mass_inside(maps, mask)
-        if i == 0:
-            heat.shown[strategy] = maps[:SHOWN]
+        heat.add(strategy, i, len(self.folds), maps)
 
 
 def folds_of(part: Part, settings, stages: Stages) -> list[Fold]:
@@ -412,16 +369,6 @@ def one_optimizer(tasks: Sequence[Task]) -> list[Task]:
     optimizers = {task.optimizer for task in tasks}
     common = optimizers.pop() if len(optimizers) == 1 else Adam
     return [replace(task, optimizer=common) for task in tasks]
-
-
-def maps_of_class_1(network: Layer, images: np.ndarray, device: Device, dark: int) -> np.ndarray:
-    """Heat maps (n, H, W) of class 1 for images (n, H, W), whatever the network says of them."""
-    examples = all_of(images, dark)
-    maps = [
-        heat_maps(network, device.put(examples.batch(chosen)[0]), classes=1)
-        for chosen in in_order(len(images), 32)
-    ]
-    return np.concatenate(maps)
 
 
 def _record_of(tuned: Tuned) -> dict:

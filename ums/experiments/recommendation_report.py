@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from scipy.special import softmax
 
-from ums.derived.recommendation import CAUSES, Recommendations, agreement, excluded
+from ums.derived.recommendation import (
+    CAUSES,
+    EXCLUDE,
+    USE,
+    Recommendations,
+    agreement,
+    excluded,
+)
+from ums.experiments.echo_sets import FLOW, QUALITY
 from ums.experiments.part_report import LABELS
 from ums.experiments.protocol import TEST, PartOutcome
 from ums.experiments.recommendation_figures import confusion_tables, recommendation_panel
-from ums.experiments.report import Column, Estimate, Section, Table
-from ums.experiments.scores import LOGITS, RESAMPLES, Tested
-from ums.metrics.classification import mcc
-from ums.metrics.significance import bootstrap_interval
+from ums.experiments.report import Column, Section, Table
+from ums.experiments.scores import LOGITS, Tested, estimated
+from ums.metrics.classification import mcc, recall
 
 MEASURES = {
-    "MCC": lambda true, said: mcc(true, said, 2),
-    "Sensitivity": lambda true, said: said[true].mean() if true.any() else np.nan,
-    "Specificity": lambda true, said: 1 - said[~true].mean() if not true.all() else np.nan,
+    "MCC": partial(mcc, classes=2),
+    "Sensitivity": partial(recall, classes=2, positive=EXCLUDE),
+    "Specificity": partial(recall, classes=2, positive=USE),
 }
 """Of true and said exclusions, (n,) booleans."""
 
@@ -25,14 +35,14 @@ MEASURES = {
 def recommendation_section(outcome: PartOutcome, seed: int) -> Section:
     """Use or exclude, from the tasks "flow" and "quality" of each strategy, on the test set."""
     tests = {task.name: task.test for task in outcome.part.tasks}
-    flow, quality = tests["flow"], tests["quality"]
+    flow, quality = tests[FLOW], tests[QUALITY]
     rows, *places = np.intersect1d(flow.rows, quality.rows, return_indices=True)
     truth = flow.targets[rows], quality.targets[rows]
     exclude, patients = excluded(*truth), flow.prepared.patients[rows]
     rng = np.random.default_rng([seed, 9])
     scores, together = [], {}
     for strategy, label in LABELS.items():
-        pair = [outcome.tested[strategy][TEST][name] for name in ("flow", "quality")]
+        pair = [outcome.tested[strategy][TEST][name] for name in (FLOW, QUALITY)]
         folds = [_of_fold(pair, places, i) for i in range(len(outcome.folds))]
         for words, said in (
             ("P(TR) P(poor) > 1/2", [fold.excluded for fold in folds]),
@@ -40,7 +50,9 @@ def recommendation_section(outcome: PartOutcome, seed: int) -> Section:
         ):
             row = {"Strategy": label, "Excluded where": words}
             for measure, score in MEASURES.items():
-                row[measure] = _estimate(score, exclude, np.array(said), patients, rng)
+                row[measure] = estimated(
+                    partial(_of_folds, score), (exclude, np.transpose(said)), patients, rng
+                )
             scores.append(row)
         means = (tested.probabilities()[p] for tested, p in zip(pair, places, strict=True))
         together[label] = Recommendations(*means)
@@ -74,20 +86,9 @@ def _of_fold(pair: list[Tested], places: list[np.ndarray], i: int) -> Recommenda
     return Recommendations(*(softmax(z, axis=1) for z in logits))
 
 
-def _estimate(score, true, said, patients, rng) -> Estimate:
-    """A score of each fold's decisions ``said`` (k, n), and the interval of their mean."""
-
-    def of_folds(true, said):
-        return [float(score(true, fold)) for fold in said.T]
-
-    interval = bootstrap_interval(
-        lambda true, said: float(np.mean(of_folds(true, said))),
-        (true, said.T),
-        rng,
-        resamples=RESAMPLES,
-        groups=patients,
-    )
-    return Estimate(of_folds(true, said.T), *interval)
+def _of_folds(score: Callable, true: np.ndarray, said: np.ndarray) -> list[float]:
+    """A score of each fold's decisions ``said`` (n, k)."""
+    return [score(true, fold) for fold in said.T]
 
 
 def _blame(causes: dict[str, dict[str, dict[str, int]]]) -> Table:

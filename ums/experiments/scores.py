@@ -7,6 +7,7 @@ interval, which says how much other test cases would.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from scipy.special import softmax
 from ums.backend import Device
 from ums.data import NOISES, Examples
 from ums.data.examples import DARK, normalise
-from ums.experiments.parts import SEGMENTATION
+from ums.experiments.parts import CLASSIFICATION, SEGMENTATION
 from ums.experiments.report import Estimate
 from ums.finetuning.separate import restore
 from ums.layers import Layer
@@ -76,6 +77,11 @@ class Tested:
     labels: np.ndarray | None
     values: dict[str, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def clustered(self) -> bool:
+        """Whether a patient has several cases, which are then not independent."""
+        return len(np.unique(self.patients)) < len(self.patients)
+
     def add(self, fold: int, k: int, cases: np.ndarray, scores: dict[str, np.ndarray]) -> None:
         """Note one fold's scores on some of the cases."""
         for name, values in scores.items():
@@ -92,17 +98,7 @@ class Tested:
         def of_folds(values, labels):
             return [self._score(measure, v, labels) for v in values.swapaxes(0, 1)]
 
-        def mean(values, labels):
-            return (
-                np.nanmean(scores)
-                if np.isfinite(scores := of_folds(values, labels)).any()
-                else np.nan
-            )
-
-        interval = bootstrap_interval(
-            mean, (values, labels), rng, resamples=RESAMPLES, groups=self.patients
-        )
-        return Estimate(of_folds(values, labels), *interval)
+        return estimated(of_folds, (values, labels), self.patients, rng)
 
     def _score(self, measure: str, values: np.ndarray, labels: np.ndarray) -> float:
         seen = np.isfinite(values).reshape(len(values), -1).all(axis=1)
@@ -136,12 +132,42 @@ class Tested:
         return np.nanmean(self.values[measure], axis=0)
 
 
+def tested_once(patients: np.ndarray, labels: np.ndarray, logits: np.ndarray) -> Tested:
+    """One network's logits (n, K) of n cases, with their patients (n,) and labels (n,)."""
+    tested = Tested(CLASSIFICATION, patients, labels)
+    tested.add(0, 1, np.arange(len(labels)), {LOGITS: logits})
+    return tested
+
+
+def estimated(
+    of_folds: Callable[..., Sequence[float]],
+    cases: tuple[np.ndarray, ...],
+    patients: np.ndarray,
+    rng: np.random.Generator,
+) -> Estimate:
+    """Each fold's score, and the 95 % bootstrap interval of their mean over other patients.
+
+    Args:
+        of_folds: ``of_folds(*cases)``, the scores (k,) of cases; NaN where a fold has none.
+        cases: arrays (n, ...).
+        patients: (n,) of each case.
+        rng: draws the patients.
+    """
+
+    def mean(*drawn):
+        scores = np.asarray(of_folds(*drawn))
+        known = scores[np.isfinite(scores)]
+        return known.mean() if len(known) else np.nan
+
+    interval = bootstrap_interval(mean, cases, rng, resamples=RESAMPLES, groups=patients)
+    return Estimate([float(score) for score in of_folds(*cases)], *interval)
+
+
 class Difference(NamedTuple):
     """Whether two strategies differ on the same cases.
 
     Attributes:
-        p_value: of McNemar's exact test for a classification, of the sign-flip test on the IoU by
-            case for a segmentation.
+        p_value: as :func:`compare` says.
         only_a, only_b: cases that only one got right, for a classification.
     """
 
@@ -151,11 +177,24 @@ class Difference(NamedTuple):
 
 
 def compare(a: Tested, b: Tested, measure: str, rng: np.random.Generator) -> Difference:
-    """Test two strategies on the cases of one task; the p-value is not corrected for others."""
+    """Test two strategies on the cases of one task; the p-value is not corrected for others.
+
+    McNemar's exact test of a classification is the sign-flip test on the differences of right answers;
+    a segmentation's is on those of the IoU by case. Where a patient has several cases, as alike as they
+    may be, a patient's sum has one sign to be flipped in both.
+    """
+    only = []
     if a.kind == SEGMENTATION:
-        return Difference(paired_permutation(a.by_case(measure) - b.by_case(measure), rng))
-    result = mcnemar_exact(a.right(), b.right())
-    return Difference(result.p_value, result.only_a, result.only_b)
+        differences = a.by_case(measure) - b.by_case(measure)
+    else:
+        *only, p = mcnemar_exact(a.right(), b.right())
+        if not a.clustered:
+            return Difference(p, *only)
+        differences = a.right().astype(float) - b.right()
+    if a.clustered:
+        _, patient = np.unique(a.patients, return_inverse=True)
+        differences = np.bincount(patient, differences)
+    return Difference(paired_permutation(differences, rng), *only)
 
 
 # ------------------------------------------------------------------------ the source

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from ums.optimizers import SGD, Adam, Optimizer, RMSprop
+from ums.experiments.scores import Tested
+from ums.optimizers import SGD, Adam, RMSprop
 from ums.training import FitSettings
-
-FLOWS = 3
-"""Classes: MV, MA, TR."""
 
 SPACE = {
     "kernel": (3, 5, 7),
@@ -23,7 +21,7 @@ SPACE = {
     "batch": (16, 32, 64),
 }
 
-OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], float]] = {
+OPTIMIZERS = {
     "SGD": (partial(SGD, momentum=0.9), 1e-2),
     "Adam": (Adam, 1e-3),
     "RMSprop": (RMSprop, 1e-3),
@@ -31,8 +29,7 @@ OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], float]] = {
 """With the learning rate of each, which the paper does not give: the usual ones."""
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """One combination: a value of each setting of :data:`SPACE`."""
 
     kernel: int
@@ -44,8 +41,7 @@ class Choice:
     @property
     def name(self) -> str:
         """For the trial's stage and its progress bar."""
-        k, d, p, optimizer, batch = astuple(self)
-        return f"kernel{k}-dilation{d}-dropout{p}-{optimizer}-batch{batch}"
+        return "kernel{}-dilation{}-dropout{}-{}-batch{}".format(*self)
 
 
 GRID = [Choice(*values) for values in itertools.product(*SPACE.values())]
@@ -75,70 +71,45 @@ class Settings:
         _, rate = OPTIMIZERS[choice.optimizer]
         return FitSettings(self.epochs, choice.batch, rate, self.patience)
 
-
-@dataclass(frozen=True)
-class Scores:
-    """A network's mean cross-entropy, accuracy and MCC over the images of a split."""
-
-    loss: float
-    accuracy: float
-    mcc: float
+    def choices(self, rng: np.random.Generator) -> list[Choice]:
+        """The paper's and then others, in an order that does not depend on how many are asked for."""
+        others = [choice for choice in GRID if choice != PAPERS]
+        return [PAPERS, *(others[i] for i in rng.permutation(len(others)))][: self.trials]
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(NamedTuple):
     """What came of one combination.
 
-    Attributes:
-        number: its place in the order of trials, from 1.
-        choice: the combination.
-        parameters: trainable, of encoder and head.
-        scores: on the validation split; None if the training diverged.
-        epochs: trained, of which the best was kept.
-        seconds: wall time of the training.
-        diverged: the error, if it did.
+    ``number`` is its place in the order of trials, from 1; ``loss`` (mean cross-entropy), ``accuracy``
+    and ``mcc`` are over the images of a split; of the ``epochs`` trained the best was kept; ``diverged``
+    is the error, if the training did, and the rest then missing.
     """
 
     number: int
     choice: Choice
     parameters: int
-    scores: Scores | None = None
+    loss: float = np.nan
+    accuracy: float = np.nan
+    mcc: float = np.nan
     epochs: int = 0
     seconds: float = np.nan
     diverged: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """All trials in order, and the best one's network on the test split, which no other has met.
-
-    ``predicted`` are its classes (n,) for the test images ``rows`` (n,) of the prepared folder.
-    """
+class Found(NamedTuple):
+    """All trials in order, scored on the validation split; the best, scored on the test split."""
 
     trials: list[Trial]
-    test: Scores
-    rows: np.ndarray
-    predicted: np.ndarray
-
-    @property
-    def best(self) -> Trial:
-        """The lowest validation loss."""
-        return best_of(self.trials)
+    test: Trial
+    tested: Tested
 
 
-def choices(trials: int, rng: np.random.Generator) -> list[Choice]:
-    """The paper's choice and then others, in an order that does not depend on how many are asked for."""
-    others = [choice for choice in GRID if choice != PAPERS]
-    return [PAPERS, *(others[i] for i in rng.permutation(len(others)))][:trials]
-
-
-def best_of(trials: list[Trial]) -> Trial:
-    """The trial with the lowest validation loss, the first of equals.
+def ranked(trials: list[Trial]) -> list[Trial]:
+    """By loss, the lowest and of equals the first in front, what diverged at the end.
 
     Raises:
         RuntimeError: all of them diverged.
     """
-    scored = [trial for trial in trials if trial.scores]
-    if not scored:
+    if all(trial.diverged for trial in trials):
         raise RuntimeError(f"all {len(trials)} trials diverged; the first: {trials[0].diverged}")
-    return min(scored, key=lambda trial: trial.scores.loss)
+    return sorted(trials, key=lambda trial: np.inf if trial.diverged else trial.loss)

@@ -13,6 +13,8 @@ from ums.data import Prepared, load_prepared
 from ums.experiments.parts import Part
 from ums.experiments.stages import fingerprint
 
+SPLITS = ("train", "validation", "test")
+
 
 @dataclass(frozen=True, eq=False)
 class Sets:
@@ -48,6 +50,7 @@ class Modality:
         channels: of an image; 1 is grey, (H, W).
         multiple: what an image's sides must be multiples of.
         why: they must, in words.
+        supervised: whether the source learns labels; then it may know no patient of the parts.
     """
 
     preparation: str
@@ -55,6 +58,7 @@ class Modality:
     channels: int
     multiple: int
     why: str
+    supervised: bool = False
 
     def load(self, folder: str | Path, parts: Sequence[str] | None = None) -> Sets:
         """Open the prepared folders in ``folder`` and check that they fit together.
@@ -66,8 +70,8 @@ class Modality:
 
         Raises:
             FileNotFoundError: a part's folder is not there, or no part's is.
-            ValueError: sizes differ, a label or the masks are missing, a split is empty; names the
-                folder.
+            ValueError: sizes differ, a label or the masks are missing, a split is empty, a supervised
+                source shares patients with a part; names the folder.
         """
         folder = Path(folder)
         made = []
@@ -83,12 +87,19 @@ class Modality:
             )
         source = folder / "source"
         sets = Sets(load_prepared(source) if source.is_dir() else made[0].learn, tuple(made))
-        for split in ("train", "validation", "test"):
+        for split in SPLITS:
             source_rows(sets.source, split)
-        self._check_sizes([sets.source, *(p for part in made for p in (part.learn, part.test))])
+        self.check_sizes([sets.source, *(p for part in made for p in (part.learn, part.test))])
+        if self.supervised:
+            _check_patients_apart(sets)
         return sets
 
-    def _check_sizes(self, folders: list[Prepared]) -> None:
+    def check_sizes(self, folders: Sequence[Prepared]) -> None:
+        """Refuse images of different sizes, or of one that the modality's networks cannot take.
+
+        Raises:
+            ValueError: it is so; names a folder.
+        """
         first = folders[0]
         shape = first.images.shape[1:]
         for prepared in folders:
@@ -106,16 +117,29 @@ class Modality:
             )
 
 
-def source_rows(source: Prepared, split: str) -> np.ndarray:
-    """The source's rows of a split.
+def source_rows(source: Prepared, split: str, label: str | None = None) -> np.ndarray:
+    """The source's rows of a split, or those of them that have a label.
 
     Raises:
         ValueError: there is none; names the folder.
     """
-    rows = np.flatnonzero(source.splits == split)
-    if not len(rows):
-        raise ValueError(f"{source.folder}: no image in split {split!r}")
-    return rows
+    there = source.splits == split
+    if label:
+        there = there & (source.labels[label] >= 0)
+    if not there.any():
+        what = f"image with a {label}" if label else "image"
+        raise ValueError(f"{source.folder}: no {what} in split {split!r}")
+    return np.flatnonzero(there)
+
+
+def _check_patients_apart(sets: Sets) -> None:
+    for part in sets.parts:
+        known = np.intersect1d(part.learn.patients, sets.source.patients)
+        if len(known):
+            raise ValueError(
+                f"{part.learn.folder}: the source learns labels and must not know the patients of the "
+                f"folds and the test, but {sets.source.folder} has {known[0]} too"
+            )
 
 
 def name_of(prepared: Prepared) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy
 
-from ums import __version__
 from ums.experiments import figures
 from ums.experiments.claims import Claim, verdict
+from ums.experiments.facts import facts_of_run
 from ums.experiments.part_report import (
     LABELS,
     Costs,
@@ -137,11 +135,14 @@ def summary_lines(
     )
     for name, cost in costs.items():
         shared, separate = (cost.minutes(s).mean() for s in ("independent", "separate"))
-        with_source = "the source or the denoiser" if cost.denoiser else "the source"
+        totals = [f"{minutes:.1f}" for minutes in cost.totals]
+        if cost.denoiser:
+            counted = f"with the source or the denoiser {totals[0]} and {totals[1]}"
+        else:
+            counted = f"with the source, which separate models do without, {totals[0]}"
         lines.append(
             f"Training time, {name} tasks: heads on the shared source {shared:.1f} minutes a fold, "
-            f"separate models {separate:.1f}; with {with_source} {cost.totals[0]:.1f} and "
-            f"{cost.totals[1]:.1f}."
+            f"separate models {separate:.1f}; {counted}."
         )
     return lines
 
@@ -261,43 +262,18 @@ def training_section(outcome: PartOutcome) -> Section:
     )
 
 
-def facts_of_run(sets, settings, device) -> dict[str, str]:
-    """What was run: data, settings, versions."""
-    counts = [f"{(sets.source.splits == s).sum()} {s}" for s in ("train", "validation", "test")]
-    facts = {"Source images": _described(sets.source, ", ".join(counts))}
-    for part in sets.parts:
-        used = len(np.unique(np.concatenate([task.test.rows for task in part.tasks])))
-        title = part.name.title()
-        facts[f"{title}, to learn from"] = _described(part.learn, f"{len(part.pool)} in folds")
-        facts[f"{title}, to test on"] = _described(part.test, f"{used} for testing")
-    height, width, *channels = sets.source.images.shape[1:]
-    facts["Image size"] = f"{height} x {width}, {'RGB' if channels else 'grey'}"
-    facts["Folds"] = str(settings.folds)
-    facts["Network width"] = f"{settings.width:g} times the paper's"
-    facts["Epochs at most"] = (
-        f"source {settings.source_epochs}, segmentation {settings.epochs}, "
-        f"classifiers {settings.classifier_epochs}"
+def overlap_note(what: str) -> str:
+    """What stands under a table of a segmentation of ``what``."""
+    return (
+        f"Means over images; F-score and IoU are of the {what}, image by image. The paper's IoU lies "
+        f"above its F-score, which an IoU of the {what} alone cannot (IoU = F / (2 - F)), so it stands "
+        f"beside the mean of two IoU, of the {what} and of the background."
     )
-    facts["Batch, learning rate"] = f"{settings.batch}, {settings.learning_rate:g}"
-    facts["Weights of the joint loss"] = settings.joint_weights
-    facts["Kept of tasks tuned together"] = "the epoch best for " + (
-        "all on average" if settings.stop_by == "all" else "the first task"
-    )
-    facts["Augmentation"] = "yes" if settings.augment else "no"
-    facts["Pixels that count for an image's mean"] = (
-        f"above grey level {settings.dark}" if settings.dark >= 0 else "all"
-    )
-    facts["Statistics of a frozen batch norm"] = f"of the {settings.statistics}'s images"
-    facts["Labels learned from"] = f"{settings.labels:.0%}"
-    facts["Seed"] = str(settings.seed)
-    facts["Device"] = device.name
-    facts["Versions"] = (
-        f"ums {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"SciPy {scipy.__version__}"
-    )
-    return facts
 
 
-def _described(prepared, counts: str) -> str:
-    source = prepared.about.get("source", prepared.folder.name)
-    return f"{source}: {len(prepared)} images ({counts})"
+def source_curves(outcome: Outcome, label: str) -> list[figures.Figure]:
+    """The source's losses by epoch, if it was trained."""
+    history = outcome.source.history
+    if not history.validation:
+        return []
+    return [figures.training_curves({label: history}, name="training-source")]

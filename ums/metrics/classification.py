@@ -1,8 +1,8 @@
 """How well predicted classes match the true ones: accuracy, F-score, MCC, area under the ROC curve.
 
 Labels and predictions are integer arrays (N,) with classes 0 .. classes - 1; a whole set gives one
-number. Where a ratio has nothing to divide by it is 0.0 (F-score, MCC) or NaN (area under the ROC
-curve), as each docstring says; an empty set raises `ValueError`.
+number. Where a ratio has nothing to divide by it is 0.0 (F-score, MCC) or NaN (recall, area under the
+ROC curve), as each docstring says; an empty set raises `ValueError`.
 """
 
 import numpy as np
@@ -40,11 +40,21 @@ def f_score(labels, predictions, classes, positive=None):
     Raises `ValueError` as `confusion_matrix` does, or if `positive` is no class.
     """
     counts = confusion_matrix(labels, predictions, classes)
-    if positive is not None and not 0 <= positive < classes:
-        raise ValueError(f"positive class {positive} is not in 0 .. {classes - 1}")
+    if positive is not None:
+        _checked_class(positive, classes)
     present_and_predicted = counts.sum(axis=0) + counts.sum(axis=1)  # 2 TP + FP + FN per class
     scores = 2 * np.diag(counts) / np.maximum(present_and_predicted, 1)
     return float(scores.mean() if positive is None else scores[positive])
+
+
+def recall(labels, predictions, classes, positive):
+    """Share of the cases of class `positive` that are predicted as such, `TP / (TP + FN)`.
+
+    Of two classes, the sensitivity is that of what is looked for and the specificity that of the other.
+    NaN where no case is of the class. Raises `ValueError` as `f_score` does.
+    """
+    row = confusion_matrix(labels, predictions, classes)[_checked_class(positive, classes)]
+    return float(row[positive] / row.sum()) if row.sum() else float("nan")
 
 
 def mcc(labels, predictions, classes):
@@ -104,6 +114,12 @@ def one_vs_rest_auc(labels, logits):
         return roc_auc(labels, z[:, 1] - z[:, 0])
     odds = [z[:, c] - logsumexp(np.delete(z, c, axis=1), axis=1) for c in range(z.shape[1])]
     return float(np.mean([roc_auc(labels == c, odds[c]) for c in range(z.shape[1])]))
+
+
+def _checked_class(positive, classes):
+    if not 0 <= positive < classes:
+        raise ValueError(f"positive class {positive} is not in 0 .. {classes - 1}")
+    return positive
 
 
 def _class_numbers(values, classes, what):
