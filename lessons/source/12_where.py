@@ -479,7 +479,7 @@ Image(recommendation_panel(echo.images[test], flow, quality, said).data, width=7
 # %% [markdown]
 # **Look.** Against using everything, each of the rules saves. Where spoilt measurements are dear, the lower threshold pays: fewer wrongly used, hardly more wrongly
 # excluded. But at equal costs the threshold 1/2, which should be best, is a little *worse* than the other two. The counts differ by a few images of 199, which is well within chance (lesson 11), and within what the computer does: another machine adds in another
-# order, training blows up the rounding, and with two threads instead of one there were 25 wrongly used in place of 19. (The shares of the maps moved by 0.02 at most.) It may also be real:
+# order, training blows up the rounding, and with two threads instead of one there were 25 wrongly used in place of 19. (The shares of the maps moved by 0.02 at most.) That it is worse may also be real:
 # $1/2$ is best if the probabilities are right and the heads err independently. Read the third row of screens: one is "MV 0.97" and yet TR. A head
 # that is too sure spoils the product, and no threshold repairs what one of the heads does not see.
 #
