@@ -108,7 +108,7 @@ def as_shown(pixels, kind):
 check.as_shown(as_shown)
 
 # %% [markdown]
-# In the library this is one line of [decode_dicom](data_prep/dicom.py:_grey), among others for windows, lookup
+# In the library this is one line of [_grey](data_prep/dicom.py:_grey), among others for windows, lookup
 # tables and colour.
 #
 # ## One range for all
@@ -286,7 +286,7 @@ image_row(visits[test[:6]], [f"test: {p}" for p in patients[test[:6]]])
 image_row(visits[found[:6]], [f"nearest: {p}" for p in patients[found[:6]]])
 
 # %% [markdown]
-# It recognises the patient, not the illness. The library never splits any other way:
+# In five cases of these six it has found another film of the same patient: it recognises the patient, not the illness. The library never splits any other way:
 # [split_by_patient](data_prep/splits.py:split_by_patient) when a set is prepared, and
 # [stratified_folds](ums/data/folds.py:stratified_folds) for cross-validation, which also keep the classes in
 # proportion.

@@ -136,7 +136,7 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# **Look.** The part of the start that is left after $k$ steps is $\texttt{momentum}^k$: with 0.9 it is 1 % after 44 steps, with 0.99 after 458, beyond
+# **Look.** The part of the start that is left after $k$ steps is $\texttt{momentum}^k$: with 0.9 it is 1 % after 44 steps, with 0.99 after 459, beyond
 # the end of the picture. A small momentum follows the batches' noise instead, which is the larger, the smaller the batches. A network that is used before its running
 # statistics have arrived is wrong, whatever its weights. (Keras and ums call *momentum* what is kept, PyTorch what is replaced.)
 #
@@ -144,7 +144,9 @@ plt.show()
 #
 # A small network learns to tell adults (hospital A) from children (C), on synthetic films of 64 x 64 pixels. It is the paper's X-ray
 # encoder, [cxr_encoder](ums/networks.py:cxr_encoder), at an eighth of its width, with a batch norm after each of its four convolutions; after it the mean over the
-# image, and a dense layer with an output for each class.
+# image, and a dense layer with an output for each class. It learns in steps of 16 films, a *batch*; ten times through all films are ten *epochs*. A step is
+# [train_step](ums/training.py:train_step): forward, loss (cross-entropy, lesson 6), backward, and *Adam*, a gradient descent that scales every weight's
+# step by the usual size of its gradient.
 
 # %%
 rng = np.random.default_rng(0)

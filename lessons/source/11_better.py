@@ -103,6 +103,8 @@ for name, values in right.items():
     print(f"{name:8}  accuracy {values.mean():.3f}")
 
 # %% [markdown]
+# (A machine that adds in another order gets slightly other networks, and so here and there another count. The figures in this lesson are ours.)
+#
 # **Predict.** The accuracies above are means over ten folds. How far apart will the ten lie, of one and the same network? And where
 # the 16 x 16 network does well in a fold, will the 8 x 8 network do well too?
 #
@@ -172,7 +174,7 @@ plt.show()
 #
 # $$ p = \min\bigl(1,\; 2\, P(X \le m)\bigr) . $$
 #
-# That is McNemar's exact test (1947). An example to work out by hand: $n_A = 1$, $n_B = 5$. The coin gives 0 or 1 of 6
+# That is McNemar's test (1947) in its exact form. An example to work out by hand: $n_A = 1$, $n_B = 5$. The coin gives 0 or 1 of 6
 # in $1 + 6 = 7$ of $2^6 = 64$ cases, so $p = 14/64 \approx 0.22$. Five to one is nothing special.
 #
 # **Predict.** How many films in a row must fall to B, none to A, for $p$ to be below 0.05?
