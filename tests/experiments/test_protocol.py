@@ -18,6 +18,7 @@ from ums.experiments.cxr_sets import (
     diverse_part,
     similar_part,
 )
+from ums.experiments.heat import HeatMaps
 from ums.experiments.protocol import (
     CONTROL,
     HELD_OUT,
@@ -564,6 +565,18 @@ def test_heat_maps_are_of_abnormal_test_images_with_masks(parts, tmp_path, monke
         found = inside["opacity"] <= inside["lungs"]  # the spots lie in the lungs
         assert (found | np.isnan(inside["lungs"])).all()
     assert all(maps.shape == (4, 16, 16) for maps in heat.shown.values())
+
+
+def test_maps_shown_are_the_first_folds_and_shares_stand_with_their_fold():
+    lungs = np.zeros((6, 4, 4), bool)
+    lungs[:, :2] = True
+    heat = HeatMaps(np.arange(6), lungs, None)
+    upper, lower = np.ones((6, 4, 4)), np.ones((6, 4, 4))
+    upper[:, 2:], lower[:, :2] = 0, 0
+    heat.add("joint", 1, 2, lower)
+    heat.add("joint", 0, 2, upper)
+    assert heat.inside["joint"]["lungs"].tolist() == [[1] * 6, [0] * 6]
+    np.testing.assert_array_equal(heat.shown["joint"], upper[:4])
 
 
 @pytest.mark.parametrize("without", ["opacities", "abnormal images"])
