@@ -13,7 +13,6 @@ import os
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import SVG, Image
 
 from data_prep.doppler import make_doppler
 from data_prep.synthetic import make_synthetic
@@ -467,14 +466,14 @@ for name, decision in decisions.items():
     wrongly_used, wrongly_out = tables[name][1, 0], tables[name][0, 1]
     costs = [(spoilt * wrongly_used + wrongly_out) / len(truly) for spoilt in (1, 3)]
     print(f"{name:24}{wrongly_used:12}{wrongly_out:11}{costs[0]:16.3f}{costs[1]:11.3f}")
-SVG(confusion_tables(tables).data)
+confusion_tables(tables)
 
 # %% [markdown]
 # And the screens themselves, by what became of them, with what the heads said (the library's picture, [recommendation_panel](ums/experiments/recommendation_figures.py:recommendation_panel)):
 
 # %%
 said = Recommendations(p_flow, p_quality)
-Image(recommendation_panel(echo.images[test], flow, quality, said).data, width=760)
+recommendation_panel(echo.images[test], flow, quality, said)
 
 # %% [markdown]
 # **Look.** Against using everything, each of the rules saves. Where spoilt measurements are dear, the lower threshold pays: fewer wrongly used, hardly more wrongly

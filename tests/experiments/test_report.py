@@ -1,3 +1,4 @@
+import base64
 import json
 from html.parser import HTMLParser
 
@@ -153,6 +154,12 @@ def test_a_misspelt_column_and_missing_paper_rows_are_refused():
 def test_a_name_that_is_no_file_name_is_refused(name):
     with pytest.raises(ValueError, match="a name of small letters"):
         Figure(name, PNG, "", "alt")
+
+
+def test_a_notebook_shows_a_figure_in_its_natural_width():
+    assert Figure("curve", SVG, "", "a")._repr_mimebundle_() == {"image/svg+xml": SVG.decode()}
+    shown, how = Figure("lungs", PNG, "", "a", width=640)._repr_mimebundle_()
+    assert base64.b64decode(shown["image/png"]) == PNG and how == {"image/png": {"width": 640}}
 
 
 def test_a_figure_needs_an_alternative_text_and_a_known_format():

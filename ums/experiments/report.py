@@ -223,6 +223,13 @@ class Figure:
             return ".png"
         return ".svg" if b"<svg" in self.data[:1000] else None
 
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        """Return what a notebook shows: the picture in its natural width."""
+        if self.suffix == ".svg":
+            return {"image/svg+xml": self.data.decode()}
+        picture = base64.b64encode(self.data).decode("ascii")
+        return {"image/png": picture}, {"image/png": {"width": self.width} if self.width else {}}
+
     @property
     def uri(self):
         """Return the picture as a data URI."""
