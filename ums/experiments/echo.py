@@ -23,13 +23,14 @@ from ums.checkpoint import Checkpoint
 from ums.data import Examples, Prepared
 from ums.data.augment import Augmentation
 from ums.data.examples import normalise
+from ums.data.prepared import SPLITS
 from ums.derived.recommendation import FLOWS
 from ums.experiments import command_line, echo_report, study
 from ums.experiments.echo_sets import ECHO, FLOW
 from ums.experiments.parts import SEGMENTATION, Part
 from ums.experiments.protocol import Networks
 from ums.experiments.report import Report
-from ums.experiments.sets import SPLITS, Sets, check_label, source_rows
+from ums.experiments.sets import Sets, check_label, source_rows
 from ums.experiments.stages import Stages
 from ums.experiments.study import SOURCE, Outcome, Settings
 from ums.finetuning import Task, Tuned, learn

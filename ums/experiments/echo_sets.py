@@ -11,9 +11,9 @@ from ums.experiments.parts import (
     DIVERSE,
     SEGMENTATION,
     SIMILAR,
-    Labelled,
     Part,
     TargetTask,
+    learn_and_test,
     pairwise_tasks,
 )
 from ums.experiments.sets import Modality, check_label
@@ -46,11 +46,8 @@ def diverse_part(target: Prepared) -> Part:
     test = target.splits == "test"
 
     def task(name, title, kind, targets, there, **options):
-        sides = [np.flatnonzero(there & side) for side in (~test, test)]
-        if not (len(sides[0]) and len(sides[1])):
-            raise ValueError(f"{target.folder}: no {name} in its train or in its test part")
-        learn, test_ = (Labelled(target, targets, rows) for rows in sides)
-        return TargetTask(name, title, kind, learn, test_, **options)
+        sides = learn_and_test(target, targets, there, test, name)
+        return TargetTask(name, title, kind, *sides, **options)
 
     return Part(
         DIVERSE,

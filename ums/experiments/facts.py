@@ -10,7 +10,8 @@ import scipy
 from ums import __version__
 from ums.backend import Device
 from ums.data import Prepared
-from ums.experiments.sets import SPLITS, Sets
+from ums.data.prepared import SPLITS
+from ums.experiments.sets import Sets
 from ums.experiments.study import Settings
 
 

@@ -198,6 +198,28 @@ def thinned(
     return np.sort(np.concatenate(kept))
 
 
+def learn_and_test(
+    prepared: Prepared, targets: np.ndarray, there: np.ndarray, to_test: np.ndarray, what: str
+) -> tuple[Labelled, Labelled]:
+    """The two sides of a task whose test images are a part of the same folder.
+
+    Args:
+        prepared: M images.
+        targets: as in :class:`Labelled`.
+        there: (M,) booleans, which images have what the task asks for.
+        to_test: (M,) booleans, which images are put aside for testing.
+        what: the task asks for, in words.
+
+    Raises:
+        ValueError: there is none to learn from, or none to test on; names the folder.
+    """
+    sides = [np.flatnonzero(there & side) for side in (~to_test, to_test)]
+    if not (len(sides[0]) and len(sides[1])):
+        raise ValueError(f"{prepared.folder}: no {what} in its train or test part")
+    learn, test = (Labelled(prepared, targets, rows) for rows in sides)
+    return learn, test
+
+
 def pairwise_tasks(
     prepared: Prepared,
     label: str,
@@ -223,12 +245,8 @@ def pairwise_tasks(
     for positive, negative in pairs:
         chosen = np.isin(values, (classes[positive], classes[negative]))
         targets = (values == classes[positive]).astype(np.int64)
-        sides = [np.flatnonzero(chosen & side) for side in (~to_test, to_test)]
-        if not (len(sides[0]) and len(sides[1])):
-            raise ValueError(
-                f"{prepared.folder}: no {positive} or {negative} image in its train or test part"
-            )
-        learn, test = (Labelled(prepared, targets, rows) for rows in sides)
+        what = f"{positive} or {negative} image"
+        learn, test = learn_and_test(prepared, targets, chosen, to_test, what)
         title = f"{positive[0].upper()}{positive[1:]} vs {negative}"
         name = f"{positive}-{negative}"
         tasks.append(TargetTask(name, title, CLASSIFICATION, learn, test, optimizer=optimizer))

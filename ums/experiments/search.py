@@ -20,12 +20,12 @@ from pathlib import Path
 
 from ums.backend import Device, choose_device, to_numpy
 from ums.data import Prepared, load_prepared
+from ums.data.prepared import SPLITS
 from ums.experiments import command_line, search_report
 from ums.experiments.echo import flow_classifier, flow_examples
 from ums.experiments.echo_sets import ECHO
 from ums.experiments.scores import Tested, tested_once
 from ums.experiments.search_space import OPTIMIZERS, SPACE, Choice, Found, Settings, Trial, ranked
-from ums.experiments.sets import SPLITS
 from ums.experiments.stages import Stages, fingerprint
 from ums.finetuning import Task, learn
 from ums.layers import Layer

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 
 from ums.data import Prepared, load_prepared
+from ums.data.prepared import SPLITS
 from ums.experiments.parts import Part
 from ums.experiments.stages import fingerprint
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +73,12 @@ class Modality:
                 source shares patients with a part; names the folder.
         """
         folder = Path(folder)
+        opened = cache(lambda name: load_prepared(folder / name))  # parts may share a folder
         made = []
         for name, (folders, make) in self.parts.items():
             there = all((folder / f).is_dir() for f in folders)
             if name in parts if parts else there:
-                made.append(make(*(load_prepared(folder / f) for f in folders)))
+                made.append(make(*map(opened, folders)))
         if not made:
             wanted = dict.fromkeys(" and ".join(folders) for folders, _ in self.parts.values())
             raise FileNotFoundError(
