@@ -2,7 +2,6 @@
 
 import zlib
 from itertools import pairwise
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,18 +11,13 @@ from data_prep.dicom import decode_dicom, is_dicom
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
-def read_grey(path):
-    """Return the PNG, JPEG or DICOM at `path` as (H, W) uint8 grey values.
+def decode_grey(data, path):
+    """Return the PNG, JPEG or DICOM whose bytes are `data` as (H, W) uint8 grey values.
 
     Colour and palette become luminance, transparency is ignored, 16 bits become 8 over their full
     range, and of a DICOM as `decode_dicom` says. The name's ending does not matter. Raises
-    `ValueError`, naming the file, where it is empty, cut off or no such image.
+    `ValueError`, naming the file at `path`, where it is empty, cut off or no such image.
     """
-    return decode_grey(Path(path).read_bytes(), path)
-
-
-def decode_grey(data, path):
-    """`read_grey` of bytes already in memory; `path` is for the message only."""
     if is_dicom(data):
         try:
             return decode_dicom(data, lambda jpeg: decode_grey(jpeg, "its image"))
@@ -74,13 +68,8 @@ def image_kind(path):
     return "PNG" if start.startswith(_PNG) else "JPEG" if start.startswith(_JPEG) else None
 
 
-def read_mask(path):
-    """Return the mask at `path` as (H, W) uint8 of 0 and 1, whichever two values the file holds."""
-    return decode_mask(Path(path).read_bytes(), path)
-
-
 def decode_mask(data, path):
-    """`read_mask` of bytes already in memory; `path` is for the message only."""
+    """A mask as (H, W) uint8 of 0 and 1, whichever two values the file holds; else as `decode_grey`."""
     grey = decode_grey(data, path)
     return (grey > grey.max() // 2).view(np.uint8)
 

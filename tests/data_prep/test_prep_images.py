@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep.images import read_grey, read_mask, resize_image, resize_mask
+from data_prep.images import decode_grey, decode_mask, resize_image, resize_mask
 
 
 @pytest.fixture
@@ -15,6 +15,14 @@ def grey():
 def write(path, image):
     assert cv2.imwrite(str(path), image)
     return path
+
+
+def read_grey(path):
+    return decode_grey(path.read_bytes(), path)
+
+
+def read_mask(path):
+    return decode_mask(path.read_bytes(), path)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

@@ -18,7 +18,6 @@ from ums.experiments.figures import (
     denoising_panel,
     examples_panel,
     outline_panel,
-    score_strip,
     training_curves,
 )
 from ums.experiments.report import Estimate
@@ -61,12 +60,6 @@ def curves():
     by_criterion = History([1.0, 0.3], [0.9, 0.8], criterion=[1.0, 2.0])
     folds = {"Joint": short, "Alternating": [History([2.0])], "Independent": [full, by_criterion]}
     return training_curves(folds)
-
-
-def strip():
-    rng = np.random.default_rng(0)
-    scores = {"Independent": rng.random(9), "Separate models": rng.random(9), "Joint": []}
-    return score_strip({"Shenzhen": scores, "Montgomery": {"Independent": [0.25, 0.5, 1.0]}})
 
 
 def examples():
@@ -142,7 +135,7 @@ def test_mosaics_are_png_of_one_and_a_half_dots_per_pixel(draw):
     assert pixels.std() > 20
 
 
-@pytest.mark.parametrize("draw", [outlines, curves, strip, dots, cosines, costs])
+@pytest.mark.parametrize("draw", [outlines, curves, dots, cosines, costs])
 def test_lines_are_svg_of_the_stated_width_in_points(draw):
     figure = draw()
     root = ElementTree.fromstring(figure.data)
@@ -151,13 +144,13 @@ def test_lines_are_svg_of_the_stated_width_in_points(draw):
 
 
 @pytest.mark.parametrize(
-    "draw", [denoising, outlines, curves, strip, examples, dots, cosines, heat, costs]
+    "draw", [denoising, outlines, curves, examples, dots, cosines, heat, costs]
 )
 def test_the_same_input_gives_the_same_bytes(draw):
     assert draw().data == draw().data
 
 
-@pytest.mark.parametrize("draw", [outlines, strip])
+@pytest.mark.parametrize("draw", [outlines, dots])
 def test_drawing_leaves_matplotlibs_settings_alone(draw):
     with matplotlib.rc_context({"font.size": 31, "svg.hashsalt": "the caller's"}):
         before = dict(matplotlib.rcParams)
@@ -171,7 +164,6 @@ def test_drawing_leaves_matplotlibs_settings_alone(draw):
         (denoising, "PSNR from 28.1, 22.2 to 33.3, 31.4 dB"),
         (outlines, "Joint 1.000, 1.000"),
         (curves, "Weights kept: Independent at epoch 2, 1."),
-        (strip, "Montgomery, Independent 0.500"),
         (examples, "true normal, said abnormal (wrong)"),
         (dots, "Independent 0.750 [0.625, 0.875], folds 0.500 to 1.000, paper 0.98;"),
         (dots, "Disease: Montgomery, Independent 0.000, folds -0.500 to 0.500."),
@@ -197,9 +189,9 @@ def test_the_error_is_dark_where_the_denoiser_is_right(shift, brightness):
 
 
 def test_a_method_keeps_its_colour_in_every_figure():
-    for figure in (outlines(), curves(), strip(), dots()):
+    for figure in (outlines(), curves(), dots()):
         assert METHOD_COLOURS["independent"] in fills_and_strokes(figure)
-    assert METHOD_COLOURS["separate"] in fills_and_strokes(strip())
+    assert METHOD_COLOURS["joint"] in fills_and_strokes(dots())
 
 
 def test_unknown_methods_get_colours_of_their_own():

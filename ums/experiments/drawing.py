@@ -191,28 +191,6 @@ def spread(n):
     return np.arange(n) * 0.6180339887 % 1 - 0.5
 
 
-def draw_strip(ax, row, values, colour):
-    """Draw one dot per value in this row, a box over the middle half, and the median as a number."""
-    ax.scatter(
-        values, row + 0.1 + 0.44 * spread(len(values)), s=9, color=colour, alpha=0.45, linewidths=0
-    )
-    line = {"color": colour, "lw": 1.2}
-    ax.boxplot(
-        values,
-        positions=[row + 0.1],
-        widths=0.5,
-        orientation="horizontal",
-        showfliers=False,
-        manage_ticks=False,
-        medianprops={"color": INK, "lw": 1.8},
-        boxprops=line,
-        whiskerprops=line,
-        capprops=line,
-    )
-    middle = float(np.median(values))
-    ax.text(middle, row - 0.2, f"{middle:.3f}", ha="center", va="bottom", fontsize=8)
-
-
 def check_lengths(where, *items):
     """Raise `ValueError` unless all items have the same length, and that is not 0."""
     lengths = [len(item) for item in items]

@@ -15,7 +15,6 @@ from ums.experiments.drawing import (
     check_lengths,
     draw_history,
     draw_outline,
-    draw_strip,
     label_row,
     line_legend,
     listed,
@@ -161,41 +160,6 @@ CURVES = {
     "best epoch": {"ls": "", "marker": "o", "ms": 6},
     "learning rate reduced": {"ls": ":", "lw": 1.2},
 }
-
-
-def score_strip(groups, xlabel="IoU", name="scores"):
-    """Draw every case's score, with quartile boxes and medians, methods in rows, groups in panels.
-
-    groups: group (such as a hospital) -> {method -> scores (n,)}. Boxes hold the middle half of the
-    cases, whiskers reach the last case within 1.5 box lengths, the number is the median.
-    """
-    check_lengths("score_strip", groups)
-    methods = list(dict.fromkeys(method for scores in groups.values() for method in scores))
-    colours = method_colours(methods)
-    width = PAGE if len(groups) > 1 else 6.8
-    with new_sheet(width, 0.72 * len(methods) + 0.85) as sheet:
-        axes = sheet.subplots(1, len(groups), squeeze=False, sharex=True, sharey=True)[0]
-        for ax, (group, scores) in zip(axes, groups.items(), strict=True):
-            count = max((len(values) for values in scores.values()), default=0)
-            ax.set_title(f"{group} ({count} cases)", loc="left", fontweight="bold")
-            for row, method in enumerate(methods):
-                if len(scores.get(method, ())):
-                    draw_strip(ax, row, np.asarray(scores[method], np.float64), colours[method])
-            ax.set_xlabel(xlabel)
-            ax.set_yticks(range(len(methods)), methods)
-            ax.set_ylim(len(methods) - 0.45, -0.55)
-            ax.grid(axis="x")
-            ax.tick_params(left=False)
-            ax.spines["left"].set_visible(False)
-        data = saved(sheet, "svg")
-    caption = f"{xlabel} of every case; the box holds the middle half, the number is the median."
-    alt = f"{xlabel} per case. Medians: " + "; ".join(
-        f"{group}, {method} {np.median(values):.3f}"
-        for group, scores in groups.items()
-        for method, values in scores.items()
-        if len(values)
-    )
-    return Figure(name, data, caption, alt + ".", width=pixels(width))
 
 
 def examples_panel(images, titles, correct=None, data_range=255.0, columns=4, name="examples"):
