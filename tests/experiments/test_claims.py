@@ -2,9 +2,10 @@
 
 from itertools import combinations
 
+import numpy as np
 import pytest
 
-from ums.experiments import paper
+from ums.experiments import paper, scores
 from ums.experiments.claims import SIGNIFICANT, verdict
 from ums.experiments.parts import DIVERSE, SIMILAR
 from ums.experiments.protocol import STRATEGIES
@@ -22,23 +23,39 @@ CLAIMED = [
 
 
 @pytest.mark.parametrize(
-    ("differences", "p", "says"),
+    ("differences", "tested", "p", "says"),
     [
-        ((0.1, 0.2, 0.01), 0.01, Verdict.HOLDS),
-        ((-0.1, -0.2, -0.01), 0.01, Verdict.FAILS),
-        ((0.1, -0.001), 0.001, Verdict.OPEN),  # another training may turn it
-        ((0.1, 0.0), 0.001, Verdict.OPEN),
-        ((0.0, -0.1), 0.001, Verdict.OPEN),
-        ((0.3, 0.2), SIGNIFICANT, Verdict.OPEN),
-        ((0.3, 0.2), 0.0499, Verdict.HOLDS),
-        ((-0.3, -0.2), 1.0, Verdict.OPEN),
-        ((0.0, 0.0), 1.0, Verdict.OPEN),
-        ((0.0, 0.0), 0.01, Verdict.OPEN),
-        ((0.1, 0.2), float("nan"), Verdict.OPEN),
+        ((0.1, 0.2, 0.01), 5, 0.01, Verdict.HOLDS),
+        ((-0.1, -0.2, -0.01), -5, 0.01, Verdict.FAILS),
+        ((0.1, -0.001), 5, 0.001, Verdict.OPEN),  # another training may turn it
+        ((0.1, 0.0), 5, 0.001, Verdict.OPEN),
+        ((0.0, -0.1), -5, 0.001, Verdict.OPEN),
+        ((0.3, 0.2), 5, SIGNIFICANT, Verdict.OPEN),
+        ((0.3, 0.2), 5, 0.0499, Verdict.HOLDS),
+        ((-0.3, -0.2), -5, 1.0, Verdict.OPEN),
+        ((0.0, 0.0), 0, 1.0, Verdict.OPEN),
+        ((0.0, 0.0), 0, 0.01, Verdict.OPEN),
+        ((0.1, 0.2), 5, float("nan"), Verdict.OPEN),
+        ((0.1, 0.2), -5, 0.001, Verdict.OPEN),  # the better MCC has fewer right answers
+        ((-0.1, -0.2), 5, 0.001, Verdict.OPEN),
     ],
 )
-def test_verdict_takes_a_small_p_and_folds_that_agree(differences, p, says):
-    assert verdict(differences, p) is says
+def test_verdict_takes_a_small_p_and_folds_that_agree_with_the_test(differences, tested, p, says):
+    assert verdict(differences, tested, p) is says
+
+
+def test_better_mcc_with_significantly_fewer_right_answers_does_not_hold():
+    """Of 90 abnormal and 10 normal, one is right about 60 and 10, the other about 90 and none."""
+    labels, rng = np.repeat([1, 0], [90, 10]), np.random.default_rng(0)
+    both = []
+    for right in ((60, 10), (90, 0)):
+        said = np.concatenate([np.arange(90) < right[0], np.arange(10) >= right[1]])
+        logits = 4.0 * np.stack([~said, said], axis=1)
+        both.append(scores.tested_once(np.arange(100), labels, logits))
+    one, other = (tested.estimate("MCC", rng).mean for tested in both)
+    found = scores.compare(*both, "MCC", rng)
+    assert one > other and found.p_value < SIGNIFICANT and found.tested == 70 - 90
+    assert verdict([one - other], found.tested, found.p_value) is Verdict.OPEN
 
 
 def main_figure(modality, part, strategy, task):

@@ -109,6 +109,9 @@ def test_every_two_strategies_are_compared_on_the_test_cases_of_every_task(name,
             if task.kind == CLASSIFICATION:
                 assert found.only_a == (one.right() & ~other.right()).sum()
                 assert found.only_b == (other.right() & ~one.right()).sum()
+                assert found.tested == found.only_a - found.only_b
+            else:
+                assert np.sign(found.tested) == np.sign(np.sum(found.differences))
             means = [figures.folds(s, task) for s in (a, b)]
             np.testing.assert_allclose(found.differences, np.subtract(*means))
 
@@ -117,8 +120,9 @@ def test_comparison_is_found_and_seen_from_either_side(parts):
     figures = PartFigures(made_up(parts[DIVERSE], better=("separate",)), seed=0)
     found = figures.comparison("lungs", "separate", "joint")
     assert found is figures.comparison("lungs", "joint", "separate") and found.a == "joint"
-    assert all(d > 0 for d in found.seen_from("separate"))
-    assert found.seen_from("joint") == tuple(-d for d in found.seen_from("separate"))
+    differences, tested = found.seen_from("separate")
+    assert tested > 0 and all(d > 0 for d in differences)
+    assert found.seen_from("joint") == (tuple(-d for d in differences), -tested)
 
 
 def test_figures_of_a_part_follow_the_seed(parts):

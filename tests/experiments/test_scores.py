@@ -229,9 +229,9 @@ def test_comparison_of_classifiers_is_mcnemars():
     a = np.where([1, 1, 1, 1, 1, 1, 0, 1, 0, 0], sign, -sign)
     b = np.where([0, 0, 0, 0, 0, 0, 1, 1, 0, 0], sign, -sign)
     both = [asked([m, m], labels) for m in (a, b)]
-    assert compare(*both, "MCC", seeded()) == (0.125, 6, 1)
-    assert compare(*both[::-1], "MCC", seeded()) == (0.125, 1, 6)
-    assert compare(both[0], both[0], "MCC", seeded()) == (1, 0, 0)
+    assert compare(*both, "MCC", seeded()) == (0.125, 5, 6, 1)
+    assert compare(*both[::-1], "MCC", seeded()) == (0.125, -5, 1, 6)
+    assert compare(both[0], both[0], "MCC", seeded()) == (1, 0, 0, 0)
 
 
 def test_comparison_of_segmentations_is_by_flipping_signs():
@@ -239,9 +239,10 @@ def test_comparison_of_segmentations_is_by_flipping_signs():
     worse = np.array([[0.1, 0.2, 0.3, 0.4, 0.5], [0.3, 0.2, 0.1, 0.0, 0.5]])
     better = worse + np.array([[0.3, 0.1, 0.2, 0.4, 0.1], [-0.1, 0.1, 0.2, 0.0, 0.1]])
     a, b = (asked(v, kind=SEGMENTATION, measure="IoU") for v in (better, worse))
-    for one, other in ((a, b), (b, a)):
-        p, only_one, only_other = compare(one, other, "IoU", seeded())
+    for one, other, sign in ((a, b, 1), (b, a, -1)):
+        p, tested, only_one, only_other = compare(one, other, "IoU", seeded())
         assert p == 2 / 32 and only_one is only_other is None
+        assert tested == pytest.approx(sign * 0.7)
     assert compare(a, a, "IoU", seeded()).p_value == 1
 
 
@@ -252,15 +253,15 @@ def test_images_of_one_patient_have_one_sign_together(kind):
     wins, labels = np.array([1, 1, 1, 1, 1, 1, 1, 1, 1, 0]), np.ones(10, int)
     if kind == CLASSIFICATION:
         a, b = (asked([m], labels, patients) for m in (2 * wins - 1, -np.ones(10)))
-        only = (9, 0)
+        tested, only = 9, (9, 0)
     else:
         a, b = (
             asked([v], None, patients, SEGMENTATION, "IoU")
             for v in (0.5 + 0.25 * wins, wins * 0 + 0.5)
         )
-        only = (None, None)
+        tested, only = 9 * 0.25, (None, None)
     found = compare(a, b, "MCC" if kind == CLASSIFICATION else "IoU", seeded())
-    assert a.clustered and found == (2 / 2**4, *only)  # by case it would be 2 / 2^9
+    assert a.clustered and found == (2 / 2**4, tested, *only)  # by case it would be 2 / 2^9
 
 
 def test_test_by_patient_agrees_with_all_sign_patterns_worked_out():
@@ -268,7 +269,7 @@ def test_test_by_patient_agrees_with_all_sign_patterns_worked_out():
     labels, patients = np.ones(8, int), ["p"] * 3 + ["q"] + ["r"] * 4
     a = asked([[1, 1, 1, -1, 1, 1, 1, -1]], labels, patients)
     b = asked([[-1, -1, -1, 1, -1, -1, 1, -1]], labels, patients)
-    assert compare(a, b, "MCC", seeded()) == (4 / 8, 5, 1)
+    assert compare(a, b, "MCC", seeded()) == (4 / 8, 4, 5, 1)
 
 
 # ---------------------------------------------------------------------------- the source

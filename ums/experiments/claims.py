@@ -23,13 +23,19 @@ class Claim(NamedTuple):
     source: str
 
 
-def verdict(differences: Sequence[float], p_value: float) -> Verdict:
-    """What differences, better less worse, of each fold say of a claim, with its corrected p-value.
+def verdict(differences: Sequence[float], tested: float, p_value: float) -> Verdict:
+    """What differences, better less worse, say of a claim.
 
-    Test cases cannot tell whether another training would come out the same: the claim stays open
-    where the folds do not agree on the sign, however small p is.
+    Test cases cannot tell whether another training would come out the same, and a test of right answers
+    may favour a strategy whose MCC is the lower one: the claim stays open where the folds and the test
+    do not agree on the sign, however small p is.
+
+    Args:
+        differences: of the claim's measure, by fold.
+        tested: of what the test is about, summed over the cases.
+        p_value: of that test, corrected.
     """
-    signs = set(np.sign(differences))
+    signs = set(np.sign([*differences, tested]))
     if p_value < SIGNIFICANT and signs in ({1}, {-1}):
         return Verdict.HOLDS if signs == {1} else Verdict.FAILS
     return Verdict.OPEN

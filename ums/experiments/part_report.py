@@ -38,7 +38,8 @@ class Comparison:
     Attributes:
         task, a, b: names.
         differences: of the task's measure, a less b, by fold.
-        p_value: of that task's test; ``corrected`` for all comparisons of the part (Holm).
+        tested: of what that task's test is about, a less b, summed over the cases.
+        p_value: of that test; ``corrected`` for all comparisons of the part (Holm).
         only_a, only_b: cases that only one got right, for a classification.
     """
 
@@ -46,14 +47,16 @@ class Comparison:
     a: str
     b: str
     differences: tuple[float, ...]
+    tested: float
     p_value: float
     corrected: float
     only_a: int | None
     only_b: int | None
 
-    def seen_from(self, better: str) -> tuple[float, ...]:
-        """The differences, ``better`` less the other."""
-        return tuple(d if better == self.a else -d for d in self.differences)
+    def seen_from(self, better: str) -> tuple[tuple[float, ...], float]:
+        """The differences, and what was tested, ``better`` less the other."""
+        sign = 1 if better == self.a else -1
+        return tuple(sign * d for d in self.differences), sign * self.tested
 
 
 class PartFigures:
@@ -105,6 +108,7 @@ class PartFigures:
                 a,
                 b,
                 tuple(np.subtract(*(self.folds(s, task) for s in (a, b))).tolist()),
+                float(test.tested),
                 test.p_value,
                 float(p),
                 test.only_a,

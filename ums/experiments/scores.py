@@ -168,10 +168,12 @@ class Difference(NamedTuple):
 
     Attributes:
         p_value: as :func:`compare` says.
+        tested: a less b, summed over the cases: what p is about.
         only_a, only_b: cases that only one got right, for a classification.
     """
 
     p_value: float
+    tested: float
     only_a: int | None = None
     only_b: int | None = None
 
@@ -187,14 +189,18 @@ def compare(a: Tested, b: Tested, measure: str, rng: np.random.Generator) -> Dif
     if a.kind == SEGMENTATION:
         differences = a.by_case(measure) - b.by_case(measure)
     else:
+        differences = a.right().astype(float) - b.right()
         *only, p = mcnemar_exact(a.right(), b.right())
         if not a.clustered:
-            return Difference(p, *only)
-        differences = a.right().astype(float) - b.right()
-    if a.clustered:
-        _, patient = np.unique(a.patients, return_inverse=True)
-        differences = np.bincount(patient, differences)
-    return Difference(paired_permutation(differences, rng), *only)
+            return Difference(p, differences.sum(), *only)
+    p = sign_flips(differences, a.patients, rng)
+    return Difference(p, differences.sum(), *only)
+
+
+def sign_flips(differences: np.ndarray, patients: np.ndarray, rng: np.random.Generator) -> float:
+    """The sign-flip test's p-value of differences (n,), a patient's flipped together."""
+    _, patient = np.unique(patients, return_inverse=True)
+    return paired_permutation(np.bincount(patient, differences), rng)
 
 
 # ------------------------------------------------------------------------ the source

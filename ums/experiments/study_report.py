@@ -157,12 +157,12 @@ def claims_section(parts: Sequence[PartFigures], claims: Sequence[Claim]) -> Sec
                 continue
             for name in claim.tasks:
                 compared = part.comparison(name, claim.better, claim.worse)
-                differences = compared.seen_from(claim.better)
+                differences, tested = compared.seen_from(claim.better)
                 rows.append(
                     {
                         "The paper": f"{LABELS[claim.better]} above {LABELS[claim.worse].lower()}",
                         "Task": tasks[name].title,
-                        "Here": verdict(differences, compared.corrected),
+                        "Here": verdict(differences, tested, compared.corrected),
                         "Measure": tasks[name].measure,
                         "Difference here": Estimate(differences),
                         "p": compared.corrected,
@@ -174,8 +174,9 @@ def claims_section(parts: Sequence[PartFigures], claims: Sequence[Claim]) -> Sec
     note = (
         "Differences on the test set, mean and standard deviation over folds. A claim holds or does not "
         "where the difference is significant at 0.05 after Holm's correction over all comparisons of its "
-        "part, and has one sign in all folds: p says how far other test cases might turn a difference, "
-        "the folds how far another training would. The tests stand with the parts' tables."
+        "part, and has one sign in all folds and in the test: p says how far other test cases might turn a "
+        "difference, the folds how far another training would. The tests stand with the parts' tables; of "
+        "classifications they are about right answers, not about the MCC."
     )
     return Section(
         "What the paper claims, and what shows here",
