@@ -152,9 +152,9 @@ def test_width_scales_channels_and_keeps_at_least_one(width, channels, rng):
     assert found == channels
 
 
-@pytest.mark.parametrize("width", [0, -1, float("nan")])
+@pytest.mark.parametrize("width", [0, -1, float("nan"), float("inf")])
 def test_width_that_is_not_positive_is_refused(width, rng):
-    with pytest.raises(ValueError, match=r"width must be positive, got"):
+    with pytest.raises(ValueError, match=r"width must be a positive number, got"):
         cxr_encoder(rng, width=width)
 
 

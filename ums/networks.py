@@ -35,8 +35,8 @@ SEPARATE_CLASSIFIER = (16, 32, 64, 128, 256, 512)
 
 
 def _scaled(channels: tuple[int, ...], width: float) -> list[int]:
-    if not width > 0:
-        raise ValueError(f"width must be positive, got {width}")
+    if not 0 < width < math.inf:
+        raise ValueError(f"width must be a positive number, got {width}")
     return [max(1, round(width * c)) for c in channels]
 
 

@@ -81,7 +81,7 @@ def tables(out, without=()):
 
 
 def stages_of(out):
-    return {path.name.rpartition("-")[0]: path for path in (out / "stages").iterdir()}
+    return {path.name.rpartition("-")[0]: path for path in (out / "stages").glob("*.npz")}
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,8 @@ def test_run_leaves_a_page_tables_figures_and_stages(finished):
         "report.html", "tables.txt", "tables.json", "figures", "stages",
     }  # fmt: skip
     assert len(stages_of(finished)) == 1 + 2 * 7 + 2 * 8
-    assert all(path.suffix == ".npz" for path in stages_of(finished).values())
+    files = set((finished / "stages").iterdir())
+    assert files == {*stages_of(finished).values(), finished / "stages" / ".lock"}
 
 
 def test_tables_are_those_of_the_paper_and_those_beside_them(finished):
@@ -431,8 +432,9 @@ WRONG = {
     "source epochs": (["--source-epochs", "-1"], "epochs must be at least 0, got -1"),
     "classifier epochs": (["--classifier-epochs", "0"], "epochs must be at least 1, got 0"),
     "patience": (["--patience", "0"], "patience must be at least 1, got 0"),
-    "width": (["--width", "0"], "width must be positive, got 0"),
+    "width": (["--width", "0"], "width must be a positive number, got 0"),
     "labels": (["--labels", "0"], "labels must be a share above 0 and at most 1, got 0.0"),
+    "dark": (["--dark", "255"], "dark must be a grey level below 255, or -1, got 255"),
     "seed": (["--seed", "-1"], "non-negative"),
     "large batch": (["--batch", "21"], "/target: 20 images to learn the lungs task from"),
     "many folds": (["--folds", "13"], "/target: class"),

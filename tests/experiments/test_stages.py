@@ -2,14 +2,20 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from full_disk import FULL, half_a_file, nothing
 
+import ums
 import ums.experiments.stages as module
 from ums.data.prepared import save_prepared
-from ums.experiments.stages import Stages, fingerprint
+from ums.experiments.stages import TRAINING, Stages, code_print, fingerprint
 
 ARRAYS = {"0.w": np.arange(6, dtype=np.float32).reshape(2, 3), "1.b": np.array([0.1, np.pi])}
 RECORD = {"history": {"train": [0.1, 1e-17], "n": 3}, "seconds": 1.25, "name": "é"}
@@ -70,12 +76,77 @@ def test_another_seed_name_or_key_computes_again(seed, name, key, tmp_path):
     assert Stages(tmp_path, 0).run("source", {"width": 1}, second)[1] == RECORD
 
 
-def test_another_version_of_the_library_computes_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("package", [np, cv2])
+def test_another_version_of_a_package_that_computes_computes_again(package, tmp_path, monkeypatch):
     work = Computed()
     Stages(tmp_path, 0).run("source", {}, work)
-    monkeypatch.setattr(module, "__version__", "0.0.0")
+    monkeypatch.setattr(package, "__version__", "0.0.0")
     Stages(tmp_path, 0).run("source", {}, work)
     assert work.calls == 2
+
+
+def test_other_code_computes_again(tmp_path, monkeypatch):
+    work = Computed()
+    for code in ("a", "a", "b"):
+        monkeypatch.setattr(module, "code_print", lambda code=code: code)
+        Stages(tmp_path, 0).run("source", {}, work)
+    assert work.calls == 2
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the library's code, to be changed."""
+    return shutil.copytree(Path(ums.__file__).parent, tmp_path / "ums")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("ops/activations.py", "xp.maximum", "xp.minimum"),
+        ("layers.py", "momentum: float = 0.9", "momentum: float = 0.5"),
+        ("networks.py", "CXR_ENCODER = (64,", "CXR_ENCODER = (32,"),
+        ("finetuning/joint.py", "def compare", "def compared"),
+        ("data/augment.py", "angle: float = 8.0", "angle: float = 9.0"),
+        ("experiments/parts.py", "VALIDATION_SHARE = 0.15", "VALIDATION_SHARE = 0.4"),
+        ("experiments/cxr.py", "batch_norm=True", "batch_norm=False"),
+        ("experiments/cxr_sets.py", '"abnormal"', '"normal"'),
+    ],
+)
+def test_print_of_the_code_changes_with_what_trains(file, old, new, package):
+    before = code_print(package)
+    text = (package / file).read_text()
+    assert old in text
+    (package / file).write_text(text.replace(old, new))
+    code_print.cache_clear()
+    assert code_print(package) != before
+
+
+@pytest.mark.parametrize("file", ["ops/conv.py", "training.py", "experiments/report.py"])
+def test_print_of_the_code_stays_with_words_layout_and_pages(file, package):
+    before = code_print(package)
+    path = package / file
+    text = (
+        path.read_text().replace('"""', '"""Said otherwise. ', 1).replace("\n\n\n", "\n\n# why\n")
+    )
+    if file.endswith("report.py"):
+        text += "\nMORE = 1\n"
+    path.write_text(text)
+    code_print.cache_clear()
+    assert code_print(package) == before
+    assert code_print() == before
+
+
+def test_code_that_trains_is_all_that_the_protocol_imports_but_what_tests_and_tells():
+    """A module that the protocol comes to import must be put on one of the two sides."""
+    package = Path(ums.__file__).parent
+    counted = {path for pattern in TRAINING for path in package.glob(pattern)}
+    rest = {p.relative_to(package).as_posix() for p in package.rglob("*.py") if p not in counted}
+    rest = {name for name in rest if not name.endswith(("report.py", "figures.py"))}
+    telling = {f"experiments/{n}.py" for n in ("__init__", "cause_list", "claims", "command_line")}
+    telling |= {f"experiments/{n}.py" for n in ("drawing", "facts", "heat", "paper", "scores")}
+    assert {n for n in rest if not n.startswith(("metrics/", "derived/"))} == (
+        telling | {"experiments/stages.py"}
+    )
 
 
 def test_order_of_the_key_does_not_matter(tmp_path):
@@ -90,7 +161,9 @@ def test_stage_file_holds_no_pickle_and_says_what_it_depends_on(tmp_path):
     (name,) = files(tmp_path)
     with np.load(tmp_path / name, allow_pickle=False) as file:
         key = json.loads(str(file["__key__"]))
-    assert key == {"width": 1, "stage": "source", "seed": 7, "version": module.__version__}
+    told = {"code": code_print(), "numpy": np.__version__, "cv2": cv2.__version__}
+    told |= {"width": 1, "stage": "source", "seed": 7}
+    assert {name: key[name] for name in key if name != "cupy"} == told
 
 
 # ---------------------------------------------------------------------------- whole or not at all
@@ -272,6 +345,25 @@ def test_folder_without_write_permission_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *asked: False)  # root may write anywhere
     with pytest.raises(OSError, match=f"cannot write to the folder {tmp_path}$"):
         Stages(tmp_path, 0)
+
+
+def test_folder_in_use_is_refused_to_another_run(tmp_path):
+    with Stages(tmp_path, 0):
+        other = Stages(tmp_path, 1)
+        with pytest.raises(OSError, match=f"another run is at work in {tmp_path}: wait"), other:
+            pass
+    with other:  # free again
+        pass
+
+
+@pytest.mark.parametrize("end", ["sys.exit(1)", "os.kill(os.getpid(), 9)"])
+def test_folder_is_free_after_a_run_however_it_ended(end, tmp_path):
+    program = "import os, sys\nfrom ums.experiments.stages import Stages\n"
+    program += f"with Stages({str(tmp_path)!r}, 0):\n    print('in', flush=True)\n    {end}"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.stdout == "in\n" and ended.returncode in (1, -9)
+    with Stages(tmp_path, 0):
+        pass
 
 
 # ---------------------------------------------------------------------------- random numbers

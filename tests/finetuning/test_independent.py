@@ -6,7 +6,8 @@ from small_tasks import CHANNELS, CPU, abnormality, bytes_of, encoder, lungs
 
 from ums.data import Examples, normalise
 from ums.finetuning import independent, tune_independently
-from ums.finetuning.independent import feature_bytes, features
+from ums.finetuning.independent import feature_bytes, features, renew_statistics
+from ums.layers import BatchNorm, Sequential
 from ums.optimizers import SGD
 from ums.training import FitSettings, predict
 
@@ -48,6 +49,34 @@ def test_encoder_is_shared_and_never_copied(rng):
     source, tasks = encoder(rng), [abnormality(rng), lungs(rng)]
     tuned = tune(source, tasks, rng)
     assert [result.network.layers for result in tuned.values()] == [(source, t.head) for t in tasks]
+
+
+# ------------------------------------------------------------- the encoder's statistics, on request
+
+
+def test_renewed_statistics_are_those_of_the_images(rng):
+    mean, deviation = np.array([5.0, -1.0, 0.0]), np.array([2.0, 0.5, 1.0])
+    images = rng.normal(mean, deviation, (64, 8, 8, 3)).astype(np.float32)
+    encoder = Sequential(BatchNorm(3))
+    encoder.freeze()
+    renew_statistics(
+        encoder, Examples(images, None, np.arange(64), np.asarray), 8, CPU, rng, passes=10
+    )
+    (norm,) = encoder.layers
+    np.testing.assert_allclose(norm.running_mean, mean, atol=0.1)
+    np.testing.assert_allclose(norm.running_var, deviation**2, rtol=0.1)
+
+
+def test_renewing_moves_running_statistics_alone_and_leaves_the_encoder_frozen(rng):
+    source = encoder(rng)
+    source.freeze()
+    before = bytes_of(source)
+    renew_statistics(source, lungs(rng).train, 4, CPU, rng)
+    changed = {
+        name.split(".")[-1] for name, value in bytes_of(source).items() if value != before[name]
+    }
+    assert changed == {"running_mean", "running_var"}
+    assert source.frozen and all(parameter.grad is None for parameter in source.parameters())
 
 
 # ---------------------------------------------------------------------------- the two paths

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ums.metrics import roc_auc
+from ums.metrics import roc_auc, significance
 from ums.metrics.significance import bootstrap_interval, holm, mcnemar_exact, paired_permutation
 
 
@@ -266,6 +266,13 @@ def test_sampled_sign_flips_are_close_to_all_of_them():
     sampled = paired_permutation(d, seeded(), resamples=2**12 - 1)
     assert sampled != exact and 0.05 < exact < 0.5
     assert sampled == pytest.approx(exact, abs=4 * np.sqrt(exact / 2**12))
+
+
+def test_sampled_sign_flips_do_not_depend_on_how_many_are_drawn_at_a_time(monkeypatch):
+    d = seeded(5).normal(0.2, 1, 50)
+    whole = paired_permutation(d, seeded(), resamples=100)
+    monkeypatch.setattr(significance, "PATTERN_SIGNS", 7 * 50)
+    assert paired_permutation(d, seeded(), resamples=100) == whole != 1
 
 
 def test_sampled_p_value_counts_the_observed_pattern():

@@ -19,7 +19,7 @@ import re
 import shutil
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,14 @@ class Prepared:
 
     def __len__(self):
         return len(self.images)
+
+    def subset(self, rows):
+        """The images of some rows (n,) integers, with all that belongs to them, in memory."""
+        arrays = ("images", "masks", "opacities", "ids", "patients", "splits", "has_mask")
+        there = {name: getattr(self, name) for name in arrays}
+        chosen = {name: None if a is None else np.array(a[rows]) for name, a in there.items()}
+        labels = {name: values[rows] for name, values in self.labels.items()}
+        return replace(self, **chosen, labels=labels)
 
     def __repr__(self):
         size = "x".join(str(n) for n in self.images.shape[1:])

@@ -70,14 +70,14 @@ def report_on(study: Callable[[], tuple[Report, Path]]) -> int:
 NUMBERS = {
     "folds": "turns of the cross-validation; the paper has 10",
     "width": "scales every channel count; 1 is the paper's",
-    "source_epochs": "epochs of the source at most; 0 leaves it untrained",
+    "source_epochs": "epochs of the source at most; 0: untrained, and the baseline's images as they are",
     "epochs": "epochs of each segmentation network at most, and of tasks tuned with one",
     "classifier_epochs": "epochs of each classifier at most",
     "batch": "images per batch",
     "learning_rate": "at the start; halved on a plateau",
     "patience": "epochs without improvement before training stops",
     "dark": "grey level up to which a pixel is off the film; -1: all count for the image's mean",
-    "labels": "share of the training images that are learned from",
+    "labels": "share of a fold's training images that are learned from; what decides when to stop stays",
     "seed": "of every random number",
 }
 

@@ -40,7 +40,7 @@ from ums.source import learn_denoising
 OUT = "results/cxr"
 
 DENOISED_AT_MOST = 200
-"""Images for Table 2; its means no longer move with more."""
+"""Images for Table 2; its means hardly move with more."""
 
 
 def learn_source(sets: Sets, settings: Settings, device: Device, stages: Stages) -> Tuned:
@@ -67,7 +67,10 @@ def learn_source(sets: Sets, settings: Settings, device: Device, stages: Stages)
 
 
 def networks_of(part: Part, source: Tuned, settings: Settings, device: Device) -> Networks:
-    """Heads on the autoencoder's encoder, and the baseline's networks (sections 4.1.1 and 4.1.2)."""
+    """Heads on the autoencoder's encoder, and the baseline's networks (sections 4.1.1 and 4.1.2).
+
+    An untrained source cleans nothing: the baseline's images are then as they are.
+    """
     autoencoder = source.network
     encoder, decoder = autoencoder.layers
     channels = encoder.output_shape((16, 16, 1))[-1]
@@ -81,6 +84,8 @@ def networks_of(part: Part, source: Tuned, settings: Settings, device: Device) -
             models[task.name] = lambda rng: separate_classifier(rng, width=width)
 
     def clean(images: np.ndarray) -> np.ndarray:
+        if settings.source_epochs == 0:
+            return images
         return denoise(autoencoder, images, device, dark=settings.dark)
 
     return Networks(encoder, heads, models, clean)
@@ -89,8 +94,11 @@ def networks_of(part: Part, source: Tuned, settings: Settings, device: Device) -
 def denoising(outcome: Outcome) -> list[dict]:
     """Table 2: the source on test images of its own."""
     source, settings = outcome.sets.source, outcome.settings
-    images = source.images[source_rows(source, "test")[:DENOISED_AT_MOST]]
     rng = np.random.default_rng([settings.seed, 2])
+    rows = source_rows(source, "test")
+    if len(rows) > DENOISED_AT_MOST:
+        rows = np.sort(rng.choice(rows, DENOISED_AT_MOST, replace=False))
+    images = source.images[rows]
     return score_denoising(outcome.source.network, images, outcome.device, rng, settings.dark)
 
 

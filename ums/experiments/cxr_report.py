@@ -17,12 +17,11 @@ from ums.experiments.report import (
     formatted,
     formatted_p,
 )
-from ums.experiments.scores import estimated
+from ums.experiments.scores import estimated, sign_flips
 from ums.experiments.study import Outcome
 from ums.experiments.study_figures import heat_map_panel
 from ums.experiments.study_report import InPaper, Wording, overlap_note
 from ums.metrics.image_quality import psnr
-from ums.metrics.significance import paired_permutation
 
 _DENOISER = (
     "The separate denoiser is the source itself, trained once and counted on both sides: it would be the "
@@ -73,6 +72,10 @@ def build(outcome: Outcome, denoising: list[dict]) -> Report:
     gains = [row["denoised"]["PSNR"] - row["noisy"]["PSNR"] for row in denoising]
     worst, best = (formatted(gain, "{:+.1f} dB") for gain in (min(gains), max(gains)))
 
+    summary = [f"Denoising changes the PSNR by {worst} to {best}, by the noise."]
+    if outcome.settings.source_epochs == 0:
+        summary.append("The source is untrained; separate models saw the images as they are.")
+
     def of_part(part: PartFigures) -> list[Section]:
         return [_heat_maps(part.outcome, outcome.settings.seed)] if part.outcome.heat else []
 
@@ -81,7 +84,7 @@ def build(outcome: Outcome, denoising: list[dict]) -> Report:
         WORDING,
         _source(outcome, denoising),
         of_part,
-        [f"Denoising changes the PSNR by {worst} to {best}, by the noise."],
+        summary,
     )
 
 
@@ -104,8 +107,11 @@ def _heat_maps(outcome: PartOutcome, seed: int) -> Section:
             row[f"Inside the {name}"] = estimated(_mean_of_folds, (inside,), patients, rng)
             if strategy != CONTROL:
                 change = inside - heat.inside[CONTROL][name].T
-                change = np.nanmean(change[~np.isnan(change).all(axis=1)], axis=1)
-                row[f"p, {name}"] = paired_permutation(change, rng) if len(change) else None
+                known = ~np.isnan(change).all(axis=1)
+                change = np.nanmean(change[known], axis=1)
+                row[f"p, {name}"] = (
+                    sign_flips(change, patients[known], rng) if len(change) else None
+                )
         rows.append(row)
     even = {"Strategy": "A map that is the same everywhere"}
     rows.append(even | {f"Inside the {name}": float(mask.mean()) for name, mask in masks.items()})
@@ -115,7 +121,7 @@ def _heat_maps(outcome: PartOutcome, seed: int) -> Section:
     note = (
         f"Share of the map's mass, mean over the {len(heat.rows)} abnormal images of {part.tested} that "
         "have masks, and over folds; images in which no place speaks for the class are left out. p: "
-        "sign-flip test on the images that the share differs, either way, from that of the head that "
+        "sign-flip test by patient that the share differs, either way, from that of the head that "
         "learned shuffled labels; not corrected. A share below that of a map that is the same everywhere "
         "means that the network looks elsewhere."
     )
@@ -159,9 +165,9 @@ def _source(outcome: Outcome, denoising: list[dict]) -> Section:
     columns += [Column("MS-SSIM", "{:.3f}", "{:.2f}")]
     side = min(outcome.sets.source.images.shape[1:])
     note = (
-        "Means over test images no part of the source's training has seen; PSNR in dB. The paper's "
-        "noise levels were lost with its symbols: its rows, weakest first, stand beside ours in that "
-        "order, at strengths that need not be the same."
+        f"Means over {denoising[0]['images']} test images that no part of the source's training has "
+        "seen; PSNR in dB. The paper's noise levels were lost with its symbols: its rows, weakest first, "
+        "stand beside ours in that order, at strengths that need not be the same."
     )
     if side < 176:
         note += f" At {side} pixels MS-SSIM has fewer than its five scales."

@@ -28,6 +28,7 @@ def facts_of_run(sets: Sets, settings: Settings, device: Device) -> dict[str, st
         f"source {settings.source_epochs}, segmentation {settings.epochs}, "
         f"classifiers {settings.classifier_epochs}"
     )
+    facts["Epochs without improvement at most"] = str(settings.patience)
     facts["Batch, learning rate"] = f"{settings.batch}, {settings.learning_rate:g}"
     facts["Weights of the joint loss"] = settings.joint_weights
     facts["Kept of tasks tuned together"] = "the epoch best for " + (
@@ -35,7 +36,7 @@ def facts_of_run(sets: Sets, settings: Settings, device: Device) -> dict[str, st
     )
     facts["Augmentation"] = "yes" if settings.augment else "no"
     facts["Statistics of a frozen batch norm"] = f"of the {settings.statistics}'s images"
-    facts["Labels learned from"] = f"{settings.labels:.0%}"
+    facts["Labels learned from"] = f"{settings.labels:.0%} of the training part's"
     return facts | basic_facts(sets.source, settings, device)
 
 

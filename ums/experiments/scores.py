@@ -211,7 +211,8 @@ def score_denoising(
 ) -> list[dict]:
     """Table 2: for each noise, mean PSNR (dB), SSIM and MS-SSIM of noisy and denoised images.
 
-    Images (N, H, W) uint8. One image's clean, noisy and denoised pictures come along for the page.
+    Images (N, H, W) uint8. Their number, and one image's clean, noisy and denoised pictures, come along
+    for the page.
     """
     rows = []
     shown = int(rng.integers(len(images)))
@@ -221,6 +222,7 @@ def score_denoising(
         rows.append(
             {
                 "noise": str(noise),
+                "images": len(images),
                 "noisy": image_scores(images, noisy),
                 "denoised": image_scores(images, denoised),
                 "pictures": (images[shown], noisy[shown], denoised[shown]),

@@ -122,7 +122,8 @@ def main(arguments: list[str] | None = None) -> int:
         settings, out = command_line.settings_of(options, Settings), Path(options.out)
         source = load_prepared(Path(options.prepared) / "source")
         device = choose_device(options.device)
-        found = Search(source, settings, device, Stages(out / "stages", settings.seed)).run()
+        with Stages(out / "stages", settings.seed) as stages:
+            found = Search(source, settings, device, stages).run()
         return search_report.build(found, source, settings, device), out
 
     return command_line.report_on(report)

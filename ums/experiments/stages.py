@@ -1,31 +1,46 @@
 """Finished stages of an experiment, kept on disk: a run that was stopped goes on from there.
 
 A stage is a name, what its result depends on (the key), and its result: networks' arrays and a
-record of numbers. A result is used again only under the very same key, so a changed setting, seed or
-data set never meets an old result. A stage is there whole, or not at all; one that is not finished may
-have a checkpoint, of the same name and key, from which it goes on.
+record of numbers. A result is used again only under the very same key, so a changed setting, seed, data
+set or line of the code that trains never meets an old result. A stage is there whole, or not at all; one
+that is not finished may have a checkpoint, of the same name and key, from which it goes on.
 """
 
 from __future__ import annotations
 
+import ast
+import fcntl
 import hashlib
 import json
 import os
+import sys
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from ums import __version__
+import ums
 from ums.checkpoint import Checkpoint, Kept, read, write
 from ums.data import Prepared
 
 CHECKPOINT = ".checkpoint"
 
+TRAINING = (
+    *("*.py", "ops/*.py", "data/*.py", "finetuning/*.py", "experiments/*sets.py"),
+    *(f"experiments/{name}.py" for name in ("parts", "protocol", "study", "cxr", "echo")),
+    *(f"experiments/{name}.py" for name in ("causes", "search", "search_space")),
+)
+"""The code in the package that trained networks may depend on; the rest tests them, or writes pages."""
+
 
 class Stages:
     """The stages of one experiment in one folder.
+
+    ``with Stages(...) as stages:`` keeps other processes' runs out of the folder meanwhile: two would
+    write and remove the same files.
 
     Args:
         folder: made if it is not there.
@@ -46,6 +61,25 @@ class Stages:
         if not os.access(self.folder, os.W_OK):
             raise OSError(f"cannot write to the folder {self.folder}")
 
+    def __enter__(self) -> Stages:
+        """Take the folder; it is free again at the end, even of a process that is killed.
+
+        Raises:
+            OSError: another run has it; names the folder.
+        """
+        self._lock = open(self.folder / ".lock", "w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise OSError(
+                f"another run is at work in {self.folder}: wait for it, or write elsewhere"
+            ) from None
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._lock.close()
+
     def rng(self, name: str) -> np.random.Generator:
         """The generator of the stage ``name``."""
         return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
@@ -59,14 +93,14 @@ class Stages:
 
         Args:
             name: of the stage, a file name.
-            key: everything the result depends on beside the seed and the library's version.
+            key: everything the result depends on beside the seed, the code and the packages.
             compute: returns (arrays by name, JSON-ready record), and may go on from the checkpoint
                 that it is given, which is of this stage and key alone.
 
         Raises:
             OSError: the result cannot be written; names the file.
         """
-        full_key = key | {"stage": name, "seed": self.seed, "version": __version__}
+        full_key = key | {"stage": name, "seed": self.seed, "code": code_print()} | packages()
         text = json.dumps(full_key, sort_keys=True)
         path = self.folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npz"
         checkpoint = Checkpoint(path.with_suffix(f"{CHECKPOINT}.npz"), self.every)
@@ -90,3 +124,25 @@ def fingerprint(prepared: Prepared) -> str:
                 while block := file.read(1 << 22):
                     digest.update(block)
     return digest.hexdigest()
+
+
+@cache
+def code_print(package: Path = Path(ums.__file__).parent) -> str:
+    """A short hash of the code that trains; comments, docstrings and layout do not count."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(path for pattern in TRAINING for path in package.glob(pattern)):
+        code = _WithoutWords().visit(ast.parse(path.read_text(encoding="utf-8")))
+        digest.update(f"{path.relative_to(package)} {ast.dump(code)}".encode())
+    return digest.hexdigest()
+
+
+class _WithoutWords(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) else node
+
+
+def packages() -> dict[str, str]:
+    """The versions of those that compute."""
+    there = {module.__name__: module.__version__ for module in (np, cv2)}
+    cupy = sys.modules.get("cupy")  # only a run on a GPU has imported it
+    return there | ({"cupy": cupy.__version__} if cupy else {})

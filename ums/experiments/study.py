@@ -58,6 +58,8 @@ class Settings:
             raise ValueError(f"statistics must be source or target, got {self.statistics!r}")
         if self.stop_by not in ("all", "first"):
             raise ValueError(f"stop by must be all or first, got {self.stop_by!r}")
+        if not -1 <= self.dark < 255:
+            raise ValueError(f"dark must be a grey level below 255, or -1, got {self.dark}")
         if not 0 < self.labels <= 1:
             raise ValueError(f"labels must be a share above 0 and at most 1, got {self.labels}")
         self.weighting()
@@ -148,24 +150,32 @@ def run(
     Raises:
         ValueError: a part's folds cannot be made or cannot fill a batch, or there are joint weights for
             another number of tasks; before anything is trained.
-        OSError: the folder cannot be written to.
+        OSError: the folder cannot be written to, or another run is at work there.
     """
     start = time.perf_counter()
-    stages = Stages(Path(out) / "stages", settings.seed)
-    for part in sets.parts:
-        folds_of(part, settings, stages)
-        settings.weighting().start(len(part.tasks), device)  # are there as many weights as tasks?
-    if there := len(stages.finished()):
-        print(
-            f"{stages.folder} holds {there} stages of earlier runs: those of the same settings are used"
-        )
-    source = learn_source(sets, settings, device, stages)
-    parts = {}
-    for part in sets.parts:
-        key = {"sets": sets.fingerprints(part), "device": device.name}
-        networks = networks_of(part, source, settings, device)
-        parts[part.name] = PartStudy(part, networks, settings, device, stages, key).run()
+    with Stages(Path(out) / "stages", settings.seed) as stages:
+        for part in sets.parts:
+            check(part, settings, device, stages)
+        if there := len(stages.finished()):
+            print(f"{stages.folder} holds {there} stages: those of the same settings are used")
+        source = learn_source(sets, settings, device, stages)
+        parts = {}
+        for part in sets.parts:
+            key = {"sets": sets.fingerprints(part), "device": device.name}
+            networks = networks_of(part, source, settings, device)
+            parts[part.name] = PartStudy(part, networks, settings, device, stages, key).run()
     return Outcome(sets, settings, device, source, parts, time.perf_counter() - start)
+
+
+def check(part: Part, settings: Settings, device: Device, stages: Stages) -> None:
+    """Say what is wrong with the settings for a part now rather than after hours of training.
+
+    Raises:
+        ValueError: its folds cannot be made or cannot fill a batch, or there are joint weights for another
+            number of tasks.
+    """
+    folds_of(part, settings, stages)
+    settings.weighting().start(len(part.tasks), device)
 
 
 def source_stage(

@@ -10,6 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binom
 
+PATTERN_SIGNS = 1 << 18
+"""Signs drawn at a time by the sign-flip test, to bound its memory (2 MiB)."""
+
 
 class McNemar(NamedTuple):
     """How many cases only the first classifier got right, how many only the second, and p."""
@@ -129,8 +132,12 @@ def paired_permutation(differences, rng, resamples=10_000):
     if 2**d.size <= resamples:
         flips = np.arange(2**d.size)[:, None] >> np.arange(d.size) & 1  # (2^N, N)
         return float(np.mean(abs((1 - 2 * flips) @ d) >= far))
-    sums = (d @ (1 - 2 * rng.integers(2, size=d.size)) for _ in range(resamples))
-    return float((1 + sum(abs(s) >= far for s in sums)) / (1 + resamples))
+    at_once = max(1, PATTERN_SIGNS // d.size)
+    as_far = 1
+    for start in range(0, resamples, at_once):
+        flips = rng.integers(2, size=(min(at_once, resamples - start), d.size))
+        as_far += np.count_nonzero(abs((1 - 2 * flips) @ d) >= far)
+    return float(as_far / (1 + resamples))
 
 
 def _cases_and_units(cases, groups):

@@ -1,0 +1,220 @@
+"""What it takes for sharing to pay: every variant changes what it names, and nothing else."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from small_sets import hospital, note_computed
+
+from ums.data.film import crop_to_film
+from ums.experiments import causes, cxr, scores
+from ums.experiments.cause_list import AS_FEW, CAUSES, OWN, Variant
+from ums.experiments.cxr_sets import CXR
+from ums.experiments.stages import Stages
+from ums.experiments.study import Settings
+
+SMALL = ["--width", "0.1", "--epochs", "1", "--source-epochs", "1", "--classifier-epochs", "1"]
+SMALL += ["--folds", "2", "--batch", "2", "--device", "cpu", "--quiet"]
+NAMES = [cause.name for cause in CAUSES]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """The three hospitals; the source is the largest."""
+    folder = tmp_path_factory.mktemp("prepared")
+    for seed, (name, n) in enumerate((("source", 72), ("target", 48), ("test", 48))):
+        hospital(folder / name, seed, n, side=16)
+    return folder
+
+
+@pytest.fixture
+def sets(folders):
+    return CXR.load(folders)
+
+
+@pytest.fixture
+def stages(tmp_path):
+    return Stages(tmp_path / "stages", 0)
+
+
+def small_settings(**changes):
+    few = {"width": 0.1, "epochs": 1, "source_epochs": 1, "classifier_epochs": 1, "folds": 2}
+    return Settings(**few | {"batch": 8, "progress": False} | changes)
+
+
+# ---------------------------------------------------------------------------- what a variant changes
+
+
+def counts(prepared):
+    return {split: int((prepared.splits == split).sum()) for split in ("train", "validation")}
+
+
+def rows_of(images, among):
+    """The places of images in another array of images, none of which is there twice."""
+    return [int(np.flatnonzero((among == image).all((1, 2)))[0]) for image in images]
+
+
+def test_source_of_the_training_hospital_is_its_set(sets, stages):
+    changed = causes.with_source(Variant("", source=OWN), sets, stages)
+    assert changed.source is sets.parts[0].learn and changed.parts is sets.parts
+    assert changed.fingerprints()["source"] == sets.fingerprints(sets.parts[0])["diverse"]
+
+
+def test_as_few_are_images_of_the_studys_source_as_many_as_the_training_hospitals(sets, stages):
+    changed = causes.with_source(Variant("", source=AS_FEW), sets, stages)
+    assert counts(changed.source) == counts(sets.parts[0].learn) != counts(sets.source)
+    rows = rows_of(changed.source.images, sets.source.images)
+    assert rows == sorted(set(rows)) and rows != list(range(len(rows)))
+    for name in ("ids", "patients", "splits"):
+        assert getattr(changed.source, name).tolist() == getattr(sets.source, name)[rows].tolist()
+
+
+def test_as_few_are_drawn_by_the_seed_and_never_taken_for_all(sets, stages, tmp_path):
+    variant = Variant("", source=AS_FEW)
+    first, again = (causes.with_source(variant, sets, stages) for _ in range(2))
+    assert first.source.ids.tolist() == again.source.ids.tolist()
+    other = causes.with_source(variant, sets, Stages(tmp_path / "other", 1))
+    assert other.source.ids.tolist() != first.source.ids.tolist()
+    assert first.fingerprints() != sets.fingerprints()
+
+
+def test_as_few_of_a_smaller_source_are_all_of_them(folders, stages):
+    sets = CXR.load(folders)
+    swapped = replace(sets, source=sets.source.subset(np.arange(24)))
+    changed = causes.with_source(Variant("", source=AS_FEW), swapped, stages)
+    assert counts(changed.source) == counts(swapped.source)
+
+
+def test_as_long_is_as_many_steps_on_fewer_images(sets):
+    settings = small_settings(source_epochs=30)
+    long = causes.settings_of(Variant("", source=OWN, as_long=True), sets, settings)
+    assert long == replace(settings, source_epochs=45)  # 48 images to train on against 32
+
+
+def framed(prepared):
+    """The set with a black border of four pixels on the left and right of every image."""
+    images = np.array(prepared.images)
+    images[:, :, :4] = images[:, :, -4:] = 0
+    return replace(prepared, images=images)
+
+
+def test_cropping_is_of_every_image_of_source_target_and_test_and_of_their_masks(sets):
+    source, part = framed(sets.source), sets.parts[0]
+    framed_part = cxr_part(framed(part.learn), framed(part.test))
+    cropped = causes.cropped_to_film(replace(sets, source=source, parts=(framed_part,)))
+    for before, after in (
+        (source, cropped.source),
+        (framed_part.learn, cropped.parts[0].learn),
+        (framed_part.test, cropped.parts[0].test),
+    ):
+        images, masks = crop_to_film(before.images, before.masks)
+        assert (after.images == images).all() and (after.masks == masks).all()
+        assert not (images == before.images).all() and not (masks == before.masks).all()
+    targets = cropped.parts[0].tasks[0].learn.targets
+    assert (targets == cropped.parts[0].learn.masks).all()
+    assert cropped.fingerprints() != sets.fingerprints()
+
+
+def cxr_part(learn, test):
+    return CXR.parts["diverse"][1](learn, test)
+
+
+# ---------------------------------------------------------------------------- a run
+
+
+@pytest.fixture(scope="module")
+def blank_pictures_and_few_resamples():
+    def blank(figure, file, format, metadata=None):
+        file.write({"svg": b"<svg></svg>", "png": b"\x89PNG\r\n\x1a\n"}[format])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores, "RESAMPLES", 20)
+        patch.setattr(Figure, "savefig", blank)
+        yield
+
+
+@pytest.fixture(scope="module")
+def ran(folders, tmp_path_factory, blank_pictures_and_few_resamples):
+    """The study, then all causes in its folder: the folder, and the stages the second computed."""
+    out = tmp_path_factory.mktemp("results")
+    assert cxr.main([str(folders), "--out", str(out), *SMALL]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        computed = note_computed(patch)
+        assert causes.main([str(folders), "--out", str(out), *SMALL]) == 0
+    return out, computed
+
+
+def test_page_has_a_table_of_each_task_for_each_cause(ran):
+    written = json.loads((ran[0] / "causes" / "tables.json").read_text())["tables"]
+    tables = {table["name"]: table["rows"] for table in written}
+    assert set(tables) == {f"cause-{n}-{task}" for n in NAMES for task in ("lungs", "abnormality")}
+    for cause in CAUSES:
+        pairs = [(s, v.label) for s in cause.strategies for v in cause.variants]
+        for task in ("lungs", "abnormality"):
+            rows = tables[f"cause-{cause.name}-{task}"]
+            assert [(row["Strategy"].lower().split()[0], row["Variant"]) for row in rows] == pairs
+            for row in rows:
+                assert ("p" in row) == (row["Variant"] != cause.variants[0].label)
+
+
+def test_what_the_study_trained_is_not_trained_again(ran):
+    """The variants in the order of the causes; of normalisation there are two new ones, for example."""
+    sources = {"normalisation": 2, "length": 1, "images": 3}
+    again = {
+        "joint": {"augmentation": 1, "weights": 3, "stopping": 1},
+        "alternating": {"normalisation": 2, "length": 2, "images": 3, "augmentation": 1}
+        | {"stopping": 1, "labels": 3},
+        "independent-lungs": {"normalisation": 2, "statistics": 1, "length": 2, "images": 3}
+        | {"augmentation": 1, "labels": 3},
+        "separate-lungs": {"normalisation": 2, "augmentation": 1, "labels": 3},
+    }
+    expected = {f"diverse-fold1-{name}": sum(there.values()) for name, there in again.items()}
+    expected["source"] = sum(sources.values())
+    assert {name: ran[1].count(name) for name in expected} == expected
+    assert not [name for name in ran[1] if "control" in name]  # of the heat maps
+
+
+def test_second_run_trains_nothing(ran, folders, monkeypatch):
+    computed = note_computed(monkeypatch)
+    assert causes.main([str(folders), "--out", str(ran[0]), *SMALL, "--causes", "images"]) == 0
+    assert computed == []
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            ["--joint-weights", "1,2,3"],
+            "normalisation, 'as in the study': there are 3 weights for 2 tasks",
+        ),
+        (["--folds", "13"], "normalisation, 'as in the study': {}: class"),
+        (
+            ["--batch", "8"],
+            "labels, 'a quarter': {}: 4 images to learn the lungs task from in fold 1",
+        ),
+    ],
+)
+def test_what_is_wrong_for_a_variant_is_said_before_anything_is_trained(
+    more, message, folders, tmp_path, monkeypatch, capsys
+):
+    computed = note_computed(monkeypatch)
+    assert causes.main([str(folders), "--out", str(tmp_path), *SMALL, *more]) == 2
+    error = capsys.readouterr().err
+    assert message.format(folders / "target") in error and error.count("\n") == 1
+    assert computed == []
+
+
+def test_split_that_a_variants_source_lacks_is_named_before_anything_is_trained(
+    folders, tmp_path, monkeypatch, capsys
+):
+    """The study's source has all its splits; the training hospital must have them for its own."""
+    for name in ("source", "test"):
+        (tmp_path / name).symlink_to(folders / name)
+    hospital(tmp_path / "target", 1, side=16, splits=["train"] * 48)
+    computed = note_computed(monkeypatch)
+    arguments = [str(tmp_path), "--out", str(tmp_path / "out"), *SMALL]
+    assert causes.main([*arguments, "--causes", "statistics", "images"]) == 2
+    assert "target: no image in split 'validation'" in capsys.readouterr().err
+    assert computed == []
