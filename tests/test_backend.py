@@ -74,7 +74,7 @@ def working_cupy(limit=0):
     pool.set_limit = lambda **limit: pool.asked.append(limit)
     cupy.get_default_memory_pool = lambda: pool
     runtime = types.SimpleNamespace(getDeviceProperties=lambda n: {"name": b"test"})
-    cupy.cuda = types.SimpleNamespace(runtime=runtime)
+    cupy.cuda, cupy.__version__ = types.SimpleNamespace(runtime=runtime), "14.0"
     return cupy, pool.asked
 
 
@@ -83,7 +83,7 @@ def test_gpu_memory_is_bounded_and_the_gpu_named(monkeypatch):
     cupy, asked = working_cupy()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     device = choose_device()
-    assert device.xp is cupy and device.name == "GPU, test"
+    assert device.xp is cupy and device.name == "GPU, test, CuPy 14.0"
     assert asked == [{"fraction": backend.GPU_MEMORY_SHARE}] and 0.5 < asked[0]["fraction"] < 1
 
 

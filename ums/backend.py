@@ -94,7 +94,7 @@ def _gpu() -> Device:
         raise RuntimeError("the GPU computed a wrong result")
     _bound_memory(cupy.get_default_memory_pool())
     name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-    return Device(cupy, f"GPU, {name}")
+    return Device(cupy, f"GPU, {name}, CuPy {cupy.__version__}")
 
 
 GPU_MEMORY_SHARE = 0.9

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from ums.experiments import causes, cxr, scores
 from ums.experiments.cause_list import AS_FEW, CAUSES, OWN, Variant
 from ums.experiments.cxr_sets import CXR
 from ums.experiments.stages import Stages
-from ums.experiments.study import Settings
 
 SMALL = ["--width", "0.1", "--epochs", "1", "--source-epochs", "1", "--classifier-epochs", "1"]
 SMALL += ["--folds", "2", "--batch", "2", "--device", "cpu", "--quiet"]
@@ -39,11 +39,6 @@ def stages(tmp_path):
     return Stages(tmp_path / "stages", 0)
 
 
-def small_settings(**changes):
-    few = {"width": 0.1, "epochs": 1, "source_epochs": 1, "classifier_epochs": 1, "folds": 2}
-    return Settings(**few | {"batch": 8, "progress": False} | changes)
-
-
 # ---------------------------------------------------------------------------- what a variant changes
 
 
@@ -56,9 +51,11 @@ def rows_of(images, among):
     return [int(np.flatnonzero((among == image).all((1, 2)))[0]) for image in images]
 
 
-def test_source_of_the_training_hospital_is_its_set(sets, stages):
-    changed = causes.with_source(Variant("", source=OWN), sets, stages)
-    assert changed.source is sets.parts[0].learn and changed.parts is sets.parts
+def test_own_source_is_what_the_training_hospital_has_to_train_on_and_to_stop_by(sets, stages):
+    changed, own = causes.with_source(Variant("", source=OWN), sets, stages), sets.parts[0].learn
+    rows = [*np.flatnonzero(own.splits == "train"), *np.flatnonzero(own.splits == "validation")]
+    assert changed.source.ids.tolist() == own.ids[rows].tolist() and changed.parts is sets.parts
+    assert (changed.source.images == own.images[rows]).all()
     assert changed.fingerprints()["source"] == sets.fingerprints(sets.parts[0])["diverse"]
 
 
@@ -66,7 +63,10 @@ def test_as_few_are_images_of_the_studys_source_as_many_as_the_training_hospital
     changed = causes.with_source(Variant("", source=AS_FEW), sets, stages)
     assert counts(changed.source) == counts(sets.parts[0].learn) != counts(sets.source)
     rows = rows_of(changed.source.images, sets.source.images)
-    assert rows == sorted(set(rows)) and rows != list(range(len(rows)))
+    n = counts(changed.source)["train"]
+    for some in (rows[:n], rows[n:]):
+        assert some == sorted(set(some))
+    assert rows[:n] != np.flatnonzero(sets.source.splits == "train")[:n].tolist()
     for name in ("ids", "patients", "splits"):
         assert getattr(changed.source, name).tolist() == getattr(sets.source, name)[rows].tolist()
 
@@ -87,10 +87,29 @@ def test_as_few_of_a_smaller_source_are_all_of_them(folders, stages):
     assert counts(changed.source) == counts(swapped.source)
 
 
-def test_as_long_is_as_many_steps_on_fewer_images(sets):
-    settings = small_settings(source_epochs=30)
-    long = causes.settings_of(Variant("", source=OWN, as_long=True), sets, settings)
-    assert long == replace(settings, source_epochs=45)  # 48 images to train on against 32
+@pytest.mark.parametrize("source", [OWN, AS_FEW])
+def test_as_long_repeats_few_images_to_as_many_steps_and_stops_by_the_same(source, sets, stages):
+    few, long = (
+        causes.with_source(Variant("", source=source, as_long=long), sets, stages).source
+        for long in (False, True)
+    )
+    assert counts(few) == {"train": 32, "validation": 8}
+    assert counts(long) == {"train": 48, "validation": 8}  # the study's source has 48
+    train, validation = (few.ids[few.splits == split] for split in ("train", "validation"))
+    assert long.ids.tolist() == [*train, *train[:16], *validation]
+
+
+def test_sources_of_other_images_never_take_each_others_stages(folders, tmp_path, stages):
+    sets, prints = CXR.load(folders), []
+    smaller = replace(
+        sets, parts=(cxr_part(hospital(tmp_path / "fewer", 1, 24, side=16), sets.parts[0].test),)
+    )
+    for some in (sets, smaller):
+        for source in (OWN, AS_FEW):
+            for long in (False, True):
+                variant = Variant("", source=source, as_long=long)
+                prints.append(causes.with_source(variant, some, stages).fingerprints())
+    assert all(a != b for a, b in combinations([sets.fingerprints(), *prints], 2))
 
 
 def framed(prepared):

@@ -331,6 +331,16 @@ def test_source_is_learned_again_under_another_setting_of_its_own(
     assert len(computed) == (1 if setting in OWN | {"progress"} else 2)
 
 
+def test_page_of_an_untrained_source_tells_of_no_denoiser_before_separate_models(
+    folders, tmp_path, untrained, blank_pictures, capsys
+):
+    assert run(folders, tmp_path / "out", "--source-epochs", "0", "--parts", "diverse") == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("separate models saw the images as they are") == 2
+    for told in ("eparate denoiser", "behind a denoiser", "denoising takes", "or the denoiser"):
+        assert told not in page
+
+
 def test_default_settings_of_the_command_are_those_of_a_run(monkeypatch, folders, tmp_path):
     given = []
 

@@ -90,6 +90,20 @@ def test_grid_is_the_papers_ranges_without_repetition():
         assert counts == dict.fromkeys(values, 162 // len(values))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"trials": 0}, "trials must be 1 to 162, got 0"),
+        ({"trials": 163}, "trials must be 1 to 162, got 163"),
+        ({"dark": 255}, "dark must be a grey level below 255, or -1, got 255"),
+        ({"dark": -2}, "dark must be a grey level below 255, or -1, got -2"),
+    ],
+)
+def test_settings_that_no_trial_could_follow_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Settings(**wrong)
+
+
 def test_papers_choice_comes_first_and_the_rest_in_an_order_of_the_seeds():
     few, many, others = (
         Settings(trials=n).choices(np.random.default_rng(seed))

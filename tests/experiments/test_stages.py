@@ -1,5 +1,7 @@
 """Finished stages: computed once, read back equal, whole or not at all."""
 
+import ast
+import errno
 import json
 import os
 import shutil
@@ -15,7 +17,7 @@ from full_disk import FULL, half_a_file, nothing
 import ums
 import ums.experiments.stages as module
 from ums.data.prepared import save_prepared
-from ums.experiments.stages import TRAINING, Stages, code_print, fingerprint
+from ums.experiments.stages import NOT_TRAINING, Stages, code_print, fingerprint
 
 ARRAYS = {"0.w": np.arange(6, dtype=np.float32).reshape(2, 3), "1.b": np.array([0.1, np.pi])}
 RECORD = {"history": {"train": [0.1, 1e-17], "n": 3}, "seconds": 1.25, "name": "é"}
@@ -110,6 +112,9 @@ def package(tmp_path):
         ("experiments/parts.py", "VALIDATION_SHARE = 0.15", "VALIDATION_SHARE = 0.4"),
         ("experiments/cxr.py", "batch_norm=True", "batch_norm=False"),
         ("experiments/cxr_sets.py", '"abnormal"', '"normal"'),
+        ("experiments/stages.py", "zlib.crc32", "zlib.adler32"),
+        ("derived/recommendation.py", '("MV", "MA", "TR")', '("MV", "TR", "MA")'),
+        ("metrics/classification.py", "(c * s - t @ p)", "(c * s)"),
     ],
 )
 def test_print_of_the_code_changes_with_what_trains(file, old, new, package):
@@ -136,17 +141,48 @@ def test_print_of_the_code_stays_with_words_layout_and_pages(file, package):
     assert code_print() == before
 
 
-def test_code_that_trains_is_all_that_the_protocol_imports_but_what_tests_and_tells():
-    """A module that the protocol comes to import must be put on one of the two sides."""
+TELLS = {
+    "causes.py": "cause_list causes_report command_line facts report",
+    "cxr.py": "command_line cxr_report report scores:score_denoising",
+    "echo.py": "command_line echo_report report",
+    "protocol.py": "heat:HeatMaps heat:heat_maps_of heat:maps_of_class_1 scores:Tested "
+    "scores:score_classes scores:score_masks",
+    "search.py": "command_line scores:Tested scores:tested_once search_report",
+    "search_space.py": "scores:Tested",
+}
+"""What code that trains takes from the rest of ``ums/experiments``: to test and to tell, after training."""
+
+
+def imported(path):
+    """(file in the package, name) of every import from it; the name is empty where a module is meant."""
     package = Path(ums.__file__).parent
-    counted = {path for pattern in TRAINING for path in package.glob(pattern)}
-    rest = {p.relative_to(package).as_posix() for p in package.rglob("*.py") if p not in counted}
-    rest = {name for name in rest if not name.endswith(("report.py", "figures.py"))}
-    telling = {f"experiments/{n}.py" for n in ("__init__", "cause_list", "claims", "command_line")}
-    telling |= {f"experiments/{n}.py" for n in ("drawing", "facts", "heat", "paper", "scores")}
-    assert {n for n in rest if not n.startswith(("metrics/", "derived/"))} == (
-        telling | {"experiments/stages.py"}
-    )
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "ums":
+            place = package.joinpath(*node.module.split(".")[1:])
+            for alias in node.names:
+                if (place / f"{alias.name}.py").is_file():
+                    yield place / f"{alias.name}.py", ""
+                else:
+                    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+                    yield file, alias.name
+
+
+def test_code_that_trains_takes_nothing_from_the_rest_but_what_tests_and_tells():
+    package = Path(ums.__file__).parent
+    rest = {path for pattern in NOT_TRAINING for path in package.glob(pattern)}
+    by_name, found = {package / "experiments" / f"{n}.py" for n in ("heat", "scores")}, {}
+    for path in set(package.rglob("*.py")) - rest:
+        there = {(file, name) for file, name in imported(path) if file in rest}
+        told = {f.stem + (f":{name}" if f in by_name else "") for f, name in there}
+        if told:
+            assert {file.parent.name for file, _ in there} == {"experiments"}
+            found[path.name] = " ".join(sorted(told))
+    assert found == TELLS
+
+
+@pytest.mark.parametrize("pattern", NOT_TRAINING)
+def test_every_file_said_not_to_train_is_there(pattern):
+    assert list(Path(ums.__file__).parent.glob(pattern))
 
 
 def test_order_of_the_key_does_not_matter(tmp_path):
@@ -163,7 +199,7 @@ def test_stage_file_holds_no_pickle_and_says_what_it_depends_on(tmp_path):
         key = json.loads(str(file["__key__"]))
     told = {"code": code_print(), "numpy": np.__version__, "cv2": cv2.__version__}
     told |= {"width": 1, "stage": "source", "seed": 7}
-    assert {name: key[name] for name in key if name != "cupy"} == told
+    assert key == told
 
 
 # ---------------------------------------------------------------------------- whole or not at all
@@ -354,6 +390,22 @@ def test_folder_in_use_is_refused_to_another_run(tmp_path):
             pass
     with other:  # free again
         pass
+
+
+def test_folder_that_cannot_be_locked_is_used_and_said_to_be_open_to_others(
+    tmp_path, monkeypatch, capsys
+):
+    def none_here(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(module.fcntl, "flock", none_here)
+    with Stages(tmp_path, 0) as stages:
+        assert stages.run("source", {}, Computed())[1] == RECORD
+    told = capsys.readouterr().err
+    assert (
+        told
+        == f"{tmp_path} cannot be locked (Function not implemented): start no second run in it\n"
+    )
 
 
 @pytest.mark.parametrize("end", ["sys.exit(1)", "os.kill(os.getpid(), 9)"])

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 DARK = 8
 """Grey levels up to this are no film: borders, collimation, padding."""
+
+
+def check_dark(dark: int) -> None:
+    """Refuse a level that leaves no pixel on the film.
+
+    Raises:
+        ValueError: it is not -1 to 254.
+    """
+    if not -1 <= dark < 255:
+        raise ValueError(f"dark must be a grey level below 255, or -1, got {dark}")
 
 
 def film_statistics(images: np.ndarray, dark: int = DARK) -> tuple[np.ndarray, np.ndarray]:
@@ -105,6 +116,11 @@ class Examples:
         if self.augment is not None:
             x, t = self.augment(x, t)
         return self.prepare(x), (t if t.ndim == 1 else t.astype(np.float32)[..., None])
+
+
+def all_of(images: np.ndarray, dark: int = DARK) -> Examples:
+    """Images (N, H, W) or (N, H, W, C) as inputs without targets, made by :func:`normalise`."""
+    return Examples(images, None, np.arange(len(images)), partial(normalise, dark=dark))
 
 
 def epoch_batches(n: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

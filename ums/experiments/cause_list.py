@@ -17,7 +17,7 @@ class Variant:
         label: for the page.
         changes: setting -> value.
         source: STUDYS, OWN or AS_FEW, the images that the source learns from.
-        as_long: whether it learns from fewer images for as many steps.
+        as_long: whether they are repeated until an epoch has as many steps as the study's.
         cropped: whether all images are cropped to the film.
     """
 
@@ -87,12 +87,12 @@ CAUSES = (
         "images",
         "The source's images",
         "The source's own images, of other patients and hospitals; those of the training hospital (some are "
-        "held out later), for as many epochs, or for as many steps; and a random choice of the source's own, "
-        "as few as the training hospital's, for as many epochs.",
+        "held out later), each once in an epoch or repeated to as many steps; and a random choice of the "
+        "source's own, as few as the training hospital's.",
         (
             AS_GIVEN,
             Variant("the training hospital's images", source=OWN),
-            Variant("the same, for as many steps", source=OWN, as_long=True),
+            Variant("the same, repeated to as many steps", source=OWN, as_long=True),
             Variant("as few of the source's own", source=AS_FEW),
         ),
         ("independent", "alternating"),

@@ -4,13 +4,15 @@
 
 tunes the part with diverse annotations again for every variant of every cause, on the same folds, and
 writes a page to ``results/cxr/causes``. With the options of an earlier run of
-:mod:`ums.experiments.cxr` and its folder, what that run has trained is not trained again.
+:mod:`ums.experiments.cxr` and its folder, what that run has trained is not trained again as long as the
+code that trains and the packages are the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from ums.backend import choose_device
 from ums.data import Prepared
 from ums.data.film import crop_to_film
 from ums.experiments import command_line, cxr
-from ums.experiments.cause_list import CAUSES, OWN, STUDYS, Cause, Variant
+from ums.experiments.cause_list import AS_FEW, CAUSES, OWN, STUDYS, Cause, Variant
 from ums.experiments.causes_report import section, summary_of
 from ums.experiments.cxr_sets import CXR, diverse_part
 from ums.experiments.facts import facts_of_run
@@ -39,7 +41,7 @@ def run_variant(
     if variant.cropped:
         sets = cropped_to_film(sets)
     part = replace(sets.parts[0], explained=None)
-    settings = settings_of(variant, sets, settings)
+    settings = replace(settings, **variant.changes)
     sets = replace(with_source(variant, sets, stages), parts=(part,))
     source = cxr.learn_source(sets, settings, device, stages)
     key = {"sets": sets.fingerprints(part), "device": device.name}
@@ -47,33 +49,36 @@ def run_variant(
     return PartStudy(part, networks, settings, device, stages, key).run(strategies)
 
 
-def settings_of(variant: Variant, sets: Sets, settings: Settings) -> Settings:
-    """The settings with the variant's changes."""
-    settings = replace(settings, **variant.changes)
-    if variant.as_long:
-        images, fewer = (len(source_rows(p, "train")) for p in (sets.source, sets.parts[0].learn))
-        settings = replace(settings, source_epochs=round(settings.source_epochs * images / fewer))
-    return settings
-
-
 def with_source(variant: Variant, sets: Sets, stages: Stages) -> Sets:
     """The sets with the images that the variant's source learns from.
 
     Raises:
-        ValueError: there is none to learn from or to stop by; names the folder.
+        ValueError: as :func:`rows_of_source`.
     """
-    target = sets.parts[0].learn
     if variant.source == STUDYS:
         return sets
-    counts = {split: len(source_rows(target, split)) for split in ("train", "validation")}
-    if variant.source == OWN:
-        return replace(sets, source=target)
-    rng, rows = stages.rng("as few images"), []
-    for split, count in counts.items():
-        there = source_rows(sets.source, split)
-        rows.append(rng.choice(there, min(count, len(there)), replace=False))
-    chosen = sets.source.subset(np.sort(np.concatenate(rows)))
-    return replace(sets, source=chosen, changed=f"{sets.changed} {variant.source}".strip())
+    images = sets.parts[0].learn if variant.source == OWN else sets.source
+    chosen = images.subset(np.concatenate(rows_of_source(variant, sets, stages)))
+    told = f"{variant.source}, {zlib.crc32(','.join(chosen.ids).encode()):08x}"
+    return replace(sets, source=chosen, changed=f"{sets.changed} {told}".strip())
+
+
+def rows_of_source(variant: Variant, sets: Sets, stages: Stages) -> tuple[np.ndarray, np.ndarray]:
+    """What the variant's source learns from, and what it stops by: rows of the set they are taken from.
+
+    Raises:
+        ValueError: there is none; names the folder.
+    """
+    train, validation = (source_rows(sets.source, s) for s in ("train", "validation"))
+    steps = len(train)
+    if variant.source != STUDYS:
+        own = [source_rows(sets.parts[0].learn, s) for s in ("train", "validation")]
+        if variant.source == AS_FEW:
+            rng = stages.rng("as few images")
+            pairs = zip((train, validation), map(len, own), strict=True)
+            own = [np.sort(rng.choice(a, min(n, len(a)), replace=False)) for a, n in pairs]
+        train, validation = own
+    return (np.resize(train, steps) if variant.as_long else train), validation
 
 
 def cropped_to_film(sets: Sets) -> Sets:
@@ -121,8 +126,8 @@ def run(sets: Sets, settings: Settings, device, out: Path, causes: list[Cause]) 
 
 def _check_variant(cause: Cause, variant: Variant, sets, settings, device, stages) -> None:
     try:
-        with_source(variant, sets, stages)
-        check(sets.parts[0], settings_of(variant, sets, settings), device, stages)
+        rows_of_source(variant, sets, stages)
+        check(sets.parts[0], replace(settings, **variant.changes), device, stages)
     except ValueError as error:
         raise ValueError(f"{cause.name}, {variant.label!r}: {error}") from error
 

@@ -70,7 +70,7 @@ def report_on(study: Callable[[], tuple[Report, Path]]) -> int:
 NUMBERS = {
     "folds": "turns of the cross-validation; the paper has 10",
     "width": "scales every channel count; 1 is the paper's",
-    "source_epochs": "epochs of the source at most; 0: untrained, and the baseline's images as they are",
+    "source_epochs": "epochs of the source at most; 0 leaves it untrained",
     "epochs": "epochs of each segmentation network at most, and of tasks tuned with one",
     "classifier_epochs": "epochs of each classifier at most",
     "batch": "images per batch",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ums.experiments import figures, paper, study_report
@@ -28,6 +30,7 @@ _DENOISER = (
     "same network on the same images by the same recipe, and the paper gives both the same time. What "
     "denoising takes of the baseline's images is not counted."
 )
+_UNTRAINED = "The source is untrained here, and separate models saw the images as they are."
 _PARTS = {
     DIVERSE: InPaper(
         paper.TABLE_3,
@@ -72,20 +75,28 @@ def build(outcome: Outcome, denoising: list[dict]) -> Report:
     gains = [row["denoised"]["PSNR"] - row["noisy"]["PSNR"] for row in denoising]
     worst, best = (formatted(gain, "{:+.1f} dB") for gain in (min(gains), max(gains)))
 
-    summary = [f"Denoising changes the PSNR by {worst} to {best}, by the noise."]
-    if outcome.settings.source_epochs == 0:
-        summary.append("The source is untrained; separate models saw the images as they are.")
+    summary = f"Denoising changes the PSNR by {worst} to {best}, by the noise."
+    wording = WORDING if outcome.settings.source_epochs else _without_denoiser(WORDING)
 
     def of_part(part: PartFigures) -> list[Section]:
         return [_heat_maps(part.outcome, outcome.settings.seed)] if part.outcome.heat else []
 
     return study_report.build(
         outcome,
-        WORDING,
+        wording,
         _source(outcome, denoising),
         of_part,
-        summary,
+        [summary],
     )
+
+
+def _without_denoiser(wording: Wording) -> Wording:
+    """Of a run whose source was left untrained: no model stands behind what it makes of an image."""
+    parts = {
+        name: replace(part, cost_note=part.cost_note.replace(_DENOISER, _UNTRAINED))
+        for name, part in wording.parts.items()
+    }
+    return replace(wording, denoiser=False, parts=parts)
 
 
 # ------------------------------------------------------------------------ heat maps
@@ -185,4 +196,6 @@ def _source(outcome: Outcome, denoising: list[dict]) -> Section:
         "clean ones. Its encoder is what all heads share; its decoder is where the segmentation head "
         "starts."
     )
+    if not outcome.settings.source_epochs:
+        text += f" {_UNTRAINED}"
     return Section("The source: denoising", text, [table], pictures)

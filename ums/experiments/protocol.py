@@ -15,10 +15,10 @@ import numpy as np
 
 from ums.backend import Device, to_numpy
 from ums.data.augment import Augmentation
-from ums.data.examples import normalise
+from ums.data.examples import all_of, normalise
 from ums.experiments.heat import HeatMaps, heat_maps_of, maps_of_class_1
 from ums.experiments.parts import SEGMENTATION, Fold, Part, TargetTask, thinned
-from ums.experiments.scores import Tested, all_of, score_classes, score_masks
+from ums.experiments.scores import Tested, score_classes, score_masks
 from ums.experiments.stages import Stages
 from ums.finetuning import (
     Task,

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import softmax
 
 from ums.backend import Device
-from ums.data import NOISES, Examples
-from ums.data.examples import DARK, normalise
+from ums.data import NOISES
+from ums.data.examples import DARK, all_of
 from ums.experiments.parts import CLASSIFICATION, SEGMENTATION
 from ums.experiments.report import Estimate
 from ums.finetuning.separate import restore
@@ -54,11 +53,6 @@ def score_classes(
 ) -> dict[str, np.ndarray]:
     """The logits (n, K) of images (n, H, W) or (n, H, W, C)."""
     return {LOGITS: predict(network, all_of(images, dark), device).astype(np.float64)}
-
-
-def all_of(images: np.ndarray, dark: int = DARK) -> Examples:
-    """Images (n, H, W) or (n, H, W, C) as inputs, normalised as :func:`ums.data.normalise` says."""
-    return Examples(images, None, np.arange(len(images)), partial(normalise, dark=dark))
 
 
 @dataclass(eq=False)

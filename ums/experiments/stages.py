@@ -28,12 +28,15 @@ from ums.data import Prepared
 
 CHECKPOINT = ".checkpoint"
 
-TRAINING = (
-    *("*.py", "ops/*.py", "data/*.py", "finetuning/*.py", "experiments/*sets.py"),
-    *(f"experiments/{name}.py" for name in ("parts", "protocol", "study", "cxr", "echo")),
-    *(f"experiments/{name}.py" for name in ("causes", "search", "search_space")),
+NOT_TRAINING = (
+    *("gradcheck.py", "derived/__init__.py", "derived/heat_map.py", "metrics/__init__.py"),
+    *(f"metrics/{name}.py" for name in ("image_quality", "pairs", "segmentation", "significance")),
+    *(f"experiments/{name}.py" for name in ("cause_list", "claims", "command_line", "drawing")),
+    *(f"experiments/{name}.py" for name in ("facts", "heat", "paper", "scores")),
+    *("experiments/*figures.py", "experiments/*report.py"),
 )
-"""The code in the package that trained networks may depend on; the rest tests them, or writes pages."""
+"""Files of the package that test trained networks and write pages. What a stage keeps may depend on
+any other; of the variants in ``cause_list``, the settings and images they name are in its key."""
 
 
 class Stages:
@@ -54,6 +57,7 @@ class Stages:
 
     def __init__(self, folder: Path, seed: int, every: float = 60.0):
         self.folder, self.seed, self.every = Path(folder), seed, every
+        self.made_by = {"code": code_print()} | packages()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -63,6 +67,8 @@ class Stages:
 
     def __enter__(self) -> Stages:
         """Take the folder; it is free again at the end, even of a process that is killed.
+
+        Some shared file systems know no locks: there it is only said that nobody is kept out.
 
         Raises:
             OSError: another run has it; names the folder.
@@ -75,6 +81,9 @@ class Stages:
             raise OSError(
                 f"another run is at work in {self.folder}: wait for it, or write elsewhere"
             ) from None
+        except OSError as error:
+            told = f"{self.folder} cannot be locked ({error.strerror}): start no second run in it"
+            print(told, file=sys.stderr)
         return self
 
     def __exit__(self, *_) -> None:
@@ -100,7 +109,7 @@ class Stages:
         Raises:
             OSError: the result cannot be written; names the file.
         """
-        full_key = key | {"stage": name, "seed": self.seed, "code": code_print()} | packages()
+        full_key = key | {"stage": name, "seed": self.seed} | self.made_by
         text = json.dumps(full_key, sort_keys=True)
         path = self.folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npz"
         checkpoint = Checkpoint(path.with_suffix(f"{CHECKPOINT}.npz"), self.every)
@@ -130,7 +139,8 @@ def fingerprint(prepared: Prepared) -> str:
 def code_print(package: Path = Path(ums.__file__).parent) -> str:
     """A short hash of the code that trains; comments, docstrings and layout do not count."""
     digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(path for pattern in TRAINING for path in package.glob(pattern)):
+    rest = {path for pattern in NOT_TRAINING for path in package.glob(pattern)}
+    for path in sorted(set(package.rglob("*.py")) - rest):
         code = _WithoutWords().visit(ast.parse(path.read_text(encoding="utf-8")))
         digest.update(f"{path.relative_to(package)} {ast.dump(code)}".encode())
     return digest.hexdigest()
@@ -142,7 +152,5 @@ class _WithoutWords(ast.NodeTransformer):
 
 
 def packages() -> dict[str, str]:
-    """The versions of those that compute."""
-    there = {module.__name__: module.__version__ for module in (np, cv2)}
-    cupy = sys.modules.get("cupy")  # only a run on a GPU has imported it
-    return there | ({"cupy": cupy.__version__} if cupy else {})
+    """The versions of those that compute, but CuPy's, which is in a GPU's name."""
+    return {module.__name__: module.__version__ for module in (np, cv2)}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ums.backend import Device
 from ums.checkpoint import Checkpoint
-from ums.data.examples import DARK
+from ums.data.examples import DARK, check_dark
 from ums.experiments.parts import CLASSIFICATION, SEGMENTATION, Part
 from ums.experiments.protocol import Networks, PartOutcome, PartStudy, folds_of, trained
 from ums.experiments.sets import Sets
@@ -58,8 +58,7 @@ class Settings:
             raise ValueError(f"statistics must be source or target, got {self.statistics!r}")
         if self.stop_by not in ("all", "first"):
             raise ValueError(f"stop by must be all or first, got {self.stop_by!r}")
-        if not -1 <= self.dark < 255:
-            raise ValueError(f"dark must be a grey level below 255, or -1, got {self.dark}")
+        check_dark(self.dark)
         if not 0 < self.labels <= 1:
             raise ValueError(f"labels must be a share above 0 and at most 1, got {self.labels}")
         self.weighting()
@@ -157,7 +156,10 @@ def run(
         for part in sets.parts:
             check(part, settings, device, stages)
         if there := len(stages.finished()):
-            print(f"{stages.folder} holds {there} stages: those of the same settings are used")
+            print(
+                f"{stages.folder} holds {there} stages: those of the same settings, code "
+                "and packages are used"
+            )
         source = learn_source(sets, settings, device, stages)
         parts = {}
         for part in sets.parts:

@@ -131,7 +131,7 @@ def summary_lines(
     counts = [sum(row["Here"] is v for row in claims.tables[0].rows) for v in Verdict]
     lines.append(
         f"Of the paper's claims about which strategy scores higher, {counts[0]} hold here, "
-        f"{counts[1]} do not, and {counts[2]} cannot be told from chance."
+        f"{counts[1]} do not, and {counts[2]} are not distinguishable."
     )
     for name, cost in costs.items():
         shared, separate = (cost.minutes(s).mean() for s in ("independent", "separate"))
