@@ -100,4 +100,4 @@ def test_summary_counts_what_holds_what_does_not_and_what_is_open():
     here = [Verdict.OPEN] * 4 + [Verdict.HOLDS] * 2 + [Verdict.FAILS]
     table = Table("claims", "", ["Here"], [{"Here": each} for each in here])
     (line,) = summary_lines([], {}, Section("", "", [table]))
-    assert "2 hold here, 1 do not, and 4 cannot" in line
+    assert "2 hold here, 1 do not, and 4 are not" in line
