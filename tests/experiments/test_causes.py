@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +11,13 @@ from matplotlib.figure import Figure
 from small_sets import hospital, note_computed
 
 from ums.data.film import crop_to_film
-from ums.experiments import causes, cxr, scores
-from ums.experiments.cause_list import AS_FEW, CAUSES, OWN, Variant
+from ums.experiments import causes, causes_report, cxr, scores
+from ums.experiments.cause_list import AS_FEW, AS_GIVEN, CAUSES, OWN, Cause, Variant
 from ums.experiments.cxr_sets import CXR
+from ums.experiments.part_report import LABELS
+from ums.experiments.parts import SEGMENTATION
+from ums.experiments.protocol import TEST
+from ums.experiments.report import Verdict
 from ums.experiments.stages import Stages
 
 SMALL = ["--width", "0.1", "--epochs", "1", "--source-epochs", "1", "--classifier-epochs", "1"]
@@ -168,24 +173,38 @@ def ran(folders, tmp_path_factory, blank_pictures_and_few_resamples):
 def test_page_has_a_table_of_each_task_for_each_cause(ran):
     written = json.loads((ran[0] / "causes" / "tables.json").read_text())["tables"]
     tables = {table["name"]: table["rows"] for table in written}
-    assert set(tables) == {f"cause-{n}-{task}" for n in NAMES for task in ("lungs", "abnormality")}
+    kinds = [*(f"cause-{name}" for name in NAMES), "sharing"]
+    assert set(tables) == {f"{kind}-{task}" for kind in kinds for task in ("lungs", "abnormality")}
     for cause in CAUSES:
-        pairs = [(s, v.label) for s in cause.strategies for v in cause.variants]
+        labels = [variant.label for variant in (AS_GIVEN, *cause.variants)]
+        pairs = [(s, label) for s in cause.strategies for label in labels]
         for task in ("lungs", "abnormality"):
             rows = tables[f"cause-{cause.name}-{task}"]
             assert [(row["Strategy"].lower().split()[0], row["Variant"]) for row in rows] == pairs
             for row in rows:
-                assert ("p" in row) == (row["Variant"] != cause.variants[0].label)
+                assert ("p" in row) == (row["Variant"] != AS_GIVEN.label)
+
+
+def test_every_change_has_a_row_beside_separate_models(ran):
+    tables = json.loads((ran[0] / "causes" / "tables.json").read_text())["tables"]
+    (table,) = (table for table in tables if table["name"] == "sharing-lungs")
+    changes = [("As it is", "")] + [(c.title, v.label) for c in CAUSES for v in c.variants]
+    assert [(row["Changed"], row["To"]) for row in table["rows"]] == changes
+    for row, cause in zip(table["rows"][1:], (c for c in CAUSES for _ in c.variants), strict=True):
+        there = {label for label in row if label not in ("Changed", "To")}
+        assert there == {LABELS[strategy] for strategy in cause.strategies}
+        for label in there:
+            assert ("against separate models" in row[label]) == (label != LABELS["separate"])
 
 
 def test_what_the_study_trained_is_not_trained_again(ran):
     """The variants in the order of the causes; of normalisation there are two new ones, for example."""
-    sources = {"normalisation": 2, "length": 1, "images": 3}
+    sources = {"normalisation": 2, "length": 1, "images": 4}
     again = {
         "joint": {"augmentation": 1, "weights": 3, "stopping": 1},
-        "alternating": {"normalisation": 2, "length": 2, "images": 3, "augmentation": 1}
+        "alternating": {"normalisation": 2, "length": 2, "images": 4, "augmentation": 1}
         | {"stopping": 1, "labels": 3},
-        "independent-lungs": {"normalisation": 2, "statistics": 1, "length": 2, "images": 3}
+        "independent-lungs": {"normalisation": 2, "statistics": 1, "length": 2, "images": 4}
         | {"augmentation": 1, "labels": 3},
         "separate-lungs": {"normalisation": 2, "augmentation": 1, "labels": 3},
     }
@@ -237,3 +256,80 @@ def test_split_that_a_variants_source_lacks_is_named_before_anything_is_trained(
     assert causes.main([*arguments, "--causes", "statistics", "images"]) == 2
     assert "target: no image in split 'validation'" in capsys.readouterr().err
     assert computed == []
+
+
+# ---------------------------------------------------------------------------- where sharing pays
+
+
+def scores_of_masks(*of_folds):
+    """A segmentation's scores on twelve cases, much the same for each, one value for each fold."""
+    noise = np.random.default_rng(0).normal(0, 0.001, (len(of_folds), 12))
+    values = {"IoU": np.array(of_folds)[:, None] + noise}
+    return scores.Tested(SEGMENTATION, np.arange(12), None, values)
+
+
+def figures_of(**iou):
+    """Figures of one segmentation: strategy -> the IoU of two folds."""
+    task = SimpleNamespace(name="lungs", title="Lungs", kind=SEGMENTATION, measure="IoU")
+    tested = {s: {TEST: {"lungs": scores_of_masks(*of_folds)}} for s, of_folds in iou.items()}
+    return SimpleNamespace(
+        part=SimpleNamespace(tasks=[task], tested="Hospital 2"),
+        outcome=SimpleNamespace(strategies=tuple(iou), tested=tested),
+        folds=lambda strategy, task: list(iou[strategy]),
+        mean=lambda strategy, where, task, measure: float(np.mean(iou[strategy])),
+    )
+
+
+def test_sharing_is_put_beside_separate_models_under_the_same_change_or_else_as_they_are():
+    base = figures_of(independent=(0.7, 0.8), alternating=(0.7, 0.7), separate=(0.7, 0.8))
+    few = figures_of(independent=(0.6, 0.6), alternating=(0.5, 0.7), separate=(0.4, 0.5))
+    kept = figures_of(alternating=(0.6, 0.7))
+    tried = [
+        (Cause("labels", "Labels", "", ()), {"half": few}),
+        (Cause("stopping", "Kept", "", ()), {"best": kept}),
+    ]
+    section, summary = causes_report.overview(base, tried, 0)
+    verdicts = [
+        {label: row[label].get("against separate models") for label in row if label[0] in "IAS"}
+        for row in section.tables[0].rows
+    ]
+    HOLDS, FAILS, OPEN = Verdict
+    assert verdicts == [
+        {
+            "Independent": OPEN,
+            "Alternating": OPEN,
+            "Separate (baseline)": None,
+        },  # one fold is alike
+        {"Independent": HOLDS, "Alternating": HOLDS, "Separate (baseline)": None},
+        {"Alternating": FAILS},  # beside 0.7 and 0.8
+    ]
+    assert section.tables[0].rows[1]["Independent"]["mean"] == 0.6
+    assert summary == [
+        "Lungs on Hospital 2. Above separate models: independent (half), alternating (half).",
+        "Lungs on Hospital 2. Below separate models: alternating (best).",
+        "Lungs: not distinguishable in 2 comparisons.",
+    ]
+    text = section.tables[0].text()
+    assert "0.600 ✓" in text and "0.650 ✗" in text and "0.750 ≈" in text
+
+
+def test_sharing_is_corrected_for_all_comparisons_of_the_table():
+    """Six cases that all differ one way have p = 1/32: enough alone, not among two."""
+    rising = np.linspace(0, 0.001, 6)
+
+    def figures(strategies, score):
+        found = figures_of(**{s: (score,) for s in strategies})
+        for strategy in strategies:
+            values = {"IoU": score + rising[None] * (strategy != "separate")}
+            found.outcome.tested[strategy][TEST]["lungs"] = scores.Tested(
+                SEGMENTATION, np.arange(6), None, values
+            )
+        return found
+
+    base = figures(("separate",), 0.5)
+    one = figures(("independent",), 0.6)
+    for times, expected in ((1, Verdict.HOLDS), (2, Verdict.OPEN)):
+        tried = [(Cause("c", "C", "", ()), {str(k): one for k in range(times)})]
+        section, _ = causes_report.overview(base, tried, 0)
+        rows = section.tables[0].rows[1:]
+        assert {row["Independent"]["against separate models"] for row in rows} == {expected}

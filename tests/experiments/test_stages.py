@@ -142,7 +142,7 @@ def test_print_of_the_code_stays_with_words_layout_and_pages(file, package):
 
 
 TELLS = {
-    "causes.py": "cause_list causes_report command_line facts report",
+    "causes.py": "cause_list causes_report command_line facts part_report report",
     "cxr.py": "command_line cxr_report report scores:score_denoising",
     "echo.py": "command_line echo_report report",
     "protocol.py": "heat:HeatMaps heat:heat_maps_of heat:maps_of_class_1 scores:Tested "

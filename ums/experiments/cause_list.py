@@ -30,12 +30,12 @@ class Variant:
 
 @dataclass(frozen=True)
 class Cause:
-    """A question, and what is tried for an answer; the first variant is what the others differ from.
+    """A question, and what is tried for an answer beside the study as it is.
 
     Attributes:
         name: for the command line and anchors.
         title, text: for the page.
-        variants: two or more.
+        variants: each differs from the study in one thing.
         strategies: those on which it can tell.
     """
 
@@ -47,6 +47,7 @@ class Cause:
 
 
 AS_GIVEN = Variant("as in the study")
+"""What all others differ from."""
 
 CAUSES = (
     Cause(
@@ -56,7 +57,6 @@ CAUSES = (
         "collimation differ between hospitals: where they count, they shift everything else. Cropped to "
         "the film, no image has any: what a network may have learned from borders is gone.",
         (
-            AS_GIVEN,
             Variant("all pixels count", {"dark": -1}),
             Variant("cropped to the film", cropped=True),
         ),
@@ -68,7 +68,7 @@ CAUSES = (
         "A frozen encoder subtracts means that were measured on the source's images. Here they are "
         "measured again on the training hospital's (all of them, those held out later too, without "
         "labels), the weights staying as they are.",
-        (AS_GIVEN, Variant("the training hospital's statistics", {"statistics": "target"})),
+        (Variant("the training hospital's statistics", {"statistics": "target"}),),
         ("independent",),
     ),
     Cause(
@@ -77,7 +77,6 @@ CAUSES = (
         "Epochs of denoising before anything is tuned; an untrained encoder says what a head makes of "
         "random features.",
         (
-            AS_GIVEN,
             Variant("untrained source", {"source_epochs": 0}),
             Variant("2 epochs", {"source_epochs": 2}),
         ),
@@ -87,13 +86,13 @@ CAUSES = (
         "images",
         "The source's images",
         "The source's own images, of other patients and hospitals; those of the training hospital (some are "
-        "held out later), each once in an epoch or repeated to as many steps; and a random choice of the "
-        "source's own, as few as the training hospital's.",
+        "held out later); a random choice of the source's own, as few as those. Each is seen once in an "
+        "epoch, or repeated until an epoch has as many steps as with all of the source's own.",
         (
-            AS_GIVEN,
             Variant("the training hospital's images", source=OWN),
-            Variant("the same, repeated to as many steps", source=OWN, as_long=True),
+            Variant("the training hospital's, repeated", source=OWN, as_long=True),
             Variant("as few of the source's own", source=AS_FEW),
+            Variant("as few of its own, repeated", source=AS_FEW, as_long=True),
         ),
         ("independent", "alternating"),
     ),
@@ -102,7 +101,7 @@ CAUSES = (
         "Augmentation",
         "Training images turned, moved, scaled and exposed at random, or taken as they are. A frozen "
         "encoder's features can then not be computed once.",
-        (AS_GIVEN, Variant("none", {"augment": False})),
+        (Variant("none", {"augment": False}),),
     ),
     Cause(
         "weights",
@@ -110,7 +109,6 @@ CAUSES = (
         "Equal weights, weights learned by the tasks' uncertainty (Kendall et al. 2018) or by the size "
         "of their gradients (GradNorm), and a tenth for the abnormality.",
         (
-            AS_GIVEN,
             Variant("uncertainty", {"joint_weights": "uncertainty"}),
             Variant("GradNorm", {"joint_weights": "gradnorm"}),
             Variant("1 and 0.1", {"joint_weights": "1,0.1"}),
@@ -122,7 +120,7 @@ CAUSES = (
         "The epoch that is kept",
         "Tasks tuned together share an encoder, so all keep the networks of one epoch: that which is best "
         "for all on average, or that which is best for the lungs, whatever becomes of the abnormality.",
-        (AS_GIVEN, Variant("best for the lungs", {"stop_by": "first"})),
+        (Variant("best for the lungs", {"stop_by": "first"}),),
         TOGETHER,
     ),
     Cause(
@@ -131,7 +129,6 @@ CAUSES = (
         "The fewer labelled images there are, the more a source that needed none should be worth. Fewer "
         "are learned from; the part of a fold that decides when to stop keeps its own.",
         (
-            AS_GIVEN,
             Variant("half of them", {"labels": 0.5}),
             Variant("a quarter", {"labels": 0.25}),
             Variant("a tenth", {"labels": 0.1}),

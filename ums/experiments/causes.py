@@ -22,12 +22,13 @@ from ums.backend import choose_device
 from ums.data import Prepared
 from ums.data.film import crop_to_film
 from ums.experiments import command_line, cxr
-from ums.experiments.cause_list import AS_FEW, CAUSES, OWN, STUDYS, Cause, Variant
-from ums.experiments.causes_report import section, summary_of
+from ums.experiments.cause_list import AS_FEW, AS_GIVEN, CAUSES, OWN, STUDYS, Cause, Variant
+from ums.experiments.causes_report import overview, section
 from ums.experiments.cxr_sets import CXR, diverse_part
 from ums.experiments.facts import facts_of_run
+from ums.experiments.part_report import PartFigures
 from ums.experiments.parts import DIVERSE
-from ums.experiments.protocol import PartOutcome, PartStudy
+from ums.experiments.protocol import STRATEGIES, PartOutcome, PartStudy
 from ums.experiments.report import Report
 from ums.experiments.sets import Sets, source_rows
 from ums.experiments.stages import Stages
@@ -101,25 +102,27 @@ def run(sets: Sets, settings: Settings, device, out: Path, causes: list[Cause]) 
             number of tasks; names the cause and the variant, before anything is trained.
         OSError: the folder cannot be written to, or another run is at work there.
     """
-    sections, summary = [], []
+    tried = []
     with Stages(out / "stages", settings.seed) as stages:
+
+        def figures(variant: Variant, strategies: tuple[str, ...]) -> PartFigures:
+            outcome = run_variant(variant, strategies, sets, settings, device, stages)
+            return PartFigures(outcome, settings.seed)
+
         for cause in causes:
-            for variant in cause.variants:
+            for variant in (AS_GIVEN, *cause.variants):
                 _check_variant(cause, variant, sets, settings, device, stages)
+        base = figures(AS_GIVEN, STRATEGIES)
         for cause in causes:
-            outcomes = {
-                variant.label: run_variant(
-                    variant, cause.strategies, sets, settings, device, stages
-                )
-                for variant in cause.variants
-            }
-            sections.append(section(cause, outcomes, settings.seed))
-            summary.append(summary_of(cause, sections[-1].tables[0]))
+            changed = {v.label: figures(v, cause.strategies) for v in cause.variants}
+            tried.append((cause, changed))
+    first, summary = overview(base, tried, settings.seed)
+    sections = [section(cause, base, changed, settings.seed) for cause, changed in tried]
     return Report(
         title="What it takes for sharing to pay",
         subtitle="Lung segmentation and abnormality, one thing changed at a time.",
         summary=summary,
-        sections=sections,
+        sections=[first, *sections],
         run=facts_of_run(sets, settings, device),
     )
 

@@ -1,58 +1,141 @@
-"""What the page about the causes says of each: tables, folds, and the changes in words."""
+"""What the page about the causes says: where sharing pays, and each cause's tables and folds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from ums.experiments.cause_list import Cause
+from ums.experiments.cause_list import AS_GIVEN, Cause
+from ums.experiments.claims import verdict
 from ums.experiments.part_report import BY_PATIENT, LABELS, PartFigures
 from ums.experiments.parts import CLASSIFICATION, TargetTask
-from ums.experiments.protocol import HELD_OUT, TEST, PartOutcome
-from ums.experiments.report import Column, Section, Table, formatted, formatted_p
+from ums.experiments.protocol import HELD_OUT, STRATEGIES, TEST
+from ums.experiments.report import Column, Section, Table, Verdict, formatted, formatted_p
 from ums.experiments.scores import compare
 from ums.experiments.study_figures import fold_dots
+from ums.metrics.significance import holm
+
+BASELINE = "separate"
+AGAINST = "against separate models"
 
 
-def section(cause: Cause, outcomes: dict[str, PartOutcome], seed: int) -> Section:
+# ------------------------------------------------------------------------ all of them
+
+
+def overview(
+    base: PartFigures, tried: Sequence[tuple[Cause, dict[str, PartFigures]]], seed: int
+) -> tuple[Section, list[str]]:
+    """Every strategy under every change against separate models, in a table for each task and in words.
+
+    Args:
+        base: the study as it is, all strategies.
+        tried: cause, and label of a variant -> figures of the strategies on which the cause can tell.
+        seed: of the sign-flip tests.
+    """
+    rows = [("As it is", "", base)]
+    rows += [(cause.title, label, f) for cause, changed in tried for label, f in changed.items()]
+    rng, tables, summary = np.random.default_rng([seed, 12]), [], []
+    for task in base.part.tasks:
+        tables.append(_against_separate(task, base, rows, rng))
+        summary += _in_words(tables[-1], task, base.part.tested)
+    text = (
+        "One thing is changed in each row. What a change does to a strategy stands in the sections below; "
+        "here every strategy that shares is put beside separate models, under the same change where it "
+        "concerns them, otherwise as they are in the study."
+    )
+    return Section("Where sharing pays", text, tables), summary
+
+
+def _against_separate(
+    task: TargetTask, base: PartFigures, rows: list[tuple[str, str, PartFigures]], rng
+) -> Table:
+    cells, places, folds, tests = [], [], [], []
+    for title, label, figures in rows:
+        cells.append({"Changed": title, "To": label})
+        own = figures if BASELINE in figures.outcome.strategies else base
+        for strategy in figures.outcome.strategies:
+            mean = figures.mean(strategy, TEST, task.name, task.measure)
+            cells[-1][LABELS[strategy]] = {"mean": mean}
+            if strategy != BASELINE:
+                a, b = (
+                    f.outcome.tested[s][TEST][task.name]
+                    for f, s in ((figures, strategy), (own, BASELINE))
+                )
+                tests.append(compare(a, b, task.measure, rng))
+                folds.append(np.subtract(figures.folds(strategy, task), own.folds(BASELINE, task)))
+                places.append(cells[-1][LABELS[strategy]])
+    for cell, differences, test, p in zip(
+        places, folds, tests, holm([test.p_value for test in tests]), strict=True
+    ):
+        cell[AGAINST] = verdict(differences, test.tested, p)
+    columns = ["Changed", "To", *(Column(LABELS[s], _marked) for s in STRATEGIES)]
+    kind = "MCC; the tests are about right answers" if task.kind == CLASSIFICATION else task.measure
+    above, below, open_ = (v.mark for v in (Verdict.HOLDS, Verdict.FAILS, Verdict.OPEN))
+    note = (
+        f"{kind}, mean over folds on {base.part.tested}. {above} above separate models, {below} below them: "
+        "significant at 0.05 after Holm's correction over this table, and of one sign in all folds and in "
+        f"the test. {open_} not distinguishable. A dash: a cause that cannot tell on this strategy."
+    )
+    return Table(f"sharing-{task.name}", task.title, columns, cells, note=note)
+
+
+def _marked(cell: dict) -> str:
+    mark = cell[AGAINST].mark if AGAINST in cell else ""
+    return f"{formatted(cell['mean'], '{:.3f}')} {mark}".rstrip()
+
+
+def _in_words(table: Table, task: TargetTask, tested: str) -> list[str]:
+    """Which strategies are above separate models, which below, and how many neither."""
+    found = {v: [] for v in Verdict}
+    for row in table.rows:
+        for label in LABELS.values():
+            if AGAINST in row.get(label, ()):
+                change = f" ({row['To']})" if row["To"] else ""
+                found[row[label][AGAINST]].append(f"{label.lower()}{change}")
+    lines = []
+    for which, words in ((Verdict.HOLDS, "Above"), (Verdict.FAILS, "Below")):
+        listed = ", ".join(found[which]) or "none"
+        lines.append(f"{task.title} on {tested}. {words} separate models: {listed}.")
+    return [*lines, f"{task.title}: not distinguishable in {len(found[Verdict.OPEN])} comparisons."]
+
+
+# ------------------------------------------------------------------------ one of them
+
+
+def section(cause: Cause, base: PartFigures, changed: dict[str, PartFigures], seed: int) -> Section:
     """One cause: a table for each task, and the folds."""
-    estimates = {label: PartFigures(outcome, seed) for label, outcome in outcomes.items()}
-    part = next(iter(outcomes.values())).part
+    figures = {AS_GIVEN.label: base} | changed
     rng = np.random.default_rng([seed, 11])
-    tables = [_table(cause, task, outcomes, estimates, rng) for task in part.tasks]
+    tables = [_table(cause, task, figures, rng) for task in base.part.tasks]
     groups = {
         f"{task.title}: {label}": {
-            LABELS[strategy]: estimates[label].estimates[strategy, TEST, task.name, task.measure]
+            LABELS[strategy]: figures[label].estimates[strategy, TEST, task.name, task.measure]
             for strategy in cause.strategies
         }
-        for task in part.tasks
-        for label in outcomes
+        for task in base.part.tasks
+        for label in figures
     }
-    measures = {f"{t.title}: {label}": t.measure for t in part.tasks for label in outcomes}
+    measures = {f"{t.title}: {label}": t.measure for t in base.part.tasks for label in figures}
     picture = fold_dots(groups, xlabel=measures, name=f"cause-{cause.name}")
     return Section(cause.title, cause.text, tables, [picture])
 
 
-def _table(
-    cause: Cause,
-    task: TargetTask,
-    outcomes: dict[str, PartOutcome],
-    estimates: dict[str, PartFigures],
-    rng: np.random.Generator,
-) -> Table:
-    """A row for each strategy and variant; p against the first variant."""
-    first = next(iter(outcomes))
-    tested = outcomes[first].part.tested
+def _table(cause: Cause, task: TargetTask, figures: dict[str, PartFigures], rng) -> Table:
+    """A row for each strategy and variant; p against the study as it is."""
+    base = figures[AS_GIVEN.label]
+    tested = base.part.tested
     measures = [task.measure] + (["AUC"] if task.kind == CLASSIFICATION else [])
     rows = []
     for strategy in cause.strategies:
-        for label, outcome in outcomes.items():
+        for label, of_variant in figures.items():
             row = {"Strategy": LABELS[strategy], "Variant": label}
             for measure in measures:
                 for where, place in ((TEST, ""), (HELD_OUT, ", held out")):
-                    figure = estimates[label].estimates[strategy, where, task.name, measure]
+                    figure = of_variant.estimates[strategy, where, task.name, measure]
                     row[f"{measure}{place}"] = figure
-            if label != first:
-                pair = (o.tested[strategy][TEST][task.name] for o in (outcome, outcomes[first]))
+            if of_variant is not base:
+                pair = (f.outcome.tested[strategy][TEST][task.name] for f in (of_variant, base))
                 row["p"] = compare(*pair, task.measure, rng).p_value
             rows.append(row)
     columns = ["Strategy", "Variant", Column(task.measure, "{:.3f}"), Column("p", formatted_p)]
@@ -61,22 +144,8 @@ def _table(
     test = "McNemar's test" if task.kind == CLASSIFICATION else "sign-flip test"
     note = (
         f"On {tested}, and on the training hospital's held-out folds. p: {test} on {tested} against the "
-        "first variant of the same strategy, not corrected. "
+        "same strategy in the study, not corrected. "
     )
-    if outcomes[first].tested[cause.strategies[0]][TEST][task.name].clustered:
+    if base.outcome.tested[cause.strategies[0]][TEST][task.name].clustered:
         note += BY_PATIENT
     return Table(f"cause-{cause.name}-{task.name}", task.title, columns, rows, note=note)
-
-
-def summary_of(cause: Cause, table: Table) -> str:
-    """What each variant changes on the test set, in words, of the first task's table."""
-    measure = table.columns[2].name
-    changes = []
-    for row in table.rows:
-        if row["Variant"] == cause.variants[0].label:
-            base = row[measure].mean
-        else:
-            change = formatted(row[measure].mean - base, "{:+.3f}")
-            words = f"{row['Strategy'].lower()}, {row['Variant']}: {change}"
-            changes.append(f"{words} (p {formatted_p(row['p'])})")
-    return f"{cause.title}, {measure} of the {table.title.lower()}: {'; '.join(changes)}."

@@ -108,7 +108,7 @@ class Table:
     name: file and anchor name (small letters, digits, - and _); title and note: sentences.
     columns: `Column`s, or plain headings for columns of text.
     rows: one dict per row, heading -> str, int, float, (mean, standard deviation), `Estimate`,
-    `Verdict` or None.
+    `Verdict` or None; or what a column's own function writes, of parts that JSON can hold.
     paper_rows: as many dicts as rows, holding what the paper prints; a heading left out, or None,
     is shown as a dash, and a column without any figure from the paper stands alone.
 
