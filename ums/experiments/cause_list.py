@@ -90,9 +90,9 @@ CAUSES = (
         "epoch, or repeated until an epoch has as many steps as with all of the source's own.",
         (
             Variant("the training hospital's images", source=OWN),
-            Variant("the training hospital's, repeated", source=OWN, as_long=True),
-            Variant("as few of the source's own", source=AS_FEW),
-            Variant("as few of its own, repeated", source=AS_FEW, as_long=True),
+            Variant("the training hospital's images, repeated", source=OWN, as_long=True),
+            Variant("few of the source's own", source=AS_FEW),
+            Variant("few of the source's own, repeated", source=AS_FEW, as_long=True),
         ),
         ("independent", "alternating"),
     ),

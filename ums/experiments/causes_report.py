@@ -70,12 +70,12 @@ def _against_separate(
     ):
         cell[AGAINST] = verdict(differences, test.tested, p)
     columns = ["Changed", "To", *(Column(LABELS[s], _marked) for s in STRATEGIES)]
-    kind = "MCC; the tests are about right answers" if task.kind == CLASSIFICATION else task.measure
+    about = "; the tests are about right answers" if task.kind == CLASSIFICATION else ""
     above, below, open_ = (v.mark for v in (Verdict.HOLDS, Verdict.FAILS, Verdict.OPEN))
     note = (
-        f"{kind}, mean over folds on {base.part.tested}. {above} above separate models, {below} below them: "
-        "significant at 0.05 after Holm's correction over this table, and of one sign in all folds and in "
-        f"the test. {open_} not distinguishable. A dash: a cause that cannot tell on this strategy."
+        f"{task.measure}, mean over folds on {base.part.tested}{about}. {above} above separate models, "
+        f"{below} below them: significant at 0.05 after Holm's correction over this table, and of one sign "
+        f"in all folds and in the test. {open_} not distinguishable. A dash: not tried."
     )
     return Table(f"sharing-{task.name}", task.title, columns, cells, note=note)
 
@@ -91,13 +91,17 @@ def _in_words(table: Table, task: TargetTask, tested: str) -> list[str]:
     for row in table.rows:
         for label in LABELS.values():
             if AGAINST in row.get(label, ()):
-                change = f" ({row['To']})" if row["To"] else ""
+                change = f" ({_lowered(row['Changed'])}: {row['To']})" if row["To"] else ""
                 found[row[label][AGAINST]].append(f"{label.lower()}{change}")
     lines = []
     for which, words in ((Verdict.HOLDS, "Above"), (Verdict.FAILS, "Below")):
         listed = ", ".join(found[which]) or "none"
         lines.append(f"{task.title} on {tested}. {words} separate models: {listed}.")
     return [*lines, f"{task.title}: not distinguishable in {len(found[Verdict.OPEN])} comparisons."]
+
+
+def _lowered(title: str) -> str:
+    return title[0].lower() + title[1:]
 
 
 # ------------------------------------------------------------------------ one of them
