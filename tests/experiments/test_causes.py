@@ -305,9 +305,8 @@ def test_sharing_is_put_beside_separate_models_under_the_same_change_or_else_as_
     ]
     assert section.tables[0].rows[1]["Independent"]["mean"] == 0.6
     assert summary == [
-        "Lungs on Hospital 2. Above separate models: independent (labels: half), alternating (labels: half).",
-        "Lungs on Hospital 2. Below separate models: alternating (kept: best).",
-        "Lungs: not distinguishable in 2 comparisons.",
+        "Lungs on Hospital 2: in 1 of 5 comparisons sharing is below separate models, in 2 not "
+        "distinguishable, in 2 above: independent (labels: half); alternating (labels: half)."
     ]
     text = section.tables[0].text()
     assert "0.600 ✓" in text and "0.650 ✗" in text and "0.750 ≈" in text

@@ -38,7 +38,7 @@ def overview(
     rng, tables, summary = np.random.default_rng([seed, 12]), [], []
     for task in base.part.tasks:
         tables.append(_against_separate(task, base, rows, rng))
-        summary += _in_words(tables[-1], task, base.part.tested)
+        summary.append(_in_words(tables[-1], task, base.part.tested))
     text = (
         "One thing is changed in each row. What a change does to a strategy stands in the sections below; "
         "here every strategy that shares is put beside separate models, under the same change where it "
@@ -85,19 +85,20 @@ def _marked(cell: dict) -> str:
     return f"{formatted(cell['mean'], '{:.3f}')} {mark}".rstrip()
 
 
-def _in_words(table: Table, task: TargetTask, tested: str) -> list[str]:
-    """Which strategies are above separate models, which below, and how many neither."""
+def _in_words(table: Table, task: TargetTask, tested: str) -> str:
+    """How often sharing is above separate models, and where."""
     found = {v: [] for v in Verdict}
     for row in table.rows:
         for label in LABELS.values():
             if AGAINST in row.get(label, ()):
                 change = f" ({_lowered(row['Changed'])}: {row['To']})" if row["To"] else ""
                 found[row[label][AGAINST]].append(f"{label.lower()}{change}")
-    lines = []
-    for which, words in ((Verdict.HOLDS, "Above"), (Verdict.FAILS, "Below")):
-        listed = ", ".join(found[which]) or "none"
-        lines.append(f"{task.title} on {tested}. {words} separate models: {listed}.")
-    return [*lines, f"{task.title}: not distinguishable in {len(found[Verdict.OPEN])} comparisons."]
+    above, below, open_ = (found[v] for v in (Verdict.HOLDS, Verdict.FAILS, Verdict.OPEN))
+    where = f": {'; '.join(above)}" if above else ""
+    return (
+        f"{task.title} on {tested}: in {len(below)} of {sum(map(len, found.values()))} comparisons sharing "
+        f"is below separate models, in {len(open_)} not distinguishable, in {len(above)} above{where}."
+    )
 
 
 def _lowered(title: str) -> str:
