@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from small_sets import hospital, note_computed
+from small_sets import blank, hospital, note_computed
 
 from ums.data.film import crop_to_film
 from ums.experiments import causes, causes_report, cxr, scores
@@ -85,8 +85,7 @@ def test_as_few_are_drawn_by_the_seed_and_never_taken_for_all(sets, stages, tmp_
     assert first.fingerprints() != sets.fingerprints()
 
 
-def test_as_few_of_a_smaller_source_are_all_of_them(folders, stages):
-    sets = CXR.load(folders)
+def test_as_few_of_a_smaller_source_are_all_of_them(sets, stages):
     swapped = replace(sets, source=sets.source.subset(np.arange(24)))
     changed = causes.with_source(Variant("", source=AS_FEW), swapped, stages)
     assert counts(changed.source) == counts(swapped.source)
@@ -104,8 +103,8 @@ def test_as_long_repeats_few_images_to_as_many_steps_and_stops_by_the_same(sourc
     assert long.ids.tolist() == [*train, *train[:16], *validation]
 
 
-def test_sources_of_other_images_never_take_each_others_stages(folders, tmp_path, stages):
-    sets, prints = CXR.load(folders), []
+def test_sources_of_other_images_never_take_each_others_stages(sets, tmp_path, stages):
+    prints = []
     smaller = replace(
         sets, parts=(cxr_part(hospital(tmp_path / "fewer", 1, 24, side=16), sets.parts[0].test),)
     )
@@ -149,22 +148,12 @@ def cxr_part(learn, test):
 
 
 @pytest.fixture(scope="module")
-def blank_pictures_and_few_resamples():
-    def blank(figure, file, format, metadata=None):
-        file.write({"svg": b"<svg></svg>", "png": b"\x89PNG\r\n\x1a\n"}[format])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "RESAMPLES", 20)
-        patch.setattr(Figure, "savefig", blank)
-        yield
-
-
-@pytest.fixture(scope="module")
-def ran(folders, tmp_path_factory, blank_pictures_and_few_resamples):
+def ran(folders, tmp_path_factory, few_resamples):
     """The study, then all causes in its folder: the folder, and the stages the second computed."""
     out = tmp_path_factory.mktemp("results")
-    assert cxr.main([str(folders), "--out", str(out), *SMALL]) == 0
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", blank)
+        assert cxr.main([str(folders), "--out", str(out), *SMALL]) == 0
         computed = note_computed(patch)
         assert causes.main([str(folders), "--out", str(out), *SMALL]) == 0
     return out, computed
@@ -215,6 +204,7 @@ def test_what_the_study_trained_is_not_trained_again(ran):
 
 
 def test_second_run_trains_nothing(ran, folders, monkeypatch):
+    monkeypatch.setattr(Figure, "savefig", blank)
     computed = note_computed(monkeypatch)
     assert causes.main([str(folders), "--out", str(ran[0]), *SMALL, "--causes", "images"]) == 0
     assert computed == []

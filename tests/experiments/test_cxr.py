@@ -11,10 +11,10 @@ from dataclasses import fields
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from small_sets import FOLDERS, children, hospital, note_computed, save_all
+from small_sets import FOLDERS, blank, children, hospital, note_computed, save_all
 
 from ums import backend
-from ums.experiments import cxr, heat, protocol, scores
+from ums.experiments import cxr, heat, protocol
 from ums.experiments.cxr_sets import CXR
 from ums.experiments.stages import Stages
 from ums.experiments.study import Settings
@@ -29,19 +29,8 @@ TABLES = {
     "similar": ["table-5-classification", "similar-classification-held-out",
                 "similar-comparisons", "table-6"],
 }  # fmt: skip
-PICTURES = {"svg": b"<svg></svg>", "png": b"\x89PNG\r\n\x1a\n"}
 
-
-def blank(figure, file, format, metadata=None):
-    """Stands in for drawing, which takes most of a small run's time."""
-    file.write(PICTURES[format])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_resamples():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "RESAMPLES", 20)
-        yield
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 
 @pytest.fixture
@@ -97,7 +86,7 @@ def own_folders(folders, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def finished(folders, tmp_path_factory):
+def finished(folders, tmp_path_factory, few_resamples):
     """The folder of one whole run, pictures and all, to be left as it is."""
     out = tmp_path_factory.mktemp("results") / "cxr"
     assert run(folders, out) == 0
@@ -332,7 +321,7 @@ def test_source_is_learned_again_under_another_setting_of_its_own(
 
 
 def test_page_of_an_untrained_source_tells_of_no_denoiser_before_separate_models(
-    folders, tmp_path, untrained, blank_pictures, capsys
+    folders, tmp_path, untrained, blank_pictures
 ):
     assert run(folders, tmp_path / "out", "--source-epochs", "0", "--parts", "diverse") == 0
     page = (tmp_path / "out" / "report.html").read_text()

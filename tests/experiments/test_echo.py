@@ -36,11 +36,7 @@ TABLES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_resamples():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "RESAMPLES", 20)
-        yield
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +262,7 @@ def test_sgd_has_ten_times_the_rate_and_momentum():
 
 
 @pytest.fixture(scope="module")
-def finished(folders, tmp_path_factory):
+def finished(folders, tmp_path_factory, few_resamples):
     out = tmp_path_factory.mktemp("results") / "echo"
     assert echo.main([str(folders), "--out", str(out), *SMALL]) == 0
     return out

@@ -28,11 +28,11 @@ from ums.experiments.cxr_sets import CXR, diverse_part
 from ums.experiments.facts import facts_of_run
 from ums.experiments.part_report import PartFigures
 from ums.experiments.parts import DIVERSE
-from ums.experiments.protocol import STRATEGIES, PartOutcome, PartStudy
+from ums.experiments.protocol import STRATEGIES, PartOutcome
 from ums.experiments.report import Report
 from ums.experiments.sets import Sets, source_rows
 from ums.experiments.stages import Stages
-from ums.experiments.study import Settings, check
+from ums.experiments.study import Settings, check, part_study
 
 
 def run_variant(
@@ -45,9 +45,8 @@ def run_variant(
     settings = replace(settings, **variant.changes)
     sets = replace(with_source(variant, sets, stages), parts=(part,))
     source = cxr.learn_source(sets, settings, device, stages)
-    key = {"sets": sets.fingerprints(part), "device": device.name}
     networks = cxr.networks_of(part, source, settings, device)
-    return PartStudy(part, networks, settings, device, stages, key).run(strategies)
+    return part_study(part, networks, sets, settings, device, stages).run(strategies)
 
 
 def with_source(variant: Variant, sets: Sets, stages: Stages) -> Sets:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ums.experiments.cause_list import AS_GIVEN, Cause
 from ums.experiments.claims import verdict
-from ums.experiments.part_report import BY_PATIENT, LABELS, PartFigures
+from ums.experiments.part_report import BY_PATIENT, LABELS, PartFigures, lowered
 from ums.experiments.parts import CLASSIFICATION, TargetTask
 from ums.experiments.protocol import HELD_OUT, STRATEGIES, TEST
 from ums.experiments.report import Column, Section, Table, Verdict, formatted, formatted_p
@@ -50,25 +50,21 @@ def overview(
 def _against_separate(
     task: TargetTask, base: PartFigures, rows: list[tuple[str, str, PartFigures]], rng
 ) -> Table:
-    cells, places, folds, tests = [], [], [], []
+    told, compared = [], []
     for title, label, figures in rows:
-        cells.append({"Changed": title, "To": label})
+        told.append({"Changed": title, "To": label})
         own = figures if BASELINE in figures.outcome.strategies else base
+        separate = own.outcome.tested[BASELINE][TEST][task.name]
         for strategy in figures.outcome.strategies:
-            mean = figures.mean(strategy, TEST, task.name, task.measure)
-            cells[-1][LABELS[strategy]] = {"mean": mean}
+            cell = {"mean": figures.mean(strategy, TEST, task.name, task.measure)}
+            told[-1][LABELS[strategy]] = cell
             if strategy != BASELINE:
-                a, b = (
-                    f.outcome.tested[s][TEST][task.name]
-                    for f, s in ((figures, strategy), (own, BASELINE))
-                )
-                tests.append(compare(a, b, task.measure, rng))
-                folds.append(np.subtract(figures.folds(strategy, task), own.folds(BASELINE, task)))
-                places.append(cells[-1][LABELS[strategy]])
-    for cell, differences, test, p in zip(
-        places, folds, tests, holm([test.p_value for test in tests]), strict=True
-    ):
-        cell[AGAINST] = verdict(differences, test.tested, p)
+                sharing = figures.outcome.tested[strategy][TEST][task.name]
+                folds = np.subtract(figures.folds(strategy, task), own.folds(BASELINE, task))
+                compared.append((cell, folds, compare(sharing, separate, task.measure, rng)))
+    corrected = holm([test.p_value for *_, test in compared])
+    for (cell, folds, test), p in zip(compared, corrected, strict=True):
+        cell[AGAINST] = verdict(folds, test.tested, p)
     columns = ["Changed", "To", *(Column(LABELS[s], _marked) for s in STRATEGIES)]
     about = "; the tests are about right answers" if task.kind == CLASSIFICATION else ""
     above, below, open_ = (v.mark for v in (Verdict.HOLDS, Verdict.FAILS, Verdict.OPEN))
@@ -77,7 +73,7 @@ def _against_separate(
         f"{below} below them: significant at 0.05 after Holm's correction over this table, and of one sign "
         f"in all folds and in the test. {open_} not distinguishable. A dash: not tried."
     )
-    return Table(f"sharing-{task.name}", task.title, columns, cells, note=note)
+    return Table(f"sharing-{task.name}", task.title, columns, told, note=note)
 
 
 def _marked(cell: dict) -> str:
@@ -91,7 +87,7 @@ def _in_words(table: Table, task: TargetTask, tested: str) -> str:
     for row in table.rows:
         for label in LABELS.values():
             if AGAINST in row.get(label, ()):
-                change = f" ({_lowered(row['Changed'])}: {row['To']})" if row["To"] else ""
+                change = f" ({lowered(row['Changed'])}: {row['To']})" if row["To"] else ""
                 found[row[label][AGAINST]].append(f"{label.lower()}{change}")
     above, below, open_ = (found[v] for v in (Verdict.HOLDS, Verdict.FAILS, Verdict.OPEN))
     where = f": {'; '.join(above)}" if above else ""
@@ -99,10 +95,6 @@ def _in_words(table: Table, task: TargetTask, tested: str) -> str:
         f"{task.title} on {tested}: in {len(below)} of {sum(map(len, found.values()))} comparisons sharing "
         f"is below separate models, in {len(open_)} not distinguishable, in {len(above)} above{where}."
     )
-
-
-def _lowered(title: str) -> str:
-    return title[0].lower() + title[1:]
 
 
 # ------------------------------------------------------------------------ one of them

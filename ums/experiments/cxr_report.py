@@ -25,11 +25,6 @@ from ums.experiments.study_figures import heat_map_panel
 from ums.experiments.study_report import InPaper, Wording, overlap_note
 from ums.metrics.image_quality import psnr
 
-_DENOISER = (
-    "The separate denoiser is the source itself, trained once and counted on both sides: it would be the "
-    "same network on the same images by the same recipe, and the paper gives both the same time. What "
-    "denoising takes of the baseline's images is not counted."
-)
 _UNTRAINED = "The source is untrained here, and separate models saw the images as they are."
 _PARTS = {
     DIVERSE: InPaper(
@@ -42,7 +37,7 @@ _PARTS = {
             + " The paper's figures are for 138 Montgomery images.",
             CLASSIFICATION: "The F-score is of the abnormal class. An MCC of 0 is what guessing scores.",
         },
-        f"{_DENOISER} The paper's count for lung segmentation is that of a whole six-layer network, ours "
+        "The paper's count for lung segmentation is that of a whole six-layer network, ours "
         "of the head alone; its 295,715 for a classification head is of no such head on this encoder.",
     ),
     SIMILAR: InPaper(
@@ -54,8 +49,7 @@ _PARTS = {
             CLASSIFICATION: "The F-score is of the class named first. The paper's figures are for the "
             "published test set, 624 images, after 10 folds.",
         },
-        f"{_DENOISER} The paper leaves the source out here: its totals stand beside those of the tasks "
-        "alone.",
+        "The paper leaves the source out here: its totals stand beside those of the tasks alone.",
     ),
 }
 WORDING = Wording(
@@ -67,6 +61,9 @@ WORDING = Wording(
     seen="The source may have seen images of the folds, without labels, but none of that other set.",
     parts=_PARTS,
     claims=paper.CXR_CLAIMS,
+    cost_note="The separate denoiser is the source itself, trained once and counted on both sides: it would "
+    "be the same network on the same images by the same recipe, and the paper gives both the same time. "
+    "What denoising takes of the baseline's images is not counted.",
 )
 
 
@@ -76,7 +73,9 @@ def build(outcome: Outcome, denoising: list[dict]) -> Report:
     worst, best = (formatted(gain, "{:+.1f} dB") for gain in (min(gains), max(gains)))
 
     summary = f"Denoising changes the PSNR by {worst} to {best}, by the noise."
-    wording = WORDING if outcome.settings.source_epochs else _without_denoiser(WORDING)
+    wording = WORDING
+    if not outcome.settings.source_epochs:
+        wording = replace(WORDING, denoiser=False, cost_note=_UNTRAINED)
 
     def of_part(part: PartFigures) -> list[Section]:
         return [_heat_maps(part.outcome, outcome.settings.seed)] if part.outcome.heat else []
@@ -88,15 +87,6 @@ def build(outcome: Outcome, denoising: list[dict]) -> Report:
         of_part,
         [summary],
     )
-
-
-def _without_denoiser(wording: Wording) -> Wording:
-    """Of a run whose source was left untrained: no model stands behind what it makes of an image."""
-    parts = {
-        name: replace(part, cost_note=part.cost_note.replace(_DENOISER, _UNTRAINED))
-        for name, part in wording.parts.items()
-    }
-    return replace(wording, denoiser=False, parts=parts)
 
 
 # ------------------------------------------------------------------------ heat maps

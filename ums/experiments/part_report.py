@@ -311,11 +311,16 @@ def curves(outcome: PartOutcome) -> Figure:
     return training_curves(histories, name=f"training-{outcome.part.name}")
 
 
+def lowered(title: str) -> str:
+    """A title inside a sentence."""
+    return title[0].lower() + title[1:]
+
+
 def cosines(outcome: PartOutcome) -> Figure:
     """Cosine of each two tasks' gradients on the encoder, by epoch of the joint strategy."""
     joint = outcome.costs["joint"]
     pairs = {
-        f"{a.title} and {b.title[0].lower()}{b.title[1:]}": [
+        f"{a.title} and {lowered(b.title)}": [
             cost.history.cosines[b.name] for cost in joint[a.name]
         ]
         for a, b in combinations(outcome.part.tasks, 2)

@@ -163,9 +163,8 @@ def run(
         source = learn_source(sets, settings, device, stages)
         parts = {}
         for part in sets.parts:
-            key = {"sets": sets.fingerprints(part), "device": device.name}
             networks = networks_of(part, source, settings, device)
-            parts[part.name] = PartStudy(part, networks, settings, device, stages, key).run()
+            parts[part.name] = part_study(part, networks, sets, settings, device, stages).run()
     return Outcome(sets, settings, device, source, parts, time.perf_counter() - start)
 
 
@@ -178,6 +177,19 @@ def check(part: Part, settings: Settings, device: Device, stages: Stages) -> Non
     """
     folds_of(part, settings, stages)
     settings.weighting().start(len(part.tasks), device)
+
+
+def part_study(
+    part: Part,
+    networks: Networks,
+    sets: Sets,
+    settings: Settings,
+    device: Device,
+    stages: Stages,
+) -> PartStudy:
+    """A part of the sets, its stages' key what all of them depend on."""
+    key = {"sets": sets.fingerprints(part), "device": device.name}
+    return PartStudy(part, networks, settings, device, stages, key)
 
 
 def source_stage(

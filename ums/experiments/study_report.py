@@ -45,6 +45,7 @@ class Wording:
         learned: what the source learned, in a word.
         denoiser: whether the baseline's models stand behind a denoiser, of the source's cost.
         seen: what the source has seen of the parts' images.
+        cost_note: what stands under every table of costs, before what is said of the part's.
         parts: part -> what the paper has on it.
         claims: the paper's.
     """
@@ -56,6 +57,7 @@ class Wording:
     seen: str
     parts: dict[str, InPaper]
     claims: Sequence[Claim]
+    cost_note: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def build(
         paper, cost = wording.parts[part.part.name], costs[part.part.name]
         sections.append(scores_section(part, paper, wording.seen))
         sections += of_part(part)
-        sections += [cost_section(cost, paper), training_section(part.outcome)]
+        sections += [cost_section(cost, paper, wording.cost_note), training_section(part.outcome)]
     time = f"{outcome.seconds / 60:.1f} minutes, what was finished before left out"
     return Report(
         title=wording.title,
@@ -237,16 +239,18 @@ def _outlines(outcome: PartOutcome) -> figures.Figure:
     return panel
 
 
-def cost_section(costs: Costs, paper: InPaper) -> Section:
+def cost_section(costs: Costs, paper: InPaper, note: str) -> Section:
     """Time and parameters, and after how many tasks sharing pays."""
     name, number = costs.part.name, paper.cost_table
-    note = (
+    notes = (
         "Wall time of training on this machine, mean and standard deviation over folds; epochs to the "
-        f"one whose weights were kept. {paper.cost_note} Tuned alternately or jointly the encoder learns "
-        "on: its parameters count once."
+        "one whose weights were kept.",
+        note,
+        paper.cost_note,
+        "Tuned alternately or jointly the encoder learns on: its parameters count once.",
     )
     title = f"Table {number}, cost of the {name} tasks"
-    table = cost_table(costs, f"table-{number}", title, paper.costs, note)
+    table = cost_table(costs, f"table-{number}", title, paper.costs, " ".join(filter(None, notes)))
     return Section(f"Cost: {name} tasks", "", [table], [crossover_figure(costs)])
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from ums.backend import Device
 from ums.checkpoint import Checkpoint
-from ums.data.examples import DARK, Examples, denormalise, in_order, normalise
+from ums.data.examples import DARK, Examples, all_of, denormalise, in_order
 from ums.finetuning.tasks import Task, Tuned, learn
 from ums.layers import Layer
 from ums.training import FitSettings, predict
@@ -67,5 +66,4 @@ def denoise(
 
 def restore(denoiser: Layer, images: np.ndarray, device: Device, dark: int = DARK) -> np.ndarray:
     """The same as :func:`denoise`, unrounded and all at once: float32 in 0..255."""
-    examples = Examples(images, None, np.arange(len(images)), partial(normalise, dark=dark))
-    return denormalise(predict(denoiser, examples, device), images, dark)
+    return denormalise(predict(denoiser, all_of(images, dark), device), images, dark)

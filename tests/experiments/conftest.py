@@ -1,0 +1,13 @@
+"""Fixtures that the tests of the experiments share."""
+
+import pytest
+
+from ums.experiments import scores
+
+
+@pytest.fixture(scope="module")
+def few_resamples():
+    """Bootstrap intervals of few resamples, for a whole module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores, "RESAMPLES", 20)
+        yield
