@@ -56,7 +56,7 @@ reproduce-cxr-full: reproduce-cxr  ## the same with the paper's size, folds and 
 
 causes: $(VENV)/ready  ## what it takes for sharing to pay: reproduce-cxr again with one thing changed at a time
 	$(PY) -m data_prep cxr "$(PREPARED)" $(PREPARE_ARGS)
-	$(PY) -m ums.experiments.causes "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(CAUSES),--causes $(CAUSES))
+	$(PY) -m ums.experiments.ablation "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(CAUSES),--causes $(CAUSES))
 
 reproduce-echo search-echo: IMAGES = 2444
 reproduce-echo search-echo: PREPARED = prepared/echo-$(if $(DATA),own,synthetic)-$(SIZE)

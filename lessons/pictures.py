@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ums.experiments.drawing import METHOD_COLOURS, OTHER_COLOURS, SETTINGS
+from ums.experiments.report.style import METHOD_COLOURS, OTHER_COLOURS, SETTINGS
 
 COLOURS = (*METHOD_COLOURS.values(), *OTHER_COLOURS)
 """Told apart with the common colour-vision deficiencies; the first four are the strategies'."""

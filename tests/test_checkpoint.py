@@ -10,7 +10,7 @@ from full_disk import FULL, half_a_file, nothing
 
 from ums import checkpoint as module
 from ums.backend import Device
-from ums.checkpoint import Checkpoint, Generators, Stopwatch, gather, hand_back, read, write
+from ums.checkpoint import Checkpoint, Generators, Stopwatch, gather, read, restore_all, write
 from ums.layers import BatchNorm, Dense, Dropout
 from ums.optimizers import Adam, ReduceOnPlateau
 from ums.training import History, Snapshot
@@ -184,7 +184,7 @@ def test_names_with_a_pattern_in_them_are_taken_literally(tmp_path):
 def changed(things):
     """The things, each with a state that a new one does not have."""
     dense, norm, adam, plateau, history, snapshot = things
-    for array in [*dense.arrays().values(), *norm.arrays().values()]:
+    for array in [*dense.state_dict().values(), *norm.state_dict().values()]:
         array += 1
     for parameter in dense.parameters():
         parameter.grad = np.full_like(parameter.value, 0.25)
@@ -243,7 +243,7 @@ def test_checkpoint_of_other_things_is_refused_by_name(other, checkpoint):
 
 def test_more_than_ten_things_keep_their_order():
     told, back = ([Dense(1, 1, np.random.default_rng(s + i)) for i in range(25)] for s in (0, 50))
-    hand_back(gather(told), back)
+    restore_all(gather(told), back)
     assert [thing.w.value.item() for thing in back] == [thing.w.value.item() for thing in told]
 
 

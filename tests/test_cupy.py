@@ -373,7 +373,7 @@ def test_training_on_the_device_equals_numpy(name, device):
         here = one_step(nets[0], made[0], x, labels)
         there = one_step(nets[1], made[1], device.put(x), device.put(labels))
         assert_same([there], [here], device)
-    assert_same(nets[1].arrays().values(), nets[0].arrays().values(), device, 1e-6)
+    assert_same(nets[1].state_dict().values(), nets[0].state_dict().values(), device, 1e-6)
     gradients = [[p.grad for p in net.parameters()] for net in nets]
     assert_same(gradients[1], gradients[0], device, 1e-6)
 
@@ -383,7 +383,7 @@ def test_training_on_the_device_stays_float32(device):
     optimizer = optimizers.Adam(net.parameters())
     for x, labels in batches():
         value = one_step(net, optimizer, device.put(x), device.put(labels))
-    arrays = [value, *net.arrays().values(), *(p.grad for p in net.parameters())]
+    arrays = [value, *net.state_dict().values(), *(p.grad for p in net.parameters())]
     assert {str(a.dtype) for a in [*arrays, *optimizer.state["m"]]} == {"float32"}
 
 
@@ -427,12 +427,12 @@ def test_frozen_network_on_the_device_equals_numpy(training, device):
 
 def test_arrays_travel_to_the_device_and_back(device):
     here, there = small_network(1), small_network(2).to(device)
-    there.load_arrays(here.arrays())
-    assert_same(there.arrays().values(), here.arrays().values(), device)
+    there.load_state_dict(here.state_dict())
+    assert_same(there.state_dict().values(), here.state_dict().values(), device)
     back = small_network(3)
-    back.load_arrays({name: to_numpy(value) for name, value in there.arrays().items()})
-    for name, value in back.arrays().items():
-        np.testing.assert_array_equal(value, here.arrays()[name])
+    back.load_state_dict({name: to_numpy(value) for name, value in there.state_dict().items()})
+    for name, value in back.state_dict().items():
+        np.testing.assert_array_equal(value, here.state_dict()[name])
 
 
 def test_optimizer_goes_on_on_the_device_from_arrays_of_the_host(device):
@@ -441,7 +441,7 @@ def test_optimizer_goes_on_on_the_device_from_arrays_of_the_host(device):
     second = optimizers.Adam(there.parameters())
     data = list(batches())
     one_step(here, first, *data[0])
-    second.load_arrays(first.arrays())
-    for name, value in second.arrays().items():
-        np.testing.assert_array_equal(to_numpy(value), first.arrays()[name])
+    second.load_state_dict(first.state_dict())
+    for name, value in second.state_dict().items():
+        np.testing.assert_array_equal(to_numpy(value), first.state_dict()[name])
     assert all(array_module(a) is device.xp for a in second.state["m"])

@@ -97,7 +97,7 @@ def test_layer_keeps_float32(name, training, rng):
     layer, x = made(name, rng)
     y = layer.forward(x, training)
     dx = layer.backward(np.ones_like(y))
-    arrays = [y, dx, *(p.grad for p in layer.parameters()), *layer.arrays().values()]
+    arrays = [y, dx, *(p.grad for p in layer.parameters()), *layer.state_dict().values()]
     assert {a.dtype for a in arrays} == {np.dtype(np.float32)}
 
 
@@ -192,17 +192,17 @@ def test_arrays_make_the_same_layer_again(name, rng):
     layer, x = made(name, rng)
     layer.forward(x, training=True)  # moves the statistics
     other = LAYERS[name][0](np.random.default_rng(99))
-    kept = {k: v.copy() for k, v in layer.arrays().items()}
-    other.load_arrays(kept)
+    kept = {k: v.copy() for k, v in layer.state_dict().items()}
+    other.load_state_dict(kept)
     np.testing.assert_array_equal(other.forward(x), layer.forward(x))
-    for value in other.arrays().values():
+    for value in other.state_dict().values():
         value += 1  # the copy is its own
     np.testing.assert_array_equal(layer.forward(x), made_from(name, kept).forward(x))
 
 
 def made_from(name, arrays):
     layer = LAYERS[name][0](np.random.default_rng(5))
-    layer.load_arrays(arrays)
+    layer.load_state_dict(arrays)
     return layer
 
 
@@ -401,16 +401,18 @@ def spoiled(arrays, change):
 )
 def test_arrays_that_do_not_fit_are_named_and_change_nothing(change, message, rng):
     net = encoder(rng)
-    before = {name: value.tobytes() for name, value in net.arrays().items()}
+    before = {name: value.tobytes() for name, value in net.state_dict().items()}
     with pytest.raises(ValueError, match=message):
-        net.load_arrays(spoiled(net.arrays(), change))
-    assert {name: value.tobytes() for name, value in net.arrays().items()} == before
+        net.load_state_dict(spoiled(net.state_dict(), change))
+    assert {name: value.tobytes() for name, value in net.state_dict().items()} == before
 
 
 def test_loading_keeps_the_arrays_and_their_dtype(rng):
     net = encoder(rng)
     optimizer_sees = net.parameters()[0].value
-    net.load_arrays({name: 0 * v.astype(np.float64) + 7 for name, v in net.arrays().items()})
+    net.load_state_dict(
+        {name: 0 * v.astype(np.float64) + 7 for name, v in net.state_dict().items()}
+    )
     assert net.parameters()[0].value is optimizer_sees
     assert (optimizer_sees == 7).all() and optimizer_sees.dtype == np.float32
 
@@ -419,7 +421,7 @@ def test_astype_converts_parameters_and_statistics_and_forgets_gradients(rng):
     net = encoder(rng)
     net.backward(net.forward(np.ones((2, 4, 4, 1), np.float32)))
     assert net.astype(np.float64) is net
-    assert {a.dtype for a in net.arrays().values()} == {np.dtype(np.float64)}
+    assert {a.dtype for a in net.state_dict().values()} == {np.dtype(np.float64)}
     assert all(p.grad is None for p in net.parameters())
     assert net.to(Device(np, "here")) is net
 

@@ -186,7 +186,7 @@ def test_convolutions_have_the_stated_strides_and_dilations(make, expected, rng)
 def test_segmentation_head_starts_with_the_decoders_weights_but_the_last(rng):
     decoder = cxr_decoder(rng, out_channels=3, width=0.05)
     head = segmentation_head(decoder, rng)
-    theirs, own = decoder.arrays(), head.arrays()
+    theirs, own = decoder.state_dict(), head.state_dict()
     differ = {name for name in own if not np.array_equal(own[name], theirs[name])}
     assert differ == {"12.w", "12.b"}
     assert own["12.w"].shape == (1, 1, 1, 1) and head.output_shape((1, 1, 13)) == (16, 16, 1)
@@ -195,10 +195,10 @@ def test_segmentation_head_starts_with_the_decoders_weights_but_the_last(rng):
 def test_segmentation_head_and_decoder_share_no_array(rng):
     decoder = cxr_decoder(rng, width=0.05)
     head = segmentation_head(decoder, rng)
-    before = {name: value.copy() for name, value in decoder.arrays().items()}
-    for value in head.arrays().values():
+    before = {name: value.copy() for name, value in decoder.state_dict().items()}
+    for value in head.state_dict().values():
         value += 1
-    assert all(np.array_equal(value, before[k]) for k, value in decoder.arrays().items())
+    assert all(np.array_equal(value, before[k]) for k, value in decoder.state_dict().items())
 
 
 def test_segmentation_head_learns_though_the_encoder_is_frozen(rng):

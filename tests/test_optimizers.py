@@ -84,7 +84,7 @@ def test_run_that_was_saved_goes_on_as_if_nothing_had_happened(name):
     first.learning_rate = 0.1
     second = make(name, Parameter(first.parameters[0].value.copy()))
     second.learning_rate = 77
-    second.load_arrays({key: value.copy() for key, value in first.arrays().items()})
+    second.load_state_dict({key: value.copy() for key, value in first.state_dict().items()})
     np.testing.assert_array_equal(steps(second, GRADIENTS[2:]), whole[2:])
 
 

@@ -109,7 +109,7 @@ def test_four_images_are_learned_by_heart_and_denoised(rng):
 
 def test_source_repeats_with_its_seed_to_the_byte(rng):
     images = discs(rng)
-    one, same, other = (learned(images, seed).network.arrays() for seed in (1, 1, 2))
+    one, same, other = (learned(images, seed).network.state_dict() for seed in (1, 1, 2))
     assert all(one[name].tobytes() == same[name].tobytes() for name in one)
     assert any(one[name].tobytes() != other[name].tobytes() for name in one)
 

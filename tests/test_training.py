@@ -55,7 +55,7 @@ def scripted(validation, train=(1.0, 3.0), optimizer=None, **changes):
     def steps():
         epoch = next(epochs)
         for loss in train.get(epoch, (1.0, 3.0)) if isinstance(train, dict) else train:
-            for array in network.arrays().values():
+            for array in network.state_dict().values():
                 array[...] = epoch
             yield np.float32(loss)
 
@@ -86,7 +86,7 @@ def labelled(rng, n=10, side=8):
 
 
 def bytes_of(network):
-    return {name: value.tobytes() for name, value in network.arrays().items()}
+    return {name: value.tobytes() for name, value in network.state_dict().items()}
 
 
 # ---------------------------------------------------------------------------- what is kept
@@ -99,8 +99,8 @@ def bytes_of(network):
 def test_network_holds_the_best_epochs_weights_and_statistics(validation, best):
     network, history, _ = scripted(validation)
     assert history.best_epoch == best
-    assert network.arrays().keys() >= {"0.w", "0.b", "1.running_mean", "1.running_var"}
-    assert all((array == best).all() for array in network.arrays().values())
+    assert network.state_dict().keys() >= {"0.w", "0.b", "1.running_mean", "1.running_var"}
+    assert all((array == best).all() for array in network.state_dict().values())
 
 
 def test_best_weights_of_a_real_training_come_back_to_the_byte(rng):
@@ -241,7 +241,7 @@ def test_validation_loss_that_is_not_finite_is_named_with_its_epoch(bad, epoch):
 )
 def test_best_weights_so_far_are_back_after_divergence(validation, train, kept):
     network, _, error = scripted(validation, train=train)
-    assert all((array == kept).all() for array in network.arrays().values())
+    assert all((array == kept).all() for array in network.state_dict().values())
     assert f"the weights of epoch {kept + 1} were put back" in error
 
 
@@ -272,10 +272,10 @@ class Script:
         self.epoch += 1
         return self.validation[self.epoch - 1]
 
-    def arrays(self):
+    def state_dict(self):
         return {"epoch": np.array(self.epoch)}
 
-    def load_arrays(self, arrays):
+    def load_state_dict(self, arrays):
         self.epoch = int(arrays["epoch"])
 
 

@@ -1,8 +1,8 @@
 """Files that are there whole or not at all, and the state of a training kept in one of them.
 
-Everything that training changes has two methods, as layers and optimizers do: ``arrays()``, its
-state as arrays by name, and ``load_arrays(arrays)``, which puts it back. :func:`gather` and
-:func:`hand_back` do so for many things at once; a :class:`Checkpoint` keeps what was gathered on disk.
+Everything that training changes has two methods, as layers and optimizers do: ``state_dict()``, its
+state as arrays by name, and ``load_state_dict(state)``, which puts it back. :func:`gather` and
+:func:`restore_all` do so for many things at once; a :class:`Checkpoint` keeps what was gathered on disk.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ Kept = tuple[dict[str, np.ndarray], dict]
 """Arrays by name and a record that is ready for JSON."""
 
 
-class HasArrays(Protocol):
+class Stateful(Protocol):
     """Something with state."""
 
-    def arrays(self) -> dict[str, Array]:
+    def state_dict(self) -> dict[str, Array]:
         """All of the state, by name, on any device."""
 
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`arrays` gave."""
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
 
 
-def gather(things: Sequence[HasArrays]) -> dict[str, Array]:
+def gather(things: Sequence[Stateful]) -> dict[str, Array]:
     """The arrays of all things as one dict: each name behind the number of its thing."""
     return {
         f"{i}.{name}": array
         for i, thing in enumerate(things)
-        for name, array in thing.arrays().items()
+        for name, array in thing.state_dict().items()
     }
 
 
-def hand_back(arrays: Mapping[str, np.ndarray], things: Sequence[HasArrays]) -> None:
+def restore_all(arrays: Mapping[str, np.ndarray], things: Sequence[Stateful]) -> None:
     """Give every thing what :func:`gather` took of it.
 
     Raises:
@@ -58,7 +58,7 @@ def hand_back(arrays: Mapping[str, np.ndarray], things: Sequence[HasArrays]) -> 
     if max(own, default=-1) >= len(things):
         raise ValueError(f"these are the arrays of more than {len(things)} things")
     for i, thing in enumerate(things):
-        thing.load_arrays(own[i])
+        thing.load_state_dict(own[i])
 
 
 class Generators:
@@ -71,11 +71,11 @@ class Generators:
     def __init__(self, generators: Iterable[np.random.Generator]):
         self.generators = list({id(rng): rng for rng in generators}.values())
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         states = [rng.bit_generator.state for rng in self.generators]
         return {str(i): np.array(json.dumps(state)) for i, state in enumerate(states)}
 
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
         for i, rng in enumerate(self.generators):
             rng.bit_generator.state = json.loads(str(arrays[str(i)]))
 
@@ -90,10 +90,10 @@ class Stopwatch:
     def seconds(self) -> float:
         return time.perf_counter() - self._start
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         return {"seconds": np.array(self.seconds)}
 
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
         self._start = time.perf_counter() - float(arrays["seconds"])
 
 
@@ -118,7 +118,7 @@ class Checkpoint:
         """What was saved last; None if nothing was, or if it cannot be read (which is said)."""
         return read(self.path)
 
-    def restore(self, things: Sequence[HasArrays]) -> bool:
+    def restore(self, things: Sequence[Stateful]) -> bool:
         """Give the things what was saved of them, as :func:`gather` made it; False if nothing was.
 
         Raises:
@@ -128,7 +128,7 @@ class Checkpoint:
         if kept is None:
             return False
         try:
-            hand_back(kept[0], things)
+            restore_all(kept[0], things)
         except (ValueError, KeyError) as error:
             raise ValueError(f"{self.path} is of another training, remove it: {error}") from error
         return True

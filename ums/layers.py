@@ -86,18 +86,18 @@ class Layer:
         """The shape of the output for an input of ``shape``, both without the batch axis."""
         return shape
 
-    def arrays(self) -> dict[str, Array]:
+    def state_dict(self) -> dict[str, Array]:
         """Parameters and statistics by name: everything that must be saved to use the layer again."""
         values = {name: parameter.value for name, parameter in self.named_parameters().items()}
         return values | self.statistics()
 
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Set every parameter and statistic, in place, from what :meth:`arrays` gave.
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
+        """Set every parameter and statistic, in place, from what :meth:`state_dict` gave.
 
         Raises:
             ValueError: a name is missing or unknown, or a shape differs; nothing is changed then.
         """
-        copy_arrays(arrays, self.arrays())
+        copy_arrays(arrays, self.state_dict())
 
     def map_arrays(self, function: Callable[[Array], Array]) -> Layer:
         """Replace every parameter and statistic by ``function`` of it; returns the layer."""

@@ -42,7 +42,7 @@ class Optimizer:
         """Change x, and the state, by its gradient g in its step t = 1, 2, ..."""
         raise NotImplementedError
 
-    def arrays(self) -> dict[str, Array]:
+    def state_dict(self) -> dict[str, Array]:
         """Everything a later run needs to go on from here, by name."""
         scalars = {"steps": np.array(self.steps), "rate": np.array(float(self.learning_rate))}
         return self._named_state() | scalars
@@ -50,8 +50,8 @@ class Optimizer:
     def _named_state(self) -> dict[str, Array]:
         return {f"{k}.{i}": v for k, values in self.state.items() for i, v in enumerate(values)}
 
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`arrays` gave.
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on from what :meth:`state_dict` gave.
 
         Raises:
             ValueError: it came from another kind of optimizer, or one of other parameters.
@@ -157,12 +157,12 @@ class ReduceOnPlateau:
         self.min_delta, self.min_rate = min_delta, min_rate
         self.best, self.waited = np.inf, 0
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """What it has seen so far; the learning rate is the optimizer's."""
         return {"best": np.array(float(self.best)), "waited": np.array(self.waited)}
 
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`arrays` gave."""
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
         self.best, self.waited = float(arrays["best"]), int(arrays["waited"])
 
     def update(self, loss: float) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ums.backend import Array, Device, array_module, to_numpy
-from ums.checkpoint import Checkpoint, Generators, HasArrays, gather
+from ums.checkpoint import Checkpoint, Generators, Stateful, gather
 from ums.data.examples import Examples, epoch_batches, in_order
 from ums.layers import Layer, copy_arrays
 from ums.optimizers import Optimizer, ReduceOnPlateau
@@ -74,12 +74,12 @@ class History:
         """As JSON can hold it."""
         return asdict(self)
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """All of it, for a checkpoint."""
         return {"lists": np.array(json.dumps(self.to_dict()))}
 
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Become what :meth:`arrays` was taken of."""
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
+        """Become what :meth:`state_dict` was taken of."""
         vars(self).update(json.loads(str(arrays["lists"])))
 
 
@@ -94,16 +94,16 @@ class Snapshot:
         """Copy what the networks hold now."""
         self.kept = {name: array.copy() for name, array in gather(self.networks).items()}
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         """Make the networks hold it again."""
         copy_arrays(self.kept, gather(self.networks))
 
-    def arrays(self) -> dict[str, Array]:
+    def state_dict(self) -> dict[str, Array]:
         """The copies, by name."""
         return self.kept
 
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Set every copy, in place, from what :meth:`arrays` gave."""
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
+        """Set every copy, in place, from what :meth:`state_dict` gave."""
         copy_arrays(arrays, self.kept)
 
 
@@ -171,7 +171,7 @@ def fit(
     settings: FitSettings,
     progress: bool = True,
     rng: np.random.Generator | None = None,
-    others: Sequence[HasArrays] = (),
+    others: Sequence[Stateful] = (),
     checkpoint: Checkpoint | None = None,
 ) -> History:
     """Run epochs until the validation loss stops falling, and keep the best epoch's weights.
@@ -213,7 +213,7 @@ def fit(
             try:
                 train, validation = _one_epoch(steps, validate, bar)
             except FloatingPointError as error:
-                best.put_back()
+                best.restore()
                 raise TrainingDiverged(_diverged(name, epoch, error, optimizers, history)) from None
             history.train.append(train)
             history.validation.append(validation)
@@ -226,7 +226,7 @@ def fit(
                 plateau.update(validation)
             if checkpoint and (checkpoint.due() or _finished(history, settings)):
                 checkpoint.save(gather(changing), {"training": name, "epochs": epoch + 1})
-    best.put_back()
+    best.restore()
     return history
 
 

@@ -136,7 +136,7 @@ def source_step(source_step):
 
 
 def _as_expected(step, loss, expected, theirs, ours, first):
-    value, wanted, start = theirs.arrays(), ours.arrays(), first.arrays()
+    value, wanted, start = theirs.state_dict(), ours.state_dict(), first.state_dict()
     moving = [name for name in value if name.endswith("running_mean")]
     require(
         any((value[name] != start[name]).any() for name in moving),
@@ -168,10 +168,10 @@ def restored(restored):
         batch = np.random.default_rng(1).normal(0.3, 1, (4, 6, 6, 1)).astype(np.float32)
         train_step(network, mse, RMSprop(network.trainable_parameters(), 1e-3), batch, batch)
     films = _films()[:, :16, :16].astype(np.float32)
-    before = {name: array.copy() for name, array in network.arrays().items()}
+    before = {name: array.copy() for name, array in network.state_dict().items()}
     output = as_array(restored(network, films), "what comes out", films.shape)
     require(
-        all((network.arrays()[name] == array).all() for name, array in before.items()),
+        all((network.state_dict()[name] == array).all() for name, array in before.items()),
         "the network is not the same afterwards: is it in use, or in training?",
     )
     alone = restored(network, films[:1])

@@ -14,16 +14,16 @@ from ums.training import train_step
 def fingerprint(fingerprint):
     """the same for a copy, another one as soon as a bit, a place or a statistic is another."""
     layer = _encoder()
-    kept = {name: array.copy() for name, array in layer.arrays().items()}
+    kept = {name: array.copy() for name, array in layer.state_dict().items()}
     first = fingerprint(layer)
     require(isinstance(first, bytes), f"it should return bytes, got {type(first).__name__}")
     require(
         fingerprint(copy_network(layer)) == first,
         "a copy that holds the same has another fingerprint: what does it depend on besides the arrays?",
     )
-    for name in layer.arrays():
+    for name in layer.state_dict():
         other = copy_network(layer)
-        last = other.arrays()[name].reshape(-1)[-1:]
+        last = other.state_dict()[name].reshape(-1)[-1:]
         last[...] = np.nextafter(last, np.float32(9))
         require(
             fingerprint(other) != first,
@@ -37,7 +37,7 @@ def fingerprint(fingerprint):
         "two arrays have changed places, gamma and beta of a batch norm, and the fingerprint is the same",
     )
     require(
-        all((layer.arrays()[name] == array).all() for name, array in kept.items()),
+        all((layer.state_dict()[name] == array).all() for name, array in kept.items()),
         "taking the fingerprint has changed the layer",
     )
 
@@ -46,7 +46,7 @@ def fingerprint(fingerprint):
 def attach_head(attach_head):
     """logits come out, the head learns, and not a byte of the encoder moves, statistics included."""
     encoder = _encoder()
-    before = {name: array.copy() for name, array in encoder.arrays().items()}
+    before = {name: array.copy() for name, array in encoder.state_dict().items()}
     network = attach_head(encoder, 4, 3, np.random.default_rng(0))
     require(network is not None, "it returns None: where is the network?")
     require(
@@ -62,19 +62,19 @@ def attach_head(attach_head):
     as_array(network.forward(x, keep=False), "the logits of 6 films and 3 classes", (6, 3))
     head = network.layers[1]
     _has_the_layers(head, encoder, x)
-    start = {name: array.copy() for name, array in head.arrays().items()}
+    start = {name: array.copy() for name, array in head.state_dict().items()}
     optimizer = SGD(network.trainable_parameters(), 0.1)
     for _ in range(3):
         train_step(network, categorical_cross_entropy, optimizer, x, labels)
-    moved = [name for name, array in encoder.arrays().items() if (array != before[name]).any()]
+    moved = [name for name, array in encoder.state_dict().items() if (array != before[name]).any()]
     require(
         not moved,
         f"three steps of training have moved {len(moved)} arrays of the encoder, {', '.join(moved[:2])} "
         "among them: it should be held still",
     )
-    still = [n for n, array in head.arrays().items() if (array == start[n]).all()]
+    still = [n for n, array in head.state_dict().items() if (array == start[n]).all()]
     require(not still, f"three steps of training left {', '.join(still)} of the head as it was")
-    again = attach_head(encoder, 4, 3, np.random.default_rng(0)).layers[1].arrays()
+    again = attach_head(encoder, 4, 3, np.random.default_rng(0)).layers[1].state_dict()
     require(
         all((again[name] == array).all() for name, array in start.items()),
         "the same seed gives another head: who draws its first weights?",
@@ -101,11 +101,11 @@ def features(features):
     encoder = _Watched(_encoder())
     rng = np.random.default_rng(1)
     films = rng.normal(1, 2, (13, 8, 8, 1)).astype(np.float32)
-    before = {name: array.copy() for name, array in encoder.arrays().items()}
+    before = {name: array.copy() for name, array in encoder.state_dict().items()}
     expected = encoder.inside.forward(films, keep=False)
     found = as_array(features(encoder, films, 5), "the features of 13 films", expected.shape)
     require(
-        all((encoder.arrays()[name] == array).all() for name, array in before.items()),
+        all((encoder.state_dict()[name] == array).all() for name, array in before.items()),
         "computing features has changed the encoder: is it in use, or in training?",
     )
     require(
@@ -160,7 +160,7 @@ def _encoder():
     """A small encoder whose batch norm has statistics, gamma and beta of its own."""
     rng = np.random.default_rng(3)
     encoder = Sequential(Conv2D(1, 4, rng, stride=2), BatchNorm(4), ReLU())
-    for array in encoder.layers[1].arrays().values():
+    for array in encoder.layers[1].state_dict().values():
         array[...] = rng.uniform(0.5, 1.5, 4)
     return encoder
 
@@ -177,5 +177,5 @@ class _Watched(Layer):
         self.kept |= keep
         return self.inside.forward(x, training, keep)
 
-    def arrays(self):
-        return self.inside.arrays()
+    def state_dict(self):
+        return self.inside.state_dict()

@@ -121,7 +121,7 @@ def _batches(task, i):
 def _bytes(encoder, tasks):
     weights = {name: p.value for name, p in encoder.named_parameters().items()}
     rows = {"the encoder": weights, "the encoder's statistics": encoder.statistics()}
-    rows |= {f"the head of the {task.name}": task.head.arrays() for task in tasks}
+    rows |= {f"the head of the {task.name}": task.head.state_dict() for task in tasks}
     return {row: b"".join(a.tobytes() for a in arrays.values()) for row, arrays in rows.items()}
 
 

@@ -46,7 +46,7 @@ def _same_map(grad_cam, features, gradient, expected, what, hint):
 def coarse_maps(coarse_maps):
     """maps agree with central differences of the scores, alone or in a batch, and nothing is moved."""
     encoder, head, x = _network()
-    before = {name: a.copy() for name, a in Sequential(encoder, head).arrays().items()}
+    before = {name: a.copy() for name, a in Sequential(encoder, head).state_dict().items()}
     size = (len(x), 4, 3)
     for asked in ([0.0, 1.0], [1.0, 0.0], [-1.0, 1.0]):
         maps = as_array(coarse_maps(encoder, head, x.copy(), np.array(asked)), "the maps", size)
@@ -87,7 +87,7 @@ def _network():
     )
     for layer in (encoder, head):
         layer.astype(np.float64)
-        for value in layer.arrays().values():
+        for value in layer.state_dict().values():
             value += rng.uniform(0.1, 0.5, value.shape)
     return encoder, head, rng.normal(size=(5, 8, 6, 1))
 
@@ -107,7 +107,7 @@ def _by_differences(encoder, head, x, asked, step=1e-5):
 
 
 def _unmoved(encoder, head, before):
-    for name, array in Sequential(encoder, head).arrays().items():
+    for name, array in Sequential(encoder, head).state_dict().items():
         require(
             np.array_equal(array, before[name]),
             f"the network's {name} moved: whoever looks at a network must leave it as it is",

@@ -113,7 +113,7 @@ encoders = {
 def fingerprint(layer):
     """All that a layer holds, as one `bytes`; the layer stays as it is."""
     ### BEGIN SOLUTION
-    arrays = layer.arrays()
+    arrays = layer.state_dict()
     parts = [name.encode() + to_numpy(arrays[name]).tobytes() for name in sorted(arrays)]
     return b"".join(parts)
     ### END SOLUTION
@@ -160,12 +160,14 @@ def held_still(network, parameters):
     """Train 20 steps with these parameters; what has changed in the encoder, network.layers[0]."""
     encoder = network.layers[0]
     first = fingerprint(encoder)
-    before = {name: array.copy() for name, array in encoder.arrays().items()}
+    before = {name: array.copy() for name, array in encoder.state_dict().items()}
     optimizer, rng = Adam(parameters, 1e-3), np.random.default_rng(0)
     for _ in range(20):
         rows = rng.choice(pool, 16, replace=False)
         train_step(network, categorical_cross_entropy, optimizer, x[rows], adults.labels[rows])
-    changed = [name for name, array in encoder.arrays().items() if (array != before[name]).any()]
+    changed = [
+        name for name, array in encoder.state_dict().items() if (array != before[name]).any()
+    ]
     return (
         fingerprint(encoder) == first,
         len(changed),

@@ -253,7 +253,7 @@ def parts(encoder, tasks):
     """Copies of all arrays, {row of the picture: {name: array}}."""
     weights = {name: p.value for name, p in encoder.named_parameters().items()}
     rows = {"encoder, weights": weights, "encoder, statistics": encoder.statistics()}
-    rows |= {f"head, {task.name}": task.head.arrays() for task in tasks}
+    rows |= {f"head, {task.name}": task.head.state_dict() for task in tasks}
     return {row: {name: a.copy() for name, a in arrays.items()} for row, arrays in rows.items()}
 
 

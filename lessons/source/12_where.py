@@ -23,7 +23,7 @@ from ums.data import Examples, normalise
 from ums.data.examples import epoch_batches
 from ums.derived import Recommendations, excluded, mass_inside
 from ums.derived.recommendation import FLOWS, POOR, QUALITIES, TR
-from ums.experiments.recommendation_figures import confusion_tables, recommendation_panel
+from ums.experiments.report.recommendation_pictures import confusion_tables, recommendation_panel
 from ums.finetuning import Task, tune_jointly
 from ums.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, ReLU, Sequential
 from ums.metrics.classification import confusion_matrix

@@ -32,7 +32,7 @@ def classifier(rng, classes=3, dropout=0.5):
         Sequential(Conv2D(1, 4, rng, stride=2), BatchNorm(4), ReLU(), Conv2D(4, 6, rng), ReLU()),
         classification_head(6, classes, rng, hidden=8, dropout=dropout, batch_norm=True),
     )
-    for name, value in network.arrays().items():
+    for name, value in network.state_dict().items():
         value += rng.uniform(0.1, 0.5, value.shape).astype(np.float32)
         assert "var" not in name or (value > 1).all()
     return network
@@ -105,7 +105,7 @@ def test_heat_maps_lie_between_zero_and_one_in_the_images_size(rng):
 def as_torch(layer):
     """A layer of ours as PyTorch's, in evaluation mode, on (N, C, H, W)."""
     torch = pytest.importorskip("torch")
-    nn, arrays = torch.nn, {k: torch.tensor(v) for k, v in layer.arrays().items()}
+    nn, arrays = torch.nn, {k: torch.tensor(v) for k, v in layer.state_dict().items()}
     if isinstance(layer, Conv2D):
         _, _, C, O = arrays["w"].shape
         twin = nn.Conv2d(C, O, 3, layer.stride, layer.dilation, layer.dilation)
@@ -193,7 +193,7 @@ def test_dropout_is_off(rng):
 def everything(network):
     """Arrays, gradients, switches and the state of the generator, to the byte."""
     return [
-        {name: value.tobytes() for name, value in network.arrays().items()},
+        {name: value.tobytes() for name, value in network.state_dict().items()},
         [None if p.grad is None else p.grad.tobytes() for p in network.parameters()],
         [layer.frozen for layer in leaves(network)],
         [layer.rng.bit_generator.state for layer in leaves(network) if isinstance(layer, Dropout)],

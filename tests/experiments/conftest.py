@@ -2,7 +2,7 @@
 
 import pytest
 
-from ums.experiments import scores
+from ums.experiments.results import scores
 
 
 @pytest.fixture(scope="module")

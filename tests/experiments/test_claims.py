@@ -5,12 +5,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from ums.experiments import paper, scores
-from ums.experiments.claims import SIGNIFICANT, verdict
-from ums.experiments.parts import DIVERSE, SIMILAR
-from ums.experiments.protocol import STRATEGIES
-from ums.experiments.report import Section, Table, Verdict
-from ums.experiments.study_report import summary_lines
+from ums.experiments.report.page import Section, Table
+from ums.experiments.report.sections import summary_lines
+from ums.experiments.results import paper, scores
+from ums.experiments.results.claims import SIGNIFICANT, Verdict, verdict
+from ums.experiments.runner import STRATEGIES
+from ums.experiments.tasks import DIVERSE, SIMILAR
 
 TABLES = {
     "cxr": {DIVERSE: ("Table 3", paper.TABLE_3), SIMILAR: ("Table 5", paper.TABLE_5)},

@@ -14,10 +14,12 @@ from matplotlib.figure import Figure
 from small_sets import FOLDERS, blank, children, hospital, note_computed, save_all
 
 from ums import backend
-from ums.experiments import cxr, heat, protocol
+from ums.experiments import cxr
+from ums.experiments import runner as protocol
 from ums.experiments.cxr_sets import CXR
+from ums.experiments.results import heat_maps as heat
+from ums.experiments.settings import Settings
 from ums.experiments.stages import Stages
-from ums.experiments.study import Settings
 from ums.finetuning import Tuned
 from ums.training import History
 
@@ -357,7 +359,8 @@ def test_damaged_stage_is_computed_again(folders, finished, tmp_path, blank_pict
 KILLED = """
 import os, signal, sys
 from matplotlib.figure import Figure
-from ums.experiments import cxr, scores
+from ums.experiments import cxr
+from ums.experiments.results import scores
 from ums.experiments.stages import Stages
 
 pictures = {"svg": b"<svg></svg>", "png": bytes.fromhex("89504e470d0a1a0a")}

@@ -12,14 +12,18 @@ from small_sets import echoes
 from ums.backend import Device
 from ums.data import rows
 from ums.data.examples import normalise
-from ums.experiments import echo, echo_report, protocol, recommendation_report, scores
+from ums.experiments import echo
+from ums.experiments import runner as protocol
 from ums.experiments.echo import as_grey, flow_examples
-from ums.experiments.echo_report import nearest_neighbours
 from ums.experiments.echo_sets import ECHO, ENVELOPE, FLOW, QUALITY, sgd
-from ums.experiments.parts import DIVERSE, SIMILAR
-from ums.experiments.protocol import STRATEGIES, TEST
+from ums.experiments.report import echo as echo_report
+from ums.experiments.report import recommendation as recommendation_report
+from ums.experiments.report.echo import nearest_neighbours
+from ums.experiments.results import scores
+from ums.experiments.runner import STRATEGIES, TEST
+from ums.experiments.settings import Settings
 from ums.experiments.stages import Stages
-from ums.experiments.study import Settings
+from ums.experiments.tasks import DIVERSE, SIMILAR
 from ums.finetuning import Task
 from ums.layers import Parameter, Sequential
 from ums.networks import parameter_count

@@ -6,28 +6,29 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure as Sheet
 
-from ums.experiments import figures, study_figures
-from ums.experiments.drawing import (
-    METHOD_COLOURS,
-    draw_outline,
-    method_colours,
-    panel_titles,
-    rate_drops,
-)
-from ums.experiments.figures import (
+from ums.experiments.report import pictures as figures
+from ums.experiments.report import plots as study_figures
+from ums.experiments.report.pictures import (
     denoising_panel,
     examples_panel,
     outline_panel,
     training_curves,
 )
-from ums.experiments.report import Estimate
-from ums.experiments.study_figures import (
+from ums.experiments.report.plots import (
     cosine_curves,
     crossover,
     fold_dots,
     heat_map_panel,
     laid_over,
 )
+from ums.experiments.report.style import (
+    METHOD_COLOURS,
+    draw_outline,
+    method_colours,
+    panel_titles,
+    rate_drops,
+)
+from ums.experiments.results.scores import Estimate
 from ums.metrics import iou
 from ums.training import History
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from small_sets import children, hospital
 
-from ums.experiments import scores
 from ums.experiments.cxr_sets import DIVERSE, SIMILAR, diverse_part, similar_part
-from ums.experiments.part_report import (
+from ums.experiments.report.part_tables import (
     BY_PATIENT,
     Costs,
     PartFigures,
@@ -16,8 +15,9 @@ from ums.experiments.part_report import (
     cost_table,
     score_table,
 )
-from ums.experiments.parts import CLASSIFICATION, MEASURES, SEGMENTATION
-from ums.experiments.protocol import HELD_OUT, STRATEGIES, TEST, Cost, PartOutcome
+from ums.experiments.results import scores
+from ums.experiments.runner import HELD_OUT, STRATEGIES, TEST, Cost, PartOutcome
+from ums.experiments.tasks import CLASSIFICATION, MEASURES, SEGMENTATION
 from ums.finetuning import Tuned
 from ums.training import History
 

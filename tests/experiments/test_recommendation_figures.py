@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ums.derived import Recommendations
-from ums.experiments import recommendation_figures
-from ums.experiments.drawing import INK, WRONG
-from ums.experiments.recommendation_figures import confusion_tables, recommendation_panel
+from ums.experiments.report import recommendation_pictures as recommendation_figures
+from ums.experiments.report.recommendation_pictures import confusion_tables, recommendation_panel
+from ums.experiments.report.style import INK, WRONG
 
 TABLES = {"Independent": np.array([[6, 2], [1, 3]]), "Joint": [[8, 0], [0, 0]]}
 FLOW, QUALITY = [0, 2, 2, 2, 1, 2], [1, 0, 0, 1, 0, 0]

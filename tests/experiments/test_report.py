@@ -5,17 +5,17 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from ums.experiments.report import (
+from ums.experiments.report.page import (
     Column,
-    Estimate,
     Figure,
     Report,
     Section,
     Table,
-    Verdict,
     formatted,
     formatted_p,
 )
+from ums.experiments.results.claims import Verdict
+from ums.experiments.results.scores import Estimate
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"></svg>'
@@ -330,7 +330,7 @@ def test_an_interrupted_write_leaves_every_file_whole(tmp_path, monkeypatch):
         return Report("R", sections=[Section("S", figures=[Figure("lungs", data, "", "lungs")])])
 
     with_picture(PNG).write(tmp_path)
-    monkeypatch.setattr("ums.experiments.report.os.replace", full)
+    monkeypatch.setattr("ums.experiments.report.page.os.replace", full)
     with pytest.raises(OSError, match="No space left"):
         with_picture(PNG + b"new").write(tmp_path)
     assert (tmp_path / "figures" / "lungs.png").read_bytes() == PNG

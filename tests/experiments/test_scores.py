@@ -7,9 +7,8 @@ import pytest
 
 from ums.backend import Device
 from ums.data import NOISES
-from ums.experiments import scores
-from ums.experiments.parts import CLASSIFICATION, SEGMENTATION
-from ums.experiments.scores import (
+from ums.experiments.results import scores
+from ums.experiments.results.scores import (
     LOGITS,
     compare,
     estimated,
@@ -17,6 +16,7 @@ from ums.experiments.scores import (
     score_denoising,
     score_masks,
 )
+from ums.experiments.tasks import CLASSIFICATION, SEGMENTATION
 from ums.layers import Layer
 
 CPU = Device(np, "CPU")

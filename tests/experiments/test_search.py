@@ -12,9 +12,11 @@ from small_sets import note_computed
 from ums.backend import Device
 from ums.data import Examples, save_prepared
 from ums.data.examples import normalise
-from ums.experiments import scores, search, search_report
+from ums.experiments import search
+from ums.experiments.report import search as search_report
+from ums.experiments.report.search import trials_figure
+from ums.experiments.results import scores
 from ums.experiments.search import Search
-from ums.experiments.search_report import trials_figure
 from ums.experiments.search_space import (
     GRID,
     PAPERS,
@@ -177,8 +179,8 @@ def test_test_split_is_met_once_by_the_best_alone(source, tmp_path, monkeypatch)
     assert found.test == ranked(found.trials)[0]._replace(**told)
     assert tested.labels.tolist() == source.labels["flow"][source.splits == "test"].tolist()
     assert tested.patients.tolist() == source.patients[source.splits == "test"].tolist()
-    weights = asked[found.test.number - 1][1].arrays()
-    assert all(np.array_equal(a, weights[name]) for name, a in asked[-1][1].arrays().items())
+    weights = asked[found.test.number - 1][1].state_dict()
+    assert all(np.array_equal(a, weights[name]) for name, a in asked[-1][1].state_dict().items())
 
 
 def trial_with(number, loss, choice=PAPERS):

@@ -109,7 +109,7 @@ def package(tmp_path):
         ("networks.py", "CXR_ENCODER = (64,", "CXR_ENCODER = (32,"),
         ("finetuning/joint.py", "def compare", "def compared"),
         ("data/augment.py", "angle: float = 8.0", "angle: float = 9.0"),
-        ("experiments/parts.py", "VALIDATION_SHARE = 0.15", "VALIDATION_SHARE = 0.4"),
+        ("experiments/tasks.py", "VALIDATION_SHARE = 0.15", "VALIDATION_SHARE = 0.4"),
         ("experiments/cxr.py", "batch_norm=True", "batch_norm=False"),
         ("experiments/cxr_sets.py", '"abnormal"', '"normal"'),
         ("experiments/stages.py", "zlib.crc32", "zlib.adler32"),
@@ -126,14 +126,14 @@ def test_print_of_the_code_changes_with_what_trains(file, old, new, package):
     assert code_print(package) != before
 
 
-@pytest.mark.parametrize("file", ["ops/conv.py", "training.py", "experiments/report.py"])
+@pytest.mark.parametrize("file", ["ops/conv.py", "training.py", "experiments/report/page.py"])
 def test_print_of_the_code_stays_with_words_layout_and_pages(file, package):
     before = code_print(package)
     path = package / file
     text = (
         path.read_text().replace('"""', '"""Said otherwise. ', 1).replace("\n\n\n", "\n\n# why\n")
     )
-    if file.endswith("report.py"):
+    if file.endswith("page.py"):
         text += "\nMORE = 1\n"
     path.write_text(text)
     code_print.cache_clear()
@@ -142,12 +142,12 @@ def test_print_of_the_code_stays_with_words_layout_and_pages(file, package):
 
 
 TELLS = {
-    "causes.py": "cause_list causes_report command_line facts part_report report",
-    "cxr.py": "command_line cxr_report report scores:score_denoising",
-    "echo.py": "command_line echo_report report",
-    "protocol.py": "heat:HeatMaps heat:heat_maps_of heat:maps_of_class_1 scores:Tested "
+    "ablation.py": "ablation ablation_list command_line facts page part_tables",
+    "cxr.py": "command_line cxr page scores:score_denoising",
+    "echo.py": "command_line echo page",
+    "runner.py": "heat_maps:HeatMaps heat_maps:heat_maps_of heat_maps:maps_of_class_1 scores:Tested "
     "scores:score_classes scores:score_masks",
-    "search.py": "command_line scores:Tested scores:tested_once search_report",
+    "search.py": "command_line scores:Tested scores:tested_once search",
     "search_space.py": "scores:Tested",
 }
 """What code that trains takes from the rest of ``ums/experiments``: to test and to tell, after training."""
@@ -170,12 +170,15 @@ def imported(path):
 def test_code_that_trains_takes_nothing_from_the_rest_but_what_tests_and_tells():
     package = Path(ums.__file__).parent
     rest = {path for pattern in NOT_TRAINING for path in package.glob(pattern)}
-    by_name, found = {package / "experiments" / f"{n}.py" for n in ("heat", "scores")}, {}
+    by_name, found = (
+        {package / "experiments/results" / f"{n}.py" for n in ("heat_maps", "scores")},
+        {},
+    )
     for path in set(package.rglob("*.py")) - rest:
         there = {(file, name) for file, name in imported(path) if file in rest}
         told = {f.stem + (f":{name}" if f in by_name else "") for f, name in there}
         if told:
-            assert {file.parent.name for file, _ in there} == {"experiments"}
+            assert {file.parent.name for file, _ in there} <= {"experiments", "report", "results"}
             found[path.name] = " ".join(sorted(told))
     assert found == TELLS
 

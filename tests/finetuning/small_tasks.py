@@ -28,7 +28,7 @@ class CountedEncoder(Sequential):
 def encoder(rng):
     """A source as training leaves it: biases, batch norms and running statistics have moved."""
     network = CountedEncoder(*cxr_encoder(rng, width=WIDTH).layers)
-    for array in network.arrays().values():
+    for array in network.state_dict().values():
         if array.ndim == 1:
             array += rng.uniform(0, 0.5, array.shape).astype(np.float32)
     return network
@@ -55,7 +55,7 @@ def lungs(rng, n=12, side=32, **changes):
 
 
 def bytes_of(network):
-    return {name: value.tobytes() for name, value in network.arrays().items()}
+    return {name: value.tobytes() for name, value in network.state_dict().items()}
 
 
 def watched(task, look):

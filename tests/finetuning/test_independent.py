@@ -93,8 +93,8 @@ def test_kept_features_lead_to_the_same_head_as_the_plain_path(make, monkeypatch
     kept, plain = results
     np.testing.assert_allclose(kept.history.train, plain.history.train, rtol=1e-5)
     np.testing.assert_allclose(kept.history.validation, plain.history.validation, rtol=1e-5)
-    for name, value in kept.network.arrays().items():
-        np.testing.assert_allclose(value, plain.network.arrays()[name], atol=1e-5, err_msg=name)
+    for name, value in kept.network.state_dict().items():
+        np.testing.assert_allclose(value, plain.network.state_dict()[name], atol=1e-5, err_msg=name)
     assert kept.trainable == plain.trainable
 
 

@@ -190,8 +190,8 @@ def test_update_follows_the_weighted_gradient(rng):
     tune(source, [task], rng, FitSettings(1, 4, 0.1), weights=ByHand(3.0))
     x, target = task.train.batch(np.arange(4))
     train_step(twin, task.loss, SGD(twin.parameters(), 0.3), x, target)
-    found = Sequential(source, task.head).arrays()
-    for name, value in twin.arrays().items():
+    found = Sequential(source, task.head).state_dict()
+    for name, value in twin.state_dict().items():
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 

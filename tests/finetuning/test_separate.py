@@ -57,7 +57,7 @@ def numbered(n, side=16):
 
 
 def bytes_of(network):
-    return {name: value.tobytes() for name, value in network.arrays().items()}
+    return {name: value.tobytes() for name, value in network.state_dict().items()}
 
 
 def train(denoiser, tasks, rng, **changes):

@@ -10,9 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from ums.backend import Device, choose_device
-from ums.experiments.report import Report
-from ums.experiments.sets import Modality, Sets
-from ums.experiments.study import Settings
+from ums.experiments.datasets import Modality, Sets
+from ums.experiments.report.page import Report
+from ums.experiments.settings import Settings
 
 
 def run_study(

@@ -18,15 +18,17 @@ import numpy as np
 
 from ums.backend import Device
 from ums.checkpoint import Checkpoint
-from ums.experiments import command_line, cxr_report, study
+from ums.experiments import command_line
+from ums.experiments import settings as study
 from ums.experiments.cxr_sets import CXR
-from ums.experiments.parts import SEGMENTATION, Part
-from ums.experiments.protocol import Networks
-from ums.experiments.report import Report
-from ums.experiments.scores import score_denoising
-from ums.experiments.sets import Sets, source_rows
+from ums.experiments.datasets import Sets, source_rows
+from ums.experiments.report import cxr as cxr_report
+from ums.experiments.report.page import Report
+from ums.experiments.results.scores import score_denoising
+from ums.experiments.runner import Networks
+from ums.experiments.settings import SOURCE, Outcome, Settings
 from ums.experiments.stages import Stages
-from ums.experiments.study import SOURCE, Outcome, Settings
+from ums.experiments.tasks import SEGMENTATION, Part
 from ums.finetuning import Tuned
 from ums.finetuning.separate import denoise
 from ums.networks import (
@@ -103,7 +105,7 @@ def denoising(outcome: Outcome) -> list[dict]:
 
 
 def run(sets: Sets, settings: Settings, device: Device, out: Path) -> Outcome:
-    """The whole study; raises as :func:`ums.experiments.study.run`."""
+    """The whole study; raises as :func:`ums.experiments.settings.run`."""
     return study.run(sets, settings, device, out, learn_source, networks_of)
 
 

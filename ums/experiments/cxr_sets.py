@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ums.data import Prepared
-from ums.experiments.parts import (
+from ums.experiments.datasets import Modality, check_label, name_of
+from ums.experiments.tasks import (
     CLASSIFICATION,
     DIVERSE,
     SEGMENTATION,
@@ -15,7 +16,6 @@ from ums.experiments.parts import (
     TargetTask,
     pairwise_tasks,
 )
-from ums.experiments.sets import Modality, check_label, name_of
 
 LUNGS, ABNORMALITY = "lungs", "abnormality"
 LABEL, PNEUMONIA = "abnormal", "pneumonia"

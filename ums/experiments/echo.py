@@ -25,14 +25,16 @@ from ums.data.augment import Augmentation
 from ums.data.examples import normalise
 from ums.data.prepared import SPLITS
 from ums.derived.recommendation import FLOWS
-from ums.experiments import command_line, echo_report, study
+from ums.experiments import command_line
+from ums.experiments import settings as study
+from ums.experiments.datasets import Sets, check_label, source_rows
 from ums.experiments.echo_sets import ECHO, FLOW
-from ums.experiments.parts import SEGMENTATION, Part
-from ums.experiments.protocol import Networks
-from ums.experiments.report import Report
-from ums.experiments.sets import Sets, check_label, source_rows
+from ums.experiments.report import echo as echo_report
+from ums.experiments.report.page import Report
+from ums.experiments.runner import Networks
+from ums.experiments.settings import SOURCE, Outcome, Settings
 from ums.experiments.stages import Stages
-from ums.experiments.study import SOURCE, Outcome, Settings
+from ums.experiments.tasks import SEGMENTATION, Part
 from ums.finetuning import Task, Tuned, learn
 from ums.layers import Sequential
 from ums.networks import classification_head, echo_decoder, echo_encoder, separate_classifier
@@ -136,7 +138,7 @@ def _head(channels: int, classes: int, rng: np.random.Generator) -> Sequential:
 
 
 def run(sets: Sets, settings: Settings, device: Device, out: Path) -> Outcome:
-    """The whole study; raises as :func:`ums.experiments.study.run`."""
+    """The whole study; raises as :func:`ums.experiments.settings.run`."""
     return study.run(sets, settings, device, out, learn_source, networks_of)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from ums.data import Prepared
 from ums.derived.recommendation import FLOWS
-from ums.experiments.parts import (
+from ums.experiments.datasets import Modality, check_label
+from ums.experiments.tasks import (
     CLASSIFICATION,
     DIVERSE,
     SEGMENTATION,
@@ -16,7 +17,6 @@ from ums.experiments.parts import (
     learn_and_test,
     pairwise_tasks,
 )
-from ums.experiments.sets import Modality, check_label
 from ums.optimizers import SGD
 
 ENVELOPE, QUALITY, FLOW = "envelope", "quality", "flow"

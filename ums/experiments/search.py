@@ -21,10 +21,11 @@ from pathlib import Path
 from ums.backend import Device, choose_device, to_numpy
 from ums.data import Prepared, load_prepared
 from ums.data.prepared import SPLITS
-from ums.experiments import command_line, search_report
+from ums.experiments import command_line
 from ums.experiments.echo import flow_classifier, flow_examples
 from ums.experiments.echo_sets import ECHO
-from ums.experiments.scores import Tested, tested_once
+from ums.experiments.report import search as search_report
+from ums.experiments.results.scores import Tested, tested_once
 from ums.experiments.search_space import OPTIMIZERS, SPACE, Choice, Found, Settings, Trial, ranked
 from ums.experiments.stages import Stages, fingerprint
 from ums.finetuning import Task, learn
@@ -82,13 +83,13 @@ class Search:
                 return {}, {"diverged": str(error)}
             scores, _ = self.score(network, "validation")
             told = {"epochs": len(tuned.history.train), "seconds": tuned.seconds}
-            arrays = {name: to_numpy(array) for name, array in network.arrays().items()}
+            arrays = {name: to_numpy(array) for name, array in network.state_dict().items()}
             return arrays, told | {"scores": scores}
 
         own = {"choice": choice._asdict(), "fit": asdict(fit), "width": settings.width}
         arrays, record = self.stages.run(choice.name, self.key | own, compute)
         if arrays:
-            network.load_arrays(arrays)
+            network.load_state_dict(arrays)
         scores = record.pop("scores", {})
         return Trial(number, choice, parameter_count(network), **scores, **record), network
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ums.data.examples import check_dark
-from ums.experiments.scores import Tested
+from ums.experiments.results.scores import Tested
 from ums.optimizers import SGD, Adam, RMSprop
 from ums.training import FitSettings
 

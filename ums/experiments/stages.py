@@ -31,9 +31,8 @@ CHECKPOINT = ".checkpoint"
 NOT_TRAINING = (
     *("gradcheck.py", "derived/__init__.py", "derived/heat_map.py", "metrics/__init__.py"),
     *(f"metrics/{name}.py" for name in ("image_quality", "pairs", "segmentation", "significance")),
-    *(f"experiments/{name}.py" for name in ("cause_list", "claims", "command_line", "drawing")),
-    *(f"experiments/{name}.py" for name in ("facts", "heat", "paper", "scores")),
-    *("experiments/*figures.py", "experiments/*report.py"),
+    *("experiments/ablation_list.py", "experiments/command_line.py"),
+    *("experiments/report/*.py", "experiments/results/*.py"),
 )
 """Files of the package that test trained networks and write pages. What a stage keeps may depend on
 any other; of the variants in ``cause_list``, the settings and images they name are in its key."""

@@ -184,12 +184,12 @@ class EpochMeans:
         self.weights.append(mean_over_steps(weights))
         self.cosines.append(mean_over_steps(cosines))
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """All epochs, for a checkpoint."""
         return {"weights": np.array(self.weights), "cosines": np.array(self.cosines)}
 
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`arrays` gave."""
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
         self.weights, self.cosines = list(arrays["weights"]), list(arrays["cosines"])
 
 

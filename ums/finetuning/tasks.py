@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ums.backend import Array, Device
-from ums.checkpoint import Checkpoint, HasArrays, Stopwatch
+from ums.checkpoint import Checkpoint, Stateful, Stopwatch
 from ums.data.examples import Examples, epoch_batches
 from ums.layers import Layer, Parameter, Sequential
 from ums.networks import parameter_count
@@ -113,7 +113,7 @@ def learn_together(
     device: Device,
     progress: bool = True,
     rng: np.random.Generator | None = None,
-    others: Sequence[HasArrays] = (),
+    others: Sequence[Stateful] = (),
     checkpoint: Checkpoint | None = None,
     criterion: Callable[[Sequence[History]], float] | None = None,
 ) -> dict[str, Tuned]:
@@ -245,13 +245,13 @@ class EndlessBatches:
         self.shown += 1
         return self.device.put(x), self.device.put(target)
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """Order and position, for a checkpoint."""
         order = np.concatenate(self.order) if self.order else np.arange(0)
         return {"order": order, "shown": np.array(self.shown)}
 
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`arrays` gave."""
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
         order, self.shown = arrays["order"], int(arrays["shown"])
         count = batch_count(self.examples, self.size)
         self.order = np.array_split(order, count) if len(order) else []

@@ -42,12 +42,12 @@ class Weighting:
             norms: (K,), of the gradients of w_i L_i on the shared parameters.
         """
 
-    def arrays(self) -> dict[str, Array]:
+    def state_dict(self) -> dict[str, Array]:
         """What was learned since :meth:`start`, for a checkpoint."""
         return {}
 
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`arrays` gave."""
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
 
 
 class ByHand(Weighting):
@@ -86,13 +86,13 @@ class _Learned(Weighting):
     def _own_arrays(self) -> dict[str, Array]:
         raise NotImplementedError
 
-    def arrays(self) -> dict[str, Array]:
-        return self._own_arrays() | self._optimizer.arrays()
+    def state_dict(self) -> dict[str, Array]:
+        return self._own_arrays() | self._optimizer.state_dict()
 
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
         own = self._own_arrays()
         copy_arrays({name: arrays[name] for name in own}, own)
-        self._optimizer.load_arrays({k: v for k, v in arrays.items() if k not in own})
+        self._optimizer.load_state_dict({k: v for k, v in arrays.items() if k not in own})
 
 
 class Uncertainty(_Learned):

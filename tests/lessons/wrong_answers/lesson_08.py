@@ -1,6 +1,6 @@
 """What students get wrong in lesson 8: (name, a piece of the solution, what stands in its place)."""
 
-ARRAYS = "arrays = layer.arrays()"
+ARRAYS = "arrays = layer.state_dict()"
 PARTS = "parts = [name.encode() + to_numpy(arrays[name]).tobytes() for name in sorted(arrays)]"
 JOINED = 'return b"".join(parts)'
 HEAD = "head = Sequential(GlobalAveragePool(), BatchNorm(channels), dense)"

@@ -17,8 +17,8 @@ from ums.experiments.cxr_sets import (
     diverse_part,
     similar_part,
 )
-from ums.experiments.parts import CLASSIFICATION, SEGMENTATION, thinned
-from ums.experiments.sets import Sets, source_rows
+from ums.experiments.datasets import Sets, source_rows
+from ums.experiments.tasks import CLASSIFICATION, SEGMENTATION, thinned
 from ums.layers import Layer
 from ums.ops import bce_dice, categorical_cross_entropy
 

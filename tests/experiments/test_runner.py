@@ -9,7 +9,8 @@ from small_sets import children, hospital, note_computed
 from ums.backend import Device
 from ums.data import normalise
 from ums.data.augment import Augmentation
-from ums.experiments import cxr, protocol
+from ums.experiments import cxr
+from ums.experiments import runner as protocol
 from ums.experiments.cxr_sets import (
     ABNORMALITY,
     DIVERSE,
@@ -18,8 +19,8 @@ from ums.experiments.cxr_sets import (
     diverse_part,
     similar_part,
 )
-from ums.experiments.heat import HeatMaps
-from ums.experiments.protocol import (
+from ums.experiments.results.heat_maps import HeatMaps
+from ums.experiments.runner import (
     CONTROL,
     HELD_OUT,
     STRATEGIES,
@@ -27,8 +28,8 @@ from ums.experiments.protocol import (
     PartStudy,
     folds_of,
 )
+from ums.experiments.settings import Settings
 from ums.experiments.stages import Stages
-from ums.experiments.study import Settings
 from ums.finetuning import Tuned
 from ums.networks import denoising_autoencoder, parameter_count
 from ums.training import History
@@ -69,7 +70,7 @@ def study(part, out, settings=SMALL, key=None):
     """A study on a source that has seen a little, the same each time."""
     rng = np.random.default_rng(5)
     source = denoising_autoencoder(rng, width=settings.width)
-    for array in source.arrays().values():
+    for array in source.state_dict().values():
         if array.ndim == 1:
             array += rng.uniform(0, 0.5, array.shape).astype(np.float32)
     stages = Stages(out, settings.seed)
@@ -504,7 +505,7 @@ def test_masks_are_the_first_folds(finished):
 
 
 def bytes_of(network):
-    return {name: value.tobytes() for name, value in network.arrays().items()}
+    return {name: value.tobytes() for name, value in network.state_dict().items()}
 
 
 @pytest.mark.parametrize("changes", [{}, {"augment": True}, {"statistics": "target"}])

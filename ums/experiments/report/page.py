@@ -11,67 +11,18 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from string import Formatter
 
 import jinja2
-import numpy as np
+
+from ums.experiments.results.claims import Verdict
+from ums.experiments.results.scores import Estimate
 
 UNKNOWN = "–"
 OURS, PAPER = "ours", "paper"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A score over the folds of a cross-validation: `0.853 ± 0.012 [0.832, 0.871]` in a table.
-
-    folds: one value per fold; low, high: the ends of an interval for their mean, NaN where there is
-    none.
-    """
-
-    folds: Sequence[float]
-    low: float = math.nan
-    high: float = math.nan
-
-    def __post_init__(self):
-        if not len(self.folds):
-            raise ValueError("an Estimate needs the value of at least one fold")
-
-    @property
-    def mean(self):
-        """Return the mean over the folds."""
-        return float(np.mean(self.folds))
-
-    @property
-    def sd(self):
-        """Return the standard deviation over the folds (k - 1 in the denominator), NaN for one."""
-        return float(np.std(self.folds, ddof=1)) if len(self.folds) > 1 else math.nan
-
-    @property
-    def has_interval(self):
-        """Whether both ends of the interval are known."""
-        return not (math.isnan(self.low) or math.isnan(self.high))
-
-    def to_dict(self):
-        """Return the unrounded numbers for JSON."""
-        numbers = {"mean": self.mean, "sd": self.sd, "folds": list(self.folds)}
-        return _plain({**numbers, "low": self.low, "high": self.high})
-
-
-class Verdict(str, Enum):
-    """What our measurements say of a claim; on the page with a mark and a colour."""
-
-    HOLDS = "holds"
-    FAILS = "does not hold"
-    OPEN = "not distinguishable here"
-
-    @property
-    def mark(self):
-        """Return the sign that says the same without colour."""
-        return {"HOLDS": "✓", "FAILS": "✗", "OPEN": "≈"}[self.name]
 
 
 @dataclass(frozen=True)
@@ -430,7 +381,7 @@ def _justified(text, width, right):
 def _plain(value):
     """Return nested results as JSON values: NumPy numbers as Python's, spreads as two names."""
     if isinstance(value, Estimate):
-        return value.to_dict()
+        return _plain(value.to_dict())
     if isinstance(value, Verdict):
         return value.value
     if isinstance(value, dict):

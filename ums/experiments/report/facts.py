@@ -11,8 +11,8 @@ from ums import __version__
 from ums.backend import Device
 from ums.data import Prepared
 from ums.data.prepared import SPLITS
-from ums.experiments.sets import Sets
-from ums.experiments.study import Settings
+from ums.experiments.datasets import Sets
+from ums.experiments.settings import Settings
 
 
 def facts_of_run(sets: Sets, settings: Settings, device: Device) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What all studies share: their settings, and the order of things.
 
-A study of one modality says what its prepared folders hold (:class:`ums.experiments.sets.Modality`), how
+A study of one modality says what its prepared folders hold (:class:`ums.experiments.datasets.Modality`), how
 its source is learned and what its networks are; everything else is here.
 """
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from ums.backend import Device
 from ums.checkpoint import Checkpoint
 from ums.data.examples import DARK, check_dark
-from ums.experiments.parts import CLASSIFICATION, SEGMENTATION, Part
-from ums.experiments.protocol import Networks, PartOutcome, PartStudy, folds_of, trained
-from ums.experiments.sets import Sets
+from ums.experiments.datasets import Sets
+from ums.experiments.runner import Networks, PartOutcome, PartStudy, folds_of, trained
 from ums.experiments.stages import Stages
+from ums.experiments.tasks import CLASSIFICATION, SEGMENTATION, Part
 from ums.finetuning import ByHand, Equal, GradNorm, Tuned, Uncertainty, Weighting
 from ums.finetuning.tasks import relative_loss
 from ums.layers import Layer

@@ -17,11 +17,11 @@ from ums.derived.recommendation import (
     excluded,
 )
 from ums.experiments.echo_sets import FLOW, QUALITY
-from ums.experiments.part_report import LABELS
-from ums.experiments.protocol import TEST, PartOutcome
-from ums.experiments.recommendation_figures import confusion_tables, recommendation_panel
-from ums.experiments.report import Column, Section, Table
-from ums.experiments.scores import LOGITS, Tested, estimated
+from ums.experiments.report.page import Column, Section, Table
+from ums.experiments.report.part_tables import LABELS
+from ums.experiments.report.recommendation_pictures import confusion_tables, recommendation_panel
+from ums.experiments.results.scores import LOGITS, Tested, estimated
+from ums.experiments.runner import TEST, PartOutcome
 from ums.metrics.classification import mcc, recall
 
 MEASURES = {

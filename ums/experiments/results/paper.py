@@ -4,8 +4,8 @@ Zamzmi, Rajaraman and Antani, "UMS-Rep: Unified modality-specific representation
 medical image analysis", Informatics in Medicine Unlocked, 2021.
 """
 
-from ums.experiments.claims import Claim
-from ums.experiments.parts import DIVERSE, SIMILAR
+from ums.experiments.results.claims import Claim
+from ums.experiments.tasks import DIVERSE, SIMILAR
 
 TABLE_2 = (
     {"PSNR": 39.05, "SSIM": 0.96, "MS-SSIM": 0.99},

@@ -1,6 +1,6 @@
 """The pictures of the derived recommendation: how often it is right, and what it says of images.
 
-As in `ums.experiments.figures`: plain arrays and dicts in, a `report.Figure` out, and `ValueError`
+As in `ums.experiments.report.pictures`: plain arrays and dicts in, a `report.Figure` out, and `ValueError`
 where what belongs together differs in length.
 """
 
@@ -9,7 +9,8 @@ from matplotlib import colormaps
 from matplotlib.colors import ListedColormap
 
 from ums.derived.recommendation import FLOWS, OUTCOMES, QUALITIES, outcomes
-from ums.experiments.drawing import (
+from ums.experiments.report.page import Figure
+from ums.experiments.report.style import (
     INK,
     PAGE,
     SOFT,
@@ -21,7 +22,6 @@ from ums.experiments.drawing import (
     saved,
     show_image,
 )
-from ums.experiments.report import Figure
 
 WORDS = ("use", "exclude")
 SHADES = ListedColormap(colormaps["Blues"](np.linspace(0, 0.75, 256)))

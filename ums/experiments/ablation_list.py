@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ums.experiments.protocol import STRATEGIES, TOGETHER
+from ums.experiments.runner import STRATEGIES, TOGETHER
 
 STUDYS, OWN, AS_FEW = "the study's", "the training hospital's", "as few of the study's"
 

@@ -16,10 +16,10 @@ import numpy as np
 from ums.backend import Device, to_numpy
 from ums.data.augment import Augmentation
 from ums.data.examples import all_of, normalise
-from ums.experiments.heat import HeatMaps, heat_maps_of, maps_of_class_1
-from ums.experiments.parts import SEGMENTATION, Fold, Part, TargetTask, thinned
-from ums.experiments.scores import Tested, score_classes, score_masks
+from ums.experiments.results.heat_maps import HeatMaps, heat_maps_of, maps_of_class_1
+from ums.experiments.results.scores import Tested, score_classes, score_masks
 from ums.experiments.stages import Stages
+from ums.experiments.tasks import SEGMENTATION, Fold, Part, TargetTask, thinned
 from ums.finetuning import (
     Task,
     Tuned,
@@ -101,7 +101,7 @@ class PartStudy:
 
     Args:
         part, networks: what is tuned, and what it is built from.
-        settings: :class:`ums.experiments.study.Settings`.
+        settings: :class:`ums.experiments.settings.Settings`.
         device: where to compute.
         stages: where finished ones are kept.
         key: what all stages depend on beside the settings: data, device.
@@ -348,14 +348,14 @@ def trained(
         arrays = {
             f"{network}.{array}": to_numpy(value)
             for network in networks
-            for array, value in networks[network].arrays().items()
+            for array, value in networks[network].state_dict().items()
         }
         return arrays, {task: _record_of(result) for task, result in tuned.items()}
 
     arrays, record = stages.run(name, key, compute)
     for network, layer in networks.items():
         first = f"{network}."
-        layer.load_arrays(
+        layer.load_state_dict(
             {k.removeprefix(first): v for k, v in arrays.items() if k.startswith(first)}
         )
     return {

@@ -1,6 +1,6 @@
 """What it takes for sharing to pay: one thing changed at a time, all else as in the study.
 
-    python -m ums.experiments.causes prepared/cxr --out results/cxr
+    python -m ums.experiments.ablation prepared/cxr --out results/cxr
 
 tunes the part with diverse annotations again for every variant of every cause, on the same folds, and
 writes a page to ``results/cxr/causes``. With the options of an earlier run of
@@ -20,19 +20,19 @@ import numpy as np
 
 from ums.backend import choose_device
 from ums.data import Prepared
-from ums.data.film import crop_to_film
+from ums.data.crop import crop_to_film
 from ums.experiments import command_line, cxr
-from ums.experiments.cause_list import AS_FEW, AS_GIVEN, CAUSES, OWN, STUDYS, Cause, Variant
-from ums.experiments.causes_report import overview, section
+from ums.experiments.ablation_list import AS_FEW, AS_GIVEN, CAUSES, OWN, STUDYS, Cause, Variant
 from ums.experiments.cxr_sets import CXR, diverse_part
-from ums.experiments.facts import facts_of_run
-from ums.experiments.part_report import PartFigures
-from ums.experiments.parts import DIVERSE
-from ums.experiments.protocol import STRATEGIES, PartOutcome
-from ums.experiments.report import Report
-from ums.experiments.sets import Sets, source_rows
+from ums.experiments.datasets import Sets, source_rows
+from ums.experiments.report.ablation import overview, section
+from ums.experiments.report.facts import facts_of_run
+from ums.experiments.report.page import Report
+from ums.experiments.report.part_tables import PartFigures
+from ums.experiments.runner import STRATEGIES, PartOutcome
+from ums.experiments.settings import Settings, check, part_study
 from ums.experiments.stages import Stages
-from ums.experiments.study import Settings, check, part_study
+from ums.experiments.tasks import DIVERSE
 
 
 def run_variant(
@@ -137,7 +137,7 @@ def _check_variant(cause: Cause, variant: Variant, sets, settings, device, stage
 def main(arguments: list[str] | None = None) -> int:
     """Run the variants from the command line; 2 after one line that says what is wrong."""
     parser = argparse.ArgumentParser(
-        prog="python -m ums.experiments.causes",
+        prog="python -m ums.experiments.ablation",
         description="What it takes for sharing to pay: the study's part with diverse annotations with "
         "one thing changed at a time. The other options are those of the study.",
     )

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ums.experiments import figures
-from ums.experiments.claims import Claim, verdict
-from ums.experiments.facts import facts_of_run
-from ums.experiments.part_report import (
+from ums.experiments.report import pictures as figures
+from ums.experiments.report.facts import facts_of_run
+from ums.experiments.report.page import Column, Report, Section, Table, formatted_p
+from ums.experiments.report.part_tables import (
     LABELS,
     Costs,
     PartFigures,
@@ -22,18 +22,11 @@ from ums.experiments.part_report import (
     score_dots,
     score_table,
 )
-from ums.experiments.parts import CLASSIFICATION, SEGMENTATION
-from ums.experiments.protocol import HELD_OUT, STRATEGIES, TEST, PartOutcome
-from ums.experiments.report import (
-    Column,
-    Estimate,
-    Report,
-    Section,
-    Table,
-    Verdict,
-    formatted_p,
-)
-from ums.experiments.study import Outcome
+from ums.experiments.results.claims import Claim, Verdict, verdict
+from ums.experiments.results.scores import Estimate
+from ums.experiments.runner import HELD_OUT, STRATEGIES, TEST, PartOutcome
+from ums.experiments.settings import Outcome
+from ums.experiments.tasks import CLASSIFICATION, SEGMENTATION
 
 
 @dataclass(frozen=True)
@@ -66,7 +59,7 @@ class InPaper:
 
     Attributes:
         scores: (strategy, task) -> measure -> value, and the table's number.
-        costs: as :func:`ums.experiments.part_report.cost_table` takes them, and the table's number.
+        costs: as :func:`ums.experiments.report.part_tables.cost_table` takes them, and the table's number.
         score_notes: kind of task -> what stands under its table.
         cost_note: what stands under the table of costs, after what is true of all.
     """

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ums.experiments.cause_list import AS_GIVEN, Cause
-from ums.experiments.claims import verdict
-from ums.experiments.part_report import BY_PATIENT, LABELS, PartFigures, lowered
-from ums.experiments.parts import CLASSIFICATION, TargetTask
-from ums.experiments.protocol import HELD_OUT, STRATEGIES, TEST
-from ums.experiments.report import Column, Section, Table, Verdict, formatted, formatted_p
-from ums.experiments.scores import compare
-from ums.experiments.study_figures import fold_dots
+from ums.experiments.ablation_list import AS_GIVEN, Cause
+from ums.experiments.report.page import Column, Section, Table, formatted, formatted_p
+from ums.experiments.report.part_tables import BY_PATIENT, LABELS, PartFigures, lowered
+from ums.experiments.report.plots import fold_dots
+from ums.experiments.results.claims import Verdict, verdict
+from ums.experiments.results.scores import compare
+from ums.experiments.runner import HELD_OUT, STRATEGIES, TEST
+from ums.experiments.tasks import CLASSIFICATION, TargetTask
 from ums.metrics.significance import holm
 
 BASELINE = "separate"

@@ -9,7 +9,7 @@ import numpy as np
 from ums.backend import Device
 from ums.data.examples import all_of, in_order
 from ums.derived.heat_map import heat_maps, mass_inside
-from ums.experiments.parts import Part
+from ums.experiments.tasks import Part
 from ums.layers import Layer
 
 SHOWN = 4

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ums.data.film import crop_to_film, film_box
+from ums.data.crop import crop_to_film, film_box
 
 
 def framed(shape=(20, 30), film=(3, 17, 5, 25), level=100):

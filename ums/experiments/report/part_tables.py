@@ -8,12 +8,12 @@ from itertools import combinations
 
 import numpy as np
 
-from ums.experiments.figures import training_curves
-from ums.experiments.parts import MEASURES, SEGMENTATION, TargetTask
-from ums.experiments.protocol import HELD_OUT, TEST, TOGETHER, PartOutcome
-from ums.experiments.report import Column, Estimate, Figure, Table, formatted_p
-from ums.experiments.scores import compare
-from ums.experiments.study_figures import cosine_curves, crossover, fold_dots
+from ums.experiments.report.page import Column, Figure, Table, formatted_p
+from ums.experiments.report.pictures import training_curves
+from ums.experiments.report.plots import cosine_curves, crossover, fold_dots
+from ums.experiments.results.scores import Estimate, compare
+from ums.experiments.runner import HELD_OUT, TEST, TOGETHER, PartOutcome
+from ums.experiments.tasks import MEASURES, SEGMENTATION, TargetTask
 from ums.finetuning import Tuned
 from ums.metrics.significance import holm
 
@@ -28,7 +28,7 @@ BY_PATIENT = (
     "Where a patient has several images, which are no independent cases, it is a sign-flip test on each "
     "patient's sum of differences, of right answers or of the IoU. "
 )
-"""How :func:`ums.experiments.scores.compare` tests then."""
+"""How :func:`ums.experiments.results.scores.compare` tests then."""
 
 
 @dataclass(frozen=True)

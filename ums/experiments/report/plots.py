@@ -1,6 +1,6 @@
 """The pictures of a study over folds: scores, gradients' angles, heat maps, and what sharing saves.
 
-As in `ums.experiments.figures`: plain arrays, lists and dicts in, a `report.Figure` out, a method in
+As in `ums.experiments.report.pictures`: plain arrays, lists and dicts in, a `report.Figure` out, a method in
 its own colour, and `ValueError` where what belongs together differs in length.
 """
 
@@ -13,7 +13,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap
 from matplotlib.ticker import MaxNLocator
 
-from ums.experiments.drawing import (
+from ums.experiments.report.page import Figure
+from ums.experiments.report.style import (
     INK,
     PAGE,
     SOFT,
@@ -30,7 +31,6 @@ from ums.experiments.drawing import (
     show_image,
     stamp,
 )
-from ums.experiments.report import Figure
 
 OUTLINES = (("white", "-"), ("#6fe3ff", (0, (3, 1.5))), ("#b6ff6f", ":"))
 

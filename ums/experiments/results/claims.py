@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
 
-from ums.experiments.report import Verdict
-
 SIGNIFICANT = 0.05
 """The paper's level."""
+
+
+class Verdict(str, Enum):
+    """What our measurements say of a claim; on the page with a mark and a colour."""
+
+    HOLDS = "holds"
+    FAILS = "does not hold"
+    OPEN = "not distinguishable here"
+
+    @property
+    def mark(self):
+        """Return the sign that says the same without colour."""
+        return {"HOLDS": "✓", "FAILS": "✗", "OPEN": "≈"}[self.name]
 
 
 class Claim(NamedTuple):

@@ -11,8 +11,8 @@ import numpy as np
 
 from ums.data import Prepared, load_prepared
 from ums.data.prepared import SPLITS
-from ums.experiments.parts import Part
 from ums.experiments.stages import fingerprint
+from ums.experiments.tasks import Part
 
 
 @dataclass(frozen=True, eq=False)

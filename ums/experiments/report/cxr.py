@@ -6,12 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ums.experiments import figures, paper, study_report
-from ums.experiments.heat import SHOWN
-from ums.experiments.part_report import LABELS, PartFigures
-from ums.experiments.parts import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
-from ums.experiments.protocol import CONTROL, PartOutcome
-from ums.experiments.report import (
+from ums.experiments.report import pictures as figures
+from ums.experiments.report import sections as study_report
+from ums.experiments.report.page import (
     Column,
     Report,
     Section,
@@ -19,10 +16,15 @@ from ums.experiments.report import (
     formatted,
     formatted_p,
 )
-from ums.experiments.scores import estimated, sign_flips
-from ums.experiments.study import Outcome
-from ums.experiments.study_figures import heat_map_panel
-from ums.experiments.study_report import InPaper, Wording, overlap_note
+from ums.experiments.report.part_tables import LABELS, PartFigures
+from ums.experiments.report.plots import heat_map_panel
+from ums.experiments.report.sections import InPaper, Wording, overlap_note
+from ums.experiments.results import paper
+from ums.experiments.results.heat_maps import SHOWN
+from ums.experiments.results.scores import estimated, sign_flips
+from ums.experiments.runner import CONTROL, PartOutcome
+from ums.experiments.settings import Outcome
+from ums.experiments.tasks import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
 from ums.metrics.image_quality import psnr
 
 _UNTRAINED = "The source is untrained here, and separate models saw the images as they are."
@@ -68,7 +70,7 @@ WORDING = Wording(
 
 
 def build(outcome: Outcome, denoising: list[dict]) -> Report:
-    """The whole report; ``denoising`` are rows of :func:`ums.experiments.scores.score_denoising`."""
+    """The whole report; ``denoising`` are rows of :func:`ums.experiments.results.scores.score_denoising`."""
     gains = [row["denoised"]["PSNR"] - row["noisy"]["PSNR"] for row in denoising]
     worst, best = (formatted(gain, "{:+.1f} dB") for gain in (min(gains), max(gains)))
 

@@ -6,16 +6,18 @@ import numpy as np
 
 from ums.data.rows import Rows, parts
 from ums.derived.recommendation import FLOWS
-from ums.experiments import figures, paper, study_report
+from ums.experiments.datasets import source_rows
 from ums.experiments.echo_sets import FLOW
-from ums.experiments.part_report import PartFigures
-from ums.experiments.parts import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
-from ums.experiments.recommendation_report import recommendation_section
-from ums.experiments.report import Column, Report, Section, Table
-from ums.experiments.scores import LOGITS, score_classes, tested_once
-from ums.experiments.sets import source_rows
-from ums.experiments.study import Outcome
-from ums.experiments.study_report import InPaper, Wording, overlap_note
+from ums.experiments.report import pictures as figures
+from ums.experiments.report import sections as study_report
+from ums.experiments.report.page import Column, Report, Section, Table
+from ums.experiments.report.part_tables import PartFigures
+from ums.experiments.report.recommendation import recommendation_section
+from ums.experiments.report.sections import InPaper, Wording, overlap_note
+from ums.experiments.results import paper
+from ums.experiments.results.scores import LOGITS, score_classes, tested_once
+from ums.experiments.settings import Outcome
+from ums.experiments.tasks import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
 
 _HEADS = (
     "The paper's 295,715 for a classification head is of no head of GAP, FC, dropout and softmax on "

@@ -10,15 +10,18 @@ import pytest
 from matplotlib.figure import Figure
 from small_sets import blank, hospital, note_computed
 
-from ums.data.film import crop_to_film
-from ums.experiments import causes, causes_report, cxr, scores
-from ums.experiments.cause_list import AS_FEW, AS_GIVEN, CAUSES, OWN, Cause, Variant
+from ums.data.crop import crop_to_film
+from ums.experiments import ablation as causes
+from ums.experiments import cxr
+from ums.experiments.ablation_list import AS_FEW, AS_GIVEN, CAUSES, OWN, Cause, Variant
 from ums.experiments.cxr_sets import CXR
-from ums.experiments.part_report import LABELS
-from ums.experiments.parts import SEGMENTATION
-from ums.experiments.protocol import TEST
-from ums.experiments.report import Verdict
+from ums.experiments.report import ablation as causes_report
+from ums.experiments.report.part_tables import LABELS
+from ums.experiments.results import scores
+from ums.experiments.results.claims import Verdict
+from ums.experiments.runner import TEST
 from ums.experiments.stages import Stages
+from ums.experiments.tasks import SEGMENTATION
 
 SMALL = ["--width", "0.1", "--epochs", "1", "--source-epochs", "1", "--classifier-epochs", "1"]
 SMALL += ["--folds", "2", "--batch", "2", "--device", "cpu", "--quiet"]

@@ -7,7 +7,11 @@ from matplotlib.ticker import MaxNLocator
 
 from ums.backend import Device
 from ums.data import Prepared
-from ums.experiments.drawing import (
+from ums.experiments.datasets import source_rows
+from ums.experiments.echo_sets import FLOW
+from ums.experiments.report.facts import basic_facts, described_source
+from ums.experiments.report.page import Column, Figure, Report, Section, Table
+from ums.experiments.report.style import (
     INK,
     PAGE,
     WRONG,
@@ -18,11 +22,7 @@ from ums.experiments.drawing import (
     saved,
     spread,
 )
-from ums.experiments.echo_sets import FLOW
-from ums.experiments.facts import basic_facts, described_source
-from ums.experiments.report import Column, Figure, Report, Section, Table
 from ums.experiments.search_space import GRID, OPTIMIZERS, PAPERS, SPACE, Found, Trial, ranked
-from ums.experiments.sets import source_rows
 
 SETTINGS = [Column(setting.capitalize()) for setting in SPACE]
 LOSS, ACCURACY, MCC = (Column(name, "{:.3f}") for name in ("Loss", "Accuracy", "MCC"))

@@ -8,7 +8,8 @@ colour from figure to figure. `ValueError` where lists that belong together diff
 
 import numpy as np
 
-from ums.experiments.drawing import (
+from ums.experiments.report.page import Figure
+from ums.experiments.report.style import (
     INK,
     PAGE,
     WRONG,
@@ -28,7 +29,6 @@ from ums.experiments.drawing import (
     show_image,
     stamp,
 )
-from ums.experiments.report import Figure
 
 
 def denoising_panel(

@@ -7,6 +7,7 @@ interval, which says how much other test cases would.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,13 +18,49 @@ from scipy.special import softmax
 from ums.backend import Device
 from ums.data import NOISES
 from ums.data.examples import DARK, all_of
-from ums.experiments.parts import CLASSIFICATION, SEGMENTATION
-from ums.experiments.report import Estimate
+from ums.experiments.tasks import CLASSIFICATION, SEGMENTATION
 from ums.finetuning.separate import restore
 from ums.layers import Layer
 from ums.metrics import classification, image_quality, segmentation
 from ums.metrics.significance import bootstrap_interval, mcnemar_exact, paired_permutation
 from ums.training import predict
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score over the folds of a cross-validation: `0.853 ± 0.012 [0.832, 0.871]` in a table.
+
+    folds: one value per fold; low, high: the ends of an interval for their mean, NaN where there is
+    none.
+    """
+
+    folds: Sequence[float]
+    low: float = math.nan
+    high: float = math.nan
+
+    def __post_init__(self):
+        if not len(self.folds):
+            raise ValueError("an Estimate needs the value of at least one fold")
+
+    @property
+    def mean(self):
+        """Return the mean over the folds."""
+        return float(np.mean(self.folds))
+
+    @property
+    def sd(self):
+        """Return the standard deviation over the folds (k - 1 in the denominator), NaN for one."""
+        return float(np.std(self.folds, ddof=1)) if len(self.folds) > 1 else math.nan
+
+    @property
+    def has_interval(self):
+        """Whether both ends of the interval are known."""
+        return not (math.isnan(self.low) or math.isnan(self.high))
+
+    def to_dict(self):
+        """Return the unrounded numbers."""
+        numbers = {"mean": self.mean, "sd": self.sd, "folds": list(self.folds)}
+        return numbers | {"low": self.low, "high": self.high}
+
 
 RESAMPLES = 1000
 """Of the test cases, for an interval."""
