@@ -306,7 +306,7 @@ plt.show()
 #
 # And look at the control: its maps are as clear, as colourful, and here and there they touch an outline. Whoever shows a map must show what a map
 # looks like when there is nothing to see. In the study of the real films the share is printed beside such a control
-# ([_heat_maps](ums/experiments/cxr_report.py:_heat_maps)).
+# ([_heat_maps](ums/experiments/report/cxr.py:_heat_maps)).
 #
 # ## What was asked?
 #
@@ -469,7 +469,7 @@ for name, decision in decisions.items():
 confusion_tables(tables)
 
 # %% [markdown]
-# And the screens themselves, by what became of them, with what the heads said (the library's picture, [recommendation_panel](ums/experiments/recommendation_figures.py:recommendation_panel)):
+# And the screens themselves, by what became of them, with what the heads said (the library's picture, [recommendation_panel](ums/experiments/report/recommendation_pictures.py:recommendation_panel)):
 
 # %%
 said = Recommendations(p_flow, p_quality)
