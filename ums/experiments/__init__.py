@@ -1,1 +1,1 @@
-"""The paper's experiments: chest X-ray (``python -m ums.experiments.cxr``), and the page they share."""
+"""The paper's studies: jobs that train and test, results computed from their records, and pages."""

@@ -1,160 +1,133 @@
-"""What it takes for sharing to pay: one thing changed at a time, all else as in the study.
+"""The ablations: the study again with one thing changed at a time, on the same folds.
 
-    python -m ums.experiments.ablation prepared/cxr --out results/cxr
-
-tunes the part with diverse annotations again for every variant of every cause, on the same folds, and
-writes a page to ``results/cxr/causes``. With the options of an earlier run of
-:mod:`ums.experiments.cxr` and its folder, what that run has trained is not trained again as long as the
-code that trains and the packages are the same.
+They concern the chest X-ray's group with diverse annotations. Run with the options and the folder of an
+earlier run of the study, they take from it what that run has trained.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ums.backend import choose_device
 from ums.data import Prepared
-from ums.data.crop import crop_to_film
-from ums.experiments import command_line, cxr
-from ums.experiments.ablation_list import AS_FEW, AS_GIVEN, CAUSES, OWN, STUDYS, Cause, Variant
-from ums.experiments.cxr_sets import CXR, diverse_part
-from ums.experiments.datasets import Sets, source_rows
-from ums.experiments.report.ablation import overview, section
-from ums.experiments.report.facts import facts_of_run
-from ums.experiments.report.page import Report
-from ums.experiments.report.part_tables import PartFigures
-from ums.experiments.runner import STRATEGIES, PartOutcome
-from ums.experiments.settings import Settings, check, part_study
-from ums.experiments.stages import Stages
-from ums.experiments.tasks import DIVERSE
+from ums.data.crop import crop_to_foreground
+from ums.experiments.ablation_list import STUDY, SUBSET, TARGET, UNCHANGED, Ablation, Variant
+from ums.experiments.cxr import CXR, diverse_group
+from ums.experiments.datasets import Datasets, source_rows
+from ums.experiments.jobs import CASES, SOURCE, Job, generator
+from ums.experiments.names import STRATEGIES
+from ums.experiments.runner import Study, described_run, record_files, run_jobs, write_study
+from ums.experiments.tuning import Run
+
+FOLDER = "ablation"
+"""Of the page, in the folder of the study."""
 
 
-def run_variant(
-    variant: Variant, strategies: tuple[str, ...], sets: Sets, settings: Settings, device, stages
-) -> PartOutcome:
-    """Train and test what one variant asks for; what is there already is taken."""
+def run(datasets: Datasets, run: Run, out: Path, ablations: Sequence[Ablation]) -> None:
+    """Run the jobs of all variants that are not done; ``study.json`` then names their records.
+
+    Args:
+        datasets: The source and the group with diverse annotations.
+        run: Settings of the study, device and store.
+        out: The folder of the study.
+        ablations: Those to run.
+
+    Raises:
+        ValueError: A variant leaves too few images for a batch, or there are joint weights for another
+            number of tasks; the message names the variant, before anything is trained.
+        OSError: A file cannot be written; the message names it.
+    """
+    variants = {"": (UNCHANGED, STRATEGIES)} | {
+        f"{ablation.name}: {variant.label}": (variant, ablation.arms)
+        for ablation in ablations
+        for variant in ablation.variants
+    }
+    files = {}
+    for name, (variant, arms) in variants.items():
+        try:
+            files[name] = record_files(*variant_jobs(variant, arms, datasets, run))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+    about = described_run(variant_study(UNCHANGED, datasets, run))
+    about["ablations"] = [ablation.name for ablation in ablations]
+    write_study(out / FOLDER, FOLDER, about, files, run.store)
+    for variant, arms in variants.values():
+        run_jobs(*variant_jobs(variant, arms, datasets, run))
+
+
+def variant_jobs(
+    variant: Variant, arms: Sequence[str], datasets: Datasets, run: Run
+) -> tuple[Study, list[Job]]:
+    """The study with the variant's change, and its jobs.
+
+    Raises:
+        ValueError: As :func:`variant_study`.
+    """
+    study = variant_study(variant, datasets, run)
+    group, seed = study.datasets.groups[0], run.settings.seed
+    jobs = [Job(CASES, group.name, seed=seed), Job(SOURCE, seed=seed)]
+    return study, jobs + study.tune_jobs(group, arms)
+
+
+def variant_study(variant: Variant, datasets: Datasets, run: Run) -> Study:
+    """The study with the variant's change.
+
+    Raises:
+        ValueError: It cannot be run; the message names a folder.
+    """
+    seed = run.settings.seed
+    changed = with_source(variant, datasets, seed)
     if variant.cropped:
-        sets = cropped_to_film(sets)
-    part = replace(sets.parts[0], explained=None)
-    settings = replace(settings, **variant.changes)
-    sets = replace(with_source(variant, sets, stages), parts=(part,))
-    source = cxr.learn_source(sets, settings, device, stages)
-    networks = cxr.networks_of(part, source, settings, device)
-    return part_study(part, networks, sets, settings, device, stages).run(strategies)
+        changed = cropped_to_foreground(changed)
+    settings = replace(run.settings, **variant.changes)
+    return Study(CXR, changed, replace(run, settings=settings))
 
 
-def with_source(variant: Variant, sets: Sets, stages: Stages) -> Sets:
-    """The sets with the images that the variant's source learns from.
+def with_source(variant: Variant, datasets: Datasets, seed: int) -> Datasets:
+    """The datasets with the images that the variant's source learns from.
 
     Raises:
-        ValueError: as :func:`rows_of_source`.
+        ValueError: As :func:`rows_of_source`.
     """
-    if variant.source == STUDYS:
-        return sets
-    images = sets.parts[0].learn if variant.source == OWN else sets.source
-    chosen = images.subset(np.concatenate(rows_of_source(variant, sets, stages)))
-    told = f"{variant.source}, {zlib.crc32(','.join(chosen.ids).encode()):08x}"
-    return replace(sets, source=chosen, changed=f"{sets.changed} {told}".strip())
+    if variant.source == STUDY:
+        return datasets
+    images = datasets.groups[0].train_set if variant.source == TARGET else datasets.source
+    rows = np.concatenate(rows_of_source(variant, datasets, seed))
+    return replace(datasets, source=images.subset(rows))
 
 
-def rows_of_source(variant: Variant, sets: Sets, stages: Stages) -> tuple[np.ndarray, np.ndarray]:
-    """What the variant's source learns from, and what it stops by: rows of the set they are taken from.
+def rows_of_source(
+    variant: Variant, datasets: Datasets, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the variant's source learns from and what it stops by: rows of the set they are taken from.
 
     Raises:
-        ValueError: there is none; names the folder.
+        ValueError: There is none; the message names the folder.
     """
-    train, validation = (source_rows(sets.source, s) for s in ("train", "validation"))
+    train, validation = (source_rows(datasets.source, s) for s in ("train", "validation"))
     steps = len(train)
-    if variant.source != STUDYS:
-        own = [source_rows(sets.parts[0].learn, s) for s in ("train", "validation")]
-        if variant.source == AS_FEW:
-            rng = stages.rng("as few images")
+    if variant.source != STUDY:
+        target = datasets.groups[0].train_set
+        own = [source_rows(target, s) for s in ("train", "validation")]
+        if variant.source == SUBSET:
+            rng = generator(seed, "as few images")
             pairs = zip((train, validation), map(len, own), strict=True)
             own = [np.sort(rng.choice(a, min(n, len(a)), replace=False)) for a, n in pairs]
         train, validation = own
-    return (np.resize(train, steps) if variant.as_long else train), validation
+    return (np.resize(train, steps) if variant.same_steps else train), validation
 
 
-def cropped_to_film(sets: Sets) -> Sets:
-    """The same sets with the film enlarged to fill every image, masks likewise."""
+def cropped_to_foreground(datasets: Datasets) -> Datasets:
+    """The same datasets with the foreground enlarged to fill every image, masks likewise."""
 
     def cropped(prepared: Prepared) -> Prepared:
-        arrays = crop_to_film(prepared.images, prepared.masks, prepared.opacities)
-        return replace(prepared, **dict(zip(("images", "masks", "opacities"), arrays, strict=True)))
+        names = ("images", "masks", "opacities")
+        arrays = crop_to_foreground(*(getattr(prepared, name) for name in names))
+        return replace(prepared, **dict(zip(names, arrays, strict=True)))
 
-    part = sets.parts[0]
-    changed = diverse_part(cropped(part.learn), cropped(part.test))
-    return Sets(cropped(sets.source), (changed,), "cropped to the film")
-
-
-def run(sets: Sets, settings: Settings, device, out: Path, causes: list[Cause]) -> Report:
-    """All variants of the causes, and the page about them.
-
-    Raises:
-        ValueError: a variant leaves too few images for a batch, or there are joint weights for another
-            number of tasks; names the cause and the variant, before anything is trained.
-        OSError: the folder cannot be written to, or another run is at work there.
-    """
-    tried = []
-    with Stages(out / "stages", settings.seed) as stages:
-
-        def figures(variant: Variant, strategies: tuple[str, ...]) -> PartFigures:
-            outcome = run_variant(variant, strategies, sets, settings, device, stages)
-            return PartFigures(outcome, settings.seed)
-
-        for cause in causes:
-            for variant in (AS_GIVEN, *cause.variants):
-                _check_variant(cause, variant, sets, settings, device, stages)
-        base = figures(AS_GIVEN, STRATEGIES)
-        for cause in causes:
-            changed = {v.label: figures(v, cause.strategies) for v in cause.variants}
-            tried.append((cause, changed))
-    first, summary = overview(base, tried, settings.seed)
-    sections = [section(cause, base, changed, settings.seed) for cause, changed in tried]
-    return Report(
-        title="What it takes for sharing to pay",
-        subtitle="Lung segmentation and abnormality, one thing changed at a time.",
-        summary=summary,
-        sections=[first, *sections],
-        run=facts_of_run(sets, settings, device),
-    )
-
-
-def _check_variant(cause: Cause, variant: Variant, sets, settings, device, stages) -> None:
-    try:
-        rows_of_source(variant, sets, stages)
-        check(sets.parts[0], replace(settings, **variant.changes), device, stages)
-    except ValueError as error:
-        raise ValueError(f"{cause.name}, {variant.label!r}: {error}") from error
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the variants from the command line; 2 after one line that says what is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ums.experiments.ablation",
-        description="What it takes for sharing to pay: the study's part with diverse annotations with "
-        "one thing changed at a time. The other options are those of the study.",
-    )
-    names = [cause.name for cause in CAUSES]
-    parser.add_argument("--causes", nargs="+", choices=names, default=names, help="which (all)")
-    command_line.add_options(parser, CXR, Settings(), cxr.OUT)
-    options = parser.parse_args(arguments)
-
-    def report():
-        settings = command_line.settings_of(options)
-        sets = CXR.load(options.prepared, [DIVERSE])
-        causes = [cause for cause in CAUSES if cause.name in options.causes]
-        out = Path(options.out)
-        return run(sets, settings, choose_device(options.device), out, causes), out / "causes"
-
-    return command_line.report_on(report)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    group = datasets.groups[0]
+    changed = diverse_group(cropped(group.train_set), cropped(group.test_set))
+    return Datasets(cropped(datasets.source), (changed,))

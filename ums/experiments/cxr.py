@@ -1,128 +1,170 @@
-"""The chest X-ray study: a denoising source, heads for its tasks, and the baseline of separate models.
+"""The chest X-ray study: a denoising source, two groups of tasks, and their networks (section 4.1).
 
-    python -m ums.experiments.cxr prepared/cxr --out results/cxr
-
-learns to denoise the source's images once; then, for tasks with diverse annotations (lung segmentation
-and abnormality of one hospital, tested at another) and tasks with similar ones (three pairwise
-classifications of children's pneumonia), tunes heads by the independent, the alternating and the joint
-strategy and trains separate models, on every fold; tests all of them; and writes a page (section 4.1).
+Tasks with diverse annotations (lung segmentation and abnormality) are trained on the images of one
+hospital and tested on another's; tasks with similar annotations are three pairwise classifications of
+children's pneumonia.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ums.backend import Device
-from ums.checkpoint import Checkpoint
-from ums.experiments import command_line
-from ums.experiments import settings as study
-from ums.experiments.cxr_sets import CXR
-from ums.experiments.datasets import Sets, source_rows
-from ums.experiments.report import cxr as cxr_report
-from ums.experiments.report.page import Report
-from ums.experiments.results.scores import score_denoising
-from ums.experiments.runner import Networks
-from ums.experiments.settings import SOURCE, Outcome, Settings
-from ums.experiments.stages import Stages
-from ums.experiments.tasks import SEGMENTATION, Part
+from ums.data import Normalisation, Prepared
+from ums.experiments.datasets import Layout, check_label, name_of, source_rows
+from ums.experiments.evaluation import score_denoising
+from ums.experiments.modality import Modality, Networks, Pictures
+from ums.experiments.names import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
+from ums.experiments.settings import Settings
+from ums.experiments.tasks import Labelled, TargetTask, TaskGroup, pairwise_tasks
 from ums.finetuning import Tuned
 from ums.finetuning.separate import denoise
+from ums.layers import Sequential
 from ums.networks import (
     classification_head,
     denoising_autoencoder,
     segmentation_head,
     separate_classifier,
 )
-from ums.source import learn_denoising
+from ums.source import DenoisingExamples, train_denoising
+from ums.training import Training
 
-OUT = "results/cxr"
+LUNGS, ABNORMALITY = "lungs", "abnormality"
+LABEL, PNEUMONIA = "abnormal", "pneumonia"
+CLASSES = {"normal": 0, "bacterial": 1, "viral": 2}
+PAIRS = (("bacterial", "normal"), ("viral", "normal"), ("bacterial", "viral"))
+"""The first of each pair is the class that is looked for."""
 
 DENOISED_AT_MOST = 200
 """Images for Table 2; its means hardly move with more."""
 
 
-def learn_source(sets: Sets, settings: Settings, device: Device, stages: Stages) -> Tuned:
-    """Stage 1: the denoising autoencoder, whose encoder all parts share."""
-    rng, images = stages.rng(SOURCE), sets.source
-    network = denoising_autoencoder(rng, width=settings.width).to(device)
+def diverse_group(target: Prepared, test: Prepared) -> TaskGroup:
+    """Lung segmentation and abnormality: trained on one hospital's images, tested on another's.
 
-    def train(checkpoint: Checkpoint) -> Tuned:
-        train_rows, validation_rows = (source_rows(images, s) for s in ("train", "validation"))
-        return learn_denoising(
-            network,
-            images.images,
-            train_rows,
-            validation_rows,
-            settings.fit(SOURCE),
-            device,
-            rng,
-            settings.progress,
-            checkpoint,
-            settings.dark,
-        )
-
-    return study.source_stage(network, train, sets, settings, device, stages)
-
-
-def networks_of(part: Part, source: Tuned, settings: Settings, device: Device) -> Networks:
-    """Heads on the autoencoder's encoder, and the baseline's networks (sections 4.1.1 and 4.1.2).
-
-    An untrained source cleans nothing: the baseline's images are then as they are.
+    Raises:
+        ValueError: A folder has no masks, or no label "abnormal" of 0 and 1.
     """
-    autoencoder = source.network
-    encoder, decoder = autoencoder.layers
-    channels = encoder.output_shape((16, 16, 1))[-1]
-    width, heads, models = settings.width, {}, {}
-    for task in part.tasks:
-        if task.kind == SEGMENTATION:
-            heads[task.name] = lambda rng: segmentation_head(decoder, rng)
-            models[task.name] = lambda rng: denoising_autoencoder(rng, width=width)
-        else:
-            heads[task.name] = lambda rng: classification_head(channels, 2, rng, batch_norm=True)
-            models[task.name] = lambda rng: separate_classifier(rng, width=width)
-
-    def clean(images: np.ndarray) -> np.ndarray:
-        if settings.source_epochs == 0:
-            return images
-        return denoise(autoencoder, images, device, dark=settings.dark)
-
-    return Networks(encoder, heads, models, clean)
-
-
-def denoising(outcome: Outcome) -> list[dict]:
-    """Table 2: the source on test images of its own."""
-    source, settings = outcome.sets.source, outcome.settings
-    rng = np.random.default_rng([settings.seed, 2])
-    rows = source_rows(source, "test")
-    if len(rows) > DENOISED_AT_MOST:
-        rows = np.sort(rng.choice(rows, DENOISED_AT_MOST, replace=False))
-    images = source.images[rows]
-    return score_denoising(outcome.source.network, images, outcome.device, rng, settings.dark)
-
-
-def run(sets: Sets, settings: Settings, device: Device, out: Path) -> Outcome:
-    """The whole study; raises as :func:`ums.experiments.settings.run`."""
-    return study.run(sets, settings, device, out, learn_source, networks_of)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the study from the command line; 2 after one line that says what is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ums.experiments.cxr",
-        description="The chest X-ray study: a denoising source; heads by three strategies and "
-        "separate models, for diverse and for similar tasks, by cross-validation; a page of results.",
+    for prepared in (target, test):
+        check_label(prepared, LABEL, 1)
+        if not (prepared.labels[LABEL] >= 0).any():
+            raise ValueError(f"{prepared.folder / 'table.csv'}: no image has a label {LABEL!r}")
+        if not prepared.has_mask.any():
+            raise ValueError(f"{prepared.folder} has no lung masks")
+    lungs = (Labelled(p, p.masks, np.flatnonzero(p.has_mask)) for p in (target, test))
+    abnormality = (
+        Labelled(p, p.labels[LABEL], np.flatnonzero(p.labels[LABEL] >= 0)) for p in (target, test)
+    )
+    return TaskGroup(
+        DIVERSE,
+        "Tasks with diverse annotations",
+        (
+            TargetTask(LUNGS, "Lung segmentation", SEGMENTATION, *lungs),
+            TargetTask(ABNORMALITY, "Abnormality", CLASSIFICATION, *abnormality),
+        ),
+        pool=np.arange(len(target)),
+        strata=target.labels[LABEL],
+        held_out_name=f"{name_of(target)}, held-out folds",
+        test_name=name_of(test),
+        heat_map_task=ABNORMALITY,
     )
 
-    def report(sets: Sets, settings: Settings, device: Device, out: Path) -> Report:
-        outcome = run(sets, settings, device, out)
-        return cxr_report.build(outcome, denoising(outcome))
 
-    return command_line.run_study(parser, CXR, Settings(), OUT, report, arguments)
+def similar_group(pneumonia: Prepared) -> TaskGroup:
+    """Three pairwise classifications of one set: folds of its train part, its test part put aside.
+
+    Raises:
+        ValueError: There is no label "pneumonia" of 0, 1 and 2, or no image to train or to test on.
+    """
+    check_label(pneumonia, PNEUMONIA, 2)
+    label, name = pneumonia.labels[PNEUMONIA], name_of(pneumonia)
+    return TaskGroup(
+        SIMILAR,
+        "Tasks with similar annotations",
+        pairwise_tasks(pneumonia, PNEUMONIA, CLASSES, PAIRS),
+        pool=np.flatnonzero((pneumonia.splits != "test") & (label >= 0)),
+        strata=label,
+        held_out_name=f"{name}, held-out folds",
+        test_name=f"{name}, test set",
+    )
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+class ChestXRay(Modality):
+    """Chest X-rays: grey images, and a source that learns to denoise them."""
+
+    name = "cxr"
+    layout = Layout(
+        "cxr",
+        {
+            DIVERSE: (("target", "test"), diverse_group),
+            SIMILAR: (("pneumonia",), similar_group),
+        },
+        channels=1,
+        multiple=16,
+        why="the encoder halves them four times",
+    )
+    defaults = Settings()
+
+    def source_network(self, rng: np.random.Generator, width: float) -> Sequential:
+        """The denoising autoencoder, whose encoder all groups share (section 4.1.1)."""
+        return denoising_autoencoder(rng, width=width)
+
+    def train_source(
+        self, network: Sequential, source: Prepared, normalisation: Normalisation, training: Training
+    ) -> Tuned:
+        train, validation = (
+            DenoisingExamples(
+                source.images,
+                source_rows(source, split),
+                training.rng,
+                fixed=split == "validation",
+                normalisation=normalisation,
+            )
+            for split in ("train", "validation")
+        )
+        return train_denoising(network, train, validation, training)
+
+    def test_source(
+        self, network: Sequential, source: Prepared, normalisation: Normalisation, device: Device,
+        seed: int,
+    ) -> tuple[dict[str, Any], Pictures]:
+        """Table 2: the source on test images of its own."""
+        rng, rows = np.random.default_rng([seed, 2]), source_rows(source, "test")
+        if len(rows) > DENOISED_AT_MOST:
+            rows = np.sort(rng.choice(rows, DENOISED_AT_MOST, replace=False))
+        images = source.images[rows]
+        noises, pictures = score_denoising(network, images, device, rng, normalisation)
+        return {"denoising": noises}, pictures
+
+    def networks(
+        self, group: TaskGroup, source: Sequential, settings: Settings, device: Device
+    ) -> Networks:
+        """Heads on the autoencoder's encoder, and the baseline's networks (sections 4.1.1 and 4.1.2).
+
+        An untrained source cannot denoise: the baseline then takes the images as they are.
+        """
+        encoder, decoder = source.layers
+        channels = encoder.output_shape((16, 16, 1))[-1]
+        width, normalisation = settings.width, settings.normalisation()
+        heads, models = {}, {}
+        for task in group.tasks:
+            if task.kind == SEGMENTATION:
+                heads[task.name] = lambda rng: segmentation_head(decoder, rng)
+                models[task.name] = lambda rng: denoising_autoencoder(rng, width=width)
+            else:
+                heads[task.name] = lambda rng: classification_head(
+                    channels, 2, rng, batch_norm=True
+                )
+                models[task.name] = lambda rng: separate_classifier(rng, width=width)
+
+        def clean(images: np.ndarray) -> np.ndarray:
+            if settings.source_epochs == 0:
+                return images
+            return denoise(source, images, device, normalisation)
+
+        return Networks(encoder, heads, models, clean)
+
+
+CXR = ChestXRay()

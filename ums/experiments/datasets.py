@@ -1,104 +1,101 @@
-"""The prepared folders of a study: the source's images, and the parts to be tuned on it."""
+"""The prepared folders of a study: the source's images, and the groups of tasks tuned on it."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ums.data import Prepared, load_prepared
 from ums.data.prepared import SPLITS
-from ums.experiments.stages import fingerprint
-from ums.experiments.tasks import Part
+from ums.data.rows import parts
+from ums.experiments.tasks import TaskGroup
 
 
 @dataclass(frozen=True, eq=False)
-class Sets:
-    """The source's images, and the parts to be tuned on it.
-
-    ``changed`` says what was done to all images since they were opened.
-    """
+class Datasets:
+    """The source's images, and the groups of tasks tuned on it."""
 
     source: Prepared
-    parts: tuple[Part, ...]
-    changed: str = ""
+    groups: tuple[TaskGroup, ...]
 
-    def fingerprints(self, part: Part | None = None) -> dict[str, str]:
-        """Hashes of what the source, and a part, learn from: another set's stages are never taken."""
-        prints = {"source": self._source_print}
-        if self.changed:
-            prints["changed"] = self.changed
-        return prints | ({part.name: fingerprint(part.learn)} if part else {})
-
-    @cached_property
-    def _source_print(self) -> str:
-        """Every part asks for it, and the source is the largest set."""
-        return fingerprint(self.source)
+    def group(self, name: str) -> TaskGroup:
+        """The group of that name."""
+        return next(group for group in self.groups if group.name == name)
 
 
 @dataclass(frozen=True)
-class Modality:
-    """What a study's prepared folders are.
+class Layout:
+    """What the prepared folders of a modality must hold.
 
     Attributes:
-        preparation: the command of ``python -m data_prep`` that makes them.
-        parts: name -> the folders a part needs, and what makes it of them.
-        channels: of an image; 1 is grey, (H, W).
-        multiple: what an image's sides must be multiples of.
-        why: they must, in words.
-        supervised: whether the source learns labels; then it may know no patient of the parts.
+        preparation: The command of ``python -m data_prep`` that makes them.
+        groups: Name -> the folders a group of tasks needs, and the function that makes it of them.
+        channels: Of an image; 1 is grey, (H, W).
+        multiple: An image's sides must be multiples of it.
+        why: The reason, in words.
+        supervised: Whether the source learns labels; then no patient of it may be in the groups.
     """
 
     preparation: str
-    parts: dict[str, tuple[tuple[str, ...], Callable[..., Part]]]
+    groups: dict[str, tuple[tuple[str, ...], Callable[..., TaskGroup]]]
     channels: int
     multiple: int
     why: str
     supervised: bool = False
 
-    def load(self, folder: str | Path, parts: Sequence[str] | None = None) -> Sets:
+    @property
+    def folders(self) -> list[str]:
+        """The names of all folders."""
+        return list(dict.fromkeys(["source", *(f for fs, _ in self.groups.values() for f in fs)]))
+
+    def load(self, folder: str | Path, groups: Sequence[str] | None = None) -> Datasets:
         """Open the prepared folders in ``folder`` and check that they fit together.
 
         Args:
-            folder: holds ``source`` (without it, the source learns from the training set of the first
-                part) and what the parts need.
-            parts: names of those to run; by default all whose folders are there.
+            folder: Holds ``source`` and what the groups need. Without a source, the training set of
+                the first group is the source.
+            groups: Names of those to run; by default all whose folders are there.
 
         Raises:
-            FileNotFoundError: a part's folder is not there, or no part's is.
-            ValueError: sizes differ, a label or the masks are missing, a split is empty, a supervised
-                source shares patients with a part; names the folder.
+            FileNotFoundError: A group's folder is missing, or there is none of any group.
+            ValueError: Sizes differ, a label or the masks are missing, a split is empty, or a
+                supervised source shares patients with a group; the message names the folder.
         """
         folder = Path(folder)
-        opened = cache(lambda name: load_prepared(folder / name))  # parts may share a folder
+        opened = cache(lambda name: load_prepared(folder / name))  # groups may share a folder
         made = []
-        for name, (folders, make) in self.parts.items():
+        for name, (folders, make) in self.groups.items():
             there = all((folder / f).is_dir() for f in folders)
-            if name in parts if parts else there:
+            if name in groups if groups else there:
                 made.append(make(*map(opened, folders)))
         if not made:
-            wanted = dict.fromkeys(" and ".join(folders) for folders, _ in self.parts.values())
+            wanted = dict.fromkeys(" and ".join(folders) for folders, _ in self.groups.values())
             raise FileNotFoundError(
                 f"{folder} holds {'neither ' if len(wanted) > 1 else 'no '}{' nor '.join(wanted)}; "
                 f"make them with `python -m data_prep {self.preparation} {folder}`"
             )
-        source = folder / "source"
-        sets = Sets(load_prepared(source) if source.is_dir() else made[0].learn, tuple(made))
+        source = load_prepared(folder / "source") if (folder / "source").is_dir() else None
+        datasets = Datasets(source or made[0].train_set, tuple(made))
         for split in SPLITS:
-            source_rows(sets.source, split)
-        self.check_sizes([sets.source, *(p for part in made for p in (part.learn, part.test))])
+            source_rows(datasets.source, split)
+        sets = [datasets.source, *(s for group in made for s in (group.train_set, group.test_set))]
+        self.check_sizes(sets)
         if self.supervised:
-            _check_patients_apart(sets)
-        return sets
+            _check_patients_apart(datasets)
+        return datasets
 
     def check_sizes(self, folders: Sequence[Prepared]) -> None:
-        """Refuse images of different sizes, or of one that the modality's networks cannot take.
+        """Check that images are of one size, and of one that the modality's networks take.
 
         Raises:
-            ValueError: it is so; names a folder.
+            ValueError: They are not; the message names a folder.
         """
         first = folders[0]
         shape = first.images.shape[1:]
@@ -121,7 +118,7 @@ def source_rows(source: Prepared, split: str, label: str | None = None) -> np.nd
     """The source's rows of a split, or those of them that have a label.
 
     Raises:
-        ValueError: there is none; names the folder.
+        ValueError: There is none; the message names the folder.
     """
     there = source.splits == split
     if label:
@@ -132,13 +129,13 @@ def source_rows(source: Prepared, split: str, label: str | None = None) -> np.nd
     return np.flatnonzero(there)
 
 
-def _check_patients_apart(sets: Sets) -> None:
-    for part in sets.parts:
-        known = np.intersect1d(part.learn.patients, sets.source.patients)
-        if len(known):
+def _check_patients_apart(datasets: Datasets) -> None:
+    for group in datasets.groups:
+        shared = np.intersect1d(group.train_set.patients, datasets.source.patients)
+        if len(shared):
             raise ValueError(
-                f"{part.learn.folder}: the source learns labels and must not know the patients of the "
-                f"folds and the test, but {sets.source.folder} has {known[0]} too"
+                f"{group.train_set.folder}: the source learns labels, so its patients must not be in "
+                f"the folds or the test set, but {datasets.source.folder} has {shared[0]} too"
             )
 
 
@@ -148,13 +145,34 @@ def name_of(prepared: Prepared) -> str:
 
 
 def check_label(prepared: Prepared, label: str, highest: int) -> None:
-    """Refuse a folder without the label, or with other values than 0 .. highest.
+    """Check that the folder has the label, with values 0 .. highest.
 
     Raises:
-        ValueError: it is so; names the table.
+        ValueError: It does not; the message names the table.
     """
     table = prepared.folder / "table.csv"
     if label not in prepared.labels:
         raise ValueError(f"{table} has no column {label!r}")
     if not set(prepared.labels[label].tolist()) <= {-1, *range(highest + 1)}:
         raise ValueError(f"{table}: {label} must be from 0 to {highest}, or empty")
+
+
+_fingerprints: WeakKeyDictionary[Prepared, str] = WeakKeyDictionary()
+
+
+def fingerprint(prepared: Prepared) -> str:
+    """A short hash of the images that were opened and of all that belongs to them; computed once."""
+    if prepared in _fingerprints:
+        return _fingerprints[prepared]
+    digest = hashlib.blake2b(digest_size=8)
+    arrays: dict[str, Any] = {"images": prepared.images, "masks": prepared.masks}
+    arrays |= {"opacities": prepared.opacities, "has_mask": prepared.has_mask}
+    arrays |= {"ids": prepared.ids, "patients": prepared.patients, "splits": prepared.splits}
+    arrays |= {f"label {name}": values for name, values in prepared.labels.items()}
+    for name, array in arrays.items():
+        if array is not None:
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            for _, part in parts(array):
+                digest.update(np.ascontiguousarray(part).data)
+    _fingerprints[prepared] = digest.hexdigest()
+    return _fingerprints[prepared]

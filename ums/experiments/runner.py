@@ -1,382 +1,305 @@
-"""The protocol of sections 4.1 and 4.2: every strategy and the baseline on every fold, tested and timed.
-
-A fold's networks are scored as soon as they are trained and then dropped: what is kept is scores,
-histories and costs. Trained networks are on disk (:mod:`ums.experiments.stages`), a stage for each
-fold, strategy and, where tasks are trained one by one, task.
-"""
+"""A study as a list of jobs, and the loop that runs those that are not done."""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ums.backend import Device, to_numpy
-from ums.data.augment import Augmentation
-from ums.data.examples import all_of, normalise
-from ums.experiments.results.heat_maps import HeatMaps, heat_maps_of, maps_of_class_1
-from ums.experiments.results.scores import Tested, score_classes, score_masks
-from ums.experiments.stages import Stages
-from ums.experiments.tasks import SEGMENTATION, Fold, Part, TargetTask, thinned
-from ums.finetuning import (
-    Task,
-    Tuned,
-    train_separately,
-    tune_alternately,
-    tune_independently,
-    tune_jointly,
-)
-from ums.finetuning.independent import renew_statistics
-from ums.layers import Layer, Sequential
-from ums.networks import copy_network
-from ums.optimizers import Adam
+from ums.checkpoint import Checkpoint
+from ums.data import Prepared
+from ums.data.prepared import SPLITS
+from ums.experiments import evaluation
+from ums.experiments.datasets import Datasets, fingerprint
+from ums.experiments.jobs import CASES, PICTURES, SOURCE, SOURCE_TEST, TUNE, Job
+from ums.experiments.modality import Modality, Pictures
+from ums.experiments.names import CONTROL, INDEPENDENT, SEGMENTATION, STRATEGIES, TEST
+from ums.experiments.settings import SOURCE as SOURCE_KIND
+from ums.experiments.settings import described
+from ums.experiments.store import Store, made_by, plain
+from ums.experiments.tasks import Labelled, TargetTask, TaskGroup
+from ums.experiments.tuning import Run, Tuning, folds_of, trained, training_record
+from ums.files import write_whole
+from ums.finetuning import Tuned
+from ums.networks import parameter_count
 from ums.training import History
 
-STRATEGIES = ("independent", "alternating", "joint", "separate")
-TOGETHER = ("alternating", "joint")
-ENCODER, CONTROL = "encoder", "control"
-"""The control is an independent head that learned shuffled labels: its heat maps show no disease."""
-
-HELD_OUT, TEST = "held-out", "test"
+STUDY_FILE = "study.json"
+"""Names the jobs of a study and the files of their records."""
 
 
-@dataclass(frozen=True, eq=False)
-class Networks:
-    """What the tasks of a part are built from.
-
-    Attributes:
-        encoder: the trained source's, on the device; it is not changed.
-        heads: task -> a new head for the encoder, ``make(rng)``.
-        models: task -> a new separate network, ``make(rng)``.
-        clean: what is done to the baseline's images (N, H, W) or (N, H, W, C) before it sees them.
-        augment: ``augment(rng)`` makes what changes training images, where the settings ask for it.
-    """
-
-    encoder: Sequential
-    heads: dict[str, Callable[[np.random.Generator], Layer]]
-    models: dict[str, Callable[[np.random.Generator], Layer]]
-    clean: Callable[[np.ndarray], np.ndarray]
-    augment: Callable[[np.random.Generator], Augmentation] = Augmentation
-
-
-@dataclass
-class Cost:
-    """What one fold's training of a task took; see :class:`ums.finetuning.Tuned`."""
-
-    history: History
-    seconds: float
-    trainable: int
-    shared: int
-
-
-@dataclass
-class PartOutcome:
-    """Everything the report needs of a part.
-
-    Attributes:
-        part, folds: what was run.
-        costs: strategy -> task -> by fold.
-        tested: strategy -> HELD_OUT or TEST -> task -> scores.
-        masks: strategy -> segmentation task -> the first fold's predictions on the test set.
-        heat: of the part's explained task, or None.
-    """
-
-    part: Part
-    folds: list[Fold]
-    costs: dict[str, dict[str, list[Cost]]]
-    tested: dict[str, dict[str, dict[str, Tested]]]
-    masks: dict[str, dict[str, np.ndarray]]
-    heat: HeatMaps | None
-
-    @property
-    def strategies(self) -> tuple[str, ...]:
-        """Those that were run."""
-        return tuple(self.costs)
-
-
-class PartStudy:
-    """One part: its folds, networks, settings, device, and the stages finished so far.
+class Study:
+    """A modality's jobs on its data under one setting.
 
     Args:
-        part, networks: what is tuned, and what it is built from.
-        settings: :class:`ums.experiments.settings.Settings`.
-        device: where to compute.
-        stages: where finished ones are kept.
-        key: what all stages depend on beside the settings: data, device.
+        modality: What is special to it.
+        datasets: The images.
+        run: Settings, device and the store.
 
     Raises:
-        ValueError: folds cannot be made, or a fold cannot fill a batch; names the folder.
+        ValueError: Folds cannot be made or cannot fill a batch, there are joint weights for another
+            number of tasks, or the source cannot be trained on its folder; before anything is trained.
     """
 
-    def __init__(
-        self,
-        part: Part,
-        networks: Networks,
-        settings,
-        device: Device,
-        stages: Stages,
-        key: dict,
-    ):
-        self.part, self.networks, self.settings = part, networks, settings
-        self.device, self.stages, self.key = device, stages, key
-        self.folds = folds_of(part, settings, stages)
-        self.encoder = networks.encoder
-        if settings.statistics == "target":
-            self.encoder = copy_network(networks.encoder).to(device)
-            images = all_of(part.learn.images, settings.dark)
-            images = replace(images, rows=part.pool)
-            renew_statistics(self.encoder, images, settings.batch, device, stages.rng("statistics"))
-        self._cleaned: dict[str, np.ndarray] = {}
+    def __init__(self, modality: Modality, datasets: Datasets, run: Run):
+        self.modality, self.datasets, self.run = modality, datasets, run
+        self.settings, self.normalisation = run.settings, run.settings.normalisation()
+        self._tunings: dict[str, Tuning] = {}
+        modality.check_source(datasets.source)
+        for group in datasets.groups:
+            folds_of(group, run.settings)
+            run.settings.weighting().start(len(group.tasks), run.device)
 
-    def run(self, strategies: Sequence[str] = STRATEGIES) -> PartOutcome:
-        """Train what is not trained yet, and test it."""
-        part, k = self.part, len(self.folds)
-        outcome = PartOutcome(part, self.folds, {}, {}, {}, heat_maps_of(part))
-        for strategy in strategies:
-            outcome.costs[strategy] = {task.name: [] for task in part.tasks}
-            outcome.masks[strategy] = {}
-            outcome.tested[strategy] = {
-                where: {task.name: _untested(task, where) for task in part.tasks}
-                for where in (HELD_OUT, TEST)
+    # -------------------------------------------------------------------- the list
+
+    def tune_jobs(self, group: TaskGroup, arms: Sequence[str]) -> list[Job]:
+        """The jobs that tune a group on every fold."""
+        folds, seed = range(1, self.settings.folds + 1), self.settings.seed
+        return [Job(TUNE, group.name, arm, fold, seed=seed) for fold in folds for arm in arms]
+
+    def jobs(self) -> list[Job]:
+        """All jobs of the study, each behind those it needs."""
+        seed = self.settings.seed
+        jobs = [Job(CASES, group.name, seed=seed) for group in self.datasets.groups]
+        jobs += [Job(SOURCE, seed=seed), Job(SOURCE_TEST, seed=seed)]
+        for group in self.datasets.groups:
+            control = (CONTROL,) if len(evaluation.heat_map_rows(group)) else ()
+            jobs += self.tune_jobs(group, STRATEGIES + control)
+            jobs.append(Job(PICTURES, group.name, seed=seed))
+        return jobs
+
+    def key(self, job: Job) -> dict[str, Any]:
+        """Everything a job's record depends on beside the code and the packages."""
+        key: dict[str, Any] = job.to_dict() | self._source_key()
+        if job.group:
+            group = self.datasets.group(job.group)
+            key |= self._group_key(group) | self.settings.key(*group.kinds)
+            key |= {"test": fingerprint(group.test_set)}
+            key |= {n: getattr(self.settings, n) for n in ("joint_weights", "stop_by")}
+        return key
+
+    def _source_key(self) -> dict[str, Any]:
+        source = fingerprint(self.datasets.source)
+        return {"source": source, "device": self.run.device.name} | self.settings.key()
+
+    def _group_key(self, group: TaskGroup) -> dict[str, Any]:
+        return self._source_key() | {"train": fingerprint(group.train_set)}
+
+    # -------------------------------------------------------------------- the jobs
+
+    def record(self, job: Job) -> dict[str, Any]:
+        """A job's record, computed now or taken from the store."""
+        compute = {
+            CASES: self._cases,
+            SOURCE: self._source,
+            SOURCE_TEST: self._source_test,
+            TUNE: self._tune,
+            PICTURES: self._pictures,
+        }[job.kind]
+        return self.run.store.record(job.name, self.key(job), lambda: compute(job))
+
+    @cached_property
+    def source(self) -> Tuned:
+        """The source, trained now or taken from the store; untrained with 0 source epochs."""
+        job = Job(SOURCE, seed=self.settings.seed)
+        rng = job.generator(SOURCE)
+        network = self.modality.source_network(rng, self.settings.width).to(self.run.device)
+
+        def train(checkpoint: Checkpoint) -> dict[str, Tuned]:
+            if self.settings.source_epochs == 0:
+                return {SOURCE: Tuned(network, History(), 0.0, parameter_count(network))}
+            training = self.run.training(SOURCE_KIND, rng, checkpoint)
+            source = self.datasets.source
+            return {
+                SOURCE: self.modality.train_source(network, source, self.normalisation, training)
             }
-        for i in range(k):
-            for strategy in strategies:
-                for task, tuned in zip(part.tasks, self.tune(strategy, i), strict=True):
-                    self._record(outcome, strategy, i, task, tuned)
-            if outcome.heat:
-                task, control = self._control(i)
-                self._explain(outcome.heat, CONTROL, i, control)
-        return outcome
 
-    # -------------------------------------------------------------------- training
+        key = job.to_dict() | self._source_key()
+        return trained(self.run.store, job.name, key, {SOURCE: network}, train)[SOURCE]
 
-    def tune(self, strategy: str, i: int) -> list[Tuned]:
-        """The part's tasks by one strategy on fold ``i``: whole networks, from image to output."""
-        if strategy in TOGETHER:
-            return self._together(strategy, i)
-        if strategy == "separate":
-            models = self.networks.models
-            return [self._separate(task, models[task.name], i) for task in self.part.tasks]
-        heads = self.networks.heads
-        return [self._independent(task, heads[task.name], i) for task in self.part.tasks]
+    def tuning(self, name: str) -> Tuning:
+        """A group on the trained source."""
+        if name not in self._tunings:
+            group, network = self.datasets.group(name), self.source.network
+            networks = self.modality.networks(group, network, self.settings, self.run.device)
+            self._tunings[name] = Tuning(self.run, group, networks, self._group_key(group))
+        return self._tunings[name]
 
-    def _independent(
-        self, task: TargetTask, make_head: Callable, i: int, strategy: str = "independent"
-    ) -> Tuned:
-        name = self._name(strategy, i, task.name)
-        rng = self.stages.rng(name)
-        head = make_head(rng).to(self.device)
-        encoder = self.encoder
-        todo = self._task(task, head, self.part.learn.images, i, name, rng)
+    def _source(self, job: Job) -> tuple[dict[str, Any], Pictures]:
+        return {"job": job.to_dict(), **training_record(self.source)}, {}
 
-        def train(checkpoint):
-            fit = self.settings.fit(task.kind)
-            tuned = tune_independently(
-                encoder, [todo], fit, self.device, rng, self.settings.progress, checkpoint
-            )
-            return {task.name: tuned[name]}
-
-        tuned = self._stage(name, {task.name: head}, train, task.kind)[task.name]
-        return replace(tuned, network=Sequential(encoder, head))
-
-    def _control(self, i: int) -> tuple[TargetTask, Tuned]:
-        """The explained task learned from labels that were shuffled."""
-        task = self.part.explained_task
-        targets, rows = np.array(task.learn.targets), task.learn.rows
-        rng = self.stages.rng(self._name("shuffled", i, task.name))
-        targets[rows] = rng.permutation(targets[rows])
-        shuffled = replace(task, learn=replace(task.learn, targets=targets))
-        make_head = self.networks.heads[task.name]
-        return task, self._independent(shuffled, make_head, i, CONTROL)
-
-    def _together(self, strategy: str, i: int) -> list[Tuned]:
-        """One stage, since no task is of use without the others of the same epoch."""
-        name = self._name(strategy, i)
-        rng, settings = self.stages.rng(name), self.settings
-        encoder = copy_network(self.encoder).to(self.device)
-        heads = {t.name: self.networks.heads[t.name](rng).to(self.device) for t in self.part.tasks}
-        images = self.part.learn.images
-        tasks = [self._task(t, heads[t.name], images, i, t.name, rng) for t in self.part.tasks]
-        kind = self._kind_together
-
-        def train(checkpoint):
-            fit, options = settings.fit(kind), {"progress": settings.progress}
-            options |= {"checkpoint": checkpoint, "criterion": settings.criterion()}
-            if strategy == "joint":
-                return tune_jointly(
-                    encoder,
-                    one_optimizer(tasks),
-                    fit,
-                    self.device,
-                    rng,
-                    settings.weighting(),
-                    **options,
-                )
-            return tune_alternately(encoder, tasks, fit, self.device, rng, **options)
-
-        extra = {"joint weights": settings.joint_weights} if strategy == "joint" else {}
-        if settings.stop_by != "all":
-            extra["stop by"] = settings.stop_by
-        tuned = self._stage(name, {ENCODER: encoder} | heads, train, kind, extra)
-        return [
-            replace(tuned[t.name], network=Sequential(encoder, heads[t.name]))
-            for t in self.part.tasks
-        ]
-
-    @property
-    def _kind_together(self) -> str:
-        """Tasks tuned together have one number of epochs: a segmentation's, if there is one."""
-        kinds = [task.kind for task in self.part.tasks]
-        return SEGMENTATION if SEGMENTATION in kinds else kinds[0]
-
-    def _separate(self, task: TargetTask, make_model: Callable, i: int) -> Tuned:
-        name = self._name("separate", i, task.name)
-        rng = self.stages.rng(name)
-        model = make_model(rng).to(self.device)
-
-        def train(checkpoint):
-            todo = self._task(task, model, self.cleaned("learn"), i, name, rng)
-            todo = replace(todo, optimizer=Adam)
-            fit = self.settings.fit(task.kind)
-            tuned = train_separately(
-                None, [todo], fit, self.device, rng, self.settings.progress, checkpoint
-            )
-            return {task.name: tuned[name]}
-
-        return self._stage(name, {task.name: model}, train, task.kind)[task.name]
-
-    def cleaned(self, which: str) -> np.ndarray:
-        """The part's "learn" or "test" images as the baseline sees them, uint8; made once."""
-        if which not in self._cleaned:
-            images = getattr(self.part, which).images
-            self._cleaned[which] = self.networks.clean(images)
-        return self._cleaned[which]
-
-    def _task(self, task, head, images, i, name, rng) -> Task:
-        prepare = partial(normalise, dark=self.settings.dark)
-        augment = self.networks.augment(rng) if self.settings.augment else None
-        return task.to_learn(head, images, self.folds[i], name, prepare, augment)
-
-    def _name(self, strategy: str, i: int, task: str = "") -> str:
-        return "-".join(filter(None, (self.part.name, f"fold{i + 1}", strategy, task)))
-
-    def _stage(
-        self,
-        name: str,
-        networks: dict[str, Layer],
-        train: Callable,
-        kind: str,
-        extra: dict | None = None,
-    ) -> dict[str, Tuned]:
-        key = self.key | self.settings.key(kind) | (extra or {})
-        return trained(self.stages, name, key, networks, train)
-
-    # -------------------------------------------------------------------- testing
-
-    def _record(
-        self, outcome: PartOutcome, strategy: str, i: int, task: TargetTask, tuned: Tuned
-    ) -> None:
-        cost = Cost(tuned.history, tuned.seconds, tuned.trainable, tuned.shared)
-        outcome.costs[strategy][task.name].append(cost)
-        how = (self.device, self.settings.dark)
-        held_out = np.intersect1d(self.folds[i].held_out, task.learn.rows)
-        for where, side, rows in (
-            (HELD_OUT, "learn", held_out),
-            (TEST, "test", task.test.rows),
-        ):
-            labelled = getattr(task, side)
-            images = self._images(strategy, side)[rows]
-            tested = outcome.tested[strategy][where][task.name]
-            if task.kind == SEGMENTATION:
-                truth = labelled.targets[rows]
-                scores, masks = score_masks(tuned.network, images, truth, *how)
-                if where == TEST and i == 0:
-                    outcome.masks[strategy][task.name] = masks
-            else:
-                scores = score_classes(tuned.network, images, *how)
-            cases = np.searchsorted(labelled.rows, rows)
-            tested.add(i, len(self.folds), cases, scores)
-        if outcome.heat and task.name == self.part.explained:
-            self._explain(outcome.heat, strategy, i, tuned)
-
-    def _images(self, strategy: str, side: str) -> np.ndarray:
-        return self.cleaned(side) if strategy == "separate" else getattr(self.part, side).images
-
-    def _explain(self, heat: HeatMaps, strategy: str, i: int, tuned: Tuned) -> None:
-        images = self._images(strategy, "test")[heat.rows]
-        maps = maps_of_class_1(tuned.network, images, self.device, self.settings.dark)
-        heat.add(strategy, i, len(self.folds), maps)
-
-
-def folds_of(part: Part, settings, stages: Stages) -> list[Fold]:
-    """The part's folds by the settings' number of them and the stages' seed.
-
-    Raises:
-        ValueError: as :meth:`Part.folds`, or a fold cannot fill a batch; names the folder.
-    """
-    folds = part.folds(settings.folds, stages.rng(f"{part.name}-folds"))
-    if settings.labels < 1:
-        rng, share = stages.rng(f"{part.name}-labels"), settings.labels
-        folds = [replace(f, train=thinned(f.train, part.strata, share, rng)) for f in folds]
-    for i, fold in enumerate(folds):
-        for task in part.tasks:
-            found = len(np.intersect1d(fold.train, task.learn.rows))
-            if found < settings.batch:
-                raise ValueError(
-                    f"{part.learn.folder}: {found} images to learn the {task.name} task from in "
-                    f"fold {i + 1} of {settings.folds} cannot fill a batch of {settings.batch}"
-                )
-    return folds
-
-
-def trained(
-    stages: Stages,
-    name: str,
-    key: dict,
-    networks: dict[str, Layer],
-    train: Callable,
-) -> dict[str, Tuned]:
-    """Train ``networks``, or give them the weights they got in an earlier run of the same stage.
-
-    ``train(checkpoint)`` returns what came out for some of the networks, by name, and so does this.
-    """
-
-    def compute(checkpoint):
-        tuned = train(checkpoint)
-        arrays = {
-            f"{network}.{array}": to_numpy(value)
-            for network in networks
-            for array, value in networks[network].state_dict().items()
-        }
-        return arrays, {task: _record_of(result) for task, result in tuned.items()}
-
-    arrays, record = stages.run(name, key, compute)
-    for network, layer in networks.items():
-        first = f"{network}."
-        layer.load_state_dict(
-            {k.removeprefix(first): v for k, v in arrays.items() if k.startswith(first)}
+    def _source_test(self, job: Job) -> tuple[dict[str, Any], Pictures]:
+        network, images = self.source.network, self.datasets.source
+        device, seed = self.run.device, self.settings.seed
+        record, pictures = self.modality.test_source(
+            network, images, self.normalisation, device, seed
         )
+        return {"job": job.to_dict(), **record}, pictures
+
+    def _tune(self, job: Job) -> tuple[dict[str, Any], Pictures]:
+        return self.tuning(job.group).record(job), {}
+
+    def _cases(self, job: Job) -> tuple[dict[str, Any], Pictures]:
+        """What stands behind the numbers of a group: its tasks, test cases and folds."""
+        group = self.datasets.group(job.group)
+        rows = evaluation.heat_map_rows(group)
+        masks = evaluation.outlines(group, rows) if len(rows) else {}
+        record = {
+            "job": job.to_dict(),
+            "title": group.title,
+            "held-out name": group.held_out_name,
+            "test name": group.test_name,
+            "folds": len(folds_of(group, self.settings)),
+            "tasks": {task.name: _described_task(task) for task in group.tasks},
+            "heat map": {
+                "task": group.heat_map_task,
+                "patients": group.test_set.patients[rows],
+                "area": {name: mask.mean(axis=(1, 2)) for name, mask in masks.items()},
+            },
+        }
+        return record, {}
+
+    def _pictures(self, job: Job) -> tuple[dict[str, Any], Pictures]:
+        """What the page shows of a group: outlines and heat maps of the first fold, and the like."""
+        group, pictures = self.datasets.group(job.group), {}
+        records = {j.name: self.record(j) for j in self.tune_jobs(group, (INDEPENDENT,))}
+        first = {arm: Job(TUNE, group.name, arm, 1, seed=job.seed) for arm in (*STRATEGIES, CONTROL)}
+        if SEGMENTATION in group.kinds:
+            pictures |= self._outlines(group, first, next(iter(records.values())))
+        if len(rows := evaluation.heat_map_rows(group)):
+            pictures |= self._heat_maps(group, first, rows[:SHOWN])
+        pictures |= self.modality.pictures(group, list(records.values()))
+        return {"job": job.to_dict()}, pictures
+
+    def _outlines(
+        self, group: TaskGroup, first: dict[str, Job], independent: dict[str, Any]
+    ) -> Pictures:
+        """Test images that the independent head outlines best, middling and worst; all arms' masks."""
+        task = next(task for task in group.tasks if task.kind == SEGMENTATION)
+        order = np.argsort(independent["tasks"][task.name][TEST]["IoU"])
+        case = order[[-1, len(order) // 2, len(order) // 10, 0]]
+        rows, tuning = task.test.rows[case], self.tuning(group.name)
+        found = {
+            "outlines case": case,
+            "outlines images": group.test_set.images[rows],
+            "outlines truth": task.test.targets[rows] > 0,
+        }
+        for arm in STRATEGIES:
+            network = tuning.tune(first[arm])[task.name].network
+            found[f"outlines {arm}"] = evaluation.masks(
+                network, tuning.images(arm, "test_set")[rows], self.normalisation, self.run.device
+            )
+        return found
+
+    def _heat_maps(self, group: TaskGroup, first: dict[str, Job], rows: np.ndarray) -> Pictures:
+        tuning, task = self.tuning(group.name), group.heat_map_task or ""
+        found = {"heat maps images": group.test_set.images[rows]}
+        found |= {f"heat maps in {n}": m for n, m in evaluation.outlines(group, rows).items()}
+        for arm, job in first.items():
+            found[f"heat maps {arm}"] = tuning.maps(job, tuning.tune(job)[task].network, rows)
+        return found
+
+
+SHOWN = 4
+"""Images whose heat maps are drawn."""
+
+
+def _described_task(task: TargetTask) -> dict[str, Any]:
     return {
-        task: Tuned(networks[task], **(told | {"history": History(**told["history"])}))
-        for task, told in record.items()
+        "title": task.title,
+        "kind": task.kind,
+        "classes": task.classes,
+        "train": _described_cases(task, task.train),
+        "test": _described_cases(task, task.test),
     }
 
 
-def one_optimizer(tasks: Sequence[Task]) -> list[Task]:
-    """The tasks with the optimizer they have in common, or else with Adam: one loss has one."""
-    optimizers = {task.optimizer for task in tasks}
-    common = optimizers.pop() if len(optimizers) == 1 else Adam
-    return [replace(task, optimizer=common) for task in tasks]
+def _described_cases(task: TargetTask, labelled: Labelled) -> dict[str, Any]:
+    rows, prepared = labelled.rows, labelled.prepared
+    labels = None if task.kind == SEGMENTATION else np.asarray(labelled.targets)[rows]
+    return {"id": prepared.ids[rows], "patient": prepared.patients[rows], "label": labels}
 
 
-def _record_of(tuned: Tuned) -> dict:
-    fields = {name: getattr(tuned, name) for name in ("seconds", "trainable", "shared")}
-    return fields | {"history": tuned.history.to_dict()}
+# ------------------------------------------------------------------------ the loop
 
 
-def _untested(task: TargetTask, where: str) -> Tested:
-    labelled = task.test if where == TEST else task.learn
-    labels = None if task.kind == SEGMENTATION else np.asarray(labelled.targets)[labelled.rows]
-    return Tested(task.kind, labelled.prepared.patients[labelled.rows], labels)
+def run(study: Study, out: Path) -> None:
+    """Run the jobs that are not done; ``study.json`` in ``out`` names all records.
+
+    Raises:
+        OSError: A file cannot be written; the message names it.
+    """
+    jobs, store = study.jobs(), study.run.store
+    files = {"": record_files(study, jobs)}
+    write_study(out, study.modality.name, described_run(study), files, store)
+    run_jobs(study, jobs)
+
+
+def record_files(study: Study, jobs: Sequence[Job]) -> list[str]:
+    """The file names of the jobs' records."""
+    return [study.run.store.record_path(job.name, study.key(job)).name for job in jobs]
+
+
+def write_study(
+    out: Path, name: str, about: dict[str, Any], files: dict[str, list[str]], store: Store
+) -> None:
+    """Write the file that names a study and its records.
+
+    Args:
+        out: The folder of the page, that of the store or one in it.
+        name: Of the study; it decides what page is made.
+        about: What was run.
+        files: Part of the study -> file names of its records.
+        store: Where the records are.
+    """
+    up = [".."] * len(out.relative_to(store.folder).parts)
+    folder = Path(*up, store.records_folder.name).as_posix()
+    content = {"study": name, "about": plain(about), "records": folder, "jobs": files}
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / STUDY_FILE, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def run_jobs(study: Study, jobs: Sequence[Job], report: Callable[[str], None] = print) -> None:
+    """Compute each record that is not there yet, and say which one."""
+    start, store = time.perf_counter(), study.run.store
+    there = [store.record_path(job.name, study.key(job)).is_file() for job in jobs]
+    if any(there):
+        report(f"{store.folder}: {sum(there)} of {len(jobs)} jobs are done")
+    for number, (job, done) in enumerate(zip(jobs, there, strict=True), start=1):
+        study.record(job)
+        if not done:
+            minutes = (time.perf_counter() - start) / 60
+            report(f"{number}/{len(jobs)} {job.name}: done after {minutes:.1f} minutes")
+
+
+def described_run(study: Study) -> dict[str, Any]:
+    """What a page says of a run: data, settings, device, versions."""
+    source = study.datasets.source
+    counts = ", ".join(f"{(source.splits == split).sum()} {split}" for split in SPLITS)
+    data = {"Source images": described_set(source, counts)}
+    for group in study.datasets.groups:
+        tested = np.unique(np.concatenate([task.test.rows for task in group.tasks]))
+        title = group.name.title()
+        in_folds = f"{len(group.pool)} in folds"
+        data[f"{title} tasks, training set"] = described_set(group.train_set, in_folds)
+        data[f"{title} tasks, test set"] = described_set(group.test_set, f"{len(tested)} for testing")
+    height, width, *channels = source.images.shape[1:]
+    data["Image size"] = f"{height} x {width}, {'RGB' if channels else 'grey'}"
+    return {
+        "data": data,
+        "settings": described(study.settings),
+        "seed": study.settings.seed,
+        "device": study.run.device.name,
+        "made by": made_by(),
+        "source trained": study.settings.source_epochs > 0,
+    }
+
+
+def described_set(prepared: Prepared, counts: str) -> str:
+    source = prepared.about.get("source", prepared.folder.name)
+    return f"{source}: {len(prepared)} images ({counts})"

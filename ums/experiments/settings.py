@@ -1,55 +1,96 @@
-"""What all studies share: their settings, and the order of things.
-
-A study of one modality says what its prepared folders hold (:class:`ums.experiments.datasets.Modality`), how
-its source is learned and what its networks are; everything else is here.
-"""
+"""Settings of a study. Each has a help text beside it, which ``--help`` and the page print."""
 
 from __future__ import annotations
 
-import time
+import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
-from ums.backend import Device
-from ums.checkpoint import Checkpoint
-from ums.data.examples import DARK, check_dark
-from ums.experiments.datasets import Sets
-from ums.experiments.runner import Networks, PartOutcome, PartStudy, folds_of, trained
-from ums.experiments.stages import Stages
-from ums.experiments.tasks import CLASSIFICATION, SEGMENTATION, Part
-from ums.finetuning import ByHand, Equal, GradNorm, Tuned, Uncertainty, Weighting
-from ums.finetuning.tasks import relative_loss
-from ums.layers import Layer
-from ums.networks import parameter_count
+from ums.data import Normalisation
+from ums.finetuning import ByHand, Equal, GradNorm, Uncertainty, Weighting
+from ums.finetuning.loop import relative_loss
 from ums.training import FitSettings, History
 
-SOURCE = "source"
+SOURCE, SEGMENTATION, CLASSIFICATION = "source", "segmentation", "classification"
+WEIGHTINGS: dict[str, Callable[[], Weighting]] = {
+    "equal": Equal,
+    "uncertainty": Uncertainty,
+    "gradnorm": GradNorm,
+}
+
+
+def setting(default: Any, text: str, choices: Sequence[str] | None = None) -> Any:
+    """A dataclass field with its help text and, where they are few, its possible values."""
+    return field(default=default, metadata={"help": text, "choices": choices})
+
+
+def add_options(parser: argparse.ArgumentParser, defaults: Any) -> None:
+    """Add a command-line option for each setting of ``defaults``, which has the default values."""
+    for one in fields(defaults):
+        default = getattr(defaults, one.name)
+        how: dict[str, Any] = {"type": type(default), "choices": one.metadata["choices"]}
+        if isinstance(default, bool):
+            how = {"action": argparse.BooleanOptionalAction}
+        text = f"{one.metadata['help']} (%(default)s)"
+        parser.add_argument(f"--{one.name.replace('_', '-')}", default=default, help=text, **how)
+
+
+def from_options(kind: type, options: argparse.Namespace) -> Any:
+    """Settings of the given class from the options of the command line.
+
+    Raises:
+        ValueError: A value is out of range; the message names the setting.
+    """
+    return kind(**{one.name: getattr(options, one.name) for one in fields(kind)})
+
+
+def described(settings: Any) -> dict[str, Any]:
+    """Help text -> value of every setting, for the page."""
+    return {one.metadata["help"]: getattr(settings, one.name) for one in fields(settings)}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run can be told; the defaults are the small run of ``make reproduce-cxr``."""
+    """Settings of a study; the defaults are those of ``make reproduce-cxr``, a small run.
 
-    folds: int = 3
-    width: float = 0.5
-    source_epochs: int = 8
-    epochs: int = 12
-    classifier_epochs: int = 30
-    batch: int = 16
-    learning_rate: float = 1e-3
-    patience: int = 20
-    joint_weights: str = "equal"
-    stop_by: str = "all"
-    augment: bool = True
-    dark: int = DARK
-    statistics: str = "source"
-    labels: float = 1.0
-    seed: int = 0
-    progress: bool = True
+    Raises:
+        ValueError: A value is out of range; the message names the setting.
+    """
 
-    def __post_init__(self):
-        # Say what is wrong now rather than after the source is trained.
+    folds: int = setting(3, "folds of the cross-validation; the paper has 10")
+    width: float = setting(0.5, "scale of every channel count; 1 is the paper's")
+    source_epochs: int = setting(8, "most epochs of the source; 0 leaves it untrained")
+    epochs: int = setting(12, "most epochs of segmentation, and of tasks tuned together with it")
+    classifier_epochs: int = setting(30, "most epochs of a classifier")
+    batch: int = setting(16, "images in a batch")
+    learning_rate: float = setting(1e-3, "learning rate at the start; it is halved on a plateau")
+    patience: int = setting(20, "epochs without improvement before training stops")
+    joint_weights: str = setting(
+        "equal",
+        "weights of the joint loss: equal, uncertainty, gradnorm, or a number for each task of a "
+        "group, such as 1,0.5",
+    )
+    stop_by: str = setting(
+        "all",
+        "tasks whose validation losses decide which epoch is kept of tasks tuned together",
+        ("all", "first"),
+    )
+    augment: bool = setting(True, "augmentation of the tasks' training images")
+    background: int = setting(
+        Normalisation().background,
+        "grey level up to which a pixel is background and left out of an image's mean; -1 for none",
+    )
+    statistics: str = setting(
+        "source",
+        "images whose statistics the batch norms of a frozen encoder use",
+        ("source", "target"),
+    )
+    labels: float = setting(1.0, "share of a fold's training images that are learned from")
+    seed: int = setting(0, "seed of every random number")
+
+    def __post_init__(self) -> None:
+        # Report an error now rather than after the source is trained.
         if self.folds < 2:
             raise ValueError(f"folds must be at least 2, got {self.folds}")
         if self.source_epochs < 0:
@@ -58,18 +99,18 @@ class Settings:
             raise ValueError(f"statistics must be source or target, got {self.statistics!r}")
         if self.stop_by not in ("all", "first"):
             raise ValueError(f"stop by must be all or first, got {self.stop_by!r}")
-        check_dark(self.dark)
         if not 0 < self.labels <= 1:
             raise ValueError(f"labels must be a share above 0 and at most 1, got {self.labels}")
+        self.normalisation()
         self.weighting()
         for kind in (SOURCE, SEGMENTATION, CLASSIFICATION):
             self.fit(kind)
 
     def fit(self, kind: str) -> FitSettings:
-        """The training loop's settings for the source or a kind of task.
+        """Settings of the training loop for the source or a kind of task.
 
-        A classifier's epochs take little time, and its loss may stand still for many of them before
-        it falls; the source's falls from the start, and a plateau of it is soon known for one.
+        An epoch of a classifier takes little time, and its loss may stand still for many epochs
+        before it falls. The source's loss falls from the start, so that a plateau shows early.
         """
         epochs = {
             SOURCE: max(1, self.source_epochs),
@@ -79,140 +120,38 @@ class Settings:
         plateau_patience = 2 if kind == SOURCE else 6
         return FitSettings(epochs, self.batch, self.learning_rate, self.patience, plateau_patience)
 
+    def normalisation(self) -> Normalisation:
+        """How an image becomes the input of a network."""
+        return Normalisation(self.background)
+
     def weighting(self) -> Weighting:
         """The weights of the joint loss, by name or as numbers separated by commas."""
-        named = {"equal": Equal, "uncertainty": Uncertainty, "gradnorm": GradNorm}
-        if self.joint_weights in named:
-            return named[self.joint_weights]()
+        if self.joint_weights in WEIGHTINGS:
+            return WEIGHTINGS[self.joint_weights]()
         try:
             numbers = [float(word) for word in self.joint_weights.split(",")]
         except ValueError:
             raise ValueError(
-                f"joint weights must be {', '.join(named)} or numbers separated by commas, got "
-                f"{self.joint_weights!r}"
+                f"joint weights must be {', '.join(WEIGHTINGS)} or numbers separated by commas, "
+                f"got {self.joint_weights!r}"
             ) from None
         return ByHand(*numbers)
 
     def criterion(self) -> Callable[[Sequence[History]], float]:
-        """What says which epoch is kept of tasks tuned together."""
+        """The value by which an epoch of tasks tuned together is chosen; the lowest is kept."""
         deciding = {"all": slice(None), "first": slice(1)}[self.stop_by]
         return lambda histories: relative_loss(histories[deciding])
 
-    def key(self, kind: str) -> dict:
-        """What a stage's weights depend on: every stage, for the later ones, on the source too."""
-        source = {"source epochs": self.source_epochs, "source fit": asdict(self.fit(SOURCE))}
-        common = {"width": self.width, "dark": self.dark} | source
-        if kind == SOURCE:
-            return common
-        names = ("folds", "augment", "statistics", "labels")
-        own = {name: getattr(self, name) for name in names}
-        return common | {"fit": asdict(self.fit(kind))} | own
+    def key(self, *kinds: str) -> dict[str, Any]:
+        """The settings that trained weights depend on.
 
-
-@dataclass
-class Outcome:
-    """Everything a report is written from.
-
-    Attributes:
-        sets, settings, device: what was run.
-        source: the trained source.
-        parts: by name.
-        seconds: wall time of this process, to the end of the tests.
-    """
-
-    sets: Sets
-    settings: Settings
-    device: Device
-    source: Tuned
-    parts: dict[str, PartOutcome]
-    seconds: float
-
-
-def run(
-    sets: Sets,
-    settings: Settings,
-    device: Device,
-    out: Path,
-    learn_source: Callable[[Sets, Settings, Device, Stages], Tuned],
-    networks_of: Callable[[Part, Tuned, Settings, Device], Networks],
-) -> Outcome:
-    """Train what is not trained yet, test it all, and return what came out.
-
-    Args:
-        sets: the source's images, and the parts.
-        settings: of everything.
-        device: where to compute.
-        out: its folder ``stages`` holds what is finished.
-        learn_source: stage 1.
-        networks_of: what a part's tasks are built from, given the source.
-
-    Raises:
-        ValueError: a part's folds cannot be made or cannot fill a batch, or there are joint weights for
-            another number of tasks; before anything is trained.
-        OSError: the folder cannot be written to, or another run is at work there.
-    """
-    start = time.perf_counter()
-    with Stages(Path(out) / "stages", settings.seed) as stages:
-        for part in sets.parts:
-            check(part, settings, device, stages)
-        if there := len(stages.finished()):
-            print(
-                f"{stages.folder} holds {there} stages: those of the same settings, code "
-                "and packages are used"
-            )
-        source = learn_source(sets, settings, device, stages)
-        parts = {}
-        for part in sets.parts:
-            networks = networks_of(part, source, settings, device)
-            parts[part.name] = part_study(part, networks, sets, settings, device, stages).run()
-    return Outcome(sets, settings, device, source, parts, time.perf_counter() - start)
-
-
-def check(part: Part, settings: Settings, device: Device, stages: Stages) -> None:
-    """Say what is wrong with the settings for a part now rather than after hours of training.
-
-    Raises:
-        ValueError: its folds cannot be made or cannot fill a batch, or there are joint weights for another
-            number of tasks.
-    """
-    folds_of(part, settings, stages)
-    settings.weighting().start(len(part.tasks), device)
-
-
-def part_study(
-    part: Part,
-    networks: Networks,
-    sets: Sets,
-    settings: Settings,
-    device: Device,
-    stages: Stages,
-) -> PartStudy:
-    """A part of the sets, its stages' key what all of them depend on."""
-    key = {"sets": sets.fingerprints(part), "device": device.name}
-    return PartStudy(part, networks, settings, device, stages, key)
-
-
-def source_stage(
-    network: Layer,
-    train: Callable[[Checkpoint], Tuned],
-    sets: Sets,
-    settings: Settings,
-    device: Device,
-    stages: Stages,
-) -> Tuned:
-    """Stage 1, trained now or taken from an earlier run; with 0 source epochs, untrained.
-
-    Args:
-        network: on ``device``, with the weights it starts from.
-        train: goes on from a checkpoint, and returns ``network``, tuned.
-        sets: the data.
-        settings: of everything.
-        device: where to compute.
-        stages: where finished ones are kept.
-    """
-    if settings.source_epochs == 0:
-        return Tuned(network, History(), 0.0, parameter_count(network))
-    key = {"sets": sets.fingerprints(), "device": device.name} | settings.key(SOURCE)
-    return trained(
-        stages, SOURCE, key, {SOURCE: network}, lambda checkpoint: {SOURCE: train(checkpoint)}
-    )[SOURCE]
+        Args:
+            kinds: The kinds of task that are trained; none for the source alone.
+        """
+        key: dict[str, Any] = {"width": self.width, "background": self.background}
+        key |= {"source epochs": self.source_epochs, "source fit": asdict(self.fit(SOURCE))}
+        if kinds:
+            own = ("folds", "augment", "statistics", "labels")
+            key |= {name: getattr(self, name) for name in own}
+            key |= {f"{kind} fit": asdict(self.fit(kind)) for kind in kinds}
+        return key

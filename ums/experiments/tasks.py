@@ -1,9 +1,9 @@
-"""A part of the study: target tasks on one training set, its folds, and the set they are tested on.
+"""Target tasks, groups of tasks that are tuned together, and the folds of their training set.
 
-Section 4.1 has two for the chest X-ray, tasks with diverse annotations and tasks with similar ones.
-All images of the training set's pool are shared out to k folds by patient. In turn i, fold i is held
-out, a share of the others decides when to stop, and the rest is learned from; the test set, another
-hospital's or one put aside, is never learned from in any turn.
+Section 4.1 has two groups for the chest X-ray: tasks with diverse annotations and tasks with similar
+ones. All images in the pool of a group's training set are shared out to k folds by patient. For fold i,
+the images of that fold are held out, a share of the others decides when to stop, and the rest are
+trained on. The test set, another hospital's or one put aside, is never trained on in any fold.
 """
 
 from __future__ import annotations
@@ -13,21 +13,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ums.data import Examples, Prepared
-from ums.data.examples import normalise
+from ums.data import Examples, Normalisation, Prepared
+from ums.data.augment import Augmentation
 from ums.data.folds import fold_splits, stratified_folds
-from ums.finetuning.tasks import Task
+from ums.experiments.names import CLASSIFICATION, MEASURES, SEGMENTATION
+from ums.finetuning import Task
 from ums.layers import Layer
 from ums.ops import bce_dice, categorical_cross_entropy
 from ums.optimizers import Adam
-
-DIVERSE, SIMILAR = "diverse", "similar"
-SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
-MEASURES = {
-    SEGMENTATION: ("IoU", "F-score", "Accuracy", "Two-class IoU"),
-    CLASSIFICATION: ("MCC", "F-score", "Accuracy", "AUC"),
-}
-"""What each kind of task is scored by; the first one stands for it where there is room for one."""
 
 VALIDATION_SHARE = 0.15
 """Of the images that are not held out; the paper does not give its own."""
@@ -38,10 +31,10 @@ class Labelled:
     """The images of a prepared folder that have what a task asks for.
 
     Attributes:
-        prepared: the folder, M images.
-        targets: (M, H, W) masks of 0 and 1, or (M,) labels 0 .. K - 1, of two classes 1 for what is
-            looked for; what rows that are not in ``rows`` hold does not matter.
-        rows: (n,) ascending.
+        prepared: The folder, with M images.
+        targets: Masks (M, H, W) of 0 and 1, or labels (M,) 0 .. K - 1; of two classes, 1 is the one
+            that is looked for. Entries outside ``rows`` are ignored.
+        rows: (n,) integers, ascending.
     """
 
     prepared: Prepared
@@ -51,21 +44,23 @@ class Labelled:
 
 @dataclass(frozen=True, eq=False)
 class TargetTask:
-    """A target task T_i: where its examples come from, to learn and to be tested on.
+    """A target task T_i, with its training and its test examples.
 
     Attributes:
-        name: of the task; ``title`` is for the page.
+        name: For jobs and records.
+        title: For the page.
         kind: SEGMENTATION or CLASSIFICATION.
-        learn, test: its examples.
+        train: The examples of all folds.
+        test: Examples that are never trained on.
         classes: K of a classification.
-        optimizer: its own, ``optimizer(parameters, learning_rate)``, for a head on the source; a joint
-            loss of tasks with different ones, and whole networks from a random start, have Adam.
+        optimizer: Makes the optimizer of a head on the source, ``optimizer(parameters, rate)``. A joint
+            loss over tasks with different ones, and networks trained from scratch, use Adam.
     """
 
     name: str
     title: str
     kind: str
-    learn: Labelled
+    train: Labelled
     test: Labelled
     classes: int = 2
     optimizer: Callable = Adam
@@ -75,28 +70,29 @@ class TargetTask:
         """The one measure that stands for the task."""
         return MEASURES[self.kind][0]
 
-    def to_learn(
+    def on_fold(
         self,
+        fold: Fold,
         head: Layer,
         images: np.ndarray,
-        fold: Fold,
         name: str,
-        prepare: Callable = normalise,
-        augment: Callable | None = None,
+        normalisation: Normalisation,
+        augment: Augmentation | None = None,
     ) -> Task:
-        """The task as the strategies take it.
+        """The task as the strategies take it, on the rows of a fold that have a target.
 
         Args:
-            head: or a separate model.
-            images: (M, H, W) or (M, H, W, C), the training set's, perhaps denoised.
-            fold: those of its rows that have a target are learned from.
-            name: for the progress bar.
-            prepare: as in :class:`ums.data.Examples`.
-            augment: likewise; what decides when to stop is not augmented.
+            fold: Rows of the training set.
+            head: A head for the shared encoder, or a separate model.
+            images: (M, H, W) or (M, H, W, C), those of the training set, perhaps denoised.
+            name: For the progress bar.
+            normalisation: Makes the network's inputs.
+            augment: Changes training images; those that decide when to stop stay as they are.
         """
         loss = bce_dice if self.kind == SEGMENTATION else categorical_cross_entropy
+        targets, known = self.train.targets, self.train.rows
         train, validation = (
-            Examples(images, self.learn.targets, np.intersect1d(rows, self.learn.rows), prepare)
+            Examples(images, targets, np.intersect1d(rows, known), normalisation)
             for rows in (fold.train, fold.validation)
         )
         return Task(name, head, loss, replace(train, augment=augment), validation, self.optimizer)
@@ -104,7 +100,7 @@ class TargetTask:
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Rows of the training set in one turn, each ascending."""
+    """Rows of the training set by what they are used for, each ascending."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -112,17 +108,18 @@ class Fold:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class TaskGroup:
     """Tasks that share a training set and a test set.
 
     Attributes:
         name: DIVERSE or SIMILAR.
-        title: for the page.
-        tasks: at least one.
-        pool: rows of the training set to be shared out to the folds.
-        strata: (M,) the class of each training image, -1 for none, alike in all folds.
-        held_out, tested: what the two sets of images to be tested on are called.
-        explained: the classification whose heat maps are drawn, by name.
+        title: For the page.
+        tasks: At least one.
+        pool: Rows of the training set that are shared out to the folds.
+        strata: (M,) class of each training image, -1 for none; folds have equal shares of each.
+        held_out_name: What the page calls the held-out folds.
+        test_name: What the page calls the test set.
+        heat_map_task: The name of the classification whose heat maps are made, if any.
     """
 
     name: str
@@ -130,57 +127,61 @@ class Part:
     tasks: tuple[TargetTask, ...]
     pool: np.ndarray
     strata: np.ndarray
-    held_out: str
-    tested: str
-    explained: str | None = None
+    held_out_name: str
+    test_name: str
+    heat_map_task: str | None = None
 
     @property
-    def learn(self) -> Prepared:
-        """The training set."""
-        return self.tasks[0].learn.prepared
+    def train_set(self) -> Prepared:
+        """The folder whose images are shared out to the folds."""
+        return self.tasks[0].train.prepared
 
     @property
-    def test(self) -> Prepared:
-        """The set never learned from."""
+    def test_set(self) -> Prepared:
+        """The folder that is never trained on."""
         return self.tasks[0].test.prepared
 
     @property
-    def explained_task(self) -> TargetTask | None:
-        """The task that ``explained`` names, or None."""
-        return next((task for task in self.tasks if task.name == self.explained), None)
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of its tasks, each once."""
+        return tuple(dict.fromkeys(task.kind for task in self.tasks))
+
+    def task(self, name: str) -> TargetTask:
+        """The task of that name."""
+        return next(task for task in self.tasks if task.name == name)
 
     def folds(self, k: int, rng: np.random.Generator) -> list[Fold]:
-        """The k turns, stratified and by patient.
+        """The k folds, stratified and by patient.
 
         Raises:
-            ValueError: too few patients of a class, or a task has no example left to learn from, to
-                stop by or to be held out; names the folder.
+            ValueError: There are too few patients of a class, or a task has no example left to train
+                on, to stop by or to hold out; the message names the folder.
         """
-        strata, patients = self.strata[self.pool], self.learn.patients[self.pool]
+        strata, patients = self.strata[self.pool], self.train_set.patients[self.pool]
         unlabelled = strata < 0
         enough = len(np.unique(patients[unlabelled])) >= 2 * k  # else no class of their own
         strata = np.where(unlabelled, strata.max() + 1 if enough else 0, strata)
         try:
             number = stratified_folds(strata, patients, k, rng)
-            turns = [
+            splits = [
                 fold_splits(number, i, VALIDATION_SHARE, strata, patients, rng) for i in range(k)
             ]
         except ValueError as error:
-            raise ValueError(f"{self.learn.folder}: {error}") from error
-        folds = [Fold(*(self.pool[rows] for rows in turn)) for turn in turns]
+            raise ValueError(f"{self.train_set.folder}: {error}") from error
+        folds = [Fold(*(self.pool[rows] for rows in split)) for split in splits]
         for i, fold in enumerate(folds):
-            for task in self.tasks:
-                for rows, use in (
-                    (fold.train, "learn from"),
-                    (fold.validation, "stop by"),
-                    (fold.held_out, "hold out"),
-                ):
-                    if not np.isin(rows, task.learn.rows).any():
-                        raise ValueError(
-                            f"{self.learn.folder}: fold {i + 1} of {k} has no image with what the "
-                            f"{task.name} task needs to {use}"
-                        )
+            self._check(fold, f"fold {i + 1} of {k}")
         return folds
+
+    def _check(self, fold: Fold, name: str) -> None:
+        uses = {"train on": fold.train, "stop by": fold.validation, "hold out": fold.held_out}
+        for task in self.tasks:
+            for use, rows in uses.items():
+                if not np.isin(rows, task.train.rows).any():
+                    raise ValueError(
+                        f"{self.train_set.folder}: {name} has no image with what the {task.name} "
+                        f"task needs to {use}"
+                    )
 
 
 def thinned(
@@ -188,7 +189,7 @@ def thinned(
 ) -> np.ndarray:
     """A random share of the rows of each class, at least one of each, ascending.
 
-    With the same generator a smaller share is a part of a larger one.
+    With the same generator, a smaller share is a part of a larger one.
     """
     order = rng.permutation(rows)
     kept = []
@@ -198,26 +199,26 @@ def thinned(
     return np.sort(np.concatenate(kept))
 
 
-def learn_and_test(
-    prepared: Prepared, targets: np.ndarray, there: np.ndarray, to_test: np.ndarray, what: str
+def train_and_test(
+    prepared: Prepared, targets: np.ndarray, known: np.ndarray, what: str
 ) -> tuple[Labelled, Labelled]:
-    """The two sides of a task whose test images are a part of the same folder.
+    """The training and the test examples of a task where both lie in one folder.
 
     Args:
-        prepared: M images.
-        targets: as in :class:`Labelled`.
-        there: (M,) booleans, which images have what the task asks for.
-        to_test: (M,) booleans, which images are put aside for testing.
-        what: the task asks for, in words.
+        prepared: M images; those of its split "test" are put aside for testing.
+        targets: As in :class:`Labelled`.
+        known: (M,) booleans, which images have what the task asks for.
+        what: The task asks for, in words.
 
     Raises:
-        ValueError: there is none to learn from, or none to test on; names the folder.
+        ValueError: There is none to train on, or none to test on; the message names the folder.
     """
-    sides = [np.flatnonzero(there & side) for side in (~to_test, to_test)]
-    if not (len(sides[0]) and len(sides[1])):
+    test = prepared.splits == "test"
+    parts = [np.flatnonzero(known & part) for part in (~test, test)]
+    if not all(map(len, parts)):
         raise ValueError(f"{prepared.folder}: no {what} in its train or test part")
-    learn, test = (Labelled(prepared, targets, rows) for rows in sides)
-    return learn, test
+    train_part, test_part = (Labelled(prepared, targets, rows) for rows in parts)
+    return train_part, test_part
 
 
 def pairwise_tasks(
@@ -225,29 +226,26 @@ def pairwise_tasks(
     label: str,
     classes: dict[str, int],
     pairs: Sequence[tuple[str, str]],
-    to_test: np.ndarray,
     optimizer: Callable = Adam,
 ) -> tuple[TargetTask, ...]:
     """A classification for each pair of a label's classes, on the images of those two.
 
     Args:
-        prepared: the images to learn from and those to test on.
-        label: whose values are classes.
-        classes: name -> value.
-        pairs: names; the first of each is what is looked for.
-        to_test: (M,) booleans, which images are put aside for testing.
-        optimizer: of all.
+        prepared: Images of both parts, as in :func:`train_and_test`.
+        label: The label whose values are classes.
+        classes: Name -> value.
+        pairs: Names; the first of each pair is the class that is looked for.
+        optimizer: As in :class:`TargetTask`.
 
     Raises:
-        ValueError: a pair has no image to learn from, or none to test on; names the folder.
+        ValueError: A pair has no image to train on, or none to test on; the message names the folder.
     """
     values, tasks = prepared.labels[label], []
     for positive, negative in pairs:
-        chosen = np.isin(values, (classes[positive], classes[negative]))
+        known = np.isin(values, (classes[positive], classes[negative]))
         targets = (values == classes[positive]).astype(np.int64)
-        what = f"{positive} or {negative} image"
-        learn, test = learn_and_test(prepared, targets, chosen, to_test, what)
+        parts = train_and_test(prepared, targets, known, f"{positive} or {negative} image")
         title = f"{positive[0].upper()}{positive[1:]} vs {negative}"
         name = f"{positive}-{negative}"
-        tasks.append(TargetTask(name, title, CLASSIFICATION, learn, test, optimizer=optimizer))
+        tasks.append(TargetTask(name, title, CLASSIFICATION, *parts, optimizer=optimizer))
     return tuple(tasks)

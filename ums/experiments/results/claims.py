@@ -1,10 +1,9 @@
-"""Claims on which strategy scores higher, and what measured differences say of them."""
+"""Whether measured differences support a claim on which strategy scores higher."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,41 +12,31 @@ SIGNIFICANT = 0.05
 
 
 class Verdict(str, Enum):
-    """What our measurements say of a claim; on the page with a mark and a colour."""
+    """Whether our measurements support a claim; on the page with a mark and a colour."""
 
     HOLDS = "holds"
     FAILS = "does not hold"
     OPEN = "not distinguishable here"
 
     @property
-    def mark(self):
-        """Return the sign that says the same without colour."""
+    def mark(self) -> str:
+        """The sign that says the same without colour."""
         return {"HOLDS": "✓", "FAILS": "✗", "OPEN": "≈"}[self.name]
 
 
-class Claim(NamedTuple):
-    """One strategy scores above another on some tasks of a part, for a reason the paper names."""
+def verdict(differences: Sequence[float], statistic: float, p_value: float) -> Verdict:
+    """The verdict on a claim, from differences "better less worse".
 
-    part: str
-    better: str
-    worse: str
-    tasks: tuple[str, ...]
-    source: str
-
-
-def verdict(differences: Sequence[float], tested: float, p_value: float) -> Verdict:
-    """What differences, better less worse, say of a claim.
-
-    Test cases cannot tell whether another training would come out the same, and a test of right answers
-    may favour a strategy whose MCC is the lower one: the claim stays open where the folds and the test
-    do not agree on the sign, however small p is.
+    Test cases cannot show whether another training would come out the same, and a test of right answers
+    may favour a strategy with the lower MCC. The claim therefore stays open where the folds and the test
+    disagree on the sign, however small p is.
 
     Args:
-        differences: of the claim's measure, by fold.
-        tested: of what the test is about, summed over the cases.
-        p_value: of that test, corrected.
+        differences: Of the claim's measure, by fold.
+        statistic: Of the test, summed over the cases.
+        p_value: Of that test, corrected.
     """
-    signs = set(np.sign([*differences, tested]))
+    signs = set(np.sign([*differences, statistic]))
     if p_value < SIGNIFICANT and signs in ({1}, {-1}):
         return Verdict.HOLDS if signs == {1} else Verdict.FAILS
     return Verdict.OPEN

@@ -1,0 +1,142 @@
+"""What a job records of trained networks: scores or logits of each case, heat maps, denoising."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ums.backend import Device
+from ums.data import NOISES, Normalisation
+from ums.data.examples import all_of, in_order
+from ums.derived.heat_map import heat_maps, mass_inside
+from ums.experiments.names import LOGITS, SEGMENTATION
+from ums.experiments.tasks import TargetTask, TaskGroup
+from ums.finetuning.separate import denoise_exactly
+from ums.layers import Layer
+from ums.metrics import image_quality, segmentation
+from ums.training import predict
+
+
+def score(
+    task: TargetTask,
+    network: Layer,
+    images: np.ndarray,
+    targets: np.ndarray,
+    normalisation: Normalisation,
+    device: Device,
+) -> dict[str, np.ndarray]:
+    """Scores (n,) by measure of the masks predicted for images, or the logits (n, K) of classes.
+
+    Args:
+        task: What the network was trained for.
+        network: On ``device``.
+        images: (n, H, W) or (n, H, W, C) uint8.
+        targets: (n, H, W) masks; labels are not needed.
+        normalisation: The one the network was trained with.
+        device: Where to compute.
+    """
+    if task.kind != SEGMENTATION:
+        logits = predict(network, all_of(images, normalisation), device)
+        return {LOGITS: logits.astype(np.float64)}
+    predicted, target = masks(network, images, normalisation, device), np.asarray(targets) > 0
+    return {
+        "IoU": segmentation.iou(target, predicted),
+        "F-score": segmentation.f_score(target, predicted),
+        "Accuracy": segmentation.accuracy(target, predicted),
+        "Two-class IoU": segmentation.mean_iou(target, predicted),
+    }
+
+
+def masks(
+    network: Layer, images: np.ndarray, normalisation: Normalisation, device: Device
+) -> np.ndarray:
+    """Predicted masks (n, H, W), booleans, of images (n, H, W) or (n, H, W, C)."""
+    outputs = predict(network, all_of(images, normalisation), device)
+    predicted: np.ndarray = outputs[..., 0] > 0
+    return predicted
+
+
+# ------------------------------------------------------------------------ heat maps
+
+
+def heat_map_rows(group: TaskGroup) -> np.ndarray:
+    """Test images of class 1 of the group's heat-map task that have masks, (n,); often none."""
+    test = group.test_set
+    if group.heat_map_task is None or test.masks is None:
+        return np.arange(0)
+    labelled = group.task(group.heat_map_task).test
+    rows = labelled.rows[labelled.targets[labelled.rows] == 1]
+    return rows[test.has_mask[rows]]
+
+
+def outlines(group: TaskGroup, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Name -> masks (n, H, W) booleans in which a heat map may lie: lungs and, if known, opacities."""
+    test = group.test_set
+    masks = {"lungs": test.masks, "opacity": test.opacities}
+    return {name: mask[rows] > 0 for name, mask in masks.items() if mask is not None}
+
+
+def class_1_maps(
+    network: Layer, images: np.ndarray, normalisation: Normalisation, device: Device
+) -> np.ndarray:
+    """Heat maps (n, H, W) of class 1 for images, whatever the network predicts."""
+    examples = all_of(images, normalisation)
+    maps = [
+        heat_maps(network, device.put(examples.batch(chosen)[0]), classes=1)
+        for chosen in in_order(len(images), 32)
+    ]
+    return np.concatenate(maps)
+
+
+def shares_inside(maps: np.ndarray, masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Name of a mask -> share (n,) of each map's mass inside it; NaN where a map is 0 everywhere."""
+    return {name: mass_inside(maps, mask) for name, mask in masks.items()}
+
+
+# ------------------------------------------------------------------------ the source
+
+
+def score_denoising(
+    denoiser: Layer,
+    images: np.ndarray,
+    device: Device,
+    rng: np.random.Generator,
+    normalisation: Normalisation,
+) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """Table 2: for each noise, mean PSNR (dB), SSIM and MS-SSIM of noisy and of denoised images.
+
+    Args:
+        denoiser: On ``device``.
+        images: (N, H, W) uint8.
+        device: Where to compute.
+        rng: Draws the noise, and the image to show.
+        normalisation: The one the denoiser was trained with.
+
+    Returns:
+        A record for each noise, and one image's pictures (noises, H, W): clean, noisy and denoised.
+    """
+    rows, pictures = [], []
+    shown = int(rng.integers(len(images)))
+    clean = images[shown].astype(np.float64)
+    for noise in NOISES:
+        noisy = noise.add(images, rng)
+        denoised = denoise_exactly(denoiser, noisy, device, normalisation)
+        pair = {"noisy": noisy, "denoised": denoised}
+        row: dict[str, Any] = {"noise": str(noise), "images": len(images)}
+        row |= {name: image_scores(images, of) for name, of in pair.items()}
+        row["shown"] = {n: float(image_quality.psnr(clean, of[shown])) for n, of in pair.items()}
+        rows.append(row)
+        pictures.append((images[shown], noisy[shown], denoised[shown]))
+    stacked = (np.stack(p) for p in zip(*pictures, strict=True))
+    return rows, dict(zip(("clean", "noisy", "denoised"), stacked, strict=True))
+
+
+def image_scores(clean: np.ndarray, images: np.ndarray) -> dict[str, float]:
+    """Means over images of the three measures of Table 2."""
+    clean = np.asarray(clean, np.float64)
+    return {
+        "PSNR": float(np.mean(image_quality.psnr(clean, images))),
+        "SSIM": float(np.mean(image_quality.ssim(clean, images))),
+        "MS-SSIM": float(np.mean(image_quality.ms_ssim(clean, images))),
+    }

@@ -1,0 +1,27 @@
+"""Names that jobs write into records and that results read from them."""
+
+INDEPENDENT, ALTERNATING, JOINT, SEPARATE = "independent", "alternating", "joint", "separate"
+STRATEGIES = (INDEPENDENT, ALTERNATING, JOINT, SEPARATE)
+"""The arms of a study: the strategies of section 2.3 and the baseline of separate models."""
+
+TOGETHER = (ALTERNATING, JOINT)
+"""Strategies that tune all tasks of a group at once."""
+
+CONTROL = "control"
+"""An independent head trained on shuffled labels: its heat maps show no disease."""
+
+HELD_OUT, TEST = "held-out", "test"
+"""Where networks are tested: on the fold held out, and on a set that is never trained on."""
+
+DIVERSE, SIMILAR = "diverse", "similar"
+"""The paper's two groups of tasks: with diverse and with similar annotations."""
+
+SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
+MEASURES = {
+    SEGMENTATION: ("IoU", "F-score", "Accuracy", "Two-class IoU"),
+    CLASSIFICATION: ("MCC", "F-score", "Accuracy", "AUC"),
+}
+"""The measures of each kind of task; the first one stands for it where there is room for one."""
+
+LOGITS = "logits"
+"""What is recorded of a classification for each case."""

@@ -1,0 +1,226 @@
+"""Finished jobs of a study on disk: a study that was stopped goes on from there.
+
+A job leaves its weights in ``weights/`` and its record, with the arrays a page shows, in ``records/``:
+each file is there whole, or not at all. The file's name ends with a hash of the job's key, and the key
+stands in the file: a result is used again only under the very same key, so a changed setting, seed, data
+set or line of code never meets an old result. A job that is not finished may have a checkpoint, of the
+same name and key, from which it goes on.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import filelock
+import numpy as np
+
+import ums
+from ums.backend import Array
+from ums.checkpoint import Checkpoint, Kept, read, write
+from ums.files import write_whole
+
+CHECKPOINT = ".checkpoint"
+
+NOT_RECORDED = (
+    *("gradcheck.py", "__main__.py", "experiments/__main__.py"),
+    *("experiments/report", "experiments/results"),
+)
+"""Files and folders of the package that no record depends on."""
+
+NOT_TRAINING = (
+    *(*NOT_RECORDED, "metrics", "derived/heat_map.py"),
+    *("experiments/evaluation.py", "experiments/ablation_list.py"),
+)
+"""Those that no weights depend on: they test networks, or what they say is in the key."""
+
+
+class Store:
+    """The finished jobs in one folder.
+
+    ``with Store(...) as store:`` keeps the runs of other processes out of the folder: two would write
+    and remove the same files.
+
+    Args:
+        folder: Made if it is not there.
+        every: Seconds between two checkpoints of a job, at least.
+
+    Raises:
+        OSError: The folder cannot be made or written to; the message names it.
+    """
+
+    def __init__(self, folder: Path, every: float = 60.0):
+        self.folder, self.every = Path(folder), every
+        self.weights_folder, self.records_folder = self.folder / "weights", self.folder / "records"
+        try:
+            for each in (self.weights_folder, self.records_folder):
+                each.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"cannot make the folder {self.folder}: {error.strerror}") from error
+        if not os.access(self.folder, os.W_OK):
+            raise OSError(f"cannot write to the folder {self.folder}")
+
+    def __enter__(self) -> Store:
+        """Take the folder; it is free again at the end, even if the process is killed.
+
+        Some shared file systems know no locks: there a warning is printed instead.
+
+        Raises:
+            OSError: Another run has it; the message names the folder.
+        """
+        self._lock = filelock.FileLock(self.folder / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise OSError(
+                f"another run is at work in {self.folder}: wait for it, or write elsewhere"
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            note = f"{self.folder} cannot be locked ({error}): start no second run in it"
+            print(note, file=sys.stderr)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def finished(self) -> int:
+        """The number of records there are, of whatever settings."""
+        return len(list(self.records_folder.glob("*.json")))
+
+    def record_path(self, name: str, key: dict[str, Any]) -> Path:
+        """The file of a record."""
+        return self.records_folder / f"{_file_name(name, key, NOT_RECORDED)}.json"
+
+    def record(
+        self,
+        name: str,
+        key: dict[str, Any],
+        compute: Callable[[], tuple[dict[str, Any], Mapping[str, Array]]],
+    ) -> dict[str, Any]:
+        """A job's record from disk, or computed and kept.
+
+        Args:
+            name: The job's.
+            key: Everything the record depends on beside the code and the packages.
+            compute: Returns the record, ready for JSON but for NaN and arrays, and arrays by name to
+                be kept beside it; there may be none.
+
+        Raises:
+            OSError: A file cannot be written; the message names it.
+        """
+        path, full_key = self.record_path(name, key), _full(name, key, NOT_RECORDED)
+        if (kept := read_record(path)) and kept["key"] == full_key:
+            return kept
+        record, arrays = compute()
+        if arrays:
+            write(path.with_suffix(".npz"), arrays, {"key": full_key})
+        record = plain(record) | {"key": full_key, "made by": made_by(), "arrays": bool(arrays)}
+        write_whole(path, (json.dumps(record, allow_nan=False) + "\n").encode())
+        return record
+
+    def weights(
+        self, name: str, key: dict[str, Any], compute: Callable[[Checkpoint], Kept]
+    ) -> Kept:
+        """A job's weights and the record of their training, from disk, or computed and kept.
+
+        Args:
+            name: The job's.
+            key: Everything the weights depend on beside the code and the packages.
+            compute: Returns arrays by name and a record ready for JSON. It may go on from the
+                checkpoint it is given, which is of this job and key alone.
+
+        Raises:
+            OSError: A file cannot be written; the message names it.
+        """
+        path = self.weights_folder / f"{_file_name(name, key, NOT_TRAINING)}.npz"
+        full_key = _full(name, key, NOT_TRAINING)
+        checkpoint = Checkpoint(path.with_suffix(f"{CHECKPOINT}.npz"), self.every)
+        kept = read(path)
+        if kept and kept[1].get("key") == full_key:
+            arrays, record = kept[0], kept[1]["record"]
+        else:
+            arrays, record = compute(checkpoint)
+            write(path, arrays, {"record": record, "key": full_key})
+        checkpoint.remove()
+        return arrays, record
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """A record; None if there is no such file, or it cannot be read (a message says so)."""
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or "key" not in record:
+            raise ValueError("not a record")
+        if record["arrays"] and not path.with_suffix(".npz").is_file():
+            raise ValueError("its arrays are gone")
+    except (OSError, ValueError, KeyError) as error:
+        print(f"{path} cannot be read ({error}) and is left out")
+        return None
+    return record
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON can hold: arrays as lists, NaN as None."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+# ------------------------------------------------------------------------ keys
+
+
+def made_by() -> dict[str, str]:
+    """The versions of what computes; CuPy's is in the name of a GPU."""
+    versions = {module.__name__: module.__version__ for module in (ums, np, cv2)}
+    return {"python": platform.python_version()} | versions
+
+
+def _full(name: str, key: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
+    """The key with the job's name, the code and the packages, as JSON gives it back."""
+    versions = {module.__name__: module.__version__ for module in (np, cv2)}
+    full = key | {"job": name, "code": code_print(without)} | versions
+    as_json: dict[str, Any] = json.loads(json.dumps(full, sort_keys=True))
+    return as_json
+
+
+def _file_name(name: str, key: dict[str, Any], without: tuple[str, ...]) -> str:
+    text = json.dumps(_full(name, key, without), sort_keys=True)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+@cache
+def code_print(without: tuple[str, ...], package: Path = Path(ums.__file__).parent) -> str:
+    """A short hash of the package's code; comments, docstrings and layout do not count.
+
+    Args:
+        without: Files and folders of the package that are left out.
+        package: Its folder.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(package.rglob("*.py")):
+        own = path.relative_to(package).as_posix()
+        if not any(own == part or own.startswith(f"{part}/") for part in without):
+            code = _WithoutWords().visit(ast.parse(path.read_text(encoding="utf-8")))
+            digest.update(f"{own} {ast.dump(code)}".encode())
+    return digest.hexdigest()
+
+
+class _WithoutWords(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) else node

@@ -1,0 +1,312 @@
+"""The protocol of sections 4.1 and 4.2: a group's tasks tuned on a fold by one arm, then tested.
+
+An arm is one of the strategies, the baseline, or the control. It trains networks for all tasks of the
+group; what it leaves is their weights and a record of their scores, histories and costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ums.backend import Device, to_numpy
+from ums.checkpoint import Checkpoint, Kept
+from ums.data.augment import Augmentation
+from ums.data.examples import all_of
+from ums.experiments import evaluation
+from ums.experiments.jobs import Job, generator
+from ums.experiments.modality import Networks
+from ums.experiments.names import CONTROL, HELD_OUT, INDEPENDENT, JOINT, SEGMENTATION, SEPARATE
+from ums.experiments.names import TEST, TOGETHER
+from ums.experiments.settings import Settings
+from ums.experiments.store import Store
+from ums.experiments.tasks import Fold, TargetTask, TaskGroup, thinned
+from ums.finetuning import Task, Tuned, train_separately, tune_alternately, tune_independently
+from ums.finetuning import tune_jointly
+from ums.finetuning.independent import renew_statistics
+from ums.layers import Layer, Sequential
+from ums.networks import copy_network
+from ums.optimizers import Adam
+from ums.training import History, Training
+
+Train = Callable[[Checkpoint], dict[str, Tuned]]
+"""Trains networks, or goes on from a checkpoint; returns what came of each task, by name."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all jobs of a run share beside the data.
+
+    Attributes:
+        settings: Of the study.
+        device: Where to compute.
+        store: Where finished jobs are kept.
+        progress: Whether progress bars are shown.
+    """
+
+    settings: Settings
+    device: Device
+    store: Store
+    progress: bool = True
+
+    def training(self, kind: str, rng: np.random.Generator, checkpoint: Checkpoint) -> Training:
+        """What a training of the source or of a kind of task needs."""
+        return Training(self.settings.fit(kind), rng, self.device, self.progress, checkpoint)
+
+
+class Tuning:
+    """One group of tasks on its folds.
+
+    Args:
+        run: The settings and the like.
+        group: The tasks.
+        networks: What they are built from.
+        key: What all weights depend on beside the settings: data, device.
+
+    Raises:
+        ValueError: Folds cannot be made, or a fold cannot fill a batch; the message names the folder.
+    """
+
+    def __init__(self, run: Run, group: TaskGroup, networks: Networks, key: dict[str, Any]):
+        self.run, self.group, self.networks, self.key = run, group, networks, key
+        self.settings, self.device = run.settings, run.device
+        self.normalisation = run.settings.normalisation()
+        self.folds = folds_of(group, run.settings)
+        self.encoder = networks.encoder
+        if self.settings.statistics == "target":
+            self.encoder = self._renewed(networks.encoder)
+        self._cleaned: dict[str, np.ndarray] = {}
+
+    def _renewed(self, encoder: Sequential) -> Sequential:
+        """A copy of the encoder whose batch norms have the statistics of the training set."""
+        copy = copy_network(encoder).to(self.device)
+        images = replace(
+            all_of(self.group.train_set.images, self.normalisation), rows=self.group.pool
+        )
+        rng, fit = generator(self.settings.seed, "statistics"), self.settings.fit(SEGMENTATION)
+        renew_statistics(copy, images, Training(fit, rng, self.device))
+        return copy
+
+    # -------------------------------------------------------------------- training
+
+    def tune(self, job: Job) -> dict[str, Tuned]:
+        """Task -> its tuned network from image to output, trained now or taken from the store."""
+        tasks: Sequence[TargetTask] = self.group.tasks
+        if job.arm == CONTROL:
+            tasks = [self._shuffled(job)]
+        if job.arm in TOGETHER:
+            saved, whole, train = self._together(job)
+        elif job.arm == SEPARATE:
+            saved, whole, train = self._separately(job)
+        else:
+            saved, whole, train = self._independently(job, tasks)
+        key = self.key | self.settings.key(*dict.fromkeys(task.kind for task in tasks))
+        if job.arm in TOGETHER:
+            key |= {"stop by": self.settings.stop_by}
+        if job.arm == JOINT:
+            key |= {"joint weights": self.settings.joint_weights}
+        key |= job.to_dict()
+        tuned = trained(self.run.store, job.name, key, saved, train)
+        return {name: replace(tuned[name], network=whole[name]) for name in whole}
+
+    def _independently(
+        self, job: Job, tasks: Sequence[TargetTask]
+    ) -> tuple[dict[str, Layer], dict[str, Layer], Train]:
+        """Heads on the frozen encoder, each with a generator of its own."""
+        heads: dict[str, Layer] = {}
+        todo = []
+        for task in tasks:
+            name = self._stream(job, task.name)
+            rng = job.generator(name)
+            heads[task.name] = self.networks.heads[task.name](rng).to(self.device)
+            images = self.group.train_set.images
+            todo.append((task, self._task(task, heads[task.name], images, job, name, rng), rng))
+
+        def train(checkpoint: Checkpoint) -> dict[str, Tuned]:
+            tuned = {}
+            for task, one, rng in todo:
+                training = self.run.training(task.kind, rng, checkpoint)
+                tuned[task.name] = tune_independently(self.encoder, [one], training)[one.name]
+            return tuned
+
+        whole: dict[str, Layer] = {n: Sequential(self.encoder, head) for n, head in heads.items()}
+        return heads, whole, train
+
+    def _together(self, job: Job) -> tuple[dict[str, Layer], dict[str, Layer], Train]:
+        """A copy of the encoder that moves with all heads."""
+        rng = job.generator(self._stream(job))
+        encoder = copy_network(self.encoder).to(self.device)
+        heads = {
+            t.name: self.networks.heads[t.name](rng).to(self.device) for t in self.group.tasks
+        }
+        images = self.group.train_set.images
+        tasks = [
+            self._task(t, heads[t.name], images, job, t.name, rng) for t in self.group.tasks
+        ]
+        kinds = self.group.kinds  # one number of epochs for all: a segmentation's, if there is one
+        kind = SEGMENTATION if SEGMENTATION in kinds else kinds[0]
+
+        def train(checkpoint: Checkpoint) -> dict[str, Tuned]:
+            training = self.run.training(kind, rng, checkpoint)
+            criterion = self.settings.criterion()
+            if job.arm == JOINT:
+                weights = self.settings.weighting()
+                return tune_jointly(encoder, one_optimizer(tasks), training, weights, criterion)
+            return tune_alternately(encoder, tasks, training, criterion=criterion)
+
+        whole: dict[str, Layer] = {n: Sequential(encoder, head) for n, head in heads.items()}
+        return {"encoder": encoder} | heads, whole, train
+
+    def _separately(self, job: Job) -> tuple[dict[str, Layer], dict[str, Layer], Train]:
+        """Networks of their own on cleaned images, each with a generator of its own."""
+        names = {task.name: self._stream(job, task.name) for task in self.group.tasks}
+        rngs = {task: job.generator(name) for task, name in names.items()}
+        models = {
+            task: self.networks.models[task](rng).to(self.device) for task, rng in rngs.items()
+        }
+
+        def train(checkpoint: Checkpoint) -> dict[str, Tuned]:
+            tuned, images = {}, self.images(SEPARATE, "train_set")
+            for task in self.group.tasks:
+                name, rng = names[task.name], rngs[task.name]
+                one = self._task(task, models[task.name], images, job, name, rng)
+                training = self.run.training(task.kind, rng, checkpoint)
+                tuned |= train_separately([replace(one, optimizer=Adam)], training)
+            return {task: tuned[name] for task, name in names.items()}
+
+        return models, models, train
+
+    def _shuffled(self, job: Job) -> TargetTask:
+        """The heat-map task with its labels shuffled among the labelled images."""
+        task = self.group.task(self.group.heat_map_task or "")
+        targets, rows = np.array(task.train.targets), task.train.rows
+        rng = job.generator(f"{self.group.name}-fold{job.fold}-shuffled-{task.name}")
+        targets[rows] = rng.permutation(targets[rows])
+        return replace(task, train=replace(task.train, targets=targets))
+
+    def _task(
+        self, task: TargetTask, head: Layer, images: np.ndarray, job: Job, name: str,
+        rng: np.random.Generator,
+    ) -> Task:  # fmt: skip
+        augment: Augmentation | None = (
+            self.networks.augment(rng) if self.settings.augment else None
+        )
+        fold = self.folds[job.fold - 1]
+        return task.on_fold(fold, head, images, name, self.normalisation, augment)
+
+    def _stream(self, job: Job, task: str = "") -> str:
+        return "-".join(filter(None, (self.group.name, f"fold{job.fold}", job.arm, task)))
+
+    # -------------------------------------------------------------------- testing
+
+    def images(self, arm: str, which: str) -> np.ndarray:
+        """The images of ``"train_set"`` or ``"test_set"`` as an arm sees them, uint8."""
+        images: np.ndarray = getattr(self.group, which).images
+        if arm != SEPARATE:
+            return images
+        if which not in self._cleaned:
+            self._cleaned[which] = self.networks.clean(images)
+        return self._cleaned[which]
+
+    def record(self, job: Job) -> dict[str, Any]:
+        """Train what is not trained yet, test it, and return the job's record."""
+        tuned = self.tune(job)
+        tasks = {name: training_record(result) for name, result in tuned.items()}
+        record: dict[str, Any] = {"job": job.to_dict(), "tasks": tasks}
+        rows = evaluation.heat_map_rows(self.group)
+        for name, result in tuned.items():
+            if job.arm != CONTROL:
+                tasks[name] |= self._tested(job, self.group.task(name), result.network)
+            if name == self.group.heat_map_task and len(rows):
+                maps = self.maps(job, result.network, rows)
+                masks = evaluation.outlines(self.group, rows)
+                record["heat map"] = evaluation.shares_inside(maps, masks)
+        return record
+
+    def maps(self, job: Job, network: Layer, rows: np.ndarray) -> np.ndarray:
+        """Heat maps (n, H, W) of test images."""
+        images = self.images(job.arm, "test_set")[rows]
+        return evaluation.class_1_maps(network, images, self.normalisation, self.device)
+
+    def _tested(self, job: Job, task: TargetTask, network: Layer) -> dict[str, Any]:
+        """Scores on the fold held out and on the test set; cases are numbered as in the cases' record."""
+        held_out = np.intersect1d(self.folds[job.fold - 1].held_out, task.train.rows)
+        places = {
+            HELD_OUT: ("train_set", task.train, held_out),
+            TEST: ("test_set", task.test, task.test.rows),
+        }
+        found = {}
+        for where, (which, labelled, rows) in places.items():
+            images, targets = self.images(job.arm, which)[rows], labelled.targets[rows]
+            how = (self.normalisation, self.device)
+            scores = evaluation.score(task, network, images, targets, *how)
+            found[where] = {"case": np.searchsorted(labelled.rows, rows), **scores}
+        return found
+
+
+def folds_of(group: TaskGroup, settings: Settings) -> list[Fold]:
+    """The group's folds by the settings' number of them and seed.
+
+    Raises:
+        ValueError: As :meth:`TaskGroup.folds`, or a fold cannot fill a batch; the message names the
+            folder.
+    """
+    seed, k = settings.seed, settings.folds
+    folds = group.folds(k, generator(seed, f"{group.name}-folds"))
+    if settings.labels < 1:
+        rng, share = generator(seed, f"{group.name}-labels"), settings.labels
+        folds = [replace(f, train=thinned(f.train, group.strata, share, rng)) for f in folds]
+    for i, fold in enumerate(folds):
+        for task in group.tasks:
+            found = len(np.intersect1d(fold.train, task.train.rows))
+            if found < settings.batch:
+                raise ValueError(
+                    f"{group.train_set.folder}: {found} images to train the {task.name} task on in "
+                    f"fold {i + 1} of {k} cannot fill a batch of {settings.batch}"
+                )
+    return folds
+
+
+def trained(
+    store: Store, name: str, key: dict[str, Any], networks: dict[str, Layer], train: Train
+) -> dict[str, Tuned]:
+    """Train ``networks``, or give them the weights they got in an earlier run of the same job.
+
+    Returns:
+        What came of each task, by name; ``network`` is the one of that name, if there is one.
+    """
+
+    def compute(checkpoint: Checkpoint) -> Kept:
+        tuned = train(checkpoint)
+        arrays = {
+            f"{network}.{array}": to_numpy(value)
+            for network in networks
+            for array, value in networks[network].state_dict().items()
+        }
+        return arrays, {task: training_record(result) for task, result in tuned.items()}
+
+    arrays, record = store.weights(name, key, compute)
+    for network, layer in networks.items():
+        first = f"{network}."
+        own = {k.removeprefix(first): v for k, v in arrays.items() if k.startswith(first)}
+        layer.load_state_dict(own)
+    return {
+        task: Tuned(networks[task], **(fields | {"history": History(**fields["history"])}))
+        for task, fields in record.items()
+    }
+
+
+def training_record(tuned: Tuned) -> dict[str, Any]:
+    """The history and the cost of a task, ready for JSON."""
+    fields = {name: getattr(tuned, name) for name in ("seconds", "trainable", "shared")}
+    return fields | {"history": tuned.history.to_dict()}
+
+
+def one_optimizer(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks with the optimizer they have in common, or else with Adam: one loss has one."""
+    optimizers = {task.optimizer for task in tasks}
+    common = optimizers.pop() if len(optimizers) == 1 else Adam
+    return [replace(task, optimizer=common) for task in tasks]
