@@ -20,7 +20,7 @@ import numpy as np
 
 from ums.backend import choose_device
 from ums.data import Prepared
-from ums.data.crop import crop_to_film
+from ums.data.crop import crop_to_foreground
 from ums.experiments import command_line, cxr
 from ums.experiments.ablation_list import AS_FEW, AS_GIVEN, CAUSES, OWN, STUDYS, Cause, Variant
 from ums.experiments.cxr_sets import CXR, diverse_part
@@ -85,7 +85,7 @@ def cropped_to_film(sets: Sets) -> Sets:
     """The same sets with the film enlarged to fill every image, masks likewise."""
 
     def cropped(prepared: Prepared) -> Prepared:
-        arrays = crop_to_film(prepared.images, prepared.masks, prepared.opacities)
+        arrays = crop_to_foreground(prepared.images, prepared.masks, prepared.opacities)
         return replace(prepared, **dict(zip(("images", "masks", "opacities"), arrays, strict=True)))
 
     part = sets.parts[0]

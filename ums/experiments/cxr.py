@@ -18,6 +18,7 @@ import numpy as np
 
 from ums.backend import Device
 from ums.checkpoint import Checkpoint
+from ums.data.normalisation import Normalisation
 from ums.experiments import command_line
 from ums.experiments import settings as study
 from ums.experiments.cxr_sets import CXR
@@ -37,7 +38,8 @@ from ums.networks import (
     segmentation_head,
     separate_classifier,
 )
-from ums.source import learn_denoising
+from ums.source import DenoisingExamples, train_denoising
+from ums.training import Training
 
 OUT = "results/cxr"
 
@@ -52,17 +54,12 @@ def learn_source(sets: Sets, settings: Settings, device: Device, stages: Stages)
 
     def train(checkpoint: Checkpoint) -> Tuned:
         train_rows, validation_rows = (source_rows(images, s) for s in ("train", "validation"))
-        return learn_denoising(
+        normalisation = Normalisation(settings.dark)
+        return train_denoising(
             network,
-            images.images,
-            train_rows,
-            validation_rows,
-            settings.fit(SOURCE),
-            device,
-            rng,
-            settings.progress,
-            checkpoint,
-            settings.dark,
+            DenoisingExamples(images.images, train_rows, rng, False, normalisation),
+            DenoisingExamples(images.images, validation_rows, rng, True, normalisation),
+            Training(settings.fit(SOURCE), rng, device, settings.progress, checkpoint),
         )
 
     return study.source_stage(network, train, sets, settings, device, stages)
@@ -88,7 +85,7 @@ def networks_of(part: Part, source: Tuned, settings: Settings, device: Device) -
     def clean(images: np.ndarray) -> np.ndarray:
         if settings.source_epochs == 0:
             return images
-        return denoise(autoencoder, images, device, dark=settings.dark)
+        return denoise(autoencoder, images, device, Normalisation(settings.dark))
 
     return Networks(encoder, heads, models, clean)
 

@@ -22,7 +22,7 @@ from ums.backend import Device
 from ums.checkpoint import Checkpoint
 from ums.data import Examples, Prepared
 from ums.data.augment import Augmentation
-from ums.data.examples import normalise
+from ums.data.normalisation import Normalisation
 from ums.data.prepared import SPLITS
 from ums.derived.recommendation import FLOWS
 from ums.experiments import command_line
@@ -35,10 +35,11 @@ from ums.experiments.runner import Networks
 from ums.experiments.settings import SOURCE, Outcome, Settings
 from ums.experiments.stages import Stages
 from ums.experiments.tasks import SEGMENTATION, Part
-from ums.finetuning import Task, Tuned, learn
+from ums.finetuning import Task, Tuned, train_task
 from ums.layers import Sequential
 from ums.networks import classification_head, echo_decoder, echo_encoder, separate_classifier
 from ums.ops import categorical_cross_entropy
+from ums.training import Training
 
 OUT = "results/echo"
 DEFAULTS = Settings(
@@ -80,8 +81,8 @@ def flow_examples(source: Prepared, split: str, dark: int) -> Examples:
         ValueError: there is none, or no label "flow" of 0, 1 and 2; names the folder.
     """
     check_label(source, FLOW, len(FLOWS) - 1)
-    rows, prepare = source_rows(source, split, FLOW), partial(normalise, dark=dark)
-    return Examples(source.images, source.labels[FLOW], rows, prepare)
+    rows = source_rows(source, split, FLOW)
+    return Examples(source.images, source.labels[FLOW], rows, Normalisation(dark))
 
 
 def channels_of(encoder: Sequential) -> int:
@@ -99,7 +100,7 @@ def learn_source(sets: Sets, settings: Settings, device: Device, stages: Stages)
     def train(checkpoint: Checkpoint) -> Tuned:
         task = Task("source: flow", network, categorical_cross_entropy, *data[:2])
         fit, progress = settings.fit(SOURCE), settings.progress
-        return learn(task, fit, device, rng, progress, checkpoint)
+        return train_task(task, Training(fit, rng, device, progress, checkpoint))
 
     return study.source_stage(network, train, sets, settings, device, stages)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
 from ums.backend import Device, to_numpy
+from ums.checkpoint import Checkpoint
 from ums.data.augment import Augmentation
-from ums.data.examples import all_of, normalise
+from ums.data.examples import all_of
+from ums.data.normalisation import Normalisation
 from ums.experiments.results.heat_maps import HeatMaps, heat_maps_of, maps_of_class_1
 from ums.experiments.results.scores import Tested, score_classes, score_masks
 from ums.experiments.stages import Stages
@@ -32,7 +33,7 @@ from ums.finetuning.independent import renew_statistics
 from ums.layers import Layer, Sequential
 from ums.networks import copy_network
 from ums.optimizers import Adam
-from ums.training import History
+from ums.training import History, Training
 
 STRATEGIES = ("independent", "alternating", "joint", "separate")
 TOGETHER = ("alternating", "joint")
@@ -125,9 +126,11 @@ class PartStudy:
         self.encoder = networks.encoder
         if settings.statistics == "target":
             self.encoder = copy_network(networks.encoder).to(device)
-            images = all_of(part.learn.images, settings.dark)
+            images = all_of(part.learn.images, Normalisation(settings.dark))
             images = replace(images, rows=part.pool)
-            renew_statistics(self.encoder, images, settings.batch, device, stages.rng("statistics"))
+            fit = settings.fit(SEGMENTATION)
+            training = Training(fit, stages.rng("statistics"), device)
+            renew_statistics(self.encoder, images, training)
         self._cleaned: dict[str, np.ndarray] = {}
 
     def run(self, strategies: Sequence[str] = STRATEGIES) -> PartOutcome:
@@ -172,10 +175,8 @@ class PartStudy:
         todo = self._task(task, head, self.part.learn.images, i, name, rng)
 
         def train(checkpoint):
-            fit = self.settings.fit(task.kind)
-            tuned = tune_independently(
-                encoder, [todo], fit, self.device, rng, self.settings.progress, checkpoint
-            )
+            training = self._training(task.kind, rng, checkpoint)
+            tuned = tune_independently(encoder, [todo], training)
             return {task.name: tuned[name]}
 
         tuned = self._stage(name, {task.name: head}, train, task.kind)[task.name]
@@ -202,19 +203,11 @@ class PartStudy:
         kind = self._kind_together
 
         def train(checkpoint):
-            fit, options = settings.fit(kind), {"progress": settings.progress}
-            options |= {"checkpoint": checkpoint, "criterion": settings.criterion()}
+            training, criterion = self._training(kind, rng, checkpoint), settings.criterion()
             if strategy == "joint":
-                return tune_jointly(
-                    encoder,
-                    one_optimizer(tasks),
-                    fit,
-                    self.device,
-                    rng,
-                    settings.weighting(),
-                    **options,
-                )
-            return tune_alternately(encoder, tasks, fit, self.device, rng, **options)
+                weights = settings.weighting()
+                return tune_jointly(encoder, one_optimizer(tasks), training, weights, criterion)
+            return tune_alternately(encoder, tasks, training, criterion=criterion)
 
         extra = {"joint weights": settings.joint_weights} if strategy == "joint" else {}
         if settings.stop_by != "all":
@@ -239,10 +232,7 @@ class PartStudy:
         def train(checkpoint):
             todo = self._task(task, model, self.cleaned("learn"), i, name, rng)
             todo = replace(todo, optimizer=Adam)
-            fit = self.settings.fit(task.kind)
-            tuned = train_separately(
-                None, [todo], fit, self.device, rng, self.settings.progress, checkpoint
-            )
+            tuned = train_separately([todo], self._training(task.kind, rng, checkpoint))
             return {task.name: tuned[name]}
 
         return self._stage(name, {task.name: model}, train, task.kind)[task.name]
@@ -255,9 +245,13 @@ class PartStudy:
         return self._cleaned[which]
 
     def _task(self, task, head, images, i, name, rng) -> Task:
-        prepare = partial(normalise, dark=self.settings.dark)
+        prepare = Normalisation(self.settings.dark)
         augment = self.networks.augment(rng) if self.settings.augment else None
         return task.to_learn(head, images, self.folds[i], name, prepare, augment)
+
+    def _training(self, kind: str, rng: np.random.Generator, checkpoint: Checkpoint) -> Training:
+        fit, progress = self.settings.fit(kind), self.settings.progress
+        return Training(fit, rng, self.device, progress, checkpoint)
 
     def _name(self, strategy: str, i: int, task: str = "") -> str:
         return "-".join(filter(None, (self.part.name, f"fold{i + 1}", strategy, task)))

@@ -28,12 +28,12 @@ from ums.experiments.report import search as search_report
 from ums.experiments.results.scores import Tested, tested_once
 from ums.experiments.search_space import OPTIMIZERS, SPACE, Choice, Found, Settings, Trial, ranked
 from ums.experiments.stages import Stages, fingerprint
-from ums.finetuning import Task, learn
+from ums.finetuning import Task, train_task
 from ums.layers import Layer
 from ums.metrics.classification import accuracy, mcc
 from ums.networks import parameter_count
 from ums.ops import categorical_cross_entropy
-from ums.training import TrainingDiverged, predict
+from ums.training import Training, TrainingDiverged, predict
 
 
 class Search:
@@ -78,7 +78,8 @@ class Search:
 
         def compute(checkpoint):
             try:
-                tuned = learn(task, fit, self.device, rng, settings.progress, checkpoint)
+                training = Training(fit, rng, self.device, settings.progress, checkpoint)
+                tuned = train_task(task, training)
             except TrainingDiverged as error:
                 return {}, {"diverged": str(error)}
             scores, _ = self.score(network, "validation")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ums.data.examples import check_dark
+from ums.data.normalisation import Normalisation
 from ums.experiments.results.scores import Tested
 from ums.optimizers import SGD, Adam, RMSprop
 from ums.training import FitSettings
@@ -65,7 +65,7 @@ class Settings:
         # Say what is wrong now rather than after some trials.
         if not 1 <= self.trials <= len(GRID):
             raise ValueError(f"trials must be 1 to {len(GRID)}, got {self.trials}")
-        check_dark(self.dark)
+        Normalisation(self.dark)
         self.fit(PAPERS)
 
     def fit(self, choice: Choice) -> FitSettings:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from ums.backend import Device
 from ums.checkpoint import Checkpoint
-from ums.data.examples import DARK, check_dark
+from ums.data.normalisation import BACKGROUND, Normalisation
 from ums.experiments.datasets import Sets
 from ums.experiments.runner import Networks, PartOutcome, PartStudy, folds_of, trained
 from ums.experiments.stages import Stages
 from ums.experiments.tasks import CLASSIFICATION, SEGMENTATION, Part
 from ums.finetuning import ByHand, Equal, GradNorm, Tuned, Uncertainty, Weighting
-from ums.finetuning.tasks import relative_loss
+from ums.finetuning.loop import relative_loss
 from ums.layers import Layer
 from ums.networks import parameter_count
 from ums.training import FitSettings, History
@@ -42,7 +42,7 @@ class Settings:
     joint_weights: str = "equal"
     stop_by: str = "all"
     augment: bool = True
-    dark: int = DARK
+    dark: int = BACKGROUND
     statistics: str = "source"
     labels: float = 1.0
     seed: int = 0
@@ -58,7 +58,7 @@ class Settings:
             raise ValueError(f"statistics must be source or target, got {self.statistics!r}")
         if self.stop_by not in ("all", "first"):
             raise ValueError(f"stop by must be all or first, got {self.stop_by!r}")
-        check_dark(self.dark)
+        Normalisation(self.dark)
         if not 0 < self.labels <= 1:
             raise ValueError(f"labels must be a share above 0 and at most 1, got {self.labels}")
         self.weighting()

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ums.data import Examples, Prepared
-from ums.data.examples import normalise
 from ums.data.folds import fold_splits, stratified_folds
+from ums.data.normalisation import STANDARD
 from ums.finetuning.tasks import Task
 from ums.layers import Layer
 from ums.ops import bce_dice, categorical_cross_entropy
@@ -81,7 +81,7 @@ class TargetTask:
         images: np.ndarray,
         fold: Fold,
         name: str,
-        prepare: Callable = normalise,
+        prepare: Callable = STANDARD,
         augment: Callable | None = None,
     ) -> Task:
         """The task as the strategies take it.

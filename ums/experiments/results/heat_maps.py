@@ -8,6 +8,7 @@ import numpy as np
 
 from ums.backend import Device
 from ums.data.examples import all_of, in_order
+from ums.data.normalisation import Normalisation
 from ums.derived.heat_map import heat_maps, mass_inside
 from ums.experiments.tasks import Part
 from ums.layers import Layer
@@ -62,7 +63,7 @@ def heat_maps_of(part: Part) -> HeatMaps | None:
 
 def maps_of_class_1(network: Layer, images: np.ndarray, device: Device, dark: int) -> np.ndarray:
     """Heat maps (n, H, W) of class 1 for images (n, H, W), whatever the network says of them."""
-    examples = all_of(images, dark)
+    examples = all_of(images, Normalisation(dark))
     maps = [
         heat_maps(network, device.put(examples.batch(chosen)[0]), classes=1)
         for chosen in in_order(len(images), 32)

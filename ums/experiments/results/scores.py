@@ -17,9 +17,10 @@ from scipy.special import softmax
 
 from ums.backend import Device
 from ums.data import NOISES
-from ums.data.examples import DARK, all_of
+from ums.data.examples import all_of
+from ums.data.normalisation import BACKGROUND, Normalisation
 from ums.experiments.tasks import CLASSIFICATION, SEGMENTATION
-from ums.finetuning.separate import restore
+from ums.finetuning.separate import denoise_exactly
 from ums.layers import Layer
 from ums.metrics import classification, image_quality, segmentation
 from ums.metrics.significance import bootstrap_interval, mcnemar_exact, paired_permutation
@@ -70,11 +71,11 @@ LOGITS = "logits"
 
 
 def score_masks(
-    network: Layer, images: np.ndarray, masks: np.ndarray, device: Device, dark: int = DARK
+    network: Layer, images: np.ndarray, masks: np.ndarray, device: Device, dark: int = BACKGROUND
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Scores (n,) by measure of the masks predicted for images (n, H, W) or (n, H, W, C), and the masks,
     booleans (n, H, W)."""
-    logits = predict(network, all_of(images, dark), device)
+    logits = predict(network, all_of(images, Normalisation(dark)), device)
     predicted, target = logits[..., 0] > 0, np.asarray(masks) > 0
     scores = {
         "IoU": segmentation.iou(target, predicted),
@@ -86,10 +87,10 @@ def score_masks(
 
 
 def score_classes(
-    network: Layer, images: np.ndarray, device: Device, dark: int = DARK
+    network: Layer, images: np.ndarray, device: Device, dark: int = BACKGROUND
 ) -> dict[str, np.ndarray]:
     """The logits (n, K) of images (n, H, W) or (n, H, W, C)."""
-    return {LOGITS: predict(network, all_of(images, dark), device).astype(np.float64)}
+    return {LOGITS: predict(network, all_of(images, Normalisation(dark)), device).astype(np.float64)}
 
 
 @dataclass(eq=False)
@@ -238,7 +239,7 @@ def sign_flips(differences: np.ndarray, patients: np.ndarray, rng: np.random.Gen
 
 
 def score_denoising(
-    denoiser: Layer, images: np.ndarray, device: Device, rng: np.random.Generator, dark: int = DARK
+    denoiser: Layer, images: np.ndarray, device: Device, rng: np.random.Generator, dark: int = BACKGROUND
 ) -> list[dict]:
     """Table 2: for each noise, mean PSNR (dB), SSIM and MS-SSIM of noisy and denoised images.
 
@@ -249,7 +250,7 @@ def score_denoising(
     shown = int(rng.integers(len(images)))
     for noise in NOISES:
         noisy = noise.add(images, rng)
-        denoised = restore(denoiser, noisy, device, dark)
+        denoised = denoise_exactly(denoiser, noisy, device, Normalisation(dark))
         rows.append(
             {
                 "noise": str(noise),
