@@ -157,7 +157,7 @@ def test_removing_takes_the_parts_along_and_nothing_else(checkpoint):
         (folder / name).write_bytes(b"")
     for part in [checkpoint, *map(checkpoint.part, NAMES), checkpoint.part("a").part("b")]:
         part.save({}, {})
-        part.path.with_suffix(".partial").write_bytes(b"left by a killed process")
+        part.path.with_name(f"{part.path.name}.7.partial").write_bytes(b"of a killed process")
     checkpoint.remove()
     assert files(folder) == sorted(others)
     checkpoint.remove()  # there is nothing more

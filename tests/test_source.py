@@ -8,8 +8,8 @@ import pytest
 from ums.backend import Device
 from ums.data import Examples, corrupt, denormalise, normalise
 from ums.networks import denoising_autoencoder
-from ums.source import DenoisingExamples, learn_denoising
-from ums.training import FitSettings, predict
+from ums.source import DenoisingExamples, train_denoising
+from ums.training import FitSettings, Training, predict
 
 CPU = Device(np, "CPU")
 
@@ -89,7 +89,13 @@ def learned(images, seed=0, width=0.1, **changes):
     rng, rows = np.random.default_rng(seed), np.arange(len(images))
     network = denoising_autoencoder(rng, width=width)
     chosen = FitSettings(**{"epochs": 2, "batch": 4, "learning_rate": 0.01, **changes})
-    return learn_denoising(network, images, rows, rows, chosen, CPU, rng, progress=False)
+    return trained(network, images, rows, rows, chosen, rng)
+
+
+def trained(network, images, train, validation, chosen, rng):
+    train = DenoisingExamples(images, train, rng)
+    validation = DenoisingExamples(images, validation, rng, fixed=True)
+    return train_denoising(network, train, validation, Training(chosen, rng, progress=False))
 
 
 def psnr(clean, image):
@@ -117,7 +123,7 @@ def test_source_repeats_with_its_seed_to_the_byte(rng):
 def learned_from(images, train, validation):
     rng = np.random.default_rng(1)
     network, chosen = denoising_autoencoder(rng, width=0.1), FitSettings(epochs=2, batch=4)
-    return learn_denoising(network, images, train, validation, chosen, CPU, rng, progress=False)
+    return trained(network, images, train, validation, chosen, rng)
 
 
 @pytest.mark.parametrize(

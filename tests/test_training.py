@@ -10,7 +10,7 @@ import pytest
 from ums.backend import Device
 from ums.checkpoint import Checkpoint
 from ums.data import Examples
-from ums.finetuning import Task, learn
+from ums.finetuning import Task, train_task
 from ums.layers import (
     BatchNorm,
     Conv2D,
@@ -24,8 +24,10 @@ from ums.layers import (
 from ums.ops import categorical_cross_entropy, mse
 from ums.optimizers import SGD, Adam
 from ums.training import (
+    Epoch,
     FitSettings,
     History,
+    Training,
     TrainingDiverged,
     epoch_steps,
     fit,
@@ -41,6 +43,11 @@ NAN, INF = float("nan"), float("inf")
 
 def settings(epochs=10, batch=4, **changes):
     return FitSettings(epochs, batch, **changes)
+
+
+def training(rng=None, progress=False, checkpoint=None, **changes):
+    rng = rng or np.random.default_rng(0)
+    return Training(settings(**changes), rng, CPU, progress, checkpoint)
 
 
 def scripted(validation, train=(1.0, 3.0), optimizer=None, **changes):
@@ -60,10 +67,11 @@ def scripted(validation, train=(1.0, 3.0), optimizer=None, **changes):
             yield np.float32(loss)
 
     optimizer = optimizer or SGD([], 0.1)
-    chosen = settings(**{"epochs": len(validation), **changes})
+    chosen = training(**{"epochs": len(validation), **changes})
     error = history = None
     try:
-        history = fit("lungs", [network], [optimizer], steps, 2, lambda: next(left), chosen, False)
+        epoch = Epoch(steps, 2, [optimizer])
+        history = fit("lungs", [network], epoch, lambda: next(left), chosen)
     except TrainingDiverged as raised:
         error = str(raised)
     return network, history, error
@@ -113,13 +121,14 @@ def test_best_weights_of_a_real_training_come_back_to_the_byte(rng):
         return next(told)
 
     def steps():
-        return epoch_steps(network, categorical_cross_entropy, optimizer, examples, 4, CPU, rng)
+        return epoch_steps(network, categorical_cross_entropy, optimizer, examples, chosen)
 
-    fit("t", [network], [optimizer], steps, 3, validate, settings(epochs=4), progress=False)
+    chosen = training(rng, epochs=4)
+    fit("t", [network], Epoch(steps, 3, [optimizer]), validate, chosen)
     assert bytes_of(network) == seen[1] and seen[1] != seen[3]
 
 
-def test_every_network_that_learns_is_put_back():
+def test_every_network_that_learns_is_restored():
     networks = [Dense(1, 1, np.random.default_rng(i)) for i in range(2)]
     told, count = iter([1.0, 2.0]), iter(range(1, 10))
 
@@ -129,7 +138,7 @@ def test_every_network_that_learns_is_put_back():
             network.w.value[...] = epoch
         yield np.float32(0)
 
-    fit("t", networks, [SGD([], 1)], steps, 1, lambda: next(told), settings(epochs=2), False)
+    fit("t", networks, Epoch(steps, 1, [SGD([], 1)]), lambda: next(told), training(epochs=2))
     assert [float(network.w.value[0, 0]) for network in networks] == [1, 1]
 
 
@@ -167,8 +176,8 @@ def test_plateau_lowers_the_rate_of_the_epochs_after_it():
 
 def test_every_optimizer_is_slowed_down_on_a_plateau(rng):
     optimizers = [SGD([], 1.0), Adam([], 0.1)]
-    chosen = settings(epochs=3, plateau_patience=1, plateau_factor=0.1)
-    fit("t", [Dense(1, 1, rng)], optimizers, lambda: [np.float32(1)], 1, lambda: 1, chosen, False)
+    chosen = training(epochs=3, plateau_patience=1, plateau_factor=0.1)
+    fit("t", [Dense(1, 1, rng)], Epoch(lambda: [np.float32(1)], 1, optimizers), lambda: 1, chosen)
     assert [o.learning_rate for o in optimizers] == pytest.approx([0.01, 0.001])
 
 
@@ -185,10 +194,8 @@ def test_settings_below_one_are_refused_by_name(name, value):
 
 
 def test_progress_bar_names_the_task_and_its_losses(capsys, rng):
-    chosen = settings(epochs=2)
-    fit(
-        "lungs", [Dense(1, 1, rng)], [SGD([], 1)], lambda: [np.float32(0.125)], 1, lambda: 3, chosen
-    )
+    epoch = Epoch(lambda: [np.float32(0.125)], 1, [SGD([], 1)])
+    fit("lungs", [Dense(1, 1, rng)], epoch, lambda: 3, training(rng, progress=True, epochs=2))
     shown = capsys.readouterr().err
     assert "lungs" in shown and "2/2" in shown and "loss 0.125, validation 3" in shown
 
@@ -242,7 +249,7 @@ def test_validation_loss_that_is_not_finite_is_named_with_its_epoch(bad, epoch):
 def test_best_weights_so_far_are_back_after_divergence(validation, train, kept):
     network, _, error = scripted(validation, train=train)
     assert all((array == kept).all() for array in network.state_dict().values())
-    assert f"the weights of epoch {kept + 1} were put back" in error
+    assert f"the weights of epoch {kept + 1} were restored" in error
 
 
 @pytest.mark.parametrize(("validation", "train"), [([1], {0: (1, NAN)}), ([NAN], {})])
@@ -250,7 +257,7 @@ def test_first_weights_are_back_when_the_first_epoch_diverges(validation, train)
     network, _, error = scripted(validation, train=train)
     fresh = Sequential(Dense(2, 3, np.random.default_rng(0)), BatchNorm(3))
     assert bytes_of(network) == bytes_of(fresh)
-    assert "the weights from before training were put back" in error
+    assert "the weights from before training were restored" in error
 
 
 # ---------------------------------------------------------------------------- checkpoints
@@ -283,11 +290,10 @@ def stoppable(validation, stop=None, progress=False, checkpoint=None, **changes)
     """What a new process ends with: weights, history, the optimizer's rate."""
     network = Dense(1, 1, np.random.default_rng(0))
     script, optimizer = Script(network, validation, stop), SGD([], 1.0)
-    chosen = settings(**{"epochs": len(validation), "plateau_patience": 2, **changes})
-    history = fit(
-        "lungs", [network], [optimizer], script.steps, 2, script.validate, chosen, progress,
-        others=[script], checkpoint=checkpoint,
-    ).to_dict()  # fmt: skip
+    changes = {"epochs": len(validation), "plateau_patience": 2, **changes}
+    chosen = training(progress=progress, checkpoint=checkpoint, **changes)
+    epoch = Epoch(script.steps, 2, [optimizer], [script])
+    history = fit("lungs", [network], epoch, script.validate, chosen).to_dict()
     assert len(history.pop("seconds")) == len(history["train"])
     return network.w.value.item(), history, optimizer.learning_rate
 
@@ -316,7 +322,7 @@ def test_progress_bar_starts_where_the_training_left_off(tmp_path, capsys):
         stoppable([3, 2, 1, 0], stop=3, checkpoint=checkpoint)
     stoppable([3, 2, 1, 0], progress=True, checkpoint=checkpoint)
     shown = capsys.readouterr()
-    assert shown.out == f"lungs: goes on after epoch 3, from {checkpoint.path}\n"
+    assert shown.out == f"lungs: continues after epoch 3, from {checkpoint.path}\n"
     assert "8/8" in shown.err and "0/8" not in shown.err
 
 
@@ -353,7 +359,7 @@ def test_full_disk_stops_the_training_and_keeps_the_checkpoint_before(tmp_path, 
 def test_training_that_diverged_diverges_again_from_its_checkpoint(tmp_path):
     for _ in range(2):
         checkpoint = Checkpoint(tmp_path / "x.npz", every=0)
-        with pytest.raises(TrainingDiverged, match=r"nan of epoch 3 .* of epoch 2 were put"):
+        with pytest.raises(TrainingDiverged, match=r"nan of epoch 3 .* of epoch 2 were restored"):
             stoppable([3, 2, NAN, 0], checkpoint=checkpoint)
         assert checkpoint.load()[1] == {"training": "lungs", "epochs": 2}
 
@@ -362,8 +368,8 @@ def test_checkpoint_of_another_network_is_refused(tmp_path, rng):
     checkpoint = Checkpoint(tmp_path / "x.npz", every=0)
     stoppable([3, 2], checkpoint=checkpoint)
     with pytest.raises(ValueError, match=f"{checkpoint.path} is of another training"):
-        fit("t", [Dense(2, 2, rng)], [SGD([], 1)], list, 1, lambda: 1, settings(),
-            others=[Script(None, [], None)], checkpoint=checkpoint)  # fmt: skip
+        epoch = Epoch(list, 1, [SGD([], 1)], [Script(None, [], None)])
+        fit("t", [Dense(2, 2, rng)], epoch, lambda: 1, training(checkpoint=checkpoint))
 
 
 # ---------------------------------------------------------------------------- steps
@@ -406,7 +412,7 @@ def test_epoch_steps_sees_every_example_once_in_each_epoch(rng):
     seen, own = [], labelled(rng, 10)
     examples = Seen(own.inputs, own.targets, own.rows)
     network = classifier(rng)
-    steps = epoch_steps(network, categorical_cross_entropy, SGD([], 1), examples, 4, CPU, rng)
+    steps = epoch_steps(network, categorical_cross_entropy, SGD([], 1), examples, training(rng))
     assert len(list(steps)) == 3 and sorted(seen) == list(range(10))
 
 
@@ -456,10 +462,10 @@ def learned(seed, **changes):
     rng = np.random.default_rng(seed)
     network, data = classifier(rng), labelled(np.random.default_rng(9), 20)
     train, validation = (Examples(data.inputs, data.targets, r) for r in np.split(data.rows, [14]))
-    chosen = settings(**{"epochs": 3, "learning_rate": 0.01, **changes})
+    chosen = training(rng, **{"epochs": 3, "learning_rate": 0.01, **changes})
     loss = categorical_cross_entropy
     task = Task("t", network, loss, train, validation)
-    return learn(task, chosen, CPU, rng, progress=False)
+    return train_task(task, chosen)
 
 
 def test_same_seed_gives_the_same_weights_to_the_byte():
@@ -474,11 +480,11 @@ def test_learning_separates_bright_discs_from_dark_ones(rng):
     images[labels == 1, 4:12, 4:12] += 100
     images[labels == 0, 4:12, 4:12] -= 100
     both = Examples(images, labels, np.arange(24))
-    chosen = settings(epochs=30, batch=8, learning_rate=0.05, patience=30)
+    chosen = training(rng, epochs=30, batch=8, learning_rate=0.05, patience=30)
     layers = Conv2D(1, 4, rng, stride=2), ReLU(), Conv2D(4, 8, rng, stride=2), ReLU()
     network = Sequential(*layers, GlobalAveragePool(), Dense(8, 2, rng))
     loss = categorical_cross_entropy
-    tuned = learn(Task("t", network, loss, both, both), chosen, CPU, rng, progress=False)
+    tuned = train_task(Task("t", network, loss, both, both), chosen)
     assert tuned.history.validation[0] > 20 * min(tuned.history.validation)
     assert (predict(tuned.network, both, CPU).argmax(axis=1) == labels).all()
 
@@ -495,7 +501,7 @@ def test_frozen_layers_are_neither_counted_nor_moved(rng):
         layer.freeze()
     before, loss = bytes_of(network), categorical_cross_entropy
     task = Task("t", network, loss, examples, examples)
-    tuned = learn(task, settings(2), CPU, rng, progress=False)
+    tuned = train_task(task, training(rng, epochs=2))
     moved = {name for name, value in bytes_of(network).items() if value != before[name]}
     assert moved == {"5.w", "5.b"} and tuned.trainable == 3 * 2 + 2
 
@@ -517,5 +523,6 @@ def test_training_that_really_diverges_says_where_and_restores(rng):
     with pytest.raises(
         TrainingDiverged, match=r"nan in batch 2 of epoch 1 \(learning rate 0.001\)"
     ):
-        learn(Task("t", network, poisoned, examples, examples), settings(2), CPU, rng, False)
+        task = Task("t", network, poisoned, examples, examples)
+        train_task(task, training(rng, epochs=2))
     assert bytes_of(network) == before

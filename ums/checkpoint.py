@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import glob
 import json
-import os
 import time
 import zipfile
 from collections import defaultdict
@@ -21,6 +20,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ums.backend import Array, to_numpy
+from ums.files import PARTIAL, write_whole
 
 Kept = tuple[dict[str, np.ndarray], dict]
 """Arrays by name and a record that is ready for JSON."""
@@ -148,17 +148,14 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Remove the file and its parts, and what a killed process has left half written."""
-        stem = glob.escape(self.path.stem)
+        stem, suffix = (glob.escape(part) for part in (self.path.stem, self.path.suffix))
         for part in ("", "+*"):
-            for suffix in (self.path.suffix, PARTIAL):
-                for path in self.path.parent.glob(f"{stem}{part}{suffix}"):
+            for unfinished in ("", f".*{PARTIAL}"):
+                for path in self.path.parent.glob(f"{stem}{part}{suffix}{unfinished}"):
                     path.unlink(missing_ok=True)
 
 
 # ------------------------------------------------------------------------ files
-
-PARTIAL = ".partial"
-"""The ending of a file that is being written."""
 
 
 def write(path: Path, arrays: Mapping[str, Array], record: dict) -> None:
@@ -167,18 +164,8 @@ def write(path: Path, arrays: Mapping[str, Array], record: dict) -> None:
     Raises:
         OSError: the file cannot be written; names it. One that was there before is as it was.
     """
-    partial = path.with_suffix(PARTIAL)
     own = {name: to_numpy(array) for name, array in arrays.items()}
-    try:
-        with open(partial, "wb") as file:
-            np.savez(file, __record__=json.dumps(record), **own)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, lambda file: np.savez(file, __record__=json.dumps(record), **own))
 
 
 def read(path: Path) -> Kept | None:

@@ -2,22 +2,21 @@
 
 Without labels, as for the chest X-ray: a denoising autoencoder is trained to restore clean images,
 and its encoder is what later tasks share (section 4.1.1). With labels, as for Doppler echo, the
-source is an ordinary classifier and needs nothing of its own (:func:`ums.finetuning.learn`).
+source is an ordinary classifier and needs nothing of its own (:func:`ums.finetuning.train_task`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ums.backend import Device
-from ums.checkpoint import Checkpoint
-from ums.data.examples import DARK, normalise
 from ums.data.noise import NOISES, corrupt
-from ums.finetuning.tasks import Task, Tuned, learn
+from ums.data.normalisation import STANDARD, Normalisation
+from ums.finetuning.loop import train_task
+from ums.finetuning.tasks import Task, Tuned
 from ums.layers import Sequential
 from ums.ops import mse
 from ums.optimizers import RMSprop
-from ums.training import FitSettings
+from ums.training import Training
 
 
 class DenoisingExamples:
@@ -29,7 +28,7 @@ class DenoisingExamples:
         rng: draws the noise: its kind and strength for each image, and its pixels.
         fixed: give an image the same noise whenever it is asked for (for validation); otherwise the
             noise is new every time, so that no epoch repeats another.
-        dark: grey level up to which a pixel is off the film (:func:`ums.data.normalise`).
+        normalisation: of noisy inputs and clean targets.
     """
 
     def __init__(
@@ -38,11 +37,11 @@ class DenoisingExamples:
         rows: np.ndarray,
         rng: np.random.Generator,
         fixed: bool = False,
-        dark: int = DARK,
+        normalisation: Normalisation = STANDARD,
     ):
         if len(rows) == 0:
             raise ValueError("there is no image to learn denoising from")
-        self.images, self.rows, self.rng, self.dark = images, rows, rng, dark
+        self.images, self.rows, self.rng, self.normalisation = images, rows, rng, normalisation
         self.seeds = rng.integers(2**63, size=len(rows)) if fixed else None
 
     def __len__(self) -> int:
@@ -56,41 +55,23 @@ class DenoisingExamples:
         else:
             own = (np.random.default_rng(seed) for seed in self.seeds[chosen])
             noisy = np.stack([corrupt(c[None], r)[0] for c, r in zip(clean, own, strict=True)])
-        return normalise(noisy, dark=self.dark), normalise(clean, noisy, self.dark)
+        return self.normalisation(noisy), self.normalisation(clean, like=noisy)
 
 
-def learn_denoising(
+def train_denoising(
     autoencoder: Sequential,
-    images: np.ndarray,
-    train: np.ndarray,
-    validation: np.ndarray,
-    settings: FitSettings,
-    device: Device,
-    rng: np.random.Generator,
-    progress: bool = True,
-    checkpoint: Checkpoint | None = None,
-    dark: int = DARK,
+    train: DenoisingExamples,
+    validation: DenoisingExamples,
+    training: Training,
 ) -> Tuned:
     """Train a denoising autoencoder by the paper's recipe: MSE, RMSprop, plateau, early stopping.
 
     Args:
-        autoencoder: on ``device``; ``autoencoder.layers[0]`` is the encoder to share afterwards.
-        images: (M, H, W) uint8.
-        train: rows to learn from.
-        validation: rows that decide when to stop.
-        settings: epochs, batch, rate, patience.
-        device: where to compute.
-        rng: draws noise and order.
-        progress: show a progress bar.
-        checkpoint: saved to, and gone on from, as by :func:`ums.training.fit`.
-        dark: as for :class:`DenoisingExamples`.
+        autoencoder: ``autoencoder.layers[0]`` is the encoder to share afterwards.
+        train: noise that is new in every epoch; to continue exactly from a checkpoint, it must be
+            drawn from ``training.rng``.
+        validation: decides when to stop, with fixed noise.
+        training: settings, generator, device, checkpoint.
     """
-    task = Task(
-        "source: denoising",
-        autoencoder,
-        mse,
-        DenoisingExamples(images, train, rng, dark=dark),
-        DenoisingExamples(images, validation, rng, fixed=True, dark=dark),
-        RMSprop,
-    )
-    return learn(task, settings, device, rng, progress, checkpoint)
+    task = Task("source: denoising", autoencoder, mse, train, validation, RMSprop)
+    return train_task(task, training)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from ums.backend import Array, Device, array_module, to_numpy
+from ums.backend import Array, Device, array_module, choose_device, to_numpy
 from ums.checkpoint import Checkpoint, Generators, Stateful, gather
 from ums.data.examples import Examples, epoch_batches, in_order
 from ums.layers import Layer, copy_arrays
@@ -45,6 +47,48 @@ class FitSettings:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What every training needs, whatever it trains and by whichever strategy.
+
+    Attributes:
+        settings: how long and how fast to train.
+        rng: draws the order of the examples.
+        device: where to compute; the networks must be there already.
+        progress: whether to show progress bars.
+        checkpoint: where the state is saved between epochs. A training that finds one of a stopped
+            training like it continues from there; without it nothing is saved.
+    """
+
+    settings: FitSettings
+    rng: np.random.Generator
+    device: Device = field(default_factory=partial(choose_device, "cpu"))
+    progress: bool = True
+    checkpoint: Checkpoint | None = None
+
+    def part(self, name: str) -> Training:
+        """The same for one of several trainings, with its own part of the checkpoint."""
+        return replace(self, checkpoint=self.checkpoint and self.checkpoint.part(name))
+
+
+@dataclass(frozen=True, eq=False)
+class Epoch:
+    """One epoch of a training: its steps, and what they change apart from the networks.
+
+    Attributes:
+        steps: runs the steps of an epoch and yields the loss of each. A FloatingPointError raised
+            in it is taken for a loss that is not finite.
+        length: the number of steps.
+        optimizers: the optimizers that the steps use; their rates are reduced on a plateau.
+        state: whatever else the steps and the validation change.
+    """
+
+    steps: Callable[[], Iterable[Any]]
+    length: int
+    optimizers: Sequence[Optimizer]
+    state: Sequence[Stateful] = ()
+
+
 @dataclass
 class History:
     """What happened, epoch by epoch: mean losses, learning rate, seconds.
@@ -64,6 +108,13 @@ class History:
     criterion: list[float] = field(default_factory=list)
     weight: list[float] = field(default_factory=list)
     cosines: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, train: float, validation: float, learning_rate: float, start: float) -> None:
+        """Add an epoch that began at ``start`` of :func:`time.perf_counter`."""
+        self.train.append(train)
+        self.validation.append(validation)
+        self.learning_rate.append(learning_rate)
+        self.seconds.append(time.perf_counter() - start)
 
     @property
     def best_epoch(self) -> int:
@@ -117,26 +168,13 @@ def train_step(network: Layer, loss: Loss, optimizer: Optimizer, x: Array, targe
 
 
 def epoch_steps(
-    network: Layer,
-    loss: Loss,
-    optimizer: Optimizer,
-    examples: Examples,
-    size: int,
-    device: Device,
-    rng: np.random.Generator,
-) -> Iterable[Array]:
+    network: Layer, loss: Loss, optimizer: Optimizer, examples: Examples, training: Training
+) -> Iterator[Array]:
     """One pass over the examples in random order, a step per batch; yields the losses."""
-    for x, target in shuffled_batches(examples, size, device, rng):
-        yield train_step(network, loss, optimizer, x, target)
-
-
-def shuffled_batches(
-    examples: Examples, size: int, device: Device, rng: np.random.Generator
-) -> Iterator[tuple[Array, Array]]:
-    """Inputs and targets on ``device``, every example once, in a new random order."""
-    for chosen in epoch_batches(len(examples), size, rng):
+    for chosen in epoch_batches(len(examples), training.settings.batch, training.rng):
         x, target = examples.batch(chosen)
-        yield device.put(x), device.put(target)
+        put = training.device.put
+        yield train_step(network, loss, optimizer, put(x), put(target))
 
 
 def mean_loss(network: Layer, loss: Loss, examples: Examples, size: int, device: Device) -> float:
@@ -164,70 +202,60 @@ def predict(network: Layer, examples: Examples, device: Device, size: int = 32) 
 def fit(
     name: str,
     networks: Sequence[Layer],
-    optimizers: Sequence[Optimizer],
-    steps: Callable[[], Iterable[Array]],
-    steps_per_epoch: int,
+    epoch: Epoch,
     validate: Callable[[], float],
-    settings: FitSettings,
-    progress: bool = True,
-    rng: np.random.Generator | None = None,
-    others: Sequence[Stateful] = (),
-    checkpoint: Checkpoint | None = None,
+    training: Training,
 ) -> History:
     """Run epochs until the validation loss stops falling, and keep the best epoch's weights.
 
     Args:
         name: what is trained, for the progress bar and error messages.
-        networks: everything that learns; its weights are kept and put back.
-        optimizers: those that ``steps`` uses; their rates are reduced on a plateau.
-        steps: one epoch, yielding the loss of each step. A FloatingPointError raised in it, or in
-            ``validate``, is taken for a loss that is not finite.
-        steps_per_epoch: how many those are.
-        validate: the loss on the validation part, lower is better.
-        settings: epochs at most, patience, plateau.
-        progress: show a progress bar with the time left.
-        rng: what ``steps`` draws from (the networks' dropout need not draw from the same).
-        others: what else ``steps`` and ``validate`` change.
-        checkpoint: saved between epochs, with all that has changed so far. If there is one of a
-            training like this one that was stopped, this one goes on from there.
+        networks: everything that learns; holds the best epoch's weights afterwards.
+        epoch: the steps of one epoch.
+        validate: the loss on the validation part, lower is better. A FloatingPointError raised in
+            it is taken for a loss that is not finite.
+        training: the settings and all else.
 
     Raises:
-        TrainingDiverged: a loss is not finite. It says where, and the best weights so far (the
-            first ones, if no epoch was finished) are put back before it is raised.
+        TrainingDiverged: a loss is not finite. The message says where; the best weights so far (the
+            first ones, if no epoch was finished) are restored before.
         OSError: the checkpoint cannot be written; names it.
         ValueError: the checkpoint is of another training; names it.
     """
+    settings, checkpoint, optimizers = training.settings, training.checkpoint, epoch.optimizers
     history, best = History(), Snapshot(networks)
     plateaus = [
         ReduceOnPlateau(o, settings.plateau_factor, settings.plateau_patience) for o in optimizers
     ]
-    generators = Generators(filter(None, (rng, *_drawn_from(networks))))
-    changing = [*networks, *optimizers, *plateaus, history, best, generators, *others]
+    generators = Generators((training.rng, *_drawn_from(networks)))
+    changing = [*networks, *optimizers, *plateaus, history, best, generators, *epoch.state]
     if checkpoint and checkpoint.restore(changing):
-        print(f"{name}: goes on after epoch {len(history.train)}, from {checkpoint.path}")
-    total, done = settings.epochs * steps_per_epoch, len(history.train) * steps_per_epoch
-    shown = {"desc": name, "unit": "batch", "mininterval": 0.5, "disable": not progress}
-    with tqdm(total=total, initial=done, **shown) as bar:
+        print(f"{name}: continues after epoch {len(history.train)}, from {checkpoint.path}")
+    with _progress_bar(name, epoch.length, len(history.train), training) as bar:
         while not _finished(history, settings):
-            epoch, start = len(history.train), time.perf_counter()
+            start = time.perf_counter()
             try:
-                train, validation = _one_epoch(steps, validate, bar)
+                train, validation = _one_epoch(epoch.steps, validate, bar)
             except FloatingPointError as error:
                 best.restore()
-                raise TrainingDiverged(_diverged(name, epoch, error, optimizers, history)) from None
-            history.train.append(train)
-            history.validation.append(validation)
-            history.learning_rate.append(optimizers[0].learning_rate)
-            history.seconds.append(time.perf_counter() - start)
-            bar.set_postfix_str(f"loss {train:.4g}, validation {validation:.4g}")
-            if history.best_epoch == epoch:
+                raise TrainingDiverged(_diverged(name, error, optimizers, history)) from None
+            history.add(train, validation, optimizers[0].learning_rate, start)
+            if history.best_epoch == len(history.train) - 1:
                 best.take()
             for plateau in plateaus:
                 plateau.update(validation)
             if checkpoint and (checkpoint.due() or _finished(history, settings)):
-                checkpoint.save(gather(changing), {"training": name, "epochs": epoch + 1})
+                record = {"training": name, "epochs": len(history.train)}
+                checkpoint.save(gather(changing), record)
     best.restore()
     return history
+
+
+def _progress_bar(name: str, length: int, done: int, training: Training) -> tqdm:
+    """A bar over the steps of all epochs, ``done`` of which were finished before."""
+    total, initial = training.settings.epochs * length, done * length
+    shown = {"unit": "batch", "mininterval": 0.5, "disable": not training.progress}
+    return tqdm(desc=name, total=total, initial=initial, **shown)
 
 
 def _finished(history: History, settings: FitSettings) -> bool:
@@ -246,17 +274,20 @@ def _drawn_from(layers: Iterable[Layer]) -> Iterator[np.random.Generator]:
         yield from _drawn_from(getattr(layer, "layers", ()))
 
 
-def _one_epoch(steps, validate, bar) -> tuple[float, float]:
+def _one_epoch(
+    steps: Callable[[], Iterable[Array]], validate: Callable[[], float], bar: tqdm
+) -> tuple[float, float]:
     """Mean training loss and validation loss; FloatingPointError says what is not finite."""
     losses = []
     for value in steps():
         losses.append(value)
         bar.update()
-    losses = read_losses(losses)
+    train = float(read_losses(losses).mean())
     validation = float(validate())
     if not np.isfinite(validation):
         raise FloatingPointError(f"the validation loss is {validation}")
-    return float(losses.mean()), validation
+    bar.set_postfix_str(f"loss {train:.4g}, validation {validation:.4g}")
+    return train, validation
 
 
 def read_losses(losses: Sequence[Array], owners: Sequence[str] | None = None) -> np.ndarray:
@@ -277,10 +308,12 @@ def read_losses(losses: Sequence[Array], owners: Sequence[str] | None = None) ->
     return values
 
 
-def _diverged(name, epoch, error, optimizers, history) -> str:
+def _diverged(
+    name: str, error: FloatingPointError, optimizers: Sequence[Optimizer], history: History
+) -> str:
     rates = ", ".join(f"{o.learning_rate:g}" for o in optimizers)
     kept = f"of epoch {history.best_epoch + 1}" if history.validation else "from before training"
     return (
-        f"{name}: {error} of epoch {epoch + 1} (learning rate {rates}); the weights {kept} were "
-        "put back. A smaller learning rate is the usual cure."
+        f"{name}: {error} of epoch {len(history.train) + 1} (learning rate {rates}); the weights "
+        f"{kept} were restored. A smaller learning rate is the usual cure."
     )

@@ -4,7 +4,7 @@ import numpy as np
 
 from lessons.checking import CheckFailed, as_array, check, require
 from ums.data import normalise as library_normalise
-from ums.data.examples import DARK
+from ums.data.normalisation import BACKGROUND
 
 
 @check
@@ -34,7 +34,7 @@ def as_shown(as_shown):
 def normalise(normalise):
     """mean 0 and deviation 1/4 on each film, its border dark, bright still bright."""
     images = _films()
-    film = images > DARK
+    film = images > BACKGROUND
     x = as_array(normalise(images.copy()), "x", (*images.shape, 1), np.float32)[..., 0]
     for n in range(len(images)):
         values, grey = x[n][film[n]], images[n][film[n]].astype(float)
@@ -94,12 +94,12 @@ def _films():
     rng = np.random.default_rng(0)
     images = np.stack(
         [
-            rng.normal(mean, deviation, (16, 16)).clip(DARK + 1, 255)
+            rng.normal(mean, deviation, (16, 16)).clip(BACKGROUND + 1, 255)
             for mean, deviation in ((60, 20), (190, 12), (120, 40))
         ]
     )
     images[:, :2], images[2, :, :6] = 0, 0
-    images[:, 0] = DARK - 3
+    images[:, 0] = BACKGROUND - 3
     return images.astype(np.uint8)
 
 

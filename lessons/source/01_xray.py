@@ -15,7 +15,7 @@ from data_prep.images import resize_image
 from data_prep.synthetic import make_synthetic
 from lessons.checks import lesson_01 as check
 from lessons.pictures import COLOURS, image_row, use_style
-from ums.data.examples import DARK
+from ums.data.normalisation import BACKGROUND
 
 use_style()
 
@@ -120,7 +120,7 @@ check.as_shown(as_shown)
 # $$ x = \frac{\text{image} - \mu}{4\,\sigma} . $$
 #
 # Two details make it right for films. First, $\mu$ and $\sigma$ are those of the *exposed* pixels, the ones above
-# `DARK`: a wide border would otherwise move what is on the film. Second, all pixels off the film get one value,
+# `BACKGROUND`: a wide border would otherwise move what is on the film. Second, all pixels off the film get one value,
 #
 # $$ \min\!\left(-1,\; \frac{0 - \mu}{4\,\sigma}\right) , $$
 #
@@ -139,7 +139,7 @@ check.as_shown(as_shown)
 def normalise(images):
     """Images (N, H, W) uint8 -> x (N, H, W, 1) float32."""
     images = images.astype(np.float32)
-    film = images > DARK  # (N, H, W), True on exposed pixels
+    film = images > BACKGROUND  # (N, H, W), True on exposed pixels
     ### BEGIN SOLUTION
     x = np.empty(images.shape, np.float32)
     for n in range(len(images)):
@@ -158,9 +158,9 @@ check.normalise(normalise)
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 2.8))
-exposed = {f"hospital {h}": images[images > DARK] for h, images in films.items()}
+exposed = {f"hospital {h}": images[images > BACKGROUND] for h, images in films.items()}
 histograms(exposed, axes[0], np.arange(0, 257, 4), "grey value, film pixels only")
-inputs = {f"hospital {h}": normalise(x)[x > DARK] for h, x in films.items()}
+inputs = {f"hospital {h}": normalise(x)[x > BACKGROUND] for h, x in films.items()}
 histograms(inputs, axes[1], np.linspace(-1.2, 1.2, 65), "x, film pixels only")
 axes[0].set_title("before")
 axes[1].set_title("after")
@@ -177,8 +177,8 @@ names = [f"hospital {hospital}" for hospital in "ABC"]
 image_row(chosen, [f"{name}, before" for name in names])
 image_row(normalise(chosen)[..., 0], [f"{name}, after" for name in names], low=-0.75, high=0.75)
 # %% [markdown]
-# The library's [normalise](ums/data/examples.py:normalise) does the same without a loop over images, and
-# [denormalise](ums/data/examples.py:denormalise) goes back to grey values. The paper calls it mean normalisation
+# The library's [normalise](ums/data/normalisation.py:normalise) does the same without a loop over images, and
+# [denormalise](ums/data/normalisation.py:denormalise) goes back to grey values. The paper calls it mean normalisation
 # (section 3.1.1).
 
 # %% [markdown]

@@ -97,7 +97,7 @@ plt.show()
 # ## What goes in, what should come out
 #
 # Input and target are brought into the range of a network, $x = (\text{image} - \mu) / 4s$ with the mean $\mu$ and the
-# deviation $s$ of an image's exposed pixels ([lesson 1](01_xray.ipynb)). [normalise](ums/data/examples.py:normalise) does that; with
+# deviation $s$ of an image's exposed pixels ([lesson 1](01_xray.ipynb)). [normalise](ums/data/normalisation.py:normalise) does that; with
 # `like=` it takes $\mu$ and $s$ from other images of the same shape.
 #
 # **Predict.** By whose statistics must the clean target be normalised: its own, or those of the noisy film? Think of the day the
@@ -171,7 +171,7 @@ check.source_step(source_step)
 
 # %% [markdown]
 # And one to use it. **Write** `restored`: noisy films in, restored ones out, both in grey values. The network wants its input normalised, and what comes
-# out of it is brought back by [denormalise](ums/data/examples.py:denormalise), `denormalise(y, images)`, with the statistics of `images`.
+# out of it is brought back by [denormalise](ums/data/normalisation.py:denormalise), `denormalise(y, images)`, with the statistics of `images`.
 
 
 # %%

@@ -27,8 +27,8 @@ from ums.networks import (
 )
 from ums.ops import bce_dice, categorical_cross_entropy
 from ums.optimizers import Adam
-from ums.source import learn_denoising
-from ums.training import FitSettings, train_step
+from ums.source import DenoisingExamples, train_denoising
+from ums.training import FitSettings, Training, train_step
 
 use_style()
 
@@ -68,10 +68,10 @@ device = choose_device()
 def denoising_source():
     rng = np.random.default_rng(0)
     network = denoising_autoencoder(rng, width=0.25).to(device)
-    train, validation, settings = np.arange(220), np.arange(220, 260), FitSettings(epochs=25)
-    learn_denoising(
-        network, children.images, train, validation, settings, device, rng, progress=False
-    )
+    train = DenoisingExamples(children.images, np.arange(220), rng)
+    validation = DenoisingExamples(children.images, np.arange(220, 260), rng, fixed=True)
+    training = Training(FitSettings(epochs=25), rng, device, progress=False)
+    train_denoising(network, train, validation, training)
     return network.map_arrays(to_numpy)  # back from the GPU, if there is one
 
 

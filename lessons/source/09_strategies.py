@@ -22,8 +22,8 @@ from lessons.pictures import COLOURS, image_row, use_style
 from ums.backend import choose_device, to_numpy
 from ums.data import Examples
 from ums.finetuning import Task, tune_alternately, tune_independently, tune_jointly
-from ums.finetuning.joint import add_gradients, compare
-from ums.finetuning.tasks import EndlessBatches
+from ums.finetuning.joint import add_gradients, norms_and_cosines
+from ums.finetuning.loop import EndlessBatches
 from ums.layers import Sequential
 from ums.metrics import classification, segmentation
 from ums.networks import (
@@ -34,8 +34,8 @@ from ums.networks import (
 )
 from ums.ops import bce_dice, categorical_cross_entropy
 from ums.optimizers import Adam
-from ums.source import learn_denoising
-from ums.training import FitSettings, predict, train_step
+from ums.source import DenoisingExamples, train_denoising
+from ums.training import FitSettings, Training, predict, train_step
 
 use_style()
 device = choose_device()
@@ -65,16 +65,10 @@ image_row(children.masks[chosen], ["its lungs"] * 6, high=1)
 # %%
 unlabelled = make_synthetic(150, 64, rng, "B").images
 source = denoising_autoencoder(rng, width=1 / 8).to(device)
-learn_denoising(
-    source,
-    unlabelled,
-    np.arange(120),
-    np.arange(120, 150),
-    FitSettings(epochs=15, learning_rate=3e-3),
-    device,
-    rng,
-    progress=False,
-)
+noisy = DenoisingExamples(unlabelled, np.arange(120), rng)
+held_out = DenoisingExamples(unlabelled, np.arange(120, 150), rng, fixed=True)
+denoising = FitSettings(epochs=15, learning_rate=3e-3)
+train_denoising(source, noisy, held_out, Training(denoising, rng, device, progress=False))
 encoder, decoder = source.layers
 
 # %% [markdown]
@@ -257,13 +251,22 @@ def parts(encoder, tasks):
     return {row: {name: a.copy() for name, a in arrays.items()} for row, arrays in rows.items()}
 
 
+def endless(tasks):
+    """Batches of 16 without end, each task's in an order of its own."""
+    settings, rngs = FitSettings(batch=16), [np.random.default_rng(0) for _ in tasks]
+    return [
+        EndlessBatches(task.train, Training(settings, rng, device))
+        for task, rng in zip(tasks, rngs, strict=True)
+    ]
+
+
 def one_by_one(frozen):
     """Alternate, one turn at a time; with a frozen encoder that is the independent strategy."""
     encoder, tasks = start(0)
     encoder.freeze(frozen)
     networks = [Sequential(encoder, task.head) for task in tasks]
     optimizers = [Adam(network.trainable_parameters(), 5e-3) for network in networks]
-    batches = [EndlessBatches(t.train, 16, device, np.random.default_rng(0)) for t in tasks]
+    batches = endless(tasks)
     for i in [0] * 6 + [1] * 6 if frozen else turns([6, 6]):
         before = parts(encoder, tasks)
         alternate(tasks, networks, optimizers, batches, [i])
@@ -276,7 +279,7 @@ def at_once():
     heads = [task.head for task in tasks]
     everything = Sequential(encoder, *heads)  # never run: a set of parameters
     optimizer = Adam(everything.trainable_parameters(), 5e-3)
-    batches = [EndlessBatches(t.train, 16, device, np.random.default_rng(0)) for t in tasks]
+    batches = endless(tasks)
     while True:
         before = parts(encoder, tasks)
         joint_gradients(encoder, tasks, [next(b) for b in batches], [1.0, 1.0])
@@ -322,8 +325,8 @@ SETTINGS = FitSettings(epochs=20, patience=20, learning_rate=5e-3)
 
 def tune(strategy, seed):
     """Each task's tuned network with its history, {task: Tuned}."""
-    rng = np.random.default_rng(seed)
-    return STRATEGIES[strategy](*start(seed), SETTINGS, device, rng, progress=False)
+    training = Training(SETTINGS, np.random.default_rng(seed), device, progress=False)
+    return STRATEGIES[strategy](*start(seed), training)
 
 
 tuned = {(name, seed): tune(name, seed) for name in STRATEGIES for seed in (0, 1)}
@@ -411,13 +414,13 @@ plt.show()
 # %%
 shared, tasks = start(0)
 few = FitSettings(epochs=5, learning_rate=5e-3)
-tune_jointly(shared, tasks, few, device, np.random.default_rng(0), progress=False)
+tune_jointly(shared, tasks, Training(few, np.random.default_rng(0), device, progress=False))
 four = [tasks[0], tasks[0], tasks[1], tasks[1]]
-batches = [EndlessBatches(task.train, 16, device, rng) for task in four]
+batches = [EndlessBatches(task.train, Training(few, rng, device)) for task in four]
 cosines, lengths = [], []
 for _ in range(16):
     _, gradients = add_gradients(shared, four, [next(b) for b in batches], [1.0] * 4)
-    norms, between = compare(gradients)
+    norms, between = norms_and_cosines(gradients)
     cosines.append(to_numpy(between))
     lengths.append(to_numpy(norms))
 mean, length = np.mean(cosines, axis=0), np.mean(lengths, axis=0)

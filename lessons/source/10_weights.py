@@ -29,8 +29,8 @@ from ums.networks import (
     segmentation_head,
 )
 from ums.ops import bce_dice, categorical_cross_entropy
-from ums.source import learn_denoising
-from ums.training import FitSettings, predict
+from ums.source import DenoisingExamples, train_denoising
+from ums.training import FitSettings, Training, predict
 
 use_style()
 device = choose_device()
@@ -230,8 +230,9 @@ image_row(children.images[chosen], ["normal"] * 3 + ["pneumonia"] * 3)
 unlabelled = make_synthetic(150, 64, rng, "B").images
 source = denoising_autoencoder(rng, width=1 / 8).to(device)
 denoising = FitSettings(epochs=15, learning_rate=3e-3)
-rows = np.split(np.arange(150), [120])
-learn_denoising(source, unlabelled, *rows, denoising, device, rng, progress=False)
+noisy = DenoisingExamples(unlabelled, np.arange(120), rng)
+held_out = DenoisingExamples(unlabelled, np.arange(120, 150), rng, fixed=True)
+train_denoising(source, noisy, held_out, Training(denoising, rng, device, progress=False))
 encoder, decoder = source.layers
 
 
@@ -332,8 +333,8 @@ SETTINGS = FitSettings(epochs=16, patience=16, learning_rate=5e-3)
 
 def tune(weighting, seed):
     """Each task's tuned network with its history, {task: Tuned}."""
-    rng, weights = np.random.default_rng(seed), WEIGHTINGS[weighting]()
-    return tune_jointly(*start(seed), SETTINGS, device, rng, weights, progress=False)
+    training = Training(SETTINGS, np.random.default_rng(seed), device, progress=False)
+    return tune_jointly(*start(seed), training, weights=WEIGHTINGS[weighting]())
 
 
 tuned = {(name, seed): tune(name, seed) for name in WEIGHTINGS for seed in (0, 1)}
@@ -403,7 +404,7 @@ for (name, seed), both in reached.items():
 # 2. A cross-entropy can become as small as it likes, once all training films are right. What does $w_i = 1/L_i$ do then, and
 #    which task gets the attention: the one that is finished or the one that is not? What does GradNorm do with $\alpha > 0$?
 # 3. Give a task labels drawn by lot. What do uncertainty and GradNorm make of it?
-# 4. Which epoch's networks are kept at the end is decided by [relative_loss](ums/finetuning/tasks.py:relative_loss), in which no weight
+# 4. Which epoch's networks are kept at the end is decided by [relative_loss](ums/finetuning/loop.py:relative_loss), in which no weight
 #    occurs. Why not by the weighted sum that is being minimised?
 
 # %% [markdown] tags=["solution"]

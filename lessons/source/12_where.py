@@ -18,7 +18,6 @@ from data_prep.doppler import make_doppler
 from data_prep.synthetic import make_synthetic
 from lessons.checks import lesson_12 as check
 from lessons.pictures import COLOURS, image_row, use_style
-from ums.backend import choose_device
 from ums.data import Examples, normalise
 from ums.data.examples import epoch_batches
 from ums.derived import Recommendations, excluded, mass_inside
@@ -31,7 +30,7 @@ from ums.metrics.significance import bootstrap_interval
 from ums.networks import copy_network
 from ums.ops import categorical_cross_entropy, softmax_forward
 from ums.optimizers import Adam
-from ums.training import FitSettings, train_step
+from ums.training import FitSettings, Training, train_step
 
 use_style()
 
@@ -391,9 +390,7 @@ tasks = [
     for name, classes, labels in (("flow", 3, echo.flow), ("quality", 2, echo.drawn_quality))
 ]
 settings = FitSettings(epochs=20, learning_rate=5e-3, patience=10, plateau_patience=4)
-tuned = tune_jointly(
-    Sequential(*layers), tasks, settings, choose_device("cpu"), rng, progress=False
-)
+tuned = tune_jointly(Sequential(*layers), tasks, Training(settings, rng, progress=False))
 
 x_echo = normalise(echo.images[test])
 logits = {name: t.network.forward(x_echo, keep=False) for name, t in tuned.items()}

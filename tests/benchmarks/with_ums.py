@@ -12,7 +12,7 @@ from ums.data import Examples
 from ums.layers import Sequential
 from ums.ops import conv, norm
 from ums.optimizers import Adam
-from ums.training import epoch_steps, predict, train_step
+from ums.training import FitSettings, Training, epoch_steps, predict, train_step
 
 LADDER = (
     "windows of the whole batch, all plain",
@@ -173,8 +173,10 @@ def _epoch(case: Case, device, kept: bool) -> Callable[[], object]:
         network, examples = head, examples.with_inputs(features, prepare=np.asarray)
     optimizer, loss = Adam(head.trainable_parameters()), ops.categorical_cross_entropy
 
+    training = Training(FitSettings(batch=case.batch), rng, device)
+
     def epoch():
-        for _ in epoch_steps(network, loss, optimizer, examples, case.batch, device, rng):
+        for _ in epoch_steps(network, loss, optimizer, examples, training):
             pass
 
     return epoch

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ums.data.crop import crop_to_film, film_box
+from ums.data.crop import crop_to_foreground, foreground_box
 
 
 def framed(shape=(20, 30), film=(3, 17, 5, 25), level=100):
@@ -16,25 +16,25 @@ def framed(shape=(20, 30), film=(3, 17, 5, 25), level=100):
 
 @pytest.mark.parametrize("film", [(3, 17, 5, 25), (0, 20, 0, 30), (0, 20, 7, 30), (19, 20, 0, 30)])
 def test_film_is_found_inside_its_border(film):
-    assert film_box(framed(film=film)) == film
+    assert foreground_box(framed(film=film)) == film
 
 
 def test_writing_in_the_border_is_no_film():
     image = framed()
     image[1, 2:7] = 255  # five letters: a sixth of the row, a twentieth of each column
-    assert film_box(image) == (3, 17, 5, 25)
+    assert foreground_box(image) == (3, 17, 5, 25)
 
 
 def test_dark_parts_inside_the_film_belong_to_it():
     image = framed()
     image[5:16, 8:23] = 0
-    assert film_box(image) == (3, 17, 5, 25)
+    assert foreground_box(image) == (3, 17, 5, 25)
 
 
 @pytest.mark.parametrize(("dark", "whole"), [(9, False), (10, True), (-1, True)])
 def test_film_is_what_is_above_the_level_and_an_image_without_any_is_whole(dark, whole):
     """Above -1, all pixels are: there is no border then."""
-    box = film_box(framed(level=10), dark)
+    box = foreground_box(framed(level=10), dark)
     assert box == ((0, 20, 0, 30) if whole else (3, 17, 5, 25))
 
 
@@ -46,7 +46,7 @@ def test_film_fills_the_image_and_a_mask_goes_with_it(rng):
     drawn = rng.integers(2, size=(2, 4, 6), dtype=np.uint8)
     masks[0, 2:6, 4:10], masks[1, 1:5, 0:6] = drawn
     before = images.copy()
-    filled, enlarged, absent = crop_to_film(images, masks, None)
+    filled, enlarged, absent = crop_to_foreground(images, masks, None)
     assert (filled == np.array([200, 90])[:, None, None]).all() and filled.dtype == np.uint8
     assert (enlarged == np.kron(drawn, np.ones((1, 2, 2), int))).all() and absent is None
     assert (images == before).all()
@@ -54,4 +54,4 @@ def test_film_fills_the_image_and_a_mask_goes_with_it(rng):
 
 def test_images_without_a_border_stay_as_they_are(rng):
     images = rng.integers(60, 256, (3, 16, 16), dtype=np.uint8)
-    assert (crop_to_film(images)[0] == images).all()
+    assert (crop_to_foreground(images)[0] == images).all()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ums.data import Examples, denormalise, epoch_batches, normalise
-from ums.data.examples import DARK, in_order
+from ums.data.examples import in_order
+from ums.data.normalisation import BACKGROUND
 
 
 def pictures(rng, *shape):
@@ -16,7 +17,7 @@ def pictures(rng, *shape):
 
 def film(rng, *shape):
     """Random images without a pixel dark enough to count as a border."""
-    return rng.integers(DARK + 1, 256, shape, dtype=np.uint8)
+    return rng.integers(BACKGROUND + 1, 256, shape, dtype=np.uint8)
 
 
 def test_normalised_image_worked_by_hand():
@@ -61,7 +62,7 @@ def test_denormalise_inverts_normalise_but_for_the_border(dtype, rng):
     images = pictures(rng, 5, 8, 6).astype(dtype)
     restored = denormalise(normalise(images), images)
     assert restored.shape == images.shape and restored.dtype == np.float32
-    np.testing.assert_allclose(restored, np.where(images > DARK, images, 0), atol=1e-3)
+    np.testing.assert_allclose(restored, np.where(images > BACKGROUND, images, 0), atol=1e-3)
 
 
 def test_all_black_image_gives_finite_input():

@@ -44,14 +44,15 @@ def blank_pictures(monkeypatch):
 def untrained(monkeypatch):
     """Leave out all training: networks stay as they were made."""
 
-    def tune(_, tasks, *arguments, **more):
+    def tune(*arguments, **more):
+        tasks = next(a for a in arguments if isinstance(a, list))
         history = History([1.0], [1.0], cosines={task.name: [0.0] for task in tasks})
         return {task.name: Tuned(task.head, history, 1.0, 1) for task in tasks}
 
     for name in ("tune_independently", "tune_alternately", "tune_jointly", "train_separately"):
         monkeypatch.setattr(protocol, name, tune)
     source = History([1.0], [1.0])
-    monkeypatch.setattr(cxr, "learn_denoising", lambda network, *_: Tuned(network, source, 1.0, 1))
+    monkeypatch.setattr(cxr, "train_denoising", lambda network, *_: Tuned(network, source, 1.0, 1))
 
 
 def run(folders, out, *more):
@@ -421,7 +422,7 @@ def nothing_trained(monkeypatch):
     def fail(*arguments, **more):
         raise AssertionError("this came too late")
 
-    monkeypatch.setattr(cxr, "learn_denoising", fail)
+    monkeypatch.setattr(cxr, "train_denoising", fail)
 
 
 WRONG = {
@@ -436,7 +437,7 @@ WRONG = {
     "patience": (["--patience", "0"], "patience must be at least 1, got 0"),
     "width": (["--width", "0"], "width must be a positive number, got 0"),
     "labels": (["--labels", "0"], "labels must be a share above 0 and at most 1, got 0.0"),
-    "dark": (["--dark", "255"], "dark must be a grey level below 255, or -1, got 255"),
+    "dark": (["--dark", "255"], "background must be a grey level below 255, or -1, got 255"),
     "seed": (["--seed", "-1"], "non-negative"),
     "large batch": (["--batch", "21"], "/target: 20 images to learn the lungs task from"),
     "many folds": (["--folds", "13"], "/target: class"),

@@ -11,7 +11,7 @@ from small_sets import echoes
 
 from ums.backend import Device
 from ums.data import rows
-from ums.data.examples import normalise
+from ums.data.normalisation import normalise
 from ums.experiments import echo
 from ums.experiments import runner as protocol
 from ums.experiments.echo import as_grey, flow_examples
@@ -164,8 +164,10 @@ def test_source_learns_from_images_of_known_flow_alone(own_folders):
 
 
 def test_source_learns_from_its_train_split_and_stops_by_validation(folders, tmp_path, monkeypatch):
-    seen, learn = [], echo.learn
-    monkeypatch.setattr(echo, "learn", lambda task, *rest: seen.append(task) or learn(task, *rest))
+    seen, train = [], echo.train_task
+    monkeypatch.setattr(
+        echo, "train_task", lambda task, *rest: seen.append(task) or train(task, *rest)
+    )
     sets = ECHO.load(folders)
     settings = Settings(width=0.1, source_epochs=1, batch=4, progress=False)
     echo.learn_source(sets, settings, CPU, Stages(tmp_path, 0))
@@ -237,9 +239,10 @@ def test_heads_learn_by_sgd_but_joint_and_separate_networks_by_adam(
     def noted(name):
         original = getattr(protocol, name)
 
-        def tune(network, tasks, *arguments, **more):
+        def tune(*arguments, **more):
+            tasks = next(a for a in arguments if isinstance(a, list))
             seen.setdefault(name, []).extend((task.name, task.optimizer) for task in tasks)
-            return original(network, tasks, *arguments, **more)
+            return original(*arguments, **more)
 
         return tune
 

@@ -32,7 +32,7 @@ from ums.experiments.settings import Settings
 from ums.experiments.stages import Stages
 from ums.finetuning import Tuned
 from ums.networks import denoising_autoencoder, parameter_count
-from ums.training import History
+from ums.training import History, Training
 
 CPU = Device(np, "CPU")
 SMALL = Settings(
@@ -153,10 +153,15 @@ def spied(monkeypatch, look):
         monkeypatch.setattr(protocol, name, watched(name, getattr(protocol, name)))
 
 
+def tasks_in(arguments):
+    return next(a for a in arguments if isinstance(a, list))
+
+
 def untrained(monkeypatch):
     """Leave out all training: networks stay as they were made."""
 
-    def tune(_, tasks, *arguments, **more):
+    def tune(*arguments, **more):
+        tasks = tasks_in(arguments)
         history = History([1.0], [1.0], cosines={task.name: [0.0] for task in tasks})
         return {task.name: Tuned(task.head, history, 0.0, 1) for task in tasks}
 
@@ -291,7 +296,7 @@ class Trainings(list):
         spied(monkeypatch, lambda name, arguments: self.append((name, arguments)))
 
     def tasks(self, name=None):
-        return [t for n, a in self if name in (None, n) for t in a[1]]
+        return [t for n, a in self if name in (None, n) for t in tasks_in(a)]
 
 
 def halved(denoiser, images, *arguments, **more):
@@ -305,7 +310,7 @@ def test_only_the_baseline_learns_from_denoised_images(name, parts, tmp_path, mo
     monkeypatch.setattr(cxr, "denoise", halved)
     study(parts[name], tmp_path).run()
     raw = np.asarray(parts[name].learn.images)
-    assert all(arguments[0] is None for n, arguments in trainings if n == "train_separately")
+    assert all(len(arguments) == 2 for n, arguments in trainings if n == "train_separately")
     for function in TUNERS:
         expected = raw // 2 if function == "train_separately" else raw
         assert trainings.tasks(function)
@@ -377,8 +382,8 @@ def test_augmentation_reaches_what_is_learned_from_and_nothing_else(
     trainings = Trainings(monkeypatch)
     study(parts[DIVERSE], tmp_path, replace(SMALL, augment=augment)).run()
     for _, arguments in trainings:
-        _, tasks, _, _, rng = arguments[:5]
-        for task in tasks:
+        (rng,) = (a.rng for a in arguments if isinstance(a, Training))
+        for task in tasks_in(arguments):
             assert task.validation.augment is None
             if augment:  # from the generator that a checkpoint keeps
                 assert isinstance(task.train.augment, Augmentation)
@@ -394,10 +399,10 @@ def test_darkness_reaches_training_and_tests(parts, tmp_path, monkeypatch):
     images = parts[DIVERSE].learn.images
     for task in trainings.tasks():
         ours, plain = task.train.prepare(images[:3]), normalise(images[:3])
-        np.testing.assert_array_equal(ours, normalise(images[:3], dark=70))
+        np.testing.assert_array_equal(ours, normalise(images[:3], background=70))
         assert abs(ours - plain).max() > 0.1
     (network,) = (t.network for t in one.tune("independent", 0)[1:])
-    logits = network.forward(normalise(parts[DIVERSE].test.images, dark=70), keep=False)
+    logits = network.forward(normalise(parts[DIVERSE].test.images, background=70), keep=False)
     found = outcome.tested["independent"][TEST][ABNORMALITY].values["logits"][0]
     np.testing.assert_allclose(found, logits, atol=1e-4)
 

@@ -11,7 +11,7 @@ from small_sets import note_computed
 
 from ums.backend import Device
 from ums.data import Examples, save_prepared
-from ums.data.examples import normalise
+from ums.data.normalisation import normalise
 from ums.experiments import search
 from ums.experiments.report import search as search_report
 from ums.experiments.report.search import trials_figure
@@ -97,8 +97,8 @@ def test_grid_is_the_papers_ranges_without_repetition():
     [
         ({"trials": 0}, "trials must be 1 to 162, got 0"),
         ({"trials": 163}, "trials must be 1 to 162, got 163"),
-        ({"dark": 255}, "dark must be a grey level below 255, or -1, got 255"),
-        ({"dark": -2}, "dark must be a grey level below 255, or -1, got -2"),
+        ({"dark": 255}, "background must be a grey level below 255, or -1, got 255"),
+        ({"dark": -2}, "background must be a grey level below 255, or -1, got -2"),
     ],
 )
 def test_settings_that_no_trial_could_follow_are_refused(wrong, message):
@@ -127,15 +127,16 @@ def test_trial_trains_the_network_that_was_chosen(
     choice, kind, rate, source, tmp_path, monkeypatch
 ):
     seen = []
-    learn = search.learn
+    learn = search.train_task
 
-    def noted(task, fit, *rest):
+    def noted(task, training):
+        fit = training.settings
         seen.extend([task.optimizer(task.head.parameters(), fit.learning_rate), fit.batch])
         for examples, split in ((task.train, "train"), (task.validation, "validation")):
             assert examples.rows.tolist() == np.flatnonzero(source.splits == split).tolist()
-        return learn(task, fit, *rest)
+        return learn(task, training)
 
-    monkeypatch.setattr(search, "learn", noted)
+    monkeypatch.setattr(search, "train_task", noted)
     trial, network = a_search(source, tmp_path).trial(1, choice)
     convolutions = [layer for layer in leaves(network) if isinstance(layer, Conv2D)]
     assert {c.w.value.shape[:2] for c in convolutions} == {(choice.kernel, choice.kernel)}
@@ -153,7 +154,7 @@ def test_trial_trains_the_network_that_was_chosen(
 def test_scores_are_those_of_the_kept_network_on_the_validation_split(source, tmp_path):
     trial, network = a_search(source, tmp_path).trial(1, PAPERS)
     rows = source.splits == "validation"
-    logits = network.forward(normalise(source.images[rows], dark=-1)).astype(np.float64)
+    logits = network.forward(normalise(source.images[rows], background=-1)).astype(np.float64)
     flow = source.labels["flow"][rows]
     loss = -log_softmax(logits, axis=1)[np.arange(len(flow)), flow].mean()
     assert trial.loss == pytest.approx(loss, rel=1e-5)
@@ -229,14 +230,16 @@ def test_search_that_was_stopped_ends_with_the_same_figures(
         a_search(source, tmp_path, every=0).run()
     stop_at(np.inf)
     assert figures_of(a_search(source, tmp_path, every=0).run()) == figures_of(uninterrupted)
-    assert capsys.readouterr().out.count(f"goes on after epoch {epochs}") == (epochs > 0)
+    assert capsys.readouterr().out.count(f"continues after epoch {epochs}") == (epochs > 0)
 
 
 def test_longer_search_takes_what_is_there(source, tmp_path, uninterrupted, monkeypatch):
     a_search(source, tmp_path, replace(QUICK, trials=2)).run()
     made = []
-    learn = search.learn
-    monkeypatch.setattr(search, "learn", lambda task, *a: made.append(task.name) or learn(task, *a))
+    learn = search.train_task
+    monkeypatch.setattr(
+        search, "train_task", lambda task, *a: made.append(task.name) or learn(task, *a)
+    )
     found = a_search(source, tmp_path).run()
     assert made == [found.trials[2].choice.name]
     assert figures_of(found) == figures_of(uninterrupted)
@@ -252,14 +255,14 @@ def test_trials_of_other_settings_are_not_taken(change, source, tmp_path, monkey
 
 
 def diverge(monkeypatch, *names):
-    learn = search.learn
+    learn = search.train_task
 
     def perhaps(task, *rest):
         if not names or task.name in names:
             raise TrainingDiverged(f"{task.name}: the training loss is nan")
         return learn(task, *rest)
 
-    monkeypatch.setattr(search, "learn", perhaps)
+    monkeypatch.setattr(search, "train_task", perhaps)
 
 
 def test_diverged_trial_is_recorded_and_does_not_end_the_search(source, tmp_path, monkeypatch):

@@ -4,12 +4,12 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 
 import pytest
-from small_tasks import CPU, abnormality, bytes_of, encoder, lungs, watched
+from small_tasks import abnormality, bytes_of, encoder, lungs, watched
 
 from ums.finetuning import tune_alternately
 from ums.finetuning.alternating import turns
 from ums.optimizers import SGD, Adam
-from ums.training import FitSettings
+from ums.training import FitSettings, Training
 
 SETTINGS = FitSettings(epochs=2, batch=4, learning_rate=0.01)
 
@@ -20,7 +20,7 @@ def two_tasks(rng):
 
 
 def tune(source, tasks, rng, **changes):
-    return tune_alternately(source, tasks, SETTINGS, CPU, rng, progress=False, **changes)
+    return tune_alternately(source, tasks, Training(SETTINGS, rng, progress=False), **changes)
 
 
 # ---------------------------------------------------------------------------- whose turn

@@ -9,12 +9,12 @@ from ums.finetuning import independent, tune_independently
 from ums.finetuning.independent import feature_bytes, features, renew_statistics
 from ums.layers import BatchNorm, Sequential
 from ums.optimizers import SGD
-from ums.training import FitSettings, predict
+from ums.training import FitSettings, Training, predict
 
 
 def tune(source, tasks, rng, **changes):
     chosen = FitSettings(**{"epochs": 3, "batch": 4, "learning_rate": 0.01, **changes})
-    return tune_independently(source, tasks, chosen, CPU, rng, progress=False)
+    return tune_independently(source, tasks, Training(chosen, rng, progress=False))
 
 
 @pytest.fixture(params=[1 << 30, 0], ids=["features kept", "features computed again"])
@@ -59,9 +59,8 @@ def test_renewed_statistics_are_those_of_the_images(rng):
     images = rng.normal(mean, deviation, (64, 8, 8, 3)).astype(np.float32)
     encoder = Sequential(BatchNorm(3))
     encoder.freeze()
-    renew_statistics(
-        encoder, Examples(images, None, np.arange(64), np.asarray), 8, CPU, rng, passes=10
-    )
+    examples = Examples(images, None, np.arange(64), np.asarray)
+    renew_statistics(encoder, examples, Training(FitSettings(batch=8), rng), passes=10)
     (norm,) = encoder.layers
     np.testing.assert_allclose(norm.running_mean, mean, atol=0.1)
     np.testing.assert_allclose(norm.running_var, deviation**2, rtol=0.1)
@@ -71,7 +70,7 @@ def test_renewing_moves_running_statistics_alone_and_leaves_the_encoder_frozen(r
     source = encoder(rng)
     source.freeze()
     before = bytes_of(source)
-    renew_statistics(source, lungs(rng).train, 4, CPU, rng)
+    renew_statistics(source, lungs(rng).train, Training(FitSettings(batch=4), rng))
     changed = {
         name.split(".")[-1] for name, value in bytes_of(source).items() if value != before[name]
     }

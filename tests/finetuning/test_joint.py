@@ -5,15 +5,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from small_tasks import CPU, abnormality, bytes_of, encoder, lungs, watched
+from small_tasks import abnormality, bytes_of, encoder, lungs, watched
 
 from ums.finetuning import ByHand, Equal, GradNorm, Task, Uncertainty, tune_jointly
-from ums.finetuning.joint import add_gradients, compare
+from ums.finetuning.joint import add_gradients, norms_and_cosines
 from ums.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, ReLU, Sequential
 from ums.networks import copy_network
 from ums.ops import categorical_cross_entropy, mse
 from ums.optimizers import SGD, RMSprop
-from ums.training import FitSettings, train_step
+from ums.training import FitSettings, Training, train_step
 
 SETTINGS = FitSettings(epochs=2, batch=4, learning_rate=0.01)
 
@@ -24,7 +24,7 @@ def two_tasks(rng, **changes):
 
 
 def tune(source, tasks, rng, settings=SETTINGS, **changes):
-    return tune_jointly(source, tasks, settings, CPU, rng, progress=False, **changes)
+    return tune_jointly(source, tasks, Training(settings, rng, progress=False), **changes)
 
 
 # ---------------------------------------------------------------------------- the gradient
@@ -258,7 +258,9 @@ def test_learned_weights_move_in_the_course_of_tuning(make, rng):
 
 
 def test_norms_and_cosines_worked_by_hand():
-    norms, cosines = compare(np.array([[3.0, 4, 0], [-6, -8, 0], [0, 0, 2], [0, 0, 0], [0, 1, 0]]))
+    norms, cosines = norms_and_cosines(
+        np.array([[3.0, 4, 0], [-6, -8, 0], [0, 0, 2], [0, 0, 0], [0, 1, 0]])
+    )
     assert norms.tolist() == [5, 10, 2, 0, 1]
     expected = [
         [1, -1, 0, 0, 0.8],

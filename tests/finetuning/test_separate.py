@@ -6,11 +6,11 @@ import pytest
 from ums.backend import Device
 from ums.data import Examples, normalise
 from ums.finetuning import Task, train_separately
-from ums.finetuning.separate import denoise, denoise_examples, restore
+from ums.finetuning.separate import denoise, denoise_exactly, denoise_examples
 from ums.layers import Dense, GlobalAveragePool, Layer, Sequential
 from ums.networks import denoising_autoencoder, separate_classifier
 from ums.ops import bce_dice, categorical_cross_entropy
-from ums.training import FitSettings
+from ums.training import FitSettings, Training
 
 CPU = Device(np, "CPU")
 
@@ -62,7 +62,7 @@ def bytes_of(network):
 
 def train(denoiser, tasks, rng, **changes):
     chosen = FitSettings(**{"epochs": 2, "batch": 4, "learning_rate": 0.01, **changes})
-    return train_separately(denoiser, tasks, chosen, CPU, rng, progress=False)
+    return train_separately(tasks, Training(chosen, rng, progress=False), denoiser)
 
 
 def abnormality(rng, n=12, head=None, name="abnormality"):
@@ -99,13 +99,13 @@ def test_halves_are_rounded_and_not_cut_off():
 @pytest.mark.parametrize("size", [1, 3, 7, 50])
 def test_denoising_does_not_depend_on_the_batch(size, rng):
     images = rng.integers(0, 256, (7, 16, 16), dtype=np.uint8)
-    found = denoise(Brighter(-0.3), images, CPU, size)
+    found = denoise(Brighter(-0.3), images, CPU, size=size)
     np.testing.assert_array_equal(found, brighter_by_hand(images, -0.3))
 
 
 def test_restored_images_are_neither_rounded_nor_taken_off_their_grey_levels(rng):
     images = rng.uniform(9, 255, (3, 16, 16)).astype(np.float32)
-    np.testing.assert_allclose(restore(Brighter(0), images, CPU), images, atol=1e-4)
+    np.testing.assert_allclose(denoise_exactly(Brighter(0), images, CPU), images, atol=1e-4)
 
 
 def test_targets_stay_with_their_images():

@@ -22,8 +22,8 @@ from ums.finetuning import (
     GradNorm,
     Task,
     Uncertainty,
-    learn,
     train_separately,
+    train_task,
     tune_alternately,
     tune_independently,
     tune_jointly,
@@ -32,8 +32,8 @@ from ums.layers import BatchNorm, Conv2D, Dense, Dropout, GlobalAveragePool, ReL
 from ums.networks import classification_head, denoising_autoencoder, separate_classifier
 from ums.ops import categorical_cross_entropy
 from ums.optimizers import SGD
-from ums.source import DenoisingExamples, learn_denoising
-from ums.training import FitSettings
+from ums.source import DenoisingExamples, train_denoising
+from ums.training import FitSettings, Training
 
 SETTINGS = FitSettings(epochs=5, batch=4, learning_rate=0.03, patience=4, plateau_patience=2)
 STAND_IN = Device(standin, "stand-in")
@@ -93,12 +93,17 @@ def augmented(rng):
     ]
 
 
+def training_of(rng, checkpoint, device=CPU, settings=SETTINGS):
+    return Training(settings, rng, device, progress=False, checkpoint=checkpoint)
+
+
 def source(checkpoint):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (14, 16, 16), dtype=np.uint8)
     network, rows = denoising_autoencoder(rng, width=0.1), np.split(np.arange(14), [9])
-    settings = replace(SETTINGS, plateau_patience=1)
-    tuned = learn_denoising(network, images, *rows, settings, CPU, rng, False, checkpoint)
+    parts = [DenoisingExamples(images, rows[i], rng, fixed=i == 1) for i in range(2)]
+    training = training_of(rng, checkpoint, settings=replace(SETTINGS, plateau_patience=1))
+    tuned = train_denoising(network, *parts, training)
     return {"source": tuned}, [network]
 
 
@@ -107,9 +112,7 @@ def strategy(tune, tasks=tasks_with_everything, **changes):
         rng = np.random.default_rng(1)
         shared, learned = encoder(rng), tasks(rng)
         more = {name: make() for name, make in changes.items()}
-        tuned = tune(
-            shared, learned, SETTINGS, CPU, rng, progress=False, checkpoint=checkpoint, **more
-        )
+        tuned = tune(shared, learned, training_of(rng, checkpoint), **more)
         return tuned, [shared, *(task.head for task in learned)]
 
     return run
@@ -130,7 +133,7 @@ def separate(checkpoint):
         replace(task, head=network)
         for task, network in zip(tasks_with_everything(rng), networks, strict=True)
     ]
-    tuned = train_separately(denoiser, tasks, SETTINGS, CPU, rng, False, checkpoint)
+    tuned = train_separately(tasks, training_of(rng, checkpoint), denoiser)
     return tuned, networks
 
 
@@ -140,7 +143,7 @@ def own_generator(checkpoint):
     task = abnormality(rng, n=30, side=16)
     inner = Sequential(Conv2D(1, 4, rng, stride=2), BatchNorm(4), Dropout(0.5, own))
     network = Sequential(inner, ReLU(), GlobalAveragePool(), Dense(4, 2, rng))
-    tuned = learn(replace(task, head=network), SETTINGS, CPU, rng, False, checkpoint)
+    tuned = train_task(replace(task, head=network), training_of(rng, checkpoint))
     return {"own": tuned}, [network]
 
 
@@ -153,8 +156,8 @@ def on_a_device(checkpoint):
         parts = (Examples(images, labels, np.arange(size)) for size in (10, 4))
         head = Sequential(GlobalAveragePool(), Dense(3, 2, rng)).to(STAND_IN)
         tasks.append(Task(name, head, categorical_cross_entropy, *parts))
-    more = {"weights": GradNorm(), "progress": False, "checkpoint": checkpoint}
-    tuned = tune_jointly(shared, tasks, SETTINGS, STAND_IN, rng, **more)
+    training = training_of(rng, checkpoint, STAND_IN)
+    tuned = tune_jointly(shared, tasks, training, weights=GradNorm())
     return tuned, [shared, *(task.head for task in tasks)]
 
 
@@ -217,7 +220,7 @@ def test_training_stopped_at_any_batch_ends_the_same(name, seed, tmp_path, capsy
     with pytest.raises(Stopped):
         go_on(name, tmp_path, at)
     assert go_on(name, tmp_path) == expected and batches.made < total
-    assert "goes on after epoch" in capsys.readouterr().out
+    assert "continues after epoch" in capsys.readouterr().out
 
 
 @EVERY
@@ -317,7 +320,7 @@ def test_stage_of_a_killed_process_goes_on_in_the_next(tmp_path, capsys):
         assert killed(tmp_path / "killed", at) == -signal.SIGKILL
         assert [p.name[-15:] for p in (tmp_path / "killed").iterdir()] == [".checkpoint.npz"]
     arrays, record = staged(tmp_path / "killed")
-    assert "goes on after epoch" in capsys.readouterr().out
+    assert "continues after epoch" in capsys.readouterr().out
     assert record == train and arrays.keys() == expected.keys()
     assert all(arrays[k].tobytes() == expected[k].tobytes() for k in expected)
     assert [p.suffixes for p in (tmp_path / "killed").iterdir()] == [[".npz"]]

@@ -13,12 +13,12 @@ from small_tasks import CHANNELS, CPU, abnormality, bytes_of, encoder, lungs, wa
 from ums.backend import Device
 from ums.data import Examples
 from ums.finetuning import ByHand, GradNorm, Task, Uncertainty, tune_alternately, tune_jointly
-from ums.finetuning import tasks as shared
-from ums.finetuning.tasks import EndlessBatches, learn, relative_loss
+from ums.finetuning import loop as shared
+from ums.finetuning.loop import EndlessBatches, relative_loss, train_task
 from ums.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, ReLU, Sequential
 from ums.ops import categorical_cross_entropy
 from ums.optimizers import SGD
-from ums.training import FitSettings, History, TrainingDiverged, mean_loss
+from ums.training import FitSettings, History, Training, TrainingDiverged, mean_loss
 
 STRATEGIES = {"alternating": tune_alternately, "joint": tune_jointly}
 
@@ -27,8 +27,8 @@ STRATEGIES = {"alternating": tune_alternately, "joint": tune_jointly}
 def tune(request):
     def tune(source, tasks, rng, criterion=None, **changes):
         chosen = FitSettings(**{"epochs": 3, "batch": 4, "learning_rate": 0.01, **changes})
-        strategy = partial(STRATEGIES[request.param], progress=False, criterion=criterion)
-        return strategy(source, tasks, chosen, CPU, rng)
+        training = Training(chosen, rng, progress=False)
+        return STRATEGIES[request.param](source, tasks, training, criterion=criterion)
 
     return tune
 
@@ -91,7 +91,7 @@ def test_one_task_alone_is_ordinary_training_to_the_byte(tune):
     tuned = tune(source, [task], rng)["lungs"]
     rng, source, task = start()
     whole = replace(task, head=Sequential(source, task.head))
-    alone = learn(whole, FitSettings(3, 4, 0.01), CPU, rng, progress=False)
+    alone = train_task(whole, Training(FitSettings(3, 4, 0.01), rng, progress=False))
     assert bytes_of(tuned.network) == bytes_of(alone.network)
     assert tuned.history.train == alone.history.train
     assert tuned.history.validation == alone.history.validation
@@ -180,7 +180,7 @@ def test_loss_of_zero_in_the_first_epoch_is_no_divergence():
     assert np.isfinite(relative_loss([History(validation=[0.0, 10.0])]))
 
 
-def test_best_epoch_of_all_tasks_is_kept_and_every_network_put_back(tune, rng, monkeypatch):
+def test_best_epoch_of_all_tasks_is_kept_and_every_network_restored(tune, rng, monkeypatch):
     told = {"abnormality": [4.0, 2.0, 1.0, 4.0, 4.0], "lungs": [0.1, 0.08, 0.3, 0.05, 0.1]}
     source, tasks, seen = encoder(rng), two_tasks(rng), []
     left = itertools.chain.from_iterable(zip(*told.values(), strict=True))
@@ -231,7 +231,7 @@ def test_plateau_of_the_decision_lowers_the_rate_of_every_optimizer(tune, rng, m
 
 @pytest.mark.parametrize("sick", ["abnormality", "lungs"])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_diverging_task_is_named_and_every_network_put_back(tune, sick, bad, rng):
+def test_diverging_task_is_named_and_every_network_restored(tune, sick, bad, rng):
     source, tasks = encoder(rng), two_tasks(rng)
     before = all_bytes(source, tasks)
 
@@ -254,7 +254,9 @@ def test_validation_loss_that_is_not_finite_names_its_task(tune, sick, rng, monk
     source, tasks = encoder(rng), two_tasks(rng)
     told = iter([1.0, 1.0, *[float("nan") if i == sick else 1.0 for i in range(2)]])
     monkeypatch.setattr(shared, "mean_loss", lambda *_: next(told))
-    wanted = f"the validation loss of {tasks[sick].name} is nan of epoch 2 .* of epoch 1 were put"
+    wanted = (
+        f"the validation loss of {tasks[sick].name} is nan of epoch 2 .* of epoch 1 were restored"
+    )
     with pytest.raises(TrainingDiverged, match=wanted):
         tune(source, tasks, rng)
 
@@ -290,7 +292,7 @@ def test_two_tasks_with_one_head_are_refused(tune, rng):
 def test_endless_batches_show_every_example_once_in_each_pass_in_new_orders(rng):
     images = np.arange(10, dtype=np.float32)[:, None]
     examples = Examples(images, np.arange(10), np.arange(10), prepare=np.asarray)
-    batches = EndlessBatches(examples, 4, CPU, rng)
+    batches = EndlessBatches(examples, Training(FitSettings(batch=4), rng))
     passes = [[next(batches) for _ in range(3)] for _ in range(3)]
     orders = [[int(t) for _, targets in one for t in targets] for one in passes]
     assert all(sorted(order) == list(range(10)) for order in orders)
@@ -326,6 +328,6 @@ def test_no_step_reads_the_host(strategy):
         source = Sequential(Conv2D(1, 3, rng, stride=2), BatchNorm(3), ReLU()).to(device)
         tasks = [classification(rng, name, device, n) for name in ("a", "b")]
         standin.moves.clear()
-        strategy(source, tasks, FitSettings(1, 4), device, rng, progress=False)
+        strategy(source, tasks, Training(FitSettings(1, 4), rng, device, progress=False))
         reads.append(standin.moves["to host"])
     assert reads[0] == reads[1] > 0

@@ -5,27 +5,29 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ums.data.examples import DARK
+from ums.data.normalisation import BACKGROUND
 
 LEAST = 0.2
 """A row or column with a smaller share of exposed pixels is border, perhaps with writing on it."""
 
 
-def film_box(image: np.ndarray, dark: int = DARK) -> tuple[int, int, int, int]:
+def foreground_box(image: np.ndarray, background: int = BACKGROUND) -> tuple[int, int, int, int]:
     """Top, bottom, left and right (the second of each exclusive) of the film in an image (H, W).
 
     The whole image, where no row or no column is exposed.
     """
-    film = image > dark
+    foreground = image > background
     ends = []
     for along in (1, 0):
-        lines = np.flatnonzero(film.mean(axis=along) >= LEAST)
-        ends += [int(lines[0]), int(lines[-1]) + 1] if len(lines) else [0, film.shape[1 - along]]
+        lines = np.flatnonzero(foreground.mean(axis=along) >= LEAST)
+        ends += (
+            [int(lines[0]), int(lines[-1]) + 1] if len(lines) else [0, foreground.shape[1 - along]]
+        )
     return tuple(ends)
 
 
-def crop_to_film(
-    images: np.ndarray, *masks: np.ndarray | None, dark: int = DARK
+def crop_to_foreground(
+    images: np.ndarray, *masks: np.ndarray | None, background: int = BACKGROUND
 ) -> tuple[np.ndarray | None, ...]:
     """Images (N, H, W) uint8 with the film enlarged to fill them, and masks (N, H, W) with them.
 
@@ -35,7 +37,7 @@ def crop_to_film(
     results = [None if a is None else np.array(a) for a in (images, *masks)]
     H, W = images.shape[1:]
     for k in range(len(images)):
-        top, bottom, left, right = film_box(images[k], dark)
+        top, bottom, left, right = foreground_box(images[k], background)
         for array, method in zip(
             results, (cv2.INTER_CUBIC, *(cv2.INTER_NEAREST for _ in masks)), strict=True
         ):

@@ -7,34 +7,21 @@ the encoder, and nothing of another task's head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from ums.backend import Device
-from ums.checkpoint import Checkpoint
-from ums.finetuning.tasks import (
-    EndlessBatches,
-    Task,
-    Tuned,
-    batch_count,
-    check_tasks,
-    learn_together,
-)
+from ums.backend import Array
+from ums.finetuning.loop import Criterion, EndlessBatches, batch_count, train_together
+from ums.finetuning.tasks import Task, Tuned, check_tasks
 from ums.layers import Sequential
-from ums.training import FitSettings, History, train_step
+from ums.training import Epoch, Training, train_step
 
 
 def tune_alternately(
     encoder: Sequential,
     tasks: Sequence[Task],
-    settings: FitSettings,
-    device: Device,
-    rng: np.random.Generator,
+    training: Training,
     mixing: Sequence[int] | None = None,
-    progress: bool = True,
-    checkpoint: Checkpoint | None = None,
-    criterion: Callable[[Sequence[History]], float] | None = None,
+    criterion: Criterion | None = None,
 ) -> dict[str, Tuned]:
     """Train ``encoder`` and all heads, one task's batches after the other's, as :func:`turns` says.
 
@@ -44,21 +31,19 @@ def tune_alternately(
     Args:
         encoder: the trained source, on ``device``; it moves (pass a copy to keep the source).
         tasks: their heads take the encoder's output and are on ``device``.
-        settings: for all tasks alike.
-        device: where to compute.
-        rng: draws the order of the examples.
-        mixing: the batches a_i of each task's turn; without it, by the tasks' numbers of examples.
-        progress: show a progress bar.
-        checkpoint: saved to, and gone on from, as by :func:`ums.training.fit`.
-        criterion: says which epoch is kept, as for :func:`ums.finetuning.tasks.learn_together`.
+        training: settings, for all tasks alike, and generator, device, checkpoint.
+        mixing: the batches a_i of each task's turn; by default they follow the tasks' numbers of
+            examples.
+        criterion: decides which epoch is kept, as for :func:`ums.finetuning.loop.train_together`.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.
 
     Raises:
         ValueError: tasks that cannot be tuned together, or a mixing that does not fit them.
-        TrainingDiverged: a task's loss is not finite; all networks are put back.
+        TrainingDiverged: a task's loss is not finite; all networks are restored.
     """
+    settings = training.settings
     check_tasks(tasks, settings.batch)
     schedule = turns([batch_count(task.train, settings.batch) for task in tasks], mixing)
     encoder.freeze(False)
@@ -67,27 +52,14 @@ def tune_alternately(
         task.optimizer(network.trainable_parameters(), settings.learning_rate)
         for task, network in zip(tasks, networks, strict=True)
     ]
-    batches = [EndlessBatches(task.train, settings.batch, device, rng) for task in tasks]
+    batches = [EndlessBatches(task.train, training) for task in tasks]
 
-    def steps():
+    def steps() -> Iterator[tuple[int, Array]]:
         for i in schedule:
             yield i, train_step(networks[i], tasks[i].loss, optimizers[i], *next(batches[i]))
 
-    return learn_together(
-        "alternating tuning",
-        encoder,
-        tasks,
-        optimizers,
-        steps,
-        len(schedule),
-        settings,
-        device,
-        progress,
-        rng=rng,
-        others=batches,
-        checkpoint=checkpoint,
-        criterion=criterion,
-    )
+    epoch = Epoch(steps, len(schedule), optimizers, batches)
+    return train_together("alternating tuning", encoder, tasks, epoch, training, criterion)
 
 
 def turns(batches: Sequence[int], mixing: Sequence[int] | None = None) -> list[int]:

@@ -13,35 +13,25 @@ from dataclasses import replace
 import numpy as np
 
 from ums.backend import Device
-from ums.checkpoint import Checkpoint
 from ums.data.examples import Examples, epoch_batches
-from ums.finetuning.tasks import Task, Tuned, learn
+from ums.finetuning.loop import train_task
+from ums.finetuning.tasks import Task, Tuned
 from ums.layers import Sequential
-from ums.training import FitSettings, predict
+from ums.training import Training, predict
 
 FEATURE_BYTES = 1 << 30
 """Features of a task that would take more memory are computed again for every batch instead."""
 
 
 def tune_independently(
-    encoder: Sequential,
-    tasks: Sequence[Task],
-    settings: FitSettings,
-    device: Device,
-    rng: np.random.Generator,
-    progress: bool = True,
-    checkpoint: Checkpoint | None = None,
+    encoder: Sequential, tasks: Sequence[Task], training: Training
 ) -> dict[str, Tuned]:
     """Freeze ``encoder`` and train each task's head with its own loss and optimizer.
 
     Args:
         encoder: the trained source, on ``device``; frozen and shared, never copied.
         tasks: their heads take the encoder's output and are on ``device``.
-        settings: for every head alike.
-        device: where to compute.
-        rng: draws the order of the examples.
-        progress: show a progress bar for each head.
-        checkpoint: each task's part of it is saved to, and gone on from.
+        training: settings, for every head alike, and generator, device, checkpoint.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.
@@ -53,25 +43,19 @@ def tune_independently(
         network, parts = Sequential(encoder, task.head), (task.train, task.validation)
         still = task.train.augment is None  # an augmented image is another one each time
         if still and sum(feature_bytes(encoder, part) for part in parts) <= FEATURE_BYTES:
-            train, validation = (features(encoder, part, device) for part in parts)
+            train, validation = (features(encoder, part, training.device) for part in parts)
             learner = replace(task, train=train, validation=validation)
         else:
             learner = replace(task, head=network)
         preparing = time.perf_counter() - start
-        part = checkpoint and checkpoint.part(task.name)
-        result = learn(learner, settings, device, rng, progress, part)
+        result = train_task(learner, training.part(task.name))
         seconds = preparing + result.seconds
         tuned[task.name] = replace(result, network=network, seconds=seconds)
     return tuned
 
 
 def renew_statistics(
-    encoder: Sequential,
-    examples: Examples,
-    batch: int,
-    device: Device,
-    rng: np.random.Generator,
-    passes: int = 3,
+    encoder: Sequential, examples: Examples, training: Training, passes: int = 3
 ) -> None:
     """Give the batch norms of a frozen encoder running statistics of other images than the source's.
 
@@ -82,16 +66,14 @@ def renew_statistics(
     Args:
         encoder: on ``device``; changed, and frozen afterwards.
         examples: images of the target, targets are not needed.
-        batch: images at a time.
-        device: where to compute.
-        rng: draws their order.
+        training: its settings say how many images make a batch; its generator draws their order.
         passes: times all images are seen; the statistics are running means of the last batches.
     """
     encoder.freeze(False)
     for _ in range(passes):
-        for chosen in epoch_batches(len(examples), batch, rng):
+        for chosen in epoch_batches(len(examples), training.settings.batch, training.rng):
             x, _ = examples.batch(chosen)
-            encoder.forward(device.put(x), training=True, keep=False)
+            encoder.forward(training.device.put(x), training=True, keep=False)
     encoder.freeze()
 
 

@@ -7,37 +7,26 @@ in opposite directions the tasks work against each other: the cosines are kept i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ums.backend import Array, Device, array_module, matmul, to_numpy
-from ums.checkpoint import Checkpoint
-from ums.finetuning.tasks import (
-    EndlessBatches,
-    Task,
-    Tuned,
-    batch_count,
-    check_tasks,
-    learn_together,
-)
+from ums.backend import Array, array_module, matmul, to_numpy
+from ums.finetuning.loop import Criterion, EndlessBatches, batch_count, train_together
+from ums.finetuning.tasks import Task, Tuned, check_tasks
 from ums.finetuning.weighting import Equal, Weighting
 from ums.layers import Layer, Sequential
 from ums.optimizers import Optimizer
-from ums.training import FitSettings, History
+from ums.training import Epoch, Training
 
 
 def tune_jointly(
     encoder: Sequential,
     tasks: Sequence[Task],
-    settings: FitSettings,
-    device: Device,
-    rng: np.random.Generator,
+    training: Training,
     weights: Weighting | None = None,
-    progress: bool = True,
-    checkpoint: Checkpoint | None = None,
-    criterion: Callable[[Sequence[History]], float] | None = None,
+    criterion: Criterion | None = None,
 ) -> dict[str, Tuned]:
     """Train ``encoder`` and all heads at once, with the optimizer that the tasks have in common.
 
@@ -49,13 +38,9 @@ def tune_jointly(
     Args:
         encoder: the trained source, on ``device``; it moves (pass a copy to keep the source).
         tasks: their heads take the encoder's output and are on ``device``.
-        settings: for all tasks alike.
-        device: where to compute.
-        rng: draws the order of the examples.
-        weights: the w_i, of :mod:`ums.finetuning.weighting`; without it, all 1.
-        progress: show a progress bar.
-        checkpoint: saved to, and gone on from, as by :func:`ums.training.fit`.
-        criterion: says which epoch is kept, as for :func:`ums.finetuning.tasks.learn_together`.
+        training: settings, for all tasks alike, and generator, device, checkpoint.
+        weights: the w_i, of :mod:`ums.finetuning.weighting`; by default all are 1.
+        criterion: decides which epoch is kept, as for :func:`ums.finetuning.loop.train_together`.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history (with the weights
@@ -64,54 +49,35 @@ def tune_jointly(
     Raises:
         ValueError: tasks that cannot be tuned together or name different optimizers, or weights for
             another number of tasks.
-        TrainingDiverged: a task's loss is not finite; all networks are put back.
+        TrainingDiverged: a task's loss is not finite; all networks are restored.
     """
+    settings = training.settings
     check_tasks(tasks, settings.batch)
     weighting = weights or Equal()
-    weighting.start(len(tasks), device)
+    weighting.start(len(tasks), training.device)
     make_optimizer = common_optimizer(tasks)
     encoder.freeze(False)
     learning = Sequential(encoder, *(task.head for task in tasks))  # never run: a set of parameters
     optimizer = make_optimizer(learning.trainable_parameters(), settings.learning_rate)
-    batches = [EndlessBatches(task.train, settings.batch, device, rng) for task in tasks]
+    batches = [EndlessBatches(task.train, training) for task in tasks]
     length = max(batch_count(task.train, settings.batch) for task in tasks)
     means = EpochMeans()
 
-    def steps():
+    def steps() -> Iterator[tuple[int, Array]]:
         seen = []
         for _ in range(length):
             w = weighting.weights
             losses, gradients = add_gradients(encoder, tasks, map(next, batches), w)
             optimizer.step()
-            norms, cosines = compare(gradients)
+            norms, cosines = norms_and_cosines(gradients)
             weighting.update(losses, norms)
             seen.append((w, cosines))
             yield from enumerate(losses)
         means.add(*zip(*seen, strict=True))
 
-    tuned = learn_together(
-        "joint tuning",
-        encoder,
-        tasks,
-        [optimizer],
-        steps,
-        length * len(tasks),
-        settings,
-        device,
-        progress,
-        rng=rng,
-        others=[*batches, weighting, means],
-        checkpoint=checkpoint,
-        criterion=criterion,
-    )
-    for i, task in enumerate(tasks):
-        history = tuned[task.name].history
-        history.weight = [float(w[i]) for w in means.weights]
-        history.cosines = {
-            other.name: [float(cosines[i, j]) for cosines in means.cosines]
-            for j, other in enumerate(tasks)
-            if j != i
-        }
+    epoch = Epoch(steps, length * len(tasks), [optimizer], [*batches, weighting, means])
+    tuned = train_together("joint tuning", encoder, tasks, epoch, training, criterion)
+    means.add_to_histories(tuned)
     return tuned
 
 
@@ -147,7 +113,7 @@ def add_gradients(
     return xp.stack(losses), xp.stack(rows)
 
 
-def compare(gradients: Array) -> tuple[Array, Array]:
+def norms_and_cosines(gradients: Array) -> tuple[Array, Array]:
     """Norms (K,) of gradients (K, P), and the cosines between them (K, K); 0 for one that is 0."""
     xp = array_module(gradients)
     norms = xp.sqrt((gradients * gradients).sum(axis=1))
@@ -183,6 +149,16 @@ class EpochMeans:
         """Add an epoch, from the arrays of all its steps."""
         self.weights.append(mean_over_steps(weights))
         self.cosines.append(mean_over_steps(cosines))
+
+    def add_to_histories(self, tuned: dict[str, Tuned]) -> None:
+        """Set ``weight`` and ``cosines`` of every task's history."""
+        for i, result in enumerate(tuned.values()):
+            result.history.weight = [float(w[i]) for w in self.weights]
+            result.history.cosines = {
+                other: [float(cosines[i, j]) for cosines in self.cosines]
+                for j, other in enumerate(tuned)
+                if j != i
+            }
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """All epochs, for a checkpoint."""

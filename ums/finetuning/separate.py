@@ -12,58 +12,87 @@ from dataclasses import replace
 import numpy as np
 
 from ums.backend import Device
-from ums.checkpoint import Checkpoint
-from ums.data.examples import DARK, Examples, all_of, denormalise, in_order
-from ums.finetuning.tasks import Task, Tuned, learn
+from ums.data.examples import Examples, all_of, in_order
+from ums.data.normalisation import STANDARD, Normalisation
+from ums.finetuning.loop import train_task
+from ums.finetuning.tasks import Task, Tuned
 from ums.layers import Layer
-from ums.training import FitSettings, predict
+from ums.training import Training, predict
 
 
 def train_separately(
-    denoiser: Layer | None,
-    tasks: Sequence[Task],
-    settings: FitSettings,
-    device: Device,
-    rng: np.random.Generator,
-    progress: bool = True,
-    checkpoint: Checkpoint | None = None,
+    tasks: Sequence[Task], training: Training, denoiser: Layer | None = None
 ) -> dict[str, Tuned]:
     """Train each task's own network, ``task.head``, on images that ``denoiser`` has cleaned.
 
-    Without a denoiser the images are taken as they are, cleaned before or not. Other arguments as in
-    :func:`ums.finetuning.independent.tune_independently`; the heads are whole networks from image to
-    output here. A tuned network takes *denoised* images.
+    Args:
+        tasks: their heads are whole networks here, from image to output.
+        training: settings, for every network alike, and generator, device, checkpoint.
+        denoiser: a network trained with the normalisation of the tasks' examples; without it the
+            images are taken as they are.
+
+    Returns:
+        task name -> the trained network, its history and cost. With a denoiser the network takes
+        *denoised* images.
     """
     tuned = {}
     for task in tasks:
         learner = task
         if denoiser is not None:
-            sides = (denoise_examples(denoiser, e, device) for e in (task.train, task.validation))
-            learner = replace(task, **dict(zip(("train", "validation"), sides, strict=True)))
-        part = checkpoint and checkpoint.part(task.name)
-        tuned[task.name] = learn(learner, settings, device, rng, progress, part)
+            train, validation = (
+                denoise_examples(denoiser, examples, training.device)
+                for examples in (task.train, task.validation)
+            )
+            learner = replace(task, train=train, validation=validation)
+        tuned[task.name] = train_task(learner, training.part(task.name))
     return tuned
 
 
 def denoise_examples(denoiser: Layer, examples: Examples, device: Device) -> Examples:
-    """The same examples with denoised images for inputs."""
-    images = denoise(denoiser, examples.inputs[examples.rows], device)
-    return examples.with_inputs(images, examples.prepare)
+    """The same examples with denoised images for inputs, by the examples' own normalisation.
+
+    Raises:
+        TypeError: the examples are not prepared by a :class:`ums.data.Normalisation`.
+    """
+    normalisation = examples.prepare
+    if not isinstance(normalisation, Normalisation):
+        raise TypeError(f"denoising needs examples with a Normalisation, got {normalisation!r}")
+    images = denoise(denoiser, examples.inputs[examples.rows], device, normalisation)
+    return examples.with_inputs(images, normalisation)
 
 
 def denoise(
-    denoiser: Layer, images: np.ndarray, device: Device, size: int = 32, dark: int = DARK
+    denoiser: Layer,
+    images: np.ndarray,
+    device: Device,
+    normalisation: Normalisation = STANDARD,
+    size: int = 32,
 ) -> np.ndarray:
-    """Images (N, H, W) in 0..255, uint8 or float, through the denoiser: (N, H, W) uint8.
+    """Denoise images, ``size`` at a time, and round them to 8 bits.
 
-    ``dark`` is what the denoiser was trained with (:func:`ums.source.learn_denoising`).
+    Args:
+        denoiser: on ``device``.
+        images: (N, H, W) in 0..255, uint8 or float.
+        device: where to compute.
+        normalisation: that of the denoiser's training (:func:`ums.source.train_denoising`).
+        size: how many images make a batch.
+
+    Returns:
+        (N, H, W) uint8.
     """
     denoised = np.empty(images.shape, np.uint8)
     for chosen in in_order(len(images), size):
-        denoised[chosen] = np.rint(restore(denoiser, images[chosen], device, dark))
+        exact = denoise_exactly(denoiser, images[chosen], device, normalisation)
+        denoised[chosen] = np.rint(exact)
     return denoised
 
 
-def restore(denoiser: Layer, images: np.ndarray, device: Device, dark: int = DARK) -> np.ndarray:
-    """The same as :func:`denoise`, unrounded and all at once: float32 in 0..255."""
-    return denormalise(predict(denoiser, all_of(images, dark), device), images, dark)
+def denoise_exactly(
+    denoiser: Layer,
+    images: np.ndarray,
+    device: Device,
+    normalisation: Normalisation = STANDARD,
+) -> np.ndarray:
+    """The same as :func:`denoise` without rounding: (N, H, W) float32 in 0..255."""
+    outputs = predict(denoiser, all_of(images, normalisation), device)
+    return normalisation.invert(outputs, images)

@@ -1,27 +1,14 @@
-"""What a head is trained for, what training it leaves behind, and what the strategies share."""
+"""Target tasks, and what tuning them returns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from ums.backend import Array, Device
-from ums.checkpoint import Checkpoint, Stateful, Stopwatch
-from ums.data.examples import Examples, epoch_batches
-from ums.layers import Layer, Parameter, Sequential
-from ums.networks import parameter_count
+from ums.data.examples import Examples
+from ums.layers import Layer, Parameter
 from ums.optimizers import Adam, Optimizer
-from ums.training import (
-    FitSettings,
-    History,
-    Loss,
-    epoch_steps,
-    fit,
-    mean_loss,
-    read_losses,
-)
+from ums.training import History, Loss
 
 
 @dataclass
@@ -69,137 +56,6 @@ class Tuned:
     shared: int = 0
 
 
-def learn(
-    task: Task,
-    settings: FitSettings,
-    device: Device,
-    rng: np.random.Generator,
-    progress: bool = True,
-    checkpoint: Checkpoint | None = None,
-) -> Tuned:
-    """Train what is not frozen of ``task.head`` on the task's inputs, with an optimizer of its own.
-
-    The seconds are wall time, all of it. With a checkpoint, a training that was stopped goes on from
-    there; the examples (their noise, their augmentation) must draw from ``rng`` then. Raises as
-    :func:`ums.training.fit` and :func:`ums.data.epoch_batches` do.
-    """
-    watch = Stopwatch()
-    network, loss, batch = task.head, task.loss, settings.batch
-    optimizer = task.optimizer(network.trainable_parameters(), settings.learning_rate)
-    history = fit(
-        task.name,
-        [network],
-        [optimizer],
-        lambda: epoch_steps(network, loss, optimizer, task.train, batch, device, rng),
-        batch_count(task.train, batch),
-        lambda: mean_loss(network, loss, task.validation, batch, device),
-        settings,
-        progress,
-        rng=rng,
-        others=[watch],
-        checkpoint=checkpoint,
-    )
-    return Tuned(network, history, watch.seconds, parameter_count(network))
-
-
-def learn_together(
-    name: str,
-    encoder: Sequential,
-    tasks: Sequence[Task],
-    optimizers: Sequence[Optimizer],
-    steps: Callable[[], Iterable[tuple[int, Array]]],
-    steps_per_epoch: int,
-    settings: FitSettings,
-    device: Device,
-    progress: bool = True,
-    rng: np.random.Generator | None = None,
-    others: Sequence[Stateful] = (),
-    checkpoint: Checkpoint | None = None,
-    criterion: Callable[[Sequence[History]], float] | None = None,
-) -> dict[str, Tuned]:
-    """Train a shared encoder and several heads, with one decision when to stop and what to keep.
-
-    The encoder is one, so the heads that fit it are those of the same epoch. What decides is, unless
-    said otherwise, :func:`relative_loss`: the joint weights, which may themselves change, have no say
-    in it.
-
-    Args:
-        name: of the strategy, for the progress bar and error messages.
-        encoder: learns with the heads.
-        tasks: in the order that ``steps`` numbers them.
-        optimizers: those that ``steps`` uses.
-        steps: one epoch, yielding a task's number and its loss for every batch.
-        steps_per_epoch: how many those are.
-        settings: for all alike.
-        device: where to compute.
-        progress: show a progress bar.
-        rng: what ``steps`` draws from.
-        others: what else ``steps`` changes.
-        checkpoint: saved to, and gone on from, as by :func:`ums.training.fit`.
-        criterion: of the tasks' histories after an epoch; the lowest is kept.
-
-    Returns:
-        task name -> ``Sequential(encoder, head)``, the history of its losses, its part of the cost.
-
-    Raises:
-        TrainingDiverged: a loss is not finite; names its task. All networks are put back.
-    """
-    watch = Stopwatch()
-    heads = [task.head for task in tasks]
-    networks = [Sequential(encoder, head) for head in heads]
-    histories = [History() for _ in tasks]
-
-    def recorded_steps():
-        owners, losses = [], []
-        for i, loss in steps():
-            owners.append(i)
-            losses.append(loss)
-            yield loss
-        values = read_losses(losses, [tasks[i].name for i in owners])
-        for i, history in enumerate(histories):
-            history.train.append(float(values[np.equal(owners, i)].mean()))
-
-    def validate():
-        for task, network, history in zip(tasks, networks, histories, strict=True):
-            value = mean_loss(network, task.loss, task.validation, settings.batch, device)
-            if not np.isfinite(value):
-                raise FloatingPointError(f"the validation loss of {task.name} is {value}")
-            history.validation.append(value)
-        return (criterion or relative_loss)(histories)
-
-    common = fit(
-        name,
-        [encoder, *heads],
-        optimizers,
-        recorded_steps,
-        steps_per_epoch,
-        validate,
-        settings,
-        progress,
-        rng=rng,
-        others=[watch, *histories, *others],
-        checkpoint=checkpoint,
-    )
-    for history in histories:
-        history.learning_rate = list(common.learning_rate)
-        history.seconds = [seconds / len(tasks) for seconds in common.seconds]
-        history.criterion = list(common.validation)
-    seconds, shared = watch.seconds / len(tasks), parameter_count(encoder)
-    return {
-        task.name: Tuned(network, history, seconds, parameter_count(head), shared)
-        for task, network, history, head in zip(tasks, networks, histories, heads, strict=True)
-    }
-
-
-def relative_loss(histories: Sequence[History]) -> float:
-    """The mean over tasks of the last validation loss divided by the first.
-
-    Losses of different kinds count alike, which their sum would not do.
-    """
-    least = 1e-6  # a first loss of 0 leaves nothing to gain
-    return float(np.mean([h.validation[-1] / max(h.validation[0], least) for h in histories]))
-
-
 def check_tasks(tasks: Sequence[Task], batch: int) -> None:
     """Refuse tasks that cannot be tuned together.
 
@@ -217,41 +73,3 @@ def check_tasks(tasks: Sequence[Task], batch: int) -> None:
         if len(task.train) < batch:
             n = len(task.train)
             raise ValueError(f"{task.name}: {n} training examples cannot fill a batch of {batch}")
-
-
-def batch_count(examples: Examples, size: int) -> int:
-    """How many batches :func:`ums.data.epoch_batches` makes of the examples."""
-    return -(-len(examples) // size)
-
-
-class EndlessBatches:
-    """An iterator over inputs and targets on ``device``: pass after pass, each in a new random order.
-
-    Its state is the order of the present pass and how many of its batches were shown.
-    """
-
-    def __init__(self, examples: Examples, size: int, device: Device, rng: np.random.Generator):
-        self.examples, self.size, self.device, self.rng = examples, size, device, rng
-        self.order, self.shown = [], 0
-
-    def __iter__(self) -> EndlessBatches:
-        return self
-
-    def __next__(self) -> tuple[Array, Array]:
-        if self.shown == len(self.order):
-            self.order = list(epoch_batches(len(self.examples), self.size, self.rng))
-            self.shown = 0
-        x, target = self.examples.batch(self.order[self.shown])
-        self.shown += 1
-        return self.device.put(x), self.device.put(target)
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Order and position, for a checkpoint."""
-        order = np.concatenate(self.order) if self.order else np.arange(0)
-        return {"order": order, "shown": np.array(self.shown)}
-
-    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
-        order, self.shown = arrays["order"], int(arrays["shown"])
-        count = batch_count(self.examples, self.size)
-        self.order = np.array_split(order, count) if len(order) else []
