@@ -291,7 +291,7 @@ for name, backward in (check.mutants() | {"yours": batchnorm_backward}).items():
 # nobody misses $\gamma$. Hence [check_gradients](ums/gradcheck.py:check_gradients) draws `dy`, and wants random values for every parameter.
 #
 # The library has the same formulas, in [batchnorm_backward_plain](ums/ops/norm.py:batchnorm_backward_plain), and once more, faster, in
-# [batchnorm_backward](ums/ops/norm.py:batchnorm_backward).
+# [batchnorm_backward](ums/ops/fast/norm.py:batchnorm_backward).
 #
 # ## Frozen is not in use
 #

@@ -330,8 +330,8 @@ plt.show()
 # Python's own time, the same for both, hides a part of it. On a large one there is more to gain, as the large image is neither written nor read nine times. The library's works
 # a tile at a time, on all cores, as in lesson 3; at these sizes that brings little, on the large maps up to twice as much.
 #
-# In the library: [upsample_conv2d_forward](ums/ops/upsample.py:upsample_conv2d_forward), with [fold_kernel](ums/ops/upsample.py:fold_kernel) for all four phases at once, and its gradients, for which the *adjoint* of folding,
-# [unfold_kernel](ums/ops/upsample.py:unfold_kernel), brings four small kernels' gradients back to that of one 3x3 kernel. The pooling and dropout are [pooling.py](ums/ops/pooling.py) and
+# In the library: [upsample_conv2d_forward](ums/ops/fast/upsample.py:upsample_conv2d_forward), with [fold_kernel](ums/ops/fast/upsample.py:fold_kernel) for all four phases at once, and its gradients, for which the *adjoint* of folding,
+# [unfold_kernel](ums/ops/fast/upsample.py:unfold_kernel), brings four small kernels' gradients back to that of one 3x3 kernel. The pooling and dropout are [pooling.py](ums/ops/pooling.py) and
 # [dropout.py](ums/ops/dropout.py).
 #
 # ## Think

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ums.backend import Array, Device, array_module, matmul, to_numpy
+from ums.backend import Array, Device, array_module, to_numpy
 from ums.checkpoint import Checkpoint
 from ums.finetuning.tasks import (
     EndlessBatches,
@@ -24,6 +24,7 @@ from ums.finetuning.tasks import (
 )
 from ums.finetuning.weighting import Equal, Weighting
 from ums.layers import Layer, Sequential
+from ums.ops.fast.threads import matmul
 from ums.optimizers import Optimizer
 from ums.training import FitSettings, History
 
