@@ -366,7 +366,7 @@ plt.show()
 # the damage is done within twenty batches, and no loss shows it. The frozen one (orange) has not moved at all.
 #
 # "Frozen" and "training" are two switches therefore. In ums, [BatchNorm.forward](ums/layers.py:BatchNorm.forward) uses the batch's statistics only in
-# training *and* if not frozen, and [freeze](ums/layers.py:Layer.freeze) reaches all layers of a network. Dropout, in lesson 5, is the other layer for which training and
+# training *and* if not frozen, and [freeze](ums/layer.py:Layer.freeze) reaches all layers of a network. Dropout, in lesson 5, is the other layer for which training and
 # use differ.
 #
 # ## Think
