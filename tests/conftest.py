@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from ums import backend
-from ums.ops import winograd
+from ums.ops.fast import threads, winograd
 
 
 @pytest.fixture
@@ -16,6 +15,6 @@ def rng():
 @pytest.fixture
 def tiny_tiles(monkeypatch):
     """Tiles so small that every image of a test is cut into several bands, on any device."""
-    monkeypatch.setattr(backend, "TILE_BYTES", 2000)
-    monkeypatch.setattr(backend, "GPU_TILE_BYTES", 2000)
+    monkeypatch.setattr(threads, "TILE_BYTES", 2000)
+    monkeypatch.setattr(threads, "GPU_TILE_BYTES", 2000)
     monkeypatch.setattr(winograd, "GROUP", 1)

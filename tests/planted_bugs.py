@@ -18,7 +18,8 @@ import numpy as np
 from ums import ops
 from ums.backend import array_module
 from ums.gradcheck import check_gradients, check_loss
-from ums.ops import conv, upsample, winograd
+from ums.ops import conv, upsample
+from ums.ops.fast import winograd
 
 # ------------------------------------------------------------------------------ ops and losses
 
@@ -62,10 +63,8 @@ def _named(name, **settings):
 
 def _conv2d_plain(stride, dilation):
     def functions(m):
-        def backward(dy, cache):
-            return m.conv2d_grad_input_plain(dy, cache), *m.conv2d_grad_weights_plain(dy, cache)
-
-        return partial(m.conv2d_forward_plain, stride=stride, dilation=dilation), backward
+        forward = partial(m.conv2d_forward_plain, stride=stride, dilation=dilation)
+        return forward, m.conv2d_backward_plain
 
     return functions
 
@@ -114,20 +113,20 @@ CONV = {"x": (3, 7, 6, 3), "w": (3, 3, 3, 3), "b": (3,)}
 NORM = {"x": (2, 3, 5, 4), "gamma": (4,), "beta": (4,)}
 
 OPS = {
-    "conv2d": Op("conv", CONV, _named("conv2d")),
-    "conv2d, dilated": Op("conv", CONV, _named("conv2d", dilation=2)),
-    "conv2d, strided": Op("conv", CONV, _named("conv2d", stride=2, dilation=2)),
+    "conv2d": Op("fast.conv", CONV, _named("conv2d")),
+    "conv2d, dilated": Op("fast.conv", CONV, _named("conv2d", dilation=2)),
+    "conv2d, strided": Op("fast.conv", CONV, _named("conv2d", stride=2, dilation=2)),
     "conv2d, plain": Op("conv", CONV, _conv2d_plain(2, 2)),
-    "conv2d, winograd": Op("winograd", CONV | {"x": (3, 8, 4, 3)}, _winograd),
+    "conv2d, winograd": Op("fast.winograd", CONV | {"x": (3, 8, 4, 3)}, _winograd),
     "upsample2d": Op("upsample", {"x": (2, 3, 5, 3)}, _named("upsample2d")),
-    "upsample_conv2d": Op("upsample", CONV, _named("upsample_conv2d")),
+    "upsample_conv2d": Op("fast.upsample", CONV, _named("upsample_conv2d")),
     "upsample_conv2d, plain": Op("upsample", CONV, _upsample_conv2d_plain),
-    "batchnorm, training": Op("norm", NORM, _batchnorm(True)),
-    "batchnorm, in use": Op("norm", NORM, _batchnorm(False)),
+    "batchnorm, training": Op("fast.norm", NORM, _batchnorm(True)),
+    "batchnorm, inference": Op("fast.norm", NORM, _batchnorm(False)),
     "global_average_pool": Op("pooling", {"x": (3, 5, 4, 2)}, _named("global_average_pool")),
     "dense": Op("dense", {"x": (5, 4), "w": (4, 4), "b": (4,)}, _named("dense")),
     "dropout": Op("dropout", {"x": (4, 3, 5, 2)}, _dropout),
-    "relu": Op("activations", {"x": (3, 5, 4, 2)}, _named("relu")),
+    "relu": Op("fast.activations", {"x": (3, 5, 4, 2)}, _named("relu")),
     "sigmoid": Op("activations", {"x": (3, 5, 4, 2)}, _named("sigmoid")),
     "softmax": Op("activations", {"x": (5, 4)}, _named("softmax")),
 }
@@ -179,11 +178,12 @@ CONV_BIAS = "db += channel_sums(dy[images, top:bottom])"
 CONV_COLUMNS = "_columns(x[images], top, bottom, w.shape[0], stride, dilation, xp)"
 CONV_SPREAD = "_add_windows(x_pad[:, top * stride :], dA, stride, dilation)"
 ADD_WINDOW = "v : v + together] += dA"
+ADD_PLACE = "x_pad[:, rows, columns] += windows"
 WINOGRAD_BIAS = "db += xp.ones(len(out), out.dtype) @ out"
 CUT_TILE = "dx[images] = x_pad[:, p : p + H, p : p + W]"
 UPSAMPLED = "dy.reshape(N, H, 2, W, 2, C).sum(axis=(2, 4))"
 UPSAMPLE_ADD = "x_pad[:, top + s : bottom + s, t : t + W + 1] += dA"
-IN_USE = "if not training:\n        return _affine"
+INFERENCE = "if not training:\n        return _affine"
 NORM_WEIGHTS = "return dgamma * rstd, dbeta"
 RELU = "dy_flat[top:bottom], y_flat[top:bottom] > 0"
 DENSE_BIAS = "dy.sum(axis=0)"
@@ -219,7 +219,7 @@ BUGS = {
         ("reshaped instead of transposed", "w.reshape(K * K * C, O).T", "w.reshape(O, K * K * C)"),
         ("dw left transposed", "(A.T @ dy).reshape", "(dy.T @ A).reshape"),
         ("mean instead of sum for the bias", "w.shape), dy.sum(axis=0)", "w.shape), dy.mean(axis=0)"),
-        ("overlaps overwritten", ADD_WINDOW, ADD_WINDOW.replace("+=", "=")),
+        ("overlaps overwritten", ADD_PLACE, ADD_PLACE.replace("+=", "=")),
         ("padding not cut off", "return x_pad[:, p : p + H, p : p + W]", "return x_pad[:, :H, :W]"),
         ("stride forgotten", "C), x.shape, stride, dilation)", "C), x.shape, 1, dilation)"),
     ],
@@ -254,7 +254,7 @@ BUGS = {
         ("variance taken as constant", "b = -a * rstd * dgamma / M", "b = 0 * a"),
         ("sign of the variance's term", "b = -a * rstd * dgamma / M", "b = a * rstd * dgamma / M"),
         ("x not centred", "-a * dbeta / M - b * mean", "-a * dbeta / M"),
-        ("formula of use in training", IN_USE, IN_USE.replace("not training", "True")),
+        ("formula of inference in training", INFERENCE, INFERENCE.replace("not training", "True")),
         ("gamma forgotten", "    a = gamma * rstd", "    a = rstd"),
         ("division by the deviation forgotten", "    a = gamma * rstd", "    a = gamma"),
         ("all zeros", "    a = gamma * rstd", "    a = 0 * gamma"),
@@ -263,8 +263,8 @@ BUGS = {
         ("dgamma not divided by the deviation", NORM_WEIGHTS, "return dgamma, dbeta"),
         ("dbeta averaged", NORM_WEIGHTS, "return dgamma * rstd, dbeta / W"),
     ],
-    "batchnorm, in use": [
-        ("formula of training in use", IN_USE, IN_USE.replace("not training", "False")),
+    "batchnorm, inference": [
+        ("formula of training at inference", INFERENCE, INFERENCE.replace("not training", "False")),
         ("gamma forgotten", "(dy, gamma * rstd)", "(dy, rstd)"),
         ("multiplied by the deviation", "(dy, gamma * rstd)", "(dy, gamma / rstd)"),
     ],

@@ -11,10 +11,12 @@ import pytest
 import standin
 from planted_bugs import FUNCTIONS, LOSSES, OPS
 
-from ums import backend, layers, ops, optimizers
+from ums import layers, ops, optimizers
 from ums.backend import Device, array_module, choose_device, fused, to_numpy
 from ums.gradcheck import check_gradients, check_layer, check_loss
-from ums.ops import activations, losses, norm, upsample
+from ums.ops import activations, losses
+from ums.ops.fast import activations as fast_activations
+from ums.ops.fast import norm, threads, upsample
 
 
 def working_gpu():
@@ -110,7 +112,7 @@ def test_cupy_has_every_function_of_the_stand_in():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("tile_bytes", [2000, 1 << 29])
 def test_op_on_the_device_equals_numpy(name, dtype, tile_bytes, device, rng, monkeypatch):
-    monkeypatch.setattr(backend, "GPU_TILE_BYTES", tile_bytes)
+    monkeypatch.setattr(threads, "GPU_TILE_BYTES", tile_bytes)
     forward, backward = OPS[name].functions(FUNCTIONS)
     inputs = OPS[name].inputs(rng, dtype).values()
     y, cache = forward(*inputs)
@@ -124,7 +126,7 @@ def test_op_on_the_device_equals_numpy(name, dtype, tile_bytes, device, rng, mon
 PARTIAL = ["conv2d", "conv2d, strided", "upsample_conv2d", "dense", "batchnorm, training"]
 
 
-@pytest.mark.parametrize("name", [*PARTIAL, "batchnorm, in use"])
+@pytest.mark.parametrize("name", [*PARTIAL, "batchnorm, inference"])
 @pytest.mark.parametrize("part", ["grad_input", "grad_weights"])
 def test_partial_gradient_on_the_device_equals_numpy(name, part, device, rng):
     forward, _ = OPS[name].functions(ops)
@@ -175,7 +177,7 @@ def test_gradient_checks_run_on_the_device(device, rng):
 
 FUSED = {
     function.__name__: function
-    for module in (activations, losses, norm, upsample, optimizers)
+    for module in (activations, fast_activations, losses, norm, upsample, optimizers)
     for function in vars(module).values()
     if hasattr(function, "__wrapped__")
 }
@@ -319,7 +321,7 @@ def test_optimizer_moves_every_parameter_in_one_kernel(name, rng):
 @pytest.mark.parametrize("name", ["conv2d", "conv2d, strided", "upsample_conv2d"])
 def test_no_temporary_is_larger_than_a_tile(name, rng, monkeypatch):
     """What a GPU must hold besides inputs and outputs does not grow with the batch."""
-    monkeypatch.setattr(backend, "GPU_TILE_BYTES", 20_000)
+    monkeypatch.setattr(threads, "GPU_TILE_BYTES", 20_000)
     forward, backward = OPS[name].functions(ops)
     x, w, b = OPS[name].inputs(rng, np.float32).values()
     x, w, b = (standin.asarray(a) for a in (np.tile(x, (6, 1, 1, 1)), w, b))

@@ -1,5 +1,7 @@
 """Layers: the state around the ops - switches, caches, gradients, arrays."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ from ums.layers import (
 
 # name: (layer, shape of a batch it takes, repr)
 LAYERS = {
-    "conv2d": (lambda rng: Conv2D(2, 3, rng), (2, 5, 4, 2), "Conv2D(2, 3, kernel=3)"),
+    "conv2d": (lambda rng: Conv2D(2, 3, rng), (2, 5, 4, 2), "Conv2D(2, 3)"),
     "conv2d strided": (
         lambda rng: Conv2D(2, 3, rng, kernel=5, stride=2, dilation=3),
         (2, 5, 4, 2),
@@ -41,7 +43,7 @@ LAYERS = {
     "chain": (
         lambda rng: Sequential(Conv2D(2, 3, rng), Sequential(BatchNorm(3), ReLU())),
         (2, 4, 5, 2),
-        "Sequential(Conv2D(2, 3, kernel=3), Sequential(BatchNorm(3), ReLU()))",
+        "Sequential(Conv2D(2, 3), Sequential(BatchNorm(3), ReLU()))",
     ),
 }  # fmt: skip
 EVERY_LAYER = pytest.mark.parametrize("name", LAYERS)
@@ -89,6 +91,50 @@ def test_layer_announces_the_shape_it_returns(name, rng):
 @EVERY_LAYER
 def test_layer_shows_what_it_is(name, rng):
     assert repr(made(name, rng)[0]) == LAYERS[name][2]
+
+
+@EVERY_LAYER
+def test_layer_has_a_table_for_notebooks(name, rng):
+    layer, x = made(name, rng)
+    total = sum(parameter.value.size for parameter in layer.parameters())
+    shown = layer.summary(x.shape[1:])._repr_html_()
+    assert " x ".join(map(str, layer.output_shape(x.shape[1:]))) in shown
+    assert f"{total:,d}" in layer._repr_html_() and "output" not in layer._repr_html_()
+
+
+WRONG_INPUTS = [
+    (
+        lambda rng: Conv2D(64, 128, rng),
+        (8, 8, 3),
+        "Conv2D(64, 128): input has 3 channels, expected 64",
+    ),
+    (
+        lambda rng: UpsampleConv2D(4, 2, rng),
+        (8, 8, 3),
+        "UpsampleConv2D(4, 2): input has 3 channels",
+    ),
+    (lambda rng: Dense(4, 2, rng), (3,), "Dense(4, 2): input has 3 channels, expected 4"),
+    (lambda rng: BatchNorm(4), (8, 8, 3), "BatchNorm(4): input has 3 channels, expected 4"),
+    (
+        lambda rng: Conv2D(3, 4, rng),
+        (2, 8, 8, 3),
+        "Conv2D(3, 4): input must be (H, W, C), got (2, 8",
+    ),
+    (lambda rng: Dense(4, 2, rng), (2, 2, 4), "Dense(4, 2): input must be (C), got (2, 2, 4)"),
+    (
+        lambda rng: GlobalAveragePool(),
+        (4,),
+        "GlobalAveragePool(): input must be (H, W, C), got (4,)",
+    ),
+    (lambda rng: Upsample2D(), (8, 8), "Upsample2D(): input must be (H, W, C), got (8, 8)"),
+    (lambda rng: Sequential(ReLU(), Dense(4, 2, rng)), (3,), "Dense(4, 2): input has 3 channels"),
+]
+
+
+@pytest.mark.parametrize(("make", "shape", "message"), WRONG_INPUTS)
+def test_output_shape_refuses_what_the_layer_cannot_take(make, shape, message, rng):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make(rng).output_shape(shape)
 
 
 @EVERY_LAYER
@@ -286,6 +332,27 @@ def test_chain_calls_its_layers_in_turn(rng):
     a, b = Dense(3, 4, rng), Dense(4, 2, rng)
     x = rng.normal(size=(5, 3)).astype(np.float32)
     np.testing.assert_array_equal(Sequential(a, b).forward(x), b.forward(a.forward(x)))
+
+
+def test_calling_a_layer_is_its_forward_pass(rng):
+    x = rng.normal(size=(4, 6, 6, 1)).astype(np.float32)
+    networks = [encoder(np.random.default_rng(1)) for _ in range(2)]
+    for training in (True, False):
+        np.testing.assert_array_equal(networks[0](x, training), networks[1].forward(x, training))
+
+
+def test_chain_is_a_sequence_of_its_layers(rng):
+    net = encoder(rng)
+    assert len(net) == 3 and list(net) == [net[0], net[1], net[-1]]
+    assert net[:2].layers == net.layers[:2] and isinstance(net[1:], Sequential)
+    with pytest.raises(IndexError):
+        net[3]
+
+
+def test_leaves_are_the_layers_of_nested_chains_in_order(rng):
+    down, up = encoder(rng), head(rng)
+    assert Sequential(down, Sequential(up)).leaves() == [*down, *up]
+    assert down[0].leaves() == [down[0]]
 
 
 def test_chain_hands_training_down_to_every_layer(rng):

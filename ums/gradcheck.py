@@ -22,12 +22,21 @@ found by the second difference of f alone, so that no backward pass can hide beh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ums.backend import Array, array_module, to_numpy
+
+if TYPE_CHECKING:
+    from ums.layer import Layer
+
+STEP = 1e-5
+"""The step h of the central differences."""
+
+
+__all__ = ["GradientError", "check_gradients", "check_layer", "check_loss", "relative_error"]
 
 
 class GradientError(AssertionError):
@@ -40,27 +49,26 @@ def check_gradients(
     inputs: Mapping[str, Array],
     *,
     rng: np.random.Generator,
-    step: float = 1e-5,
     tolerance: float = 1e-6,
     max_entries: int = 400,
 ) -> dict[str, float]:
     """Check an op ``y, cache = forward(*inputs)``, ``gradients = backward(dy, cache)``.
 
     Args:
-        forward: called with the inputs in their order; it must not change them.
-        backward: returns one gradient per input, in that order (a bare array if there is one).
-        inputs: name -> float64 array; give random values to every parameter.
-        rng: draws the upstream gradient, and the entries to compare where there are many.
-        step: h above.
-        tolerance: the largest relative error accepted, per input.
-        max_entries: compare at most this many entries of an input, drawn at random.
+        forward: Is called with the inputs in their order; it must not change them.
+        backward: Returns one gradient per input, in that order (a bare array if there is one).
+        inputs: Name -> float64 array; give random values to every parameter.
+        rng: Draws the upstream gradient, and the entries to compare where there are many.
+        tolerance: The largest relative error accepted, per input.
+        max_entries: How many entries of an input are compared at most, drawn at random.
 
     Returns:
         The relative error of each input's gradient.
 
     Raises:
-        GradientError: a gradient is missing, has another shape, or differs.
-        TypeError: an input is not float64 (float32 has too few digits for differences).
+        GradientError: A gradient is missing, has another shape, or differs.
+        TypeError: An input is not float64 (float32 has too few digits for differences).
+        ValueError: An input is not contiguous in memory, or lies mostly at kinks.
     """
     arrays = list(inputs.values())
     _check_float64(inputs)
@@ -77,11 +85,11 @@ def check_gradients(
     def value() -> float:
         return float((forward(*arrays)[0] * dy).sum())
 
-    pairs = zip(inputs.items(), gradients, strict=True)
-    return {
-        name: _compare(name, array, to_numpy(gradient), value, rng, step, tolerance, max_entries)
-        for (name, array), gradient in pairs
-    }
+    errors = {}
+    for (name, array), gradient in zip(inputs.items(), gradients, strict=True):
+        entries = _entries(array.size, max_entries, rng)
+        errors[name] = _compare(name, array, to_numpy(gradient), value, entries, tolerance)
+    return errors
 
 
 def check_loss(
@@ -90,13 +98,16 @@ def check_loss(
     target: Array,
     *,
     rng: np.random.Generator,
-    step: float = 1e-5,
     tolerance: float = 1e-6,
     max_entries: int = 400,
 ) -> float:
     """Check ``value, gradient = loss(prediction, target)`` with respect to the prediction.
 
-    Returns, and raises, as :func:`check_gradients`.
+    Returns:
+        The relative error of the gradient.
+
+    Raises:
+        GradientError, TypeError, ValueError: As :func:`check_gradients`.
     """
     _check_float64({"prediction": prediction})
     gradient = loss(prediction, target)[1]
@@ -105,12 +116,18 @@ def check_loss(
     def value() -> float:
         return float(loss(prediction, target)[0])
 
-    gradient = to_numpy(gradient)
-    return _compare("prediction", prediction, gradient, value, rng, step, tolerance, max_entries)
+    entries = _entries(prediction.size, max_entries, rng)
+    return _compare("prediction", prediction, to_numpy(gradient), value, entries, tolerance)
 
 
 def check_layer(
-    layer, x: Array, *, rng: np.random.Generator, training: bool = False, **options
+    layer: Layer,
+    x: Array,
+    *,
+    rng: np.random.Generator,
+    training: bool = False,
+    tolerance: float = 1e-6,
+    max_entries: int = 400,
 ) -> dict[str, float]:
     """Check a layer or network of :mod:`ums.layers` (float64): its input and its parameters.
 
@@ -118,21 +135,27 @@ def check_layer(
     numbers in training (dropout) has no derivative between two draws: check it with
     ``training=False``, and its op with a generator seeded inside the function.
 
-    Returns, and raises, as :func:`check_gradients`; ``options`` are its keywords.
+    Returns:
+        The relative error of the gradient of x, as ``"x"``, and of each parameter by its name.
+
+    Raises:
+        GradientError, TypeError, ValueError: As :func:`check_gradients`.
     """
     trainable = {id(parameter) for parameter in layer.trainable_parameters()}
     parameters = {k: p for k, p in layer.named_parameters().items() if id(p) in trainable}
     inputs = {"x": x} | {name: parameter.value for name, parameter in parameters.items()}
 
-    def forward(x, *values):
+    def forward(x: Array, *values: Array) -> tuple[Array, None]:
         return layer.forward(x, training=training), None
 
-    def backward(dy, cache):
+    def backward(dy: Array, cache: None) -> tuple[Array | None, ...]:
         layer.zero_gradients()
         dx = layer.backward(dy)
         return dx, *(parameter.grad for parameter in parameters.values())
 
-    return check_gradients(forward, backward, inputs, rng=rng, **options)
+    return check_gradients(
+        forward, backward, inputs, rng=rng, tolerance=tolerance, max_entries=max_entries
+    )
 
 
 def relative_error(analytic: np.ndarray, numeric: np.ndarray, size: float = 1.0) -> float:
@@ -147,17 +170,26 @@ def relative_error(analytic: np.ndarray, numeric: np.ndarray, size: float = 1.0)
     return error if np.isfinite(error) else np.inf
 
 
-def _compare(name, array, gradient, value, rng, step, tolerance, max_entries) -> float:
-    """The relative error of one input's gradient, over all entries or a random part of them."""
-    flat = array.reshape(-1)
-    if not array.flags.c_contiguous:  # the copy that reshape made would be perturbed instead
+def _entries(size: int, most: int, rng: np.random.Generator) -> np.ndarray:
+    """The entries to compare: all of them, or as many as ``most``, drawn at random."""
+    entries = np.arange(size)
+    return np.sort(rng.choice(entries, most, replace=False)) if size > most else entries
+
+
+def _compare(
+    name: str,
+    array: Array,
+    gradient: np.ndarray,
+    value: Callable[[], float],
+    entries: np.ndarray,
+    tolerance: float,
+) -> float:
+    """The relative error of one input's gradient in the entries."""
+    if not array.flags.c_contiguous:  # the copy that reshape makes would be perturbed instead
         raise ValueError(f"input {name!r} must be contiguous in memory")
-    entries = np.arange(array.size)
-    if array.size > max_entries:
-        entries = np.sort(rng.choice(entries, max_entries, replace=False))
-    numeric, smooth, size = _differences(flat, entries, value, step)
+    numeric, smooth, size = _differences(array.reshape(-1), entries, value)
     if smooth.mean() < 0.5:
-        raise ValueError(f"input {name!r}: over half of its entries lie within {step} of a kink")
+        raise ValueError(f"input {name!r}: over half of its entries lie within {STEP} of a kink")
     analytic = gradient.reshape(-1)[entries]
     error = relative_error(analytic[smooth], numeric[smooth], size)
     if error > tolerance:
@@ -167,7 +199,9 @@ def _compare(name, array, gradient, value, rng, step, tolerance, max_entries) ->
     return error
 
 
-def _differences(flat, entries, value, step) -> tuple[np.ndarray, np.ndarray, float]:
+def _differences(
+    flat: Array, entries: np.ndarray, value: Callable[[], float]
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Central differences of value() in each entry, whether it is smooth there, and its size.
 
     At a kink the two one-sided slopes differ by a jump; on a smooth function they differ by about
@@ -178,18 +212,25 @@ def _differences(flat, entries, value, step) -> tuple[np.ndarray, np.ndarray, fl
     middle = value()
     for k, i in enumerate(entries):
         kept = float(flat[i])
-        flat[i] = kept + step
+        flat[i] = kept + STEP
         above = value()
-        flat[i] = kept - step
+        flat[i] = kept - STEP
         below = value()
         flat[i] = kept
-        numeric[k] = (above - below) / (2 * step)
-        jumps[k] = abs(above - 2 * middle + below) / step
+        numeric[k] = (above - below) / (2 * STEP)
+        jumps[k] = abs(above - 2 * middle + below) / STEP
     smooth = jumps <= 1e-2 * np.maximum(abs(numeric), 1.0)
     return numeric, smooth, abs(middle)
 
 
-def _describe(name, shape, entries, analytic, numeric, error) -> str:
+def _describe(
+    name: str,
+    shape: tuple[int, ...],
+    entries: np.ndarray,
+    analytic: np.ndarray,
+    numeric: np.ndarray,
+    error: float,
+) -> str:
     """Which input, how many entries, and at the worst of them: index, expected, got."""
     difference = np.nan_to_num(abs(analytic - numeric), nan=np.inf)
     wrong = int((difference > 1e-6 * np.maximum(abs(numeric), 1e-3)).sum())
@@ -208,7 +249,7 @@ def _check_float64(inputs: Mapping[str, Array]) -> None:
             raise TypeError(f"gradient checks need float64, input {name!r} is {array.dtype}")
 
 
-def _check_shapes(inputs: Mapping[str, Array], gradients) -> None:
+def _check_shapes(inputs: Mapping[str, Array], gradients: Sequence[Array | None]) -> None:
     if len(gradients) != len(inputs):
         names = ", ".join(inputs)
         raise GradientError(

@@ -1,178 +1,74 @@
-"""Layers: the ops of :mod:`ums.ops` with the state they need - parameters, caches, freezing.
+"""Layers: the ops of :mod:`ums.ops` with the state they need.
 
-A layer has two switches. ``frozen`` is the layer's own: it stops learning, its batch statistics stay
-still, and its backward pass computes no parameter gradients. ``training`` comes with each forward
-pass: it turns dropout on and, in a batch norm that is not frozen, the batch's own statistics.
+What they share - parameters, caches, freezing - is in :mod:`ums.layer`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
+from numpy.random import Generator
 
 from ums import ops
-from ums.backend import Array, Device, array_module
+from ums.backend import Array
+from ums.layer import Layer, Parameter, Unweighted, Weighted, copy_arrays
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = [
+    "BatchNorm",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "GlobalAveragePool",
+    "Layer",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Upsample2D",
+    "UpsampleConv2D",
+    "copy_arrays",
+    "he_normal",
+]
 
 
-class Parameter:
-    """A learned array and its gradient (None until a backward pass adds to it)."""
-
-    def __init__(self, value: Array):
-        self.value = value
-        self.grad: Array | None = None
-
-    def add(self, gradient: Array) -> None:
-        """Add to the gradient, so that several losses can share a parameter."""
-        self.grad = gradient if self.grad is None else self.grad + gradient
-
-    def __repr__(self) -> str:
-        return f"Parameter{self.value.shape}"
-
-
-class Layer:
-    """What all layers share. A layer is its ``forward`` and ``backward``; the rest is bookkeeping."""
-
-    def __init__(self):
-        self.frozen = False
-        self._cache: tuple | None = None
-
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        """The layer's output for a batch x.
-
-        Args:
-            x: (N, H, W, C), or (N, C) after pooling.
-            training: dropout on, batch statistics used (where not frozen).
-            keep: keep what ``backward`` needs; False saves the memory in use.
-        """
-        raise NotImplementedError
-
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        """Add to the parameters' gradients and return dx (None if ``input_gradient`` is False).
-
-        Raises:
-            RuntimeError: no forward pass was kept.
-        """
-        raise NotImplementedError
-
-    def named_parameters(self) -> dict[str, Parameter]:
-        """The layer's parameters by name, frozen or not."""
-        return {k: v for k, v in vars(self).items() if isinstance(v, Parameter)}
-
-    def parameters(self) -> list[Parameter]:
-        """All parameters, frozen or not."""
-        return list(self.named_parameters().values())
-
-    def trainable_parameters(self) -> list[Parameter]:
-        """The parameters a backward pass adds to: those of layers that are not frozen."""
-        return [] if self.frozen else self.parameters()
-
-    def statistics(self) -> dict[str, Array]:
-        """Arrays a forward pass in training updates in place (a batch norm's), by name."""
-        return {}
-
-    def zero_gradients(self) -> None:
-        """Forget the gradients added so far."""
-        for parameter in self.parameters():
-            parameter.grad = None
-
-    def freeze(self, frozen: bool = True) -> Layer:
-        """Stop (or resume) learning and forget gradients added before; returns the layer."""
-        self.frozen = frozen
-        self.zero_gradients()
-        return self
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the output for an input of ``shape``, both without the batch axis."""
-        return shape
-
-    def state_dict(self) -> dict[str, Array]:
-        """Parameters and statistics by name: everything that must be saved to use the layer again."""
-        values = {name: parameter.value for name, parameter in self.named_parameters().items()}
-        return values | self.statistics()
-
-    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Set every parameter and statistic, in place, from what :meth:`state_dict` gave.
-
-        Raises:
-            ValueError: a name is missing or unknown, or a shape differs; nothing is changed then.
-        """
-        copy_arrays(arrays, self.state_dict())
-
-    def map_arrays(self, function: Callable[[Array], Array]) -> Layer:
-        """Replace every parameter and statistic by ``function`` of it; returns the layer."""
-        for parameter in self.named_parameters().values():
-            parameter.value, parameter.grad = function(parameter.value), None
-        for name, value in self.statistics().items():
-            setattr(self, name, function(value))
-        return self
-
-    def to(self, device: Device) -> Layer:
-        """Move the layer to a device."""
-        return self.map_arrays(device.put)
-
-    def astype(self, dtype) -> Layer:
-        """Convert the layer, to float64 for a gradient check."""
-        return self.map_arrays(lambda array: array.astype(dtype))
-
-    def _take_cache(self) -> tuple:
-        """The cache of the last forward pass, which is then given up: one backward per forward."""
-        if self._cache is None:
-            raise RuntimeError(f"{self!r}.backward needs a forward pass with keep=True before it")
-        cache, self._cache = self._cache, None
-        return cache
-
-    def __repr__(self) -> str:
-        return type(self).__name__ + "()"
-
-
-class _Plain(Layer):
-    """A layer without parameters around one op."""
-
-    _op: tuple[Callable, Callable]
-
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        y, cache = self._op[0](x)
-        self._cache = cache if keep else None
-        return y
-
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        cache = self._take_cache()
-        return self._op[1](dy, cache) if input_gradient else None
-
-
-class ReLU(_Plain):
+class ReLU(Unweighted):
     """max(x, 0), any shape."""
 
     _op = (ops.relu_forward, ops.relu_backward)
 
 
-class Upsample2D(_Plain):
+class Upsample2D(Unweighted):
     """Every pixel four times: (N, H, W, C) -> (N, 2H, 2W, C)."""
 
     _op = (ops.upsample2d_forward, ops.upsample2d_backward)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        self._check_input(shape, "H, W, C")
         H, W, C = shape
         return 2 * H, 2 * W, C
 
 
-class GlobalAveragePool(_Plain):
+class GlobalAveragePool(Unweighted):
     """The mean over the image: (N, H, W, C) -> (N, C)."""
 
     _op = (ops.global_average_pool_forward, ops.global_average_pool_backward)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        self._check_input(shape, "H, W, C")
         return shape[2:]
 
 
 class Dropout(Layer):
-    """Drop a share ``rate`` of the elements in training; nothing in use.
+    """Drop a share ``rate`` of the elements in training; none at inference.
 
     The masks come from ``rng``; the layer keeps it, so that a run is repeated by its seed.
     """
 
-    def __init__(self, rate: float, rng: np.random.Generator):
+    def __init__(self, rate: float, rng: Generator):
         super().__init__()
         self.rate, self.rng = rate, rng
 
@@ -189,29 +85,7 @@ class Dropout(Layer):
         return f"Dropout({self.rate})"
 
 
-class _Weighted(Layer):
-    """A layer with parameters: what its backward pass computes, and what it leaves out."""
-
-    _grad_input: Callable
-    _grad_weights: Callable
-
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        cache = self._take_cache()
-        if self.frozen:
-            return self._grad_input(dy, cache) if input_gradient else None
-        if input_gradient:
-            dx, *gradients = self._gradients(dy, cache)
-        else:
-            dx, gradients = None, self._grad_weights(dy, cache)
-        for parameter, gradient in zip(self.parameters(), gradients, strict=True):
-            parameter.add(gradient)
-        return dx
-
-    def _gradients(self, dy: Array, cache: tuple) -> tuple[Array, ...]:
-        return self._grad_input(dy, cache), *self._grad_weights(dy, cache)
-
-
-class Conv2D(_Weighted):
+class Conv2D(Weighted):
     """y = w * x + b with an odd K x K kernel and zero padding: H becomes ceil(H / stride).
 
     The weights start as He et al. (2015) proposed for ReLU, normal with variance 2 / fan_in, drawn
@@ -221,7 +95,9 @@ class Conv2D(_Weighted):
     _grad_input = staticmethod(ops.conv2d_grad_input)
     _grad_weights = staticmethod(ops.conv2d_grad_weights)
 
-    def __init__(self, C: int, O: int, rng, kernel: int = 3, stride: int = 1, dilation: int = 1):
+    def __init__(
+        self, C: int, O: int, rng: Generator, kernel: int = 3, stride: int = 1, dilation: int = 1
+    ):
         super().__init__()
         self.w = Parameter(he_normal((kernel, kernel, C, O), rng))
         self.b = Parameter(np.zeros(O, np.float32))
@@ -232,24 +108,25 @@ class Conv2D(_Weighted):
         self._cache = cache if keep else None
         return y
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        self._check_input(shape, "H, W, C", self.w.value.shape[2])
         H, W, _ = shape
         return -(-H // self.stride), -(-W // self.stride), self.b.value.size
 
     def __repr__(self) -> str:
         K, _, C, O = self.w.value.shape
-        stride = f", stride={self.stride}" if self.stride > 1 else ""
-        dilation = f", dilation={self.dilation}" if self.dilation > 1 else ""
-        return f"Conv2D({C}, {O}, kernel={K}{stride}{dilation})"
+        settings = {"kernel": (K, 3), "stride": (self.stride, 1), "dilation": (self.dilation, 1)}
+        others = (f", {k}={value}" for k, (value, usual) in settings.items() if value != usual)
+        return f"Conv2D({C}, {O}{''.join(others)})"
 
 
-class UpsampleConv2D(_Weighted):
+class UpsampleConv2D(Weighted):
     """:class:`Upsample2D` then a 3x3 :class:`Conv2D`, as one op: H becomes 2 H."""
 
     _grad_input = staticmethod(ops.upsample_conv2d_grad_input)
     _grad_weights = staticmethod(ops.upsample_conv2d_grad_weights)
 
-    def __init__(self, C: int, O: int, rng: np.random.Generator):
+    def __init__(self, C: int, O: int, rng: Generator):
         super().__init__()
         self.w = Parameter(he_normal((3, 3, C, O), rng))
         self.b = Parameter(np.zeros(O, np.float32))
@@ -259,7 +136,8 @@ class UpsampleConv2D(_Weighted):
         self._cache = cache if keep else None
         return y
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        self._check_input(shape, "H, W, C", self.w.value.shape[2])
         H, W, _ = shape
         return 2 * H, 2 * W, self.b.value.size
 
@@ -268,13 +146,13 @@ class UpsampleConv2D(_Weighted):
         return f"UpsampleConv2D({C}, {O})"
 
 
-class Dense(_Weighted):
+class Dense(Weighted):
     """y = x w + b: (N, C) -> (N, O). Starts as :class:`Conv2D` does."""
 
     _grad_input = staticmethod(ops.dense_grad_input)
     _grad_weights = staticmethod(ops.dense_grad_weights)
 
-    def __init__(self, C: int, O: int, rng: np.random.Generator):
+    def __init__(self, C: int, O: int, rng: Generator):
         super().__init__()
         self.w = Parameter(he_normal((C, O), rng))
         self.b = Parameter(np.zeros(O, np.float32))
@@ -284,15 +162,16 @@ class Dense(_Weighted):
         self._cache = cache if keep else None
         return y
 
-    def output_shape(self, shape):
-        return self.b.value.shape
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        self._check_input(shape, "C", self.w.value.shape[0])
+        return (self.b.value.size,)
 
     def __repr__(self) -> str:
         C, O = self.w.value.shape
         return f"Dense({C}, {O})"
 
 
-class BatchNorm(_Weighted):
+class BatchNorm(Weighted):
     """Batch normalisation over everything but channels; see :mod:`ums.ops.norm`.
 
     Frozen, it uses its running statistics and leaves them alone, in training too.
@@ -324,6 +203,11 @@ class BatchNorm(_Weighted):
         self._cache = cache if keep else None
         return y
 
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        axes = "H, W, C" if len(shape) == 3 else "C"
+        self._check_input(shape, axes, self.gamma.value.size)
+        return shape
+
     def statistics(self) -> dict[str, Array]:
         return {"running_mean": self.running_mean, "running_var": self.running_var}
 
@@ -332,13 +216,19 @@ class BatchNorm(_Weighted):
 
 
 class Sequential(Layer):
-    """Layers one after the other; a layer may be a Sequential, and be shared with another one."""
+    """Layers one after the other; a layer may be a Sequential, and be shared with another one.
+
+    ``len(network)``, ``for layer in network`` and ``network[i]`` work as for a list; a slice is a
+    Sequential of the same layers, not of copies.
+
+    Raises:
+        ValueError: A layer stands in the chain twice.
+    """
 
     def __init__(self, *layers: Layer):
         if len({id(layer) for layer in layers}) != len(layers):
             raise ValueError("a layer keeps one forward pass: it can stand in a chain only once")
-        self.layers = layers
-        super().__init__()
+        self.layers = layers  # each keeps its own cache, and its own switch
 
     @property
     def frozen(self) -> bool:
@@ -347,9 +237,23 @@ class Sequential(Layer):
 
     @frozen.setter
     def frozen(self, frozen: bool) -> None:
-        if hasattr(self, "_cache"):  # a shared layer keeps its own state when a chain is made
-            for layer in self.layers:
-                layer.freeze(frozen)
+        for layer in self.layers:
+            layer.freeze(frozen)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    @overload
+    def __getitem__(self, index: int) -> Layer: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequential: ...
+    def __getitem__(self, index: int | slice) -> Layer:
+        if isinstance(index, slice):
+            return Sequential(*self.layers[index])
+        return self.layers[index]
 
     def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
         for layer in self.layers:
@@ -367,25 +271,37 @@ class Sequential(Layer):
         return dy if input_gradient else None
 
     def named_parameters(self) -> dict[str, Parameter]:
-        return dict(self._named("named_parameters"))
+        """The parameters of all layers, by place and name: ``"0.w"``, ``"1.0.gamma"``."""
+        return {
+            f"{i}.{name}": parameter
+            for i, layer in enumerate(self.layers)
+            for name, parameter in layer.named_parameters().items()
+        }
 
     def trainable_parameters(self) -> list[Parameter]:
+        """The parameters of the layers that are not frozen."""
         return [p for layer in self.layers for p in layer.trainable_parameters()]
 
     def statistics(self) -> dict[str, Array]:
-        return dict(self._named("statistics"))
+        """The statistics of all layers, by place and name."""
+        return {
+            f"{i}.{name}": value
+            for i, layer in enumerate(self.layers)
+            for name, value in layer.statistics().items()
+        }
 
-    def _named(self, method: str) -> Iterator[tuple[str, object]]:
-        for i, layer in enumerate(self.layers):
-            for name, value in getattr(layer, method)().items():
-                yield f"{i}.{name}", value
-
-    def map_arrays(self, function: Callable[[Array], Array]) -> Layer:
+    def map_arrays(self, function: Callable[[Array], Array]) -> Self:
+        """Replace the parameters and statistics of every layer by ``function`` of them."""
         for layer in self.layers:
             layer.map_arrays(function)
         return self
 
-    def output_shape(self, shape):
+    def leaves(self) -> list[Layer]:
+        """The layers in order, with nested ones opened."""
+        return [leaf for layer in self.layers for leaf in layer.leaves()]
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the last layer's output."""
         for layer in self.layers:
             shape = layer.output_shape(shape)
         return shape
@@ -394,26 +310,11 @@ class Sequential(Layer):
         return "Sequential(" + ", ".join(map(repr, self.layers)) + ")"
 
 
-def he_normal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+def he_normal(shape: tuple[int, ...], rng: Generator) -> np.ndarray:
     """Normal float32 weights of variance 2 / fan_in, fan_in = the product of all axes but the last.
 
     He, Zhang, Ren and Sun, "Delving deep into rectifiers", 2015.
     """
     fan_in = int(np.prod(shape[:-1]))
-    return (rng.standard_normal(shape) * np.sqrt(2 / fan_in)).astype(np.float32)
-
-
-def copy_arrays(source: dict[str, Array], target: dict[str, Array]) -> None:
-    """Copy arrays into those of the same names, in place, from whichever device they are on.
-
-    Raises:
-        ValueError: a name is missing or unknown, or a shape differs; nothing is changed then.
-    """
-    if source.keys() != target.keys():
-        odd = ", ".join(sorted(source.keys() ^ target.keys()))
-        raise ValueError(f"the names of the arrays differ in: {odd}")
-    for name, value in target.items():
-        if value.shape != source[name].shape:
-            raise ValueError(f"{name} must be {value.shape}, got {source[name].shape}")
-    for name, value in target.items():
-        value[...] = array_module(value).asarray(source[name], dtype=value.dtype)
+    w: np.ndarray = rng.standard_normal(shape) * np.sqrt(2 / fan_in)
+    return w.astype(np.float32)

@@ -11,10 +11,13 @@ from __future__ import annotations
 import argparse
 import copy
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
+from ums.layer import parameter_count
 from ums.layers import (
     BatchNorm,
     Conv2D,
@@ -27,6 +30,19 @@ from ums.layers import (
     UpsampleConv2D,
 )
 
+__all__ = [
+    "classification_head",
+    "copy_network",
+    "cxr_decoder",
+    "cxr_encoder",
+    "denoising_autoencoder",
+    "echo_decoder",
+    "echo_encoder",
+    "parameter_count",
+    "segmentation_head",
+    "separate_classifier",
+]
+
 CXR_ENCODER = (64, 64, 128, 256)
 CXR_DECODER = (128, 64, 32, 16)
 ECHO_ENCODER = (8, 16, 32, 64, 128, 256)
@@ -34,7 +50,7 @@ ECHO_DECODER = (128, 64, 32, 16, 8)
 SEPARATE_CLASSIFIER = (16, 32, 64, 128, 256, 512)
 
 
-def _scaled(channels: tuple[int, ...], width: float) -> list[int]:
+def _scaled(channels: Iterable[int], width: float) -> list[int]:
     if not 0 < width < math.inf:
         raise ValueError(f"width must be a positive number, got {width}")
     return [max(1, round(width * c)) for c in channels]
@@ -84,9 +100,9 @@ def segmentation_head(decoder: Sequential, rng: np.random.Generator) -> Sequenti
 
     The other layers are copies: the decoder passed in keeps its weights when the head is tuned.
     """
-    head = copy_network(decoder)
-    C = head.layers[-1].w.value.shape[2]
-    return Sequential(*head.layers[:-1], Conv2D(C, 1, rng, kernel=1))
+    *layers, last = copy_network(decoder)
+    C = last.named_parameters()["w"].value.shape[2]
+    return Sequential(*layers, Conv2D(C, 1, rng, kernel=1))
 
 
 # ------------------------------------------------------------------------ Doppler echo
@@ -96,7 +112,7 @@ def echo_encoder(
     rng: np.random.Generator,
     in_channels: int = 3,
     width: float = 1.0,
-    channels=ECHO_ENCODER,
+    channels: Iterable[int] = ECHO_ENCODER,
     kernel: int = 3,
     dilation: int = 2,
 ) -> Sequential:
@@ -108,8 +124,8 @@ def echo_encoder(
     """
     layers: list[Layer] = []
     for i, C in enumerate(_scaled(channels, width)):
-        spread = {"stride": 2} if i < 3 else {"dilation": dilation}
-        layers += [Conv2D(in_channels, C, rng, kernel, **spread), ReLU()]
+        convolution = Conv2D(in_channels, C, rng, kernel, *((2, 1) if i < 3 else (1, dilation)))
+        layers += [convolution, ReLU()]
         in_channels = C
     return Sequential(*layers)
 
@@ -172,47 +188,35 @@ def separate_classifier(
 # ------------------------------------------------------------------------ tools
 
 
-def copy_network(network: Layer) -> Layer:
+AnyLayer = TypeVar("AnyLayer", bound=Layer)
+
+
+def copy_network(network: AnyLayer) -> AnyLayer:
     """A copy that shares nothing with the original and has seen no batch."""
     twin = copy.deepcopy(network)
     twin.zero_gradients()
-    for layer in leaves(twin):
+    for layer in twin.leaves():
         layer._cache = None
     return twin
 
 
-def parameter_count(network: Layer) -> int:
-    """Trainable parameters of layers that are not frozen; running statistics are not counted."""
-    return sum(math.prod(p.value.shape) for p in network.trainable_parameters())
-
-
-def leaves(network: Layer) -> list[Layer]:
-    """The layers of a network in order, with nested Sequentials opened."""
-    if isinstance(network, Sequential):
-        return [leaf for layer in network.layers for leaf in leaves(layer)]
-    return [network]
-
-
-def summary(network: Layer, shape: tuple[int, ...]) -> str:
-    """A table of layer, output shape (H, W, C) for one input of ``shape``, and parameters."""
-    lines = [f"  {'layer':42} {'output':>16} {'parameters':>12}"]
-    for layer in leaves(network):
-        shape = layer.output_shape(shape)
-        output = " x ".join(map(str, shape))
-        lines.append(f"  {layer!r:42} {output:>16} {parameter_count(layer):12,d}")
-    lines.append(f"  {'trainable parameters':42} {'':16} {parameter_count(network):12,d}")
-    return "\n".join(lines)
-
-
 @dataclass(frozen=True)
 class Recovered:
-    """A network of the paper: how to build it, and the count it should have."""
+    """A network of the paper.
+
+    Attributes:
+        title: Its name, with the table of the paper.
+        network: The network at full width.
+        channels: Input channels.
+        paper: The parameters the paper prints.
+        remark: What is to be known about the count.
+    """
 
     title: str
-    build: object
+    network: Sequential
     channels: int
-    paper: int | None
-    remark: str
+    paper: int
+    remark: str = ""
 
 
 def recovered(rng: np.random.Generator) -> list[Recovered]:
@@ -247,14 +251,12 @@ def recovered(rng: np.random.Generator) -> list[Recovered]:
             separate_classifier(rng),
             1,
             1_573_506,
-            "",
         ),
         Recovered(
             "echo source (Tables 8 and 10)",
             Sequential(echo_encoder(rng), echo_head),
             3,
             460_115,
-            "",
         ),
     ]
 
@@ -264,11 +266,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ums.networks", description=main.__doc__)
     parser.add_argument("--size", type=int, default=256, help="image side in pixels (default 256)")
     size = parser.parse_args().size
-    for network in recovered(np.random.default_rng(0)):
-        print(f"{network.title}, input {size} x {size} x {network.channels}")
-        print(summary(network.build, (size, size, network.channels)))
-        print(f"  {'in the paper':42} {'':16} {network.paper:12,d}")
-        print(f"  note: {network.remark}\n" if network.remark else "")
+    for one in recovered(np.random.default_rng(0)):
+        print(f"{one.title}, input {size} x {size} x {one.channels}")
+        print(one.network.summary((size, size, one.channels)))
+        print(f"  {'in the paper':42} {'':16} {one.paper:12,d}")
+        print(f"  note: {one.remark}\n" if one.remark else "")
 
 
 if __name__ == "__main__":

@@ -7,15 +7,26 @@ not part of the loss) is left as it is, its state too.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import ModuleType
 
 import numpy as np
 
 from ums.backend import Array, array_module, fused
-from ums.layers import Parameter, copy_arrays
+from ums.layer import Parameter, copy_arrays
+
+__all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "ReduceOnPlateau"]
 
 
 class Optimizer:
-    """What the three share: the parameters, the learning rate, and the state by name."""
+    """What the three share: the parameters, the learning rate, and the state by name.
+
+    Args:
+        parameters: What the optimizer may move.
+        learning_rate: The size of a step.
+
+    Raises:
+        ValueError: The learning rate is not positive.
+    """
 
     state_names: tuple[str, ...] = ()
 
@@ -43,23 +54,21 @@ class Optimizer:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Array]:
-        """Everything a later run needs to go on from here, by name."""
+        """Everything a later run needs to continue from here, by name."""
+        state = {f"{k}.{i}": v for k, values in self.state.items() for i, v in enumerate(values)}
         scalars = {"steps": np.array(self.steps), "rate": np.array(float(self.learning_rate))}
-        return self._named_state() | scalars
-
-    def _named_state(self) -> dict[str, Array]:
-        return {f"{k}.{i}": v for k, values in self.state.items() for i, v in enumerate(values)}
+        return state | scalars
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`state_dict` gave.
+        """Continue from what :meth:`state_dict` gave.
 
         Raises:
-            ValueError: it came from another kind of optimizer, or one of other parameters.
+            ValueError: It came from another kind of optimizer, or one of other parameters.
         """
-        scalars = {"steps": np.array(self.steps), "rate": np.array(float(self.learning_rate))}
-        copy_arrays(arrays, self._named_state() | scalars)
-        self.steps = [int(t) for t in scalars["steps"]]
-        self.learning_rate = float(scalars["rate"])
+        own = self.state_dict()
+        copy_arrays(arrays, own)
+        self.steps = [int(t) for t in own["steps"]]
+        self.learning_rate = float(own["rate"])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(learning_rate={self.learning_rate:g})"
@@ -70,16 +79,18 @@ class SGD(Optimizer):
 
     state_names = ("velocity",)
 
-    def __init__(self, parameters, learning_rate: float = 1e-2, momentum: float = 0.0):
+    def __init__(
+        self, parameters: Iterable[Parameter], learning_rate: float = 1e-2, momentum: float = 0.0
+    ):
         super().__init__(parameters, learning_rate)
         self.momentum = momentum
 
-    def _move(self, x, g, t, v):
+    def _move(self, x: Array, g: Array, t: int, v: Array) -> None:
         _move_sgd(x, g, v, self.learning_rate, self.momentum)
 
 
 @fused
-def _move_sgd(xp, x, g, v, rate, momentum):
+def _move_sgd(xp: ModuleType, x: Array, g: Array, v: Array, rate: float, momentum: float) -> None:
     v *= momentum
     v += g
     x -= rate * v
@@ -91,17 +102,30 @@ class RMSprop(Optimizer):
     state_names = ("square",)
 
     def __init__(
-        self, parameters, learning_rate: float = 1e-3, rho: float = 0.9, eps: float = 1e-7
+        self,
+        parameters: Iterable[Parameter],
+        learning_rate: float = 1e-3,
+        rho: float = 0.9,
+        eps: float = 1e-7,
     ):
         super().__init__(parameters, learning_rate)
         self.rho, self.eps = rho, eps
 
-    def _move(self, x, g, t, s):
+    def _move(self, x: Array, g: Array, t: int, s: Array) -> None:
         _move_rmsprop(x, g, s, self.learning_rate, self.rho, 1 - self.rho, self.eps)
 
 
 @fused
-def _move_rmsprop(xp, x, g, s, rate, rho, one_minus_rho, eps):
+def _move_rmsprop(
+    xp: ModuleType,
+    x: Array,
+    g: Array,
+    s: Array,
+    rate: float,
+    rho: float,
+    one_minus_rho: float,
+    eps: float,
+) -> None:
     s *= rho
     s += one_minus_rho * g * g
     x -= rate * (g / (xp.sqrt(s) + eps))
@@ -118,7 +142,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        parameters,
+        parameters: Iterable[Parameter],
         learning_rate: float = 1e-3,
         beta1: float = 0.9,
         beta2: float = 0.999,
@@ -127,14 +151,28 @@ class Adam(Optimizer):
         super().__init__(parameters, learning_rate)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
-    def _move(self, x, g, t, m, v):
+    def _move(self, x: Array, g: Array, t: int, m: Array, v: Array) -> None:
         first = self.beta1, 1 - self.beta1, 1 - self.beta1**t
         second = self.beta2, 1 - self.beta2, 1 - self.beta2**t
         _move_adam(x, g, m, v, self.learning_rate, *first, *second, self.eps)
 
 
 @fused
-def _move_adam(xp, x, g, m, v, rate, beta1, gain1, correction1, beta2, gain2, correction2, eps):
+def _move_adam(
+    xp: ModuleType,
+    x: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    rate: float,
+    beta1: float,
+    gain1: float,
+    correction1: float,
+    beta2: float,
+    gain2: float,
+    correction2: float,
+    eps: float,
+) -> None:
     m *= beta1
     m += gain1 * g
     v *= beta2
@@ -143,7 +181,15 @@ def _move_adam(xp, x, g, m, v, rate, beta1, gain1, correction1, beta2, gain2, co
 
 
 class ReduceOnPlateau:
-    """Multiply the learning rate by ``factor`` when a loss has not improved for ``patience`` epochs."""
+    """Multiply the learning rate by ``factor`` when a loss has not improved for ``patience`` epochs.
+
+    Args:
+        optimizer: Whose learning rate is reduced.
+        factor: What the rate is multiplied by.
+        patience: Epochs without an improvement before the rate is reduced.
+        min_delta: The least relative improvement that counts.
+        min_rate: The rate below which it is not reduced.
+    """
 
     def __init__(
         self,
@@ -158,17 +204,23 @@ class ReduceOnPlateau:
         self.best, self.waited = np.inf, 0
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """What it has seen so far; the learning rate is the optimizer's."""
+        """The best loss and the epochs since; the learning rate is in the optimizer's state."""
         return {"best": np.array(float(self.best)), "waited": np.array(self.waited)}
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Continue from what :meth:`state_dict` gave."""
         self.best, self.waited = float(arrays["best"]), int(arrays["waited"])
 
     def update(self, loss: float) -> bool:
-        """Tell it an epoch's loss; True if the rate was reduced.
+        """Record an epoch's loss and reduce the learning rate if it is time to.
 
         An improvement is a loss below the best by more than ``min_delta`` of its size.
+
+        Args:
+            loss: The loss of the epoch.
+
+        Returns:
+            Whether the rate was reduced.
         """
         if loss < self.best - self.min_delta * abs(self.best if np.isfinite(self.best) else 0):
             self.best, self.waited = loss, 0

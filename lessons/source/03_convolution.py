@@ -246,8 +246,8 @@ check.conv2d(conv2d)
 # %% [markdown]
 # ## What is fast?
 #
-# The three do the same sums. The library's plain form, [conv2d_forward_plain](ums/ops/conv.py:conv2d_forward_plain), is yours. The form it
-# uses, [conv2d_forward](ums/ops/conv.py:conv2d_forward), builds $A$ a *tile* at a time, a few rows of a few images, multiplies at once, and shares the tiles out over the computer's cores.
+# The three do the same sums. The library's formula, [conv2d_forward_plain](ums/ops/conv.py:conv2d_forward_plain), is yours. What
+# runs, [conv2d_forward](ums/ops/fast/conv.py:conv2d_forward), builds $A$ a *tile* at a time, a few rows of a few images, multiplies at once, and shares the tiles out over the computer's cores.
 #
 # **Predict.** How many times faster than the loop is your `conv2d`: 10, 100, 1000 times? And $A$ is $K \cdot K = 9$ times as
 # large as $x$. How many megabytes is that for 4 images of 256 x 256 with 16 channels (4 bytes a number)? By what factor will tiles be faster than
@@ -387,9 +387,9 @@ errors = check_gradients(forward, backward, inputs, rng=rng)
 print("relative errors:", ", ".join(f"d{name} {error:.0e}" for name, error in errors.items()))
 
 # %% [markdown]
-# The library's, side by side: [im2col](ums/ops/conv.py:im2col) and [col2im](ums/ops/conv.py:col2im);
-# [conv2d_grad_weights](ums/ops/conv.py:conv2d_grad_weights) and [conv2d_grad_input](ums/ops/conv.py:conv2d_grad_input) in tiles. Where there are many
-# channels, [winograd](ums/ops/winograd.py) gets by with a quarter of the multiplications.
+# The library's formulas stand in one file, [conv.py](ums/ops/conv.py), which you can now read from top to bottom: [im2col](ums/ops/conv.py:im2col), [col2im](ums/ops/conv.py:col2im),
+# [conv2d_grad_weights_plain](ums/ops/conv.py:conv2d_grad_weights_plain) and [conv2d_grad_input_plain](ums/ops/conv.py:conv2d_grad_input_plain). The same in tiles is
+# [fast/conv.py](ums/ops/fast/conv.py). Where there are many channels, [winograd](ums/ops/fast/winograd.py) gets by with a quarter of the multiplications.
 #
 # ## Think
 #

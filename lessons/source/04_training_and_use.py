@@ -291,7 +291,7 @@ for name, backward in (check.mutants() | {"yours": batchnorm_backward}).items():
 # nobody misses $\gamma$. Hence [check_gradients](ums/gradcheck.py:check_gradients) draws `dy`, and wants random values for every parameter.
 #
 # The library has the same formulas, in [batchnorm_backward_plain](ums/ops/norm.py:batchnorm_backward_plain), and once more, faster, in
-# [batchnorm_backward](ums/ops/norm.py:batchnorm_backward).
+# [batchnorm_backward](ums/ops/fast/norm.py:batchnorm_backward).
 #
 # ## Frozen is not in use
 #
@@ -366,7 +366,7 @@ plt.show()
 # the damage is done within twenty batches, and no loss shows it. The frozen one (orange) has not moved at all.
 #
 # "Frozen" and "training" are two switches therefore. In ums, [BatchNorm.forward](ums/layers.py:BatchNorm.forward) uses the batch's statistics only in
-# training *and* if not frozen, and [freeze](ums/layers.py:Layer.freeze) reaches all layers of a network. Dropout, in lesson 5, is the other layer for which training and
+# training *and* if not frozen, and [freeze](ums/layer.py:Layer.freeze) reaches all layers of a network. Dropout, in lesson 5, is the other layer for which training and
 # use differ.
 #
 # ## Think

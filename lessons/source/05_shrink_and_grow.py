@@ -19,7 +19,7 @@ from lessons.checks import lesson_05 as check
 from lessons.pictures import COLOURS, image_row, use_style
 from ums.data import normalise
 from ums.layers import ReLU
-from ums.networks import denoising_autoencoder, leaves, summary
+from ums.networks import denoising_autoencoder
 from ums.ops import mse, upsample_conv2d_forward
 from ums.optimizers import Adam
 from ums.training import train_step
@@ -40,8 +40,8 @@ use_style()
 # %%
 network = denoising_autoencoder(np.random.default_rng(1), width=1 / 4)
 encoder, decoder = network.layers
-print(summary(encoder, (64, 64, 1)))
-print(summary(decoder, encoder.output_shape((64, 64, 1))))
+print(encoder.summary((64, 64, 1)))
+print(decoder.summary(encoder.output_shape((64, 64, 1))))
 
 # %% [markdown]
 # It learns to give back what it gets, for some seconds. (Lesson 7 makes that harder.) Then one film that it has never seen goes through, and we look in at every level:
@@ -59,7 +59,7 @@ for _ in range(25):
 def levels_of(x):
     """What each ReLU of the network puts out for one film x (H, W, 1): arrays (h, w, C)."""
     x, levels = x[None], []
-    for layer in leaves(network):
+    for layer in network.leaves():
         x = layer.forward(x)
         if isinstance(layer, ReLU):
             levels.append(x[0])
@@ -330,8 +330,8 @@ plt.show()
 # Python's own time, the same for both, hides a part of it. On a large one there is more to gain, as the large image is neither written nor read nine times. The library's works
 # a tile at a time, on all cores, as in lesson 3; at these sizes that brings little, on the large maps up to twice as much.
 #
-# In the library: [upsample_conv2d_forward](ums/ops/upsample.py:upsample_conv2d_forward), with [fold_kernel](ums/ops/upsample.py:fold_kernel) for all four phases at once, and its gradients, for which the *adjoint* of folding,
-# [unfold_kernel](ums/ops/upsample.py:unfold_kernel), brings four small kernels' gradients back to that of one 3x3 kernel. The pooling and dropout are [pooling.py](ums/ops/pooling.py) and
+# In the library: [upsample_conv2d_forward](ums/ops/fast/upsample.py:upsample_conv2d_forward), with [fold_kernel](ums/ops/fast/upsample.py:fold_kernel) for all four phases at once, and its gradients, for which the *adjoint* of folding,
+# [unfold_kernel](ums/ops/fast/upsample.py:unfold_kernel), brings four small kernels' gradients back to that of one 3x3 kernel. The pooling and dropout are [pooling.py](ums/ops/pooling.py) and
 # [dropout.py](ums/ops/dropout.py).
 #
 # ## Think

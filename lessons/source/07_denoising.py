@@ -19,7 +19,7 @@ from lessons.pictures import COLOURS, image_row, use_style
 from ums.backend import choose_device, to_numpy
 from ums.data import denormalise, normalise
 from ums.metrics import psnr
-from ums.networks import copy_network, denoising_autoencoder, summary
+from ums.networks import copy_network, denoising_autoencoder
 from ums.ops import mse
 from ums.optimizers import RMSprop
 
@@ -137,7 +137,7 @@ check.training_pair(training_pair)
 
 # %%
 fresh = denoising_autoencoder(np.random.default_rng(0), width=0.25)
-print(summary(fresh, (48, 48, 1)))
+print(fresh.summary((48, 48, 1)))
 
 # %% [markdown]
 # **Predict.** Between the two halves a film of 2304 grey values is $3 \times 3 \times 64 = 576$ numbers. What will be lost first: the outline of the
@@ -147,7 +147,7 @@ print(summary(fresh, (48, 48, 1)))
 #
 # One step of learning: forget the gradients of the step before, go forward, compare with the target by the mean squared error
 # [mse](ums/ops/losses.py:mse), go backward, and let the optimizer move the weights. The layers' methods are
-# [zero_gradients](ums/layers.py:Layer.zero_gradients), [forward](ums/layers.py:Layer.forward) and [backward](ums/layers.py:Layer.backward);
+# [zero_gradients](ums/layer.py:Layer.zero_gradients), [forward](ums/layer.py:Layer.forward) and [backward](ums/layer.py:Layer.backward);
 # `backward` takes the loss's gradient and *adds* to what is there. An optimizer has [step](ums/optimizers.py:Optimizer.step).
 #
 # **Write** `source_step`. Remember that a batch norm must know when it is being trained.

@@ -102,7 +102,7 @@ encoders = {
 # To compare encoders, they must not change while a head learns. How do you *know* that one has not? Not by looking, and not by comparing a mean.
 # Compare its bytes, all of them.
 #
-# A layer's [arrays](ums/layers.py:Layer.state_dict) gives everything it holds, `{name: array}`: the weights, and a batch norm's running
+# A layer's [arrays](ums/layer.py:Layer.state_dict) gives everything it holds, `{name: array}`: the weights, and a batch norm's running
 # mean and variance, which are not weights and still decide what comes out. An array's `tobytes()` are its bytes.
 #
 # **Write** `fingerprint`: bytes that are the same for two layers that hold the same, and different as soon as one number somewhere differs in its last
@@ -126,7 +126,7 @@ check.fingerprint(fingerprint)
 # **Write** `attach_head`. The head takes the encoder's output `(N, h, w, C)`: a [GlobalAveragePool](ums/layers.py:GlobalAveragePool) makes `(N, C)` of it, a
 # [BatchNorm](ums/layers.py:BatchNorm) brings the features to one scale (those of the three encoders differ in it), and a
 # [Dense](ums/layers.py:Dense) layer makes one logit per class. Encoder and head become one network with [Sequential](ums/layers.py:Sequential), and the
-# encoder is frozen with [freeze](ums/layers.py:Layer.freeze).
+# encoder is frozen with [freeze](ums/layer.py:Layer.freeze).
 
 
 # %%

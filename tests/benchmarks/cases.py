@@ -132,10 +132,9 @@ def _multiplications(case: Case) -> list[int]:
     from with_ums import build
 
     from ums.layers import Conv2D, UpsampleConv2D
-    from ums.networks import leaves
 
     found, shape = [], (case.side, case.side, NETWORKS[case.name].channels)
-    for layer in leaves(build(case.name)):
+    for layer in build(case.name).leaves():
         shape = layer.output_shape(shape)
         if isinstance(layer, Conv2D | UpsampleConv2D):
             found.append(shape[0] * shape[1] * layer.w.value.size)

@@ -10,7 +10,6 @@ from cases import NETWORKS, OPS, Case, flops, network_data
 from with_ums import LADDER, LOSSES, build
 
 from ums.layers import BatchNorm, Conv2D, Dense, UpsampleConv2D
-from ums.networks import leaves
 
 torch = pytest.importorskip("torch")
 import with_torch  # noqa: E402
@@ -20,7 +19,9 @@ def copy_weights(ours, theirs):
     """Give the PyTorch network the parameters of ours, layer by layer."""
     kinds = (torch.nn.Conv2d, torch.nn.Linear, torch.nn.BatchNorm2d)
     modules = [m for m in theirs.modules() if isinstance(m, kinds)]
-    layers = [x for x in leaves(ours) if isinstance(x, Conv2D | UpsampleConv2D | Dense | BatchNorm)]
+    layers = [
+        x for x in ours.leaves() if isinstance(x, Conv2D | UpsampleConv2D | Dense | BatchNorm)
+    ]
     for layer, module in zip(layers, modules, strict=True):
         first, second = (torch.from_numpy(p.value) for p in layer.parameters())
         order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[first.ndim]

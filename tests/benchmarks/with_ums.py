@@ -10,7 +10,8 @@ from cases import NETWORKS, OPS, Case, network_data, op_data
 from ums import backend, layers, networks, ops
 from ums.data import Examples
 from ums.layers import Sequential
-from ums.ops import conv, norm
+from ums.ops import activations, conv, norm
+from ums.ops.fast import threads
 from ums.optimizers import Adam
 from ums.training import FitSettings, Training, epoch_steps, predict, train_step
 
@@ -66,9 +67,9 @@ def build(name: str) -> Sequential:
 def step_down(rung: int) -> None:
     """Put the plain forms back in place of the ideas above ``rung``, in this process."""
     if rung >= 1:
-        backend._keep_freed_memory()
+        threads._keep_freed_memory()
     else:
-        backend._keep_freed_memory = lambda: None
+        threads._keep_freed_memory = lambda: None
     if rung < 2:
         ops.conv2d_forward = conv.conv2d_forward_plain
         layers.Conv2D._grad_input = staticmethod(conv.conv2d_grad_input_plain)
@@ -80,16 +81,7 @@ def step_down(rung: int) -> None:
     if rung < 4:
         ops.batchnorm_forward = norm.batchnorm_forward_plain
         layers.BatchNorm._gradients = staticmethod(norm.batchnorm_backward_plain)
-        layers.ReLU._op = (_relu_forward_plain, _relu_backward_plain)
-
-
-def _relu_forward_plain(x):
-    y = backend.array_module(x).maximum(x, 0)
-    return y, (y,)
-
-
-def _relu_backward_plain(dy, cache):
-    return dy * (cache[0] > 0)
+        layers.ReLU._op = (activations.relu_forward_plain, activations.relu_backward_plain)
 
 
 def _network(case: Case, device, image_gradient: bool) -> Callable[[], object]:

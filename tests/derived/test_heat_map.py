@@ -7,7 +7,7 @@ import standin
 from ums.backend import Device
 from ums.derived import grad_cam, heat_maps, mass_inside, split_at_pooling
 from ums.layers import BatchNorm, Conv2D, Dense, Dropout, GlobalAveragePool, ReLU, Sequential
-from ums.networks import classification_head, cxr_encoder, leaves, separate_classifier
+from ums.networks import classification_head, cxr_encoder, separate_classifier
 
 # One image's features, 2 x 2 pixels of 2 channels, and a dense layer for three classes.
 FEATURES = np.array([[[[1.0, 0.0], [0.0, 1.0]], [[2.0, 1.0], [0.0, 4.0]]]])
@@ -127,7 +127,7 @@ def as_torch(layer):
 def torch_heat_maps(network, x, classes):
     """Grad-CAM by autograd, one image at a time, enlarged by PyTorch."""
     torch = pytest.importorskip("torch")
-    layers, pooled = leaves(network), False
+    layers, pooled = network.leaves(), False
     for layer in layers:
         pooled |= isinstance(layer, GlobalAveragePool)
         layer.image = not pooled
@@ -195,8 +195,8 @@ def everything(network):
     return [
         {name: value.tobytes() for name, value in network.state_dict().items()},
         [None if p.grad is None else p.grad.tobytes() for p in network.parameters()],
-        [layer.frozen for layer in leaves(network)],
-        [layer.rng.bit_generator.state for layer in leaves(network) if isinstance(layer, Dropout)],
+        [layer.frozen for layer in network.leaves()],
+        [layer.rng.bit_generator.state for layer in network.leaves() if isinstance(layer, Dropout)],
     ]
 
 

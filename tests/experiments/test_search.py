@@ -29,7 +29,6 @@ from ums.experiments.search_space import (
 )
 from ums.experiments.stages import Stages
 from ums.layers import Conv2D, Dropout
-from ums.networks import leaves
 from ums.optimizers import SGD, Adam, RMSprop
 from ums.training import TrainingDiverged
 
@@ -138,10 +137,10 @@ def test_trial_trains_the_network_that_was_chosen(
 
     monkeypatch.setattr(search, "train_task", noted)
     trial, network = a_search(source, tmp_path).trial(1, choice)
-    convolutions = [layer for layer in leaves(network) if isinstance(layer, Conv2D)]
+    convolutions = [layer for layer in network.leaves() if isinstance(layer, Conv2D)]
     assert {c.w.value.shape[:2] for c in convolutions} == {(choice.kernel, choice.kernel)}
     assert [c.dilation for c in convolutions] == [1] * 3 + [choice.dilation] * 3
-    assert [d.rate for d in leaves(network) if isinstance(d, Dropout)] == [choice.dropout]
+    assert [d.rate for d in network.leaves() if isinstance(d, Dropout)] == [choice.dropout]
     optimizer, batch = seen
     assert (type(optimizer), optimizer.learning_rate, batch) == (kind, rate, choice.batch)
     assert getattr(optimizer, "momentum", 0.9) == 0.9

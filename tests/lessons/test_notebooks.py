@@ -60,10 +60,10 @@ def test_link_leads_to_the_line_of_the_definition():
 
 
 def test_link_leads_to_methods_and_named_values_too():
-    text = "[a](ums/layers.py:Layer.backward) [b](ums/data/normalisation.py:BACKGROUND) [c](ums/source.py)"
+    text = "[a](ums/layer.py:Layer.backward) [b](ums/data/normalisation.py:BACKGROUND) [c](ums/source.py)"
     resolved = resolve_links(text, LESSONS, "a.py")
     assert re.fullmatch(
-        r"\[a\]\(../ums/layers.py#L\d+\) \[b\]\(../ums/data/examples.py#L\d+\) \[c\]\(../ums/source.py\)",
+        r"\[a\]\(../ums/layer.py#L\d+\) \[b\]\(../ums/data/normalisation.py#L\d+\) \[c\]\(../ums/source.py\)",
         resolved,
     )
 

@@ -67,7 +67,7 @@ TORCH_OPS = {
     "upsample_conv2d": lambda x, w, b: conv2d()(upsample2d(x), w, b),
     "upsample_conv2d, plain": lambda x, w, b: conv2d()(upsample2d(x), w, b),
     "batchnorm, training": batchnorm(True),
-    "batchnorm, in use": batchnorm(False),
+    "batchnorm, inference": batchnorm(False),
     "global_average_pool": lambda x: x.mean((1, 2)),
     "dense": lambda x, w, b: F.linear(x, w.T, b),
     "relu": F.relu,

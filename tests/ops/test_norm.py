@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ums import backend
 from ums.ops import batchnorm_backward, batchnorm_forward
+from ums.ops.fast import threads
 from ums.ops.norm import batchnorm_backward_plain, batchnorm_forward_plain
 
 X = np.array([[1.0, 10], [3, 10], [5, 40], [7, 40]])  # means 4 and 25, variances 5 and 225
@@ -32,7 +32,7 @@ def test_training_worked_by_hand():
     np.testing.assert_allclose(var, [0.9 + 0.1 * 5, 0.9 + 0.1 * 225])
 
 
-def test_in_use_worked_by_hand():
+def test_inference_worked_by_hand():
     y = norm(X, False, mean=4, var=4, eps=0.0)[0]
     np.testing.assert_allclose(y[:, 0], [-1.5, -0.5, 0.5, 1.5])
 
@@ -44,7 +44,7 @@ def test_gamma_and_beta_scale_and_shift_each_channel():
     np.testing.assert_allclose(y.mean(axis=0), beta)
 
 
-def test_in_use_leaves_the_statistics_to_the_byte():
+def test_inference_leaves_the_statistics_to_the_byte():
     _, _, mean, var = norm(X.astype(np.float32), False, mean=0.1, var=0.3)
     assert mean.tobytes() == np.full(2, 0.1, np.float32).tobytes()
     assert var.tobytes() == np.full(2, 0.3, np.float32).tobytes()
@@ -104,8 +104,8 @@ def test_training_on_one_value_per_channel_is_refused():
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("tile_bytes", [64, 3 << 20])
-def test_bands_give_what_the_formulas_give(training, tile_bytes, rng, monkeypatch):
-    monkeypatch.setattr(backend, "TILE_BYTES", tile_bytes)
+def test_fast_form_equals_its_formula(training, tile_bytes, rng, monkeypatch):
+    monkeypatch.setattr(threads, "TILE_BYTES", tile_bytes)
     x, dy = 7 + rng.normal(size=(2, 3, 5, 6, 4))
     arguments = [*rng.uniform(0.5, 2, size=(2, 4)), np.full(4, 7.0), np.full(4, 2.0)]
     fast, plain = ([a.copy() for a in arguments] for _ in range(2))

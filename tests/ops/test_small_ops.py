@@ -4,12 +4,22 @@ import numpy as np
 import pytest
 
 from ums import ops
+from ums.ops.activations import relu_backward_plain, relu_forward_plain
 
 
 def test_relu_worked_by_hand():
     y, cache = ops.relu_forward(np.array([-2.0, 0, 3]))
     assert y.tolist() == [0, 0, 3]
     assert ops.relu_backward(np.array([5.0, 6, 7]), cache).tolist() == [0, 0, 7]
+
+
+def test_fast_relu_equals_its_formula(rng, tiny_tiles):
+    x, dy = rng.normal(size=(2, 3, 50, 7)).astype(np.float32)
+    y, cache = ops.relu_forward(x)
+    expected, plain_cache = relu_forward_plain(x)
+    np.testing.assert_array_equal(y, expected)
+    gradient = relu_backward_plain(dy, plain_cache)
+    np.testing.assert_array_equal(ops.relu_backward(dy, cache), gradient)
 
 
 def test_sigmoid_worked_by_hand():

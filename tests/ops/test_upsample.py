@@ -3,16 +3,15 @@
 import numpy as np
 import pytest
 
-from ums import backend
 from ums.ops import (
     upsample2d_backward,
     upsample2d_forward,
     upsample_conv2d_backward,
     upsample_conv2d_forward,
 )
+from ums.ops.fast import threads as fast_threads
+from ums.ops.fast.upsample import fold_kernel, unfold_kernel
 from ums.ops.upsample import (
-    fold_kernel,
-    unfold_kernel,
     upsample_conv2d_backward_plain,
     upsample_conv2d_forward_plain,
 )
@@ -57,8 +56,8 @@ def test_unfold_kernel_is_the_adjoint_of_fold_kernel(C, O, rng):
 @TABLE
 @pytest.mark.parametrize("tile_bytes", [1, 2000, 1 << 30])
 @pytest.mark.parametrize("threads", ["1", "2", "3"])
-def test_folded_form_equals_the_two_ops(shape, O, tile_bytes, threads, rng, monkeypatch):
-    monkeypatch.setattr(backend, "TILE_BYTES", tile_bytes)
+def test_fast_form_equals_its_formula(shape, O, tile_bytes, threads, rng, monkeypatch):
+    monkeypatch.setattr(fast_threads, "TILE_BYTES", tile_bytes)
     monkeypatch.setenv("UMS_THREADS", threads)
     x, w, b = arguments(rng, shape, O)
     y, cache = upsample_conv2d_forward(x, w, b)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from ums import ops
-from ums.ops import winograd
 from ums.ops.conv import (
     conv2d_forward_plain,
     conv2d_grad_input_plain,
     conv2d_grad_weights_plain,
 )
-from ums.ops.winograd import AT, BT, G, convolve, grad_weights, pays
+from ums.ops.fast import winograd
+from ums.ops.fast.winograd import AT, BT, G, convolve, grad_weights, pays
 
 
 def arguments(rng, shape, O, dtype=np.float64):

@@ -21,7 +21,7 @@ import numpy as np
 from ums.backend import Array, array_module, to_numpy
 from ums.layers import GlobalAveragePool, Layer, Sequential
 from ums.metrics.pairs import like_input, paired_batches
-from ums.networks import copy_network, leaves
+from ums.networks import copy_network
 
 
 def heat_maps(network: Layer, x: Array, classes=None) -> np.ndarray:
@@ -81,7 +81,7 @@ def split_at_pooling(network: Layer) -> tuple[Sequential, Sequential]:
     Raises:
         ValueError: the network has no global average pooling, or more than one.
     """
-    layers = leaves(network)
+    layers = network.leaves()
     pools = [i for i, layer in enumerate(layers) if isinstance(layer, GlobalAveragePool)]
     if len(pools) != 1:
         raise ValueError(f"expected one GlobalAveragePool, found {len(pools)} in {network!r}")

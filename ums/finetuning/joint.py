@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ums.backend import Array, array_module, matmul, to_numpy
+from ums.backend import Array, array_module, to_numpy
 from ums.finetuning.loop import Criterion, EndlessBatches, batch_count, train_together
 from ums.finetuning.tasks import Task, Tuned, check_tasks
 from ums.finetuning.weighting import Equal, Weighting
 from ums.layers import Layer, Sequential
+from ums.ops.fast.threads import matmul
 from ums.optimizers import Optimizer
 from ums.training import Epoch, Training
 

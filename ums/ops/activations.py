@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-import numpy as np
+from types import ModuleType
 
-from ums.backend import Array, array_module, for_rows, fused, scratch
+from ums.backend import Array, array_module, fused
+from ums.ops.fast import activations as fast
+
+
+def relu_forward_plain(x: Array) -> tuple[Array, tuple]:
+    """y = max(x, 0)."""
+    y = array_module(x).maximum(x, 0)
+    return y, (y,)
+
+
+def relu_backward_plain(dy: Array, cache: tuple) -> Array:
+    """dx = dy where y > 0, else 0."""
+    (y,) = cache
+    return dy * (y > 0)
 
 
 def relu_forward(x: Array) -> tuple[Array, tuple]:
     """y = max(x, 0), any shape. The cache is y itself: nothing is stored twice."""
-    xp = array_module(x)
-    if xp is not np:
-        y = xp.maximum(x, 0)
-        return y, (y,)
-    y = np.empty(x.shape, x.dtype)
-    flat, out = x.reshape(-1), y.reshape(-1)
-
-    def work(top, bottom):
-        zeros = scratch("zeros", (bottom - top,), x.dtype)
-        zeros[...] = 0  # NumPy's maximum of two arrays is four times as fast as with a number
-        np.maximum(flat[top:bottom], zeros, out=out[top:bottom])
-
-    for_rows(work, x.size, 3 * x.dtype.itemsize)
-    return y, (y,)
+    return fast.relu_forward(x)
 
 
 def relu_backward(dy: Array, cache: tuple) -> Array:
     """dx = dy where y > 0, else 0 (0 is taken as the derivative at x = 0)."""
-    if array_module(dy) is not np:
-        return _relu_gradient(dy, cache[0])
-    dx = np.empty(dy.shape, dy.dtype)
-    y_flat, dy_flat, dx_flat = (a.reshape(-1) for a in (cache[0], dy, dx))
-
-    def work(top, bottom):
-        np.multiply(dy_flat[top:bottom], y_flat[top:bottom] > 0, out=dx_flat[top:bottom])
-
-    for_rows(work, dy.size, 3 * dy.dtype.itemsize)
-    return dx
+    return fast.relu_backward(dy, cache)
 
 
-@fused
-def _relu_gradient(xp, dy, y):
-    return dy * (y > 0)
-
-
-def sigmoid(xp, x: Array) -> Array:
+def sigmoid(xp: ModuleType, x: Array) -> Array:
     """1 / (1 + exp(-x)), any shape; finite for every x because it is computed by tanh."""
     return 0.5 * (1 + xp.tanh(0.5 * x))
 
@@ -64,7 +50,7 @@ def sigmoid_backward(dy: Array, cache: tuple) -> Array:
 
 
 @fused
-def _sigmoid_gradient(xp, dy, y):
+def _sigmoid_gradient(xp: ModuleType, dy: Array, y: Array) -> Array:
     return dy * y * (1 - y)
 
 

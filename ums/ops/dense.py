@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from ums.backend import Array, matmul
+from ums.backend import Array
+from ums.ops.fast.threads import matmul
 
 
 def dense_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
     """x (N, C), w (C, O), b (O,) -> y (N, O) = x w + b.
 
     Raises:
-        ValueError: shapes that do not fit each other.
+        ValueError: The shapes do not fit each other.
         TypeError: x, w and b are not of one dtype.
     """
     if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[0] or b.shape != w.shape[1:]:

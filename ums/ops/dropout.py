@@ -1,4 +1,4 @@
-"""Dropout (Srivastava et al. 2014), in the inverted form: nothing is to be rescaled in use."""
+"""Dropout (Srivastava et al. 2014), in the inverted form: nothing is rescaled at inference."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ themselves, so that z = +-1000 stays finite. Equations as in section 3.2.3 of th
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from ums.backend import Array, array_module, fused
 from ums.ops.activations import sigmoid, sigmoid_forward
 
@@ -19,7 +21,7 @@ def mse(prediction: Array, target: Array) -> tuple[Array, Array]:
 
 
 @fused
-def _mse(xp, y, target, scale):
+def _mse(xp: ModuleType, y: Array, target: Array, scale: float) -> tuple[Array, Array]:
     difference = y - target
     return difference * difference, difference * scale
 
@@ -36,7 +38,7 @@ def bce(logits: Array, target: Array) -> tuple[Array, Array]:
 
 
 @fused
-def _bce(xp, z, target, size):
+def _bce(xp: ModuleType, z: Array, target: Array, size: int) -> tuple[Array, Array]:
     y = sigmoid(xp, z)
     values = xp.maximum(z, 0) - z * target + xp.log1p(xp.exp(-xp.abs(z)))
     return values, (y - target) / size
@@ -62,7 +64,7 @@ def dice(logits: Array, target: Array, eps: float = 1.0) -> tuple[Array, Array]:
 
 
 @fused
-def _dice_gradient(xp, y, target, I, U, N):
+def _dice_gradient(xp: ModuleType, y: Array, target: Array, I: Array, U: Array, N: int) -> Array:
     dy = (I - 2 * target * U) / (U * U)
     return dy * y * (1 - y) / N
 
@@ -84,8 +86,8 @@ def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Arra
     raising an error would make a GPU wait in every step.
 
     Raises:
-        ValueError: shapes that do not fit.
-        TypeError: labels that are not integers.
+        ValueError: The shapes do not fit.
+        TypeError: The labels are not integers.
     """
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ValueError(

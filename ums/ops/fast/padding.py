@@ -6,7 +6,8 @@ from types import ModuleType
 
 import numpy as np
 
-from ums.backend import Array, scratch
+from ums.backend import Array
+from ums.ops.fast.threads import scratch
 
 
 def padded_rows(x: Array, first: int, height: int, p: int, xp: ModuleType) -> Array:

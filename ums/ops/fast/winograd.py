@@ -30,8 +30,9 @@ from types import ModuleType
 
 import numpy as np
 
-from ums.backend import Array, array_module, parallel_for, scratch, tiles
-from ums.ops.padding import padded_rows
+from ums.backend import Array, array_module
+from ums.ops.fast.padding import padded_rows
+from ums.ops.fast.threads import parallel_for, scratch, tiles
 
 BT = np.array(
     [
@@ -74,7 +75,7 @@ def convolve(x: Array, w: Array, b: Array | None, dilation: int = 1) -> Array:
     U = _transformed_kernel(w)
     work_list = _groups(x.shape, dilation, xp)
 
-    def work(start, stop):
+    def work(start: int, stop: int) -> None:
         for images, top, bottom in work_list[start:stop]:
             V = _transformed_input(x[images], top, bottom, dilation)
             M = scratch("M", (36, V.shape[1], O), x.dtype, xp)
@@ -97,8 +98,9 @@ def grad_weights(x: Array, dy: Array, dilation: int = 1) -> tuple[Array, Array]:
     C, O = x.shape[3], dy.shape[3]
     work_list = _groups(x.shape, dilation, xp)
 
-    def work(start, stop):
-        dU, db = None, xp.zeros(O, dy.dtype)
+    def work(start: int, stop: int) -> tuple[Array, Array]:
+        dU: Array = None
+        db = xp.zeros(O, dy.dtype)
         for images, top, bottom in work_list[start:stop]:
             V = _transformed_input(x[images], top, bottom, dilation)
             tiles_of_dy = _output_tiles(dy, images, top, bottom, dilation)
@@ -129,7 +131,7 @@ def _transformed_kernel(w: Array) -> Array:
     columns = w.reshape(9, -1)
     U = xp.empty((36, columns.shape[1]), w.dtype)
 
-    def work(start, stop):
+    def work(start: int, stop: int) -> None:
         xp.matmul(xp.asarray(G2, w.dtype), columns[:, start:stop], out=U[:, start:stop])
 
     parallel_for(work, columns.shape[1], xp)

@@ -1,0 +1,274 @@
+"""What every layer has: parameters, a cache, and the two switches.
+
+A layer has two switches. ``frozen`` is the layer's own: it stops learning, its batch statistics stay
+still, and its backward pass computes no parameter gradients. ``training`` comes with each forward
+pass: it turns dropout on and, in a batch norm that is not frozen, the batch's own statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ums.backend import Array, Device, array_module
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Parameter:
+    """A learned array and its gradient.
+
+    Attributes:
+        value: The array.
+        grad: Its gradient; None until a backward pass adds to it.
+    """
+
+    def __init__(self, value: Array):
+        self.value = value
+        self.grad: Array | None = None
+
+    def add(self, gradient: Array) -> None:
+        """Add to the gradient, so that several losses can share a parameter."""
+        self.grad = gradient if self.grad is None else self.grad + gradient
+
+    def __repr__(self) -> str:
+        return f"Parameter{self.value.shape}"
+
+
+class Layer:
+    """What all layers share. A layer is its ``forward`` and ``backward``; the rest is bookkeeping.
+
+    Attributes:
+        frozen: Whether the layer has stopped learning.
+    """
+
+    def __init__(self) -> None:
+        self.frozen = False
+        self._cache: tuple | None = None
+
+    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
+        """The layer's output for a batch x; ``layer(x)`` is the same.
+
+        Args:
+            x: (N, H, W, C), or (N, C) after pooling.
+            training: Dropout is on, batch statistics are used (where not frozen).
+            keep: Keep what ``backward`` needs; False saves that memory at inference.
+        """
+        raise NotImplementedError
+
+    def __call__(self, x: Array, training: bool = False, keep: bool = True) -> Array:
+        return self.forward(x, training, keep)
+
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
+        """Add to the parameters' gradients and return dx (None if ``input_gradient`` is False).
+
+        Raises:
+            RuntimeError: No forward pass was kept.
+        """
+        raise NotImplementedError
+
+    def named_parameters(self) -> dict[str, Parameter]:
+        """The layer's parameters by name, frozen or not."""
+        return {k: v for k, v in vars(self).items() if isinstance(v, Parameter)}
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters, frozen or not."""
+        return list(self.named_parameters().values())
+
+    def trainable_parameters(self) -> list[Parameter]:
+        """The parameters a backward pass adds to: those of layers that are not frozen."""
+        return [] if self.frozen else self.parameters()
+
+    def statistics(self) -> dict[str, Array]:
+        """Arrays a forward pass in training updates in place (a batch norm's), by name."""
+        return {}
+
+    def zero_gradients(self) -> None:
+        """Forget the gradients added so far."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def freeze(self, frozen: bool = True) -> Self:
+        """Stop (or resume) learning and forget gradients added before; returns the layer."""
+        self.frozen = frozen
+        self.zero_gradients()
+        return self
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the output for an input of ``shape``, both without the batch axis.
+
+        Raises:
+            ValueError: The layer cannot take such an input: the axes or the channels do not fit.
+        """
+        return shape
+
+    def _check_input(self, shape: tuple[int, ...], axes: str, C: int | None = None) -> None:
+        if len(shape) != axes.count(",") + 1:
+            raise ValueError(f"{self!r}: input must be ({axes}), got {shape}")
+        if C is not None and shape[-1] != C:
+            raise ValueError(f"{self!r}: input has {shape[-1]} channels, expected {C}")
+
+    def leaves(self) -> list[Layer]:
+        """The layers in order, with nested ones opened; the layer itself if it holds no others."""
+        return [self]
+
+    def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
+        """A table of the layers and their trainable parameters, to print or to show in a notebook.
+
+        Args:
+            input_shape: The shape of one input, without the batch axis; with it the table gives the
+                output shape of each layer.
+
+        Raises:
+            ValueError: A layer cannot take the output of the one before it.
+        """
+        shape, rows = input_shape, []
+        for layer in self.leaves():
+            shape = None if shape is None else layer.output_shape(shape)
+            rows.append((repr(layer), shape, parameter_count(layer)))
+        return Summary(rows, parameter_count(self))
+
+    def state_dict(self) -> dict[str, Array]:
+        """Parameters and statistics by name: everything that must be saved to use the layer again."""
+        values = {name: parameter.value for name, parameter in self.named_parameters().items()}
+        return values | self.statistics()
+
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
+        """Set every parameter and statistic, in place, from what :meth:`state_dict` gave.
+
+        Raises:
+            ValueError: A name is missing or unknown, or a shape differs; nothing is changed then.
+        """
+        copy_arrays(arrays, self.state_dict())
+
+    def map_arrays(self, function: Callable[[Array], Array]) -> Self:
+        """Replace every parameter and statistic by ``function`` of it; returns the layer.
+
+        Gradients are forgotten.
+        """
+        for parameter in self.named_parameters().values():
+            parameter.value, parameter.grad = function(parameter.value), None
+        for name, value in self.statistics().items():
+            setattr(self, name, function(value))
+        return self
+
+    def to(self, device: Device) -> Self:
+        """Move the layer to a device."""
+        return self.map_arrays(device.put)
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Convert the layer, to float64 for a gradient check."""
+        return self.map_arrays(lambda array: array.astype(dtype))
+
+    def _take_cache(self) -> tuple:
+        """The cache of the last forward pass, which is then given up: one backward per forward."""
+        if self._cache is None:
+            raise RuntimeError(f"{self!r}.backward needs a forward pass with keep=True before it")
+        cache, self._cache = self._cache, None
+        return cache
+
+    def __repr__(self) -> str:
+        return type(self).__name__ + "()"
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+
+class Unweighted(Layer):
+    """A layer without parameters around one op."""
+
+    _op: tuple[Callable, Callable]
+
+    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
+        y, cache = self._op[0](x)
+        self._cache = cache if keep else None
+        return y
+
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
+        cache = self._take_cache()
+        return self._op[1](dy, cache) if input_gradient else None
+
+
+class Weighted(Layer):
+    """A layer with parameters: which gradients its backward pass computes, and which it omits."""
+
+    _grad_input: Callable
+    _grad_weights: Callable
+
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
+        cache = self._take_cache()
+        if self.frozen:
+            return self._grad_input(dy, cache) if input_gradient else None
+        if input_gradient:
+            dx, *gradients = self._gradients(dy, cache)
+        else:
+            dx, gradients = None, self._grad_weights(dy, cache)
+        for parameter, gradient in zip(self.parameters(), gradients, strict=True):
+            parameter.add(gradient)
+        return dx
+
+    def _gradients(self, dy: Array, cache: tuple) -> tuple[Array, ...]:
+        return self._grad_input(dy, cache), *self._grad_weights(dy, cache)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The table of :meth:`Layer.summary`.
+
+    Attributes:
+        rows: (layer, output shape or None, trainable parameters) of each layer in order.
+        trainable: Trainable parameters of the whole network.
+    """
+
+    rows: list[tuple[str, tuple[int, ...] | None, int]]
+    trainable: int
+
+    def __str__(self) -> str:
+        return "\n".join(f"  {a:42} {b:>16} {c:>12}" for a, b, c in self._cells())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        cells = "</td><td>".join
+        rows = (cells(map(escape, row)) for row in self._cells())
+        return "<table>" + "".join(f"<tr><td>{row}</td></tr>" for row in rows) + "</table>"
+
+    def _cells(self) -> list[tuple[str, str, str]]:
+        """The rows as text, a heading above and the sum below them."""
+        rows = [
+            (name, " x ".join(map(str, shape or ())), f"{n:,d}") for name, shape, n in self.rows
+        ]
+        heading = (
+            "layer",
+            "output" if any(shape for _, shape, _ in self.rows) else "",
+            "parameters",
+        )
+        return [heading, *rows, ("trainable parameters", "", f"{self.trainable:,d}")]
+
+
+def parameter_count(network: Layer) -> int:
+    """Trainable parameters of layers that are not frozen; running statistics are not counted."""
+    return sum(prod(parameter.value.shape) for parameter in network.trainable_parameters())
+
+
+def copy_arrays(source: dict[str, Array], target: dict[str, Array]) -> None:
+    """Copy arrays into those of the same names, in place, from whichever device they are on.
+
+    Raises:
+        ValueError: A name is missing or unknown, or a shape differs; nothing is changed then.
+    """
+    if source.keys() != target.keys():
+        odd = ", ".join(sorted(source.keys() ^ target.keys()))
+        raise ValueError(f"the names of the arrays differ in: {odd}")
+    for name, value in target.items():
+        if value.shape != source[name].shape:
+            raise ValueError(f"{name} must be {value.shape}, got {source[name].shape}")
+    for name, value in target.items():
+        value[...] = array_module(value).asarray(source[name], dtype=value.dtype)

@@ -1,0 +1,47 @@
+"""ReLU of :mod:`ums.ops.activations` in bands: the form that runs."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+
+from ums.backend import Array, array_module, fused
+from ums.ops.fast.threads import for_rows, scratch
+
+
+def relu_forward(x: Array) -> tuple[Array, tuple]:
+    """y, and the cache for the gradient."""
+    xp = array_module(x)
+    if xp is not np:
+        y = xp.maximum(x, 0)
+        return y, (y,)
+    y = np.empty(x.shape, x.dtype)
+    flat, out = x.reshape(-1), y.reshape(-1)
+
+    def work(top: int, bottom: int) -> None:
+        zeros = scratch("zeros", (bottom - top,), x.dtype)
+        zeros[...] = 0  # NumPy's maximum of two arrays is four times as fast as with a number
+        np.maximum(flat[top:bottom], zeros, out=out[top:bottom])
+
+    for_rows(work, x.size, 3 * x.dtype.itemsize)
+    return y, (y,)
+
+
+def relu_backward(dy: Array, cache: tuple) -> Array:
+    """dx."""
+    if array_module(dy) is not np:
+        return _relu_gradient(dy, cache[0])
+    dx = np.empty(dy.shape, dy.dtype)
+    y_flat, dy_flat, dx_flat = (a.reshape(-1) for a in (cache[0], dy, dx))
+
+    def work(top: int, bottom: int) -> None:
+        np.multiply(dy_flat[top:bottom], y_flat[top:bottom] > 0, out=dx_flat[top:bottom])
+
+    for_rows(work, dy.size, 3 * dy.dtype.itemsize)
+    return dx
+
+
+@fused
+def _relu_gradient(xp: ModuleType, dy: Array, y: Array) -> Array:
+    return dy * (y > 0)

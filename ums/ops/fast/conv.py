@@ -1,0 +1,170 @@
+"""The convolution of :mod:`ums.ops.conv` in tiles: the form that runs.
+
+The matrix A of all windows is K * K times as large as the input. Built whole it travels to main
+memory and back, which costs more than the arithmetic; built a few rows at a time it stays in a
+core's cache (:func:`ums.ops.fast.threads.tiles`), and every thread multiplies its own tiles. Where
+there are many channels and no stride, :mod:`ums.ops.fast.winograd` needs a quarter of the
+multiplications.
+
+The arguments have been checked by the functions of the same names in :mod:`ums.ops.conv`.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from itertools import groupby
+from operator import iadd
+from types import ModuleType
+
+import numpy as np
+
+from ums.backend import Array, array_module
+from ums.ops.fast import winograd
+from ums.ops.fast.padding import padded_rows
+from ums.ops.fast.sums import channel_sums
+from ums.ops.fast.threads import parallel_for, scratch, tiles
+
+
+def conv2d_forward(
+    x: Array, w: Array, b: Array, stride: int = 1, dilation: int = 1
+) -> tuple[Array, tuple]:
+    """y (N, OH, OW, O), and the cache for the gradients."""
+    return _convolve(x, w, b, stride, dilation), (x, w, stride, dilation)
+
+
+def conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
+    """(dw, db): every thread adds up the products A^T dy of its tiles."""
+    x, w, stride, dilation = cache
+    xp = array_module(dy)
+    if xp is np and winograd.pays(x.shape, w.shape, stride, dilation):
+        return winograd.grad_weights(x, dy, dilation)
+    O = w.shape[3]
+    work_list = _tiles(dy.shape, w, xp)
+
+    def work(start: int, stop: int) -> tuple[Array, Array]:
+        dw, db = xp.zeros((w.size // O, O), w.dtype), xp.zeros(O, w.dtype)
+        for images, top, bottom in work_list[start:stop]:
+            A = _columns(x[images], top, bottom, w.shape[0], stride, dilation, xp)
+            dy2 = dy[images, top:bottom].reshape(-1, O)
+            dw += A.T @ dy2
+            db += channel_sums(dy[images, top:bottom])
+        return dw, db
+
+    shares = parallel_for(work, len(work_list), xp)
+    dw, db = (reduce(iadd, parts) for parts in zip(*shares, strict=True))
+    return dw.reshape(w.shape), db
+
+
+def conv2d_grad_input(dy: Array, cache: tuple) -> Array:
+    """dx.
+
+    With stride 1 the gradient is itself a convolution of dy, with the kernel turned by 180 degrees
+    and its channel axes exchanged; otherwise dx = col2im(dy w^T).
+    """
+    x, w, stride, dilation = cache
+    if stride == 1:
+        xp = array_module(dy)
+        turned = xp.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))  # (K, K, O, C)
+        return _convolve(dy, turned, None, 1, dilation)
+    return _spread(dy, x.shape, w, stride, dilation)
+
+
+def conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
+    """(dx, dw, db)."""
+    return conv2d_grad_input(dy, cache), *conv2d_grad_weights(dy, cache)
+
+
+def _convolve(x: Array, w: Array, b: Array | None, stride: int, dilation: int) -> Array:
+    """y (N, OH, OW, O), tile by tile."""
+    xp = array_module(x)
+    if xp is np and winograd.pays(x.shape, w.shape, stride, dilation):
+        return winograd.convolve(x, w, b, dilation)
+    N, H, W, _ = x.shape
+    K, O = w.shape[0], w.shape[3]
+    y = xp.empty((N, -(-H // stride), -(-W // stride), O), x.dtype)
+    w2 = w.reshape(-1, O)
+    work_list = _tiles(y.shape, w, xp)
+
+    def work(start: int, stop: int) -> None:
+        for images, top, bottom in work_list[start:stop]:
+            A = _columns(x[images], top, bottom, K, stride, dilation, xp)
+            out = y[images, top:bottom].reshape(-1, O)
+            xp.matmul(A, w2, out=out)
+            if b is not None:
+                out += b
+
+    parallel_for(work, len(work_list), xp)
+    return y
+
+
+def _spread(dy: Array, shape: tuple, w: Array, stride: int, dilation: int) -> Array:
+    """dx (N, H, W, C) = col2im(dy w^T), tile by tile; a group of images belongs to one thread."""
+    xp = array_module(dy)
+    _, H, W, C = shape
+    OW, O, K = dy.shape[2], dy.shape[3], w.shape[0]
+    p = dilation * (K - 1) // 2
+    dx = xp.empty(shape, dy.dtype)
+    wT = w.reshape(-1, O).T
+    groups = [list(g) for _, g in groupby(_tiles(dy.shape, w, xp), lambda tile: tile[0].start)]
+
+    def work(start: int, stop: int) -> None:
+        for group in groups[start:stop]:
+            images = group[0][0]
+            n = images.stop - images.start
+            x_pad = scratch("x_pad", (n, H + 2 * p, W + 2 * p, C), dy.dtype, xp)
+            x_pad[...] = 0
+            for _, top, bottom in group:
+                dy2 = dy[images, top:bottom].reshape(-1, O)
+                dA = scratch("columns", (len(dy2), K * K * C), dy.dtype, xp)
+                xp.matmul(dy2, wT, out=dA)
+                dA = dA.reshape(n, bottom - top, OW, K, K, C)
+                _add_windows(x_pad[:, top * stride :], dA, stride, dilation)
+            dx[images] = x_pad[:, p : p + H, p : p + W]
+
+    parallel_for(work, len(groups), xp)
+    return dx
+
+
+def _tiles(y_shape: tuple, w: Array, xp: ModuleType) -> list:
+    """Tiles of the output (N, OH, OW, O) by the size of their window matrix."""
+    N, OH, OW, O = y_shape
+    return tiles(N, OH, OW * (w.size // O) * w.dtype.itemsize, xp)
+
+
+def _columns(
+    x: Array, top: int, bottom: int, K: int, stride: int, dilation: int, xp: ModuleType
+) -> Array:
+    """The windows of output rows top..bottom of images x (n, H, W, C), as rows of a matrix."""
+    n, _, W, C = x.shape
+    if K == 1 and stride == 1:
+        return x[:, top:bottom].reshape(-1, C)
+    rows, OW = bottom - top, -(-W // stride)
+    p = dilation * (K - 1) // 2
+    height = (rows - 1) * stride + 2 * p + 1
+    band = padded_rows(x, top * stride - p, height, p, xp)
+    A = scratch("columns", (n, rows, OW, K, K, C), x.dtype, xp)
+    A[...] = _windows(band, K, rows, OW, stride, dilation)
+    return A.reshape(n * rows * OW, K * K * C)
+
+
+def _windows(x_pad: Array, K: int, OH: int, OW: int, stride: int, dilation: int) -> Array:
+    """A view (n, OH, OW, K, K, C) of x_pad: what the kernel meets at each place; to be read only."""
+    n, _, _, C = x_pad.shape
+    sn, sh, sw, sc = x_pad.strides
+    strides = (sn, stride * sh, stride * sw, dilation * sh, dilation * sw, sc)
+    as_strided = array_module(x_pad).lib.stride_tricks.as_strided
+    return as_strided(x_pad, (n, OH, OW, K, K, C), strides)
+
+
+def _add_windows(x_pad: Array, dA: Array, stride: int, dilation: int) -> None:
+    """Add windows (n, rows, OW, K, K, C) to the padded images they came from.
+
+    One kernel position at a time, because windows overlap; with dilation 1 as many columns of the
+    kernel as the stride, which do not, so that longer runs are added.
+    """
+    _, rows, OW, K, _, _ = dA.shape
+    places = _windows(x_pad, K, rows, OW, stride, dilation)
+    together = stride if dilation == 1 else 1
+    for u in range(K):
+        for v in range(0, K, together):
+            places[:, :, :, u, v : v + together] += dA[:, :, :, u, v : v + together]

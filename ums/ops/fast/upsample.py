@@ -1,0 +1,221 @@
+r"""Upsampling by two folded into the 3x3 convolution that follows it: the form that runs.
+
+Output pixel (2i + p, 2j + q) of the two ops of :mod:`ums.ops.upsample` sees only a 2x2 square of the
+small image, because two of its three rows (and columns) fall on the same source row. With the rows
+of w that coincide added up, the two ops become four 2x2 convolutions on the small image, one per
+phase (p, q):
+
+    phase p = 0 sees rows i - 1, i   with  w[0], w[1] + w[2]
+    phase p = 1 sees rows i, i + 1   with  w[0] + w[1], w[2]
+
+and likewise for columns. Zero padding of the large image by one is zero padding of the small one by
+one, so the borders agree too. That is 4/9 of the multiply-adds, on a matrix of windows 1/9 as large.
+
+All 2x2 windows of the padded small image are the rows (a, b), a = 0..H and b = 0..W, of a matrix A,
+and the four kernels stand side by side in V (4C, 4O). A window's four phases lie in one 2x2 square
+of the output, rows 2a - 1 and 2a, columns 2b - 1 and 2b (on the border, what of it there is), so
+that A V holds whole squares.
+
+The arguments have been checked by the functions of the same names in :mod:`ums.ops.upsample`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import reduce
+from itertools import groupby
+from operator import iadd
+from types import ModuleType
+
+import numpy as np
+
+from ums.backend import Array, array_module, fused
+from ums.ops.fast.padding import padded_rows
+from ums.ops.fast.sums import channel_sums
+from ums.ops.fast.threads import parallel_for, scratch, tiles
+
+
+def fold_kernel(w: Array) -> Array:
+    """The phase kernels V (4C, 4O) of w (3, 3, C, O): rows (s, t, c), columns (r, q, o).
+
+    (s, t) is the place in the 2x2 window, (r, q) that in the 2x2 square of the output.
+    """
+    _, _, C, O = w.shape
+    empty = array_module(w).empty
+    rows, V = empty((2, 2, 3, C, O), w.dtype), empty((2, 2, C, 2, 2, O), w.dtype)
+    _fold(*w, *rows[0], *rows[1])  # (r, s, v, c, o)
+    phases = V.transpose(4, 1, 3, 0, 2, 5)  # (q, t, r, s, c, o)
+    _fold(*rows.transpose(2, 0, 1, 3, 4), *phases[0], *phases[1])
+    return V.reshape(4 * C, 4 * O)
+
+
+def unfold_kernel(dV: Array, shape: tuple[int, int, int, int]) -> Array:
+    """dw (3, 3, C, O) from dV (4C, 4O): the adjoint of :func:`fold_kernel`."""
+    _, _, C, O = shape
+    dV = dV.reshape(2, 2, C, 2, 2, O).transpose(4, 1, 3, 0, 2, 5)  # (q, t, r, s, c, o)
+    empty = array_module(dV).empty
+    columns, dw = empty((3, 2, 2, C, O), dV.dtype), empty(shape, dV.dtype)
+    _unfold(*dV[0], *dV[1], *columns)  # (v, r, s, c, o)
+    rows = columns.transpose(1, 2, 0, 3, 4)  # (r, s, v, c, o)
+    _unfold(*rows[0], *rows[1], *dw)
+    return dw
+
+
+@fused
+def _fold(
+    xp: ModuleType, w0: Array, w1: Array, w2: Array, v00: Array, v01: Array, v10: Array, v11: Array
+) -> None:
+    """The kernel's rows w_u (...) added up to v_rs (...), by output row r and window row s.
+
+    r = 0 is the upper row of the square, which is phase p = 1; r = 1 the lower one, phase 0.
+    """
+    v00[...] = w0 + w1
+    v01[...] = w2
+    v10[...] = w0
+    v11[...] = w1 + w2
+
+
+@fused
+def _unfold(
+    xp: ModuleType, v00: Array, v01: Array, v10: Array, v11: Array, w0: Array, w1: Array, w2: Array
+) -> None:
+    """The adjoint of :func:`_fold`."""
+    w0[...] = v00 + v10
+    w1[...] = v00 + v11
+    w2[...] = v01 + v11
+
+
+def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
+    """y (N, 2H, 2W, O), and the cache for the gradients."""
+    xp = array_module(x)
+    N, H, W, _ = x.shape
+    O = w.shape[3]
+    V = fold_kernel(w)
+    b_pair = xp.concatenate((b, b)).reshape(2, O)
+    y = xp.empty((N, 2 * H, 2 * W, O), x.dtype)
+    work_list = _tiles(x.shape, O, x.dtype.itemsize, xp)
+
+    def work(start: int, stop: int) -> None:
+        for images, top, bottom in work_list[start:stop]:
+            A = _windows(x[images], top, bottom, xp)
+            AV = scratch("squares", (len(A), 4 * O), x.dtype, xp)
+            xp.matmul(A, V, out=AV)
+            for here, there in _squares(AV, y, images, top, bottom):
+                xp.add(here, b_pair[: here.shape[-2]], out=there)
+
+    parallel_for(work, len(work_list), xp)
+    return y, (x, w)
+
+
+def upsample_conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
+    """(dw, db): with d(AV) gathered from dy, dV = A^T d(AV), unfolded; db = sum dy."""
+    x, w = cache
+    xp = array_module(x)
+    C, O = w.shape[2:]
+    W = x.shape[2]
+    work_list = _tiles(x.shape, O, x.dtype.itemsize, xp)
+
+    def work(start: int, stop: int) -> tuple[Array, Array]:
+        dV, db = xp.zeros((4 * C, 4 * O), w.dtype), xp.zeros(4 * O, w.dtype)
+        for images, top, bottom in work_list[start:stop]:
+            dAV = _gather(dy, images, top, bottom, xp)
+            dV += _windows(x[images], top, bottom, xp).T @ dAV
+            db += channel_sums(dAV.reshape(-1, W + 1, 4 * O))
+        return dV, db
+
+    shares = parallel_for(work, len(work_list), xp)
+    dV, db = (reduce(iadd, parts) for parts in zip(*shares, strict=True))
+    return unfold_kernel(dV, w.shape), db.reshape(4, O).sum(axis=0)
+
+
+def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:
+    """dx (N, H, W, C): each 2x2 window's dA = d(AV) V^T, added up where it came from."""
+    x, w = cache
+    xp = array_module(x)
+    _, H, W, C = x.shape
+    VT = fold_kernel(w).T
+    dx = xp.empty(x.shape, dy.dtype)
+    work_list = _tiles(x.shape, w.shape[3], x.dtype.itemsize, xp)
+    groups = [list(group) for _, group in groupby(work_list, lambda tile: tile[0].start)]
+
+    def work(start: int, stop: int) -> None:
+        for group in groups[start:stop]:
+            images = group[0][0]
+            n = images.stop - images.start
+            x_pad = scratch("x_pad", (n, H + 2, W + 2, C), dy.dtype, xp)
+            x_pad[...] = 0
+            for _, top, bottom in group:
+                dAV = _gather(dy, images, top, bottom, xp)
+                dA = scratch("columns", (len(dAV), 4 * C), dy.dtype, xp)
+                xp.matmul(dAV, VT, out=dA)
+                dA = dA.reshape(n, bottom - top, W + 1, 2, 2, C)
+                for s, t in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                    x_pad[:, top + s : bottom + s, t : t + W + 1] += dA[:, :, :, s, t]
+            dx[images] = x_pad[:, 1:-1, 1:-1]
+
+    parallel_for(work, len(groups), xp)
+    return dx
+
+
+def upsample_conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
+    """(dx, dw, db)."""
+    return upsample_conv2d_grad_input(dy, cache), *upsample_conv2d_grad_weights(dy, cache)
+
+
+def _tiles(shape: tuple, O: int, itemsize: int, xp: ModuleType) -> list:
+    """Tiles of the H + 1 rows of windows of (N, H, W, C), by the size of A and AV together."""
+    N, H, W, C = shape
+    return tiles(N, H + 1, (W + 1) * 4 * (C + O) * itemsize, xp)
+
+
+def _windows(x: Array, top: int, bottom: int, xp: ModuleType) -> Array:
+    """A: the windows (a, b), top <= a < bottom and b = 0..W, of x (n, H, W, C) padded by one."""
+    n, _, W, C = x.shape
+    rows = bottom - top
+    band = padded_rows(x, top - 1, rows + 1, 1, xp)
+    A = scratch("columns", (n, rows, W + 1, 2, 2 * C), x.dtype, xp)
+    for s in (0, 1):  # a row of the window is 2C numbers side by side
+        shape = (n, rows, W + 1, 2 * C)
+        A[:, :, :, s] = xp.lib.stride_tricks.as_strided(band[:, s:], shape, band.strides)
+    return A.reshape(-1, 4 * C)
+
+
+def _squares(
+    AV: Array, y: Array, images: slice, top: int, bottom: int
+) -> Iterator[tuple[Array, Array]]:
+    """Pairs of views (n, rows, columns, 1 or 2, O): the matrix AV, and the pixels of y that it is.
+
+    Row r of the squares first, whole columns of squares before the halves on the left and right.
+    """
+    _, H2, W2, O = y.shape
+    W = W2 // 2
+    AV = AV.reshape(-1, bottom - top, W + 1, 2, 2, O)
+    for r in (0, 1):
+        low, high = max(top, 1 - r), min(bottom, H2 // 2 + 1 - r)  # y has these rows 2a - 1 + r
+        here = AV[:, low - top : high - top, :, r]
+        there = y[images, 2 * low - 1 + r : 2 * high - 2 + r : 2]
+        if low < high:
+            inner = there[:, :, 1:-1]
+            yield here[:, :, 1:W], inner.reshape(*inner.shape[:2], W - 1, 2, O)
+            yield here[:, :, :1, 1:], there[:, :, :1, None]
+            yield here[:, :, W:, :1], there[:, :, -1:, None]
+
+
+def _gather(dy: Array, images: slice, top: int, bottom: int, xp: ModuleType) -> Array:
+    """d(AV): the gradient of every pixel where the matrix AV holds it, zero off the image."""
+    _, H2, W2, O = dy.shape
+    n, rows, columns = images.stop - images.start, bottom - top, W2 // 2 + 1
+    dAV = scratch("squares", (n * rows * columns, 4 * O), dy.dtype, xp)
+    edges = dAV.reshape(n, rows, columns, 2, 2, O)
+    if xp is not np:  # twice the memory traffic, half as many kernels
+        band = padded_rows(dy[images], 2 * top - 1, 2 * rows, 1, xp)
+        edges[...] = band.reshape(n, rows, 2, columns, 2, O).swapaxes(2, 3)
+        return dAV
+    edges[:, :, 0, :, 0] = edges[:, :, -1, :, 1] = 0
+    if top == 0:
+        edges[:, 0, :, 0] = 0
+    if bottom == H2 // 2 + 1:
+        edges[:, -1, :, 1] = 0
+    for here, there in _squares(dAV, dy, images, top, bottom):
+        here[...] = there
+    return dAV
