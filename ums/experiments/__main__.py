@@ -47,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
         description="The paper's studies. What is trained is kept in the folder for results: a study "
         "that was stopped goes on, and its page can be made again from its records alone.",
     )
-    commands = parser.add_subparsers(required=True, metavar="cxr | echo | ablation | search | report")
+    commands = parser.add_subparsers(
+        required=True, metavar="cxr | echo | ablation | search | report"
+    )
 
     def add(name: str, text: str, run: Callable[[argparse.Namespace], Path]) -> Any:
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
@@ -85,9 +87,7 @@ def _add_basics(
 ) -> None:  # fmt: skip
     """The folders, an option for each setting, the device."""
     preparation = f"python -m data_prep {modality.layout.preparation}"
-    parser.add_argument(
-        "prepared", help=f"folder that `{preparation}` made: {', '.join(folders)}"
-    )
+    parser.add_argument("prepared", help=f"folder that `{preparation}` made: {', '.join(folders)}")
     out = out or f"results/{modality.name}"
     parser.add_argument("--out", type=Path, default=out, help="folder to write (%(default)s)")
     add_options(parser, defaults)

@@ -112,7 +112,11 @@ class ChestXRay(Modality):
         return denoising_autoencoder(rng, width=width)
 
     def train_source(
-        self, network: Sequential, source: Prepared, normalisation: Normalisation, training: Training
+        self,
+        network: Sequential,
+        source: Prepared,
+        normalisation: Normalisation,
+        training: Training,
     ) -> Tuned:
         train, validation = (
             DenoisingExamples(
@@ -127,7 +131,11 @@ class ChestXRay(Modality):
         return train_denoising(network, train, validation, training)
 
     def test_source(
-        self, network: Sequential, source: Prepared, normalisation: Normalisation, device: Device,
+        self,
+        network: Sequential,
+        source: Prepared,
+        normalisation: Normalisation,
+        device: Device,
         seed: int,
     ) -> tuple[dict[str, Any], Pictures]:
         """Table 2: the source on test images of its own."""

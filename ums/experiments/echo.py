@@ -196,7 +196,11 @@ class Echo(Modality):
             flow_examples(source, split, Normalisation())
 
     def train_source(
-        self, network: Sequential, source: Prepared, normalisation: Normalisation, training: Training
+        self,
+        network: Sequential,
+        source: Prepared,
+        normalisation: Normalisation,
+        training: Training,
     ) -> Tuned:
         """Encoder and head learn the flow with CCE and Adam (section 4.2.1)."""
         data = [flow_examples(source, split, normalisation) for split in ("train", "validation")]
@@ -204,7 +208,11 @@ class Echo(Modality):
         return train_task(task, training)
 
     def test_source(
-        self, network: Sequential, source: Prepared, normalisation: Normalisation, device: Device,
+        self,
+        network: Sequential,
+        source: Prepared,
+        normalisation: Normalisation,
+        device: Device,
         seed: int,
     ) -> tuple[dict[str, Any], Pictures]:
         """The flow of the source's test patients, by the source and without any network."""
@@ -217,12 +225,16 @@ class Echo(Modality):
             "label": flow[test],
             LOGITS: logits,
             "trained on": len(train),
-            "nearest neighbour": flow[train][nearest_neighbours(Rows(source.images, train), images)],
+            "nearest neighbour": flow[train][
+                nearest_neighbours(Rows(source.images, train), images)
+            ],
             "commonest": int(np.bincount(flow[train]).argmax()),
         }
         predicted = logits.argmax(axis=1)
         wrong = np.flatnonzero(predicted != flow[test])[:4]
-        shown = np.concatenate([wrong, np.flatnonzero(predicted == flow[test])[-(8 - len(wrong)) :]])
+        shown = np.concatenate(
+            [wrong, np.flatnonzero(predicted == flow[test])[-(8 - len(wrong)) :]]
+        )
         return record, {"shown": shown, "images": images[shown]}
 
     def networks(

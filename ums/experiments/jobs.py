@@ -42,7 +42,13 @@ class Job:
     def name(self) -> str:
         """Unique in a study, and a file name."""
         fold = f"fold{self.fold}" if self.fold else ""
-        parts = (self.group, fold, self.arm or self.kind, f"replicate{self.replicate}", f"seed{self.seed}")
+        parts = (
+            self.group,
+            fold,
+            self.arm or self.kind,
+            f"replicate{self.replicate}",
+            f"seed{self.seed}",
+        )
         return "-".join(filter(None, parts))
 
     def to_dict(self) -> dict[str, Any]:

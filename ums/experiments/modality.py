@@ -69,13 +69,21 @@ class Modality:
         """
 
     def train_source(
-        self, network: Sequential, source: Prepared, normalisation: Normalisation, training: Training
+        self,
+        network: Sequential,
+        source: Prepared,
+        normalisation: Normalisation,
+        training: Training,
     ) -> Tuned:
         """Train the source on its images (stage 1)."""
         raise NotImplementedError
 
     def test_source(
-        self, network: Sequential, source: Prepared, normalisation: Normalisation, device: Device,
+        self,
+        network: Sequential,
+        source: Prepared,
+        normalisation: Normalisation,
+        device: Device,
         seed: int,
     ) -> tuple[dict[str, Any], Pictures]:
         """A record of the source on test images of its own, and pictures for the page."""

@@ -159,7 +159,7 @@ class Study:
             "heat map": {
                 "task": group.heat_map_task,
                 "patients": group.test_set.patients[rows],
-                "area": {name: mask.mean(axis=(1, 2)) for name, mask in masks.items()},
+                "area": {name: float(mask.mean()) for name, mask in masks.items()},
             },
         }
         return record, {}
@@ -168,7 +168,9 @@ class Study:
         """What the page shows of a group: outlines and heat maps of the first fold, and the like."""
         group, pictures = self.datasets.group(job.group), {}
         records = {j.name: self.record(j) for j in self.tune_jobs(group, (INDEPENDENT,))}
-        first = {arm: Job(TUNE, group.name, arm, 1, seed=job.seed) for arm in (*STRATEGIES, CONTROL)}
+        first = {
+            arm: Job(TUNE, group.name, arm, 1, seed=job.seed) for arm in (*STRATEGIES, CONTROL)
+        }
         if SEGMENTATION in group.kinds:
             pictures |= self._outlines(group, first, next(iter(records.values())))
         if len(rows := evaluation.heat_map_rows(group)):
@@ -287,7 +289,9 @@ def described_run(study: Study) -> dict[str, Any]:
         title = group.name.title()
         in_folds = f"{len(group.pool)} in folds"
         data[f"{title} tasks, training set"] = described_set(group.train_set, in_folds)
-        data[f"{title} tasks, test set"] = described_set(group.test_set, f"{len(tested)} for testing")
+        data[f"{title} tasks, test set"] = described_set(
+            group.test_set, f"{len(tested)} for testing"
+        )
     height, width, *channels = source.images.shape[1:]
     data["Image size"] = f"{height} x {width}, {'RGB' if channels else 'grey'}"
     return {

@@ -11,12 +11,11 @@ of many scores is lucky as well as good, so its own is too high; only the winner
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,10 +24,11 @@ from ums.checkpoint import Checkpoint, Kept
 from ums.data import Normalisation, Prepared
 from ums.data.prepared import SPLITS
 from ums.experiments.datasets import fingerprint
-from ums.experiments.echo import ECHO, FLOW, flow_classifier, flow_examples
+from ums.experiments.echo import ECHO, flow_classifier, flow_examples
 from ums.experiments.jobs import TRIAL, TRIAL_TEST, Job, generator
 from ums.experiments.names import LOGITS
 from ums.experiments.runner import described_set, write_study
+from ums.experiments.search_space import GRID, PAPERS_CHOICE, SPACE, Choice, ranked, trial_of
 from ums.experiments.settings import described, setting
 from ums.experiments.store import made_by
 from ums.experiments.tuning import Run
@@ -40,39 +40,12 @@ from ums.ops import categorical_cross_entropy
 from ums.optimizers import SGD, Adam, RMSprop
 from ums.training import FitSettings, Training, TrainingDiverged, predict
 
-SPACE: dict[str, tuple] = {
-    "kernel": (3, 5, 7),
-    "dilation": (2, 3),
-    "dropout": (0.1, 0.3, 0.5),
-    "optimizer": ("SGD", "Adam", "RMSprop"),
-    "batch": (16, 32, 64),
-}
-
 OPTIMIZERS: dict[str, tuple[Any, float]] = {
     "SGD": (partial(SGD, momentum=0.9), 1e-2),
     "Adam": (Adam, 1e-3),
     "RMSprop": (RMSprop, 1e-3),
 }
 """With the learning rate of each, which the paper does not give: the usual ones."""
-
-
-class Choice(NamedTuple):
-    """One combination: a value of each setting of :data:`SPACE`."""
-
-    kernel: int
-    dilation: int
-    dropout: float
-    optimizer: str
-    batch: int
-
-    @property
-    def name(self) -> str:
-        """For the trial's job and its progress bar."""
-        return "kernel{}-dilation{}-dropout{}-{}-batch{}".format(*self)
-
-
-GRID = [Choice(*values) for values in itertools.product(*SPACE.values())]
-PAPERS_CHOICE = Choice(3, 2, 0.5, "Adam", 16)
 
 
 @dataclass(frozen=True)
@@ -161,8 +134,8 @@ class Search:
 
         return self.run.store.record(job.name, self.key(job, choice), compute)
 
-    def test_record(self, job: Job, choice: Choice) -> tuple[str, dict[str, Any]]:
-        """The best trial's network on the test split: the record's file name, and the record."""
+    def test_record(self, job: Job, choice: Choice) -> str:
+        """Test the best trial's network on the split "test"; the file name of the record."""
         own = Job(TRIAL_TEST, seed=job.seed)
         key = self.key(own, choice) | {"choice": choice._asdict()}
 
@@ -170,8 +143,8 @@ class Search:
             network, _ = self.trained(job, choice)
             return {"job": own.to_dict()} | self.scores(network, "test"), {}
 
-        record = self.run.store.record(own.name, key, compute)
-        return self.run.store.record_path(own.name, key).name, record
+        self.run.store.record(own.name, key, compute)
+        return self.run.store.record_path(own.name, key).name
 
     def trained(self, job: Job, choice: Choice) -> tuple[Layer, dict[str, Any]]:
         """One combination's network as early stopping kept it, and a record of its training."""
@@ -199,7 +172,11 @@ class Search:
         """Loss, accuracy and MCC on a split, and the logits they are of."""
         examples = self.splits[split]
         logits = predict(network, examples, self.run.device)
-        labels, predicted, K = examples.targets[examples.rows], logits.argmax(axis=1), logits.shape[1]
+        labels, predicted, K = (
+            examples.targets[examples.rows],
+            logits.argmax(axis=1),
+            logits.shape[1],
+        )
         return {
             "loss": float(categorical_cross_entropy(logits, labels)[0]),
             "accuracy": accuracy(labels, predicted, K),
@@ -208,18 +185,6 @@ class Search:
             "label": labels,
             LOGITS: logits,
         }
-
-
-def ranked(trials: list[dict[str, Any]]) -> list[int]:
-    """Places of the trials' records by loss: the lowest first, of equals the earlier, diverged last.
-
-    Raises:
-        RuntimeError: All of them diverged.
-    """
-    if all(trial["diverged"] for trial in trials):
-        raise RuntimeError(f"all {len(trials)} trials diverged; the first: {trials[0]['diverged']}")
-    loss = [math.inf if trial["diverged"] else trial["loss"] for trial in trials]
-    return sorted(range(len(trials)), key=lambda i: loss[i])
 
 
 def run(search: Search, out: Path) -> None:
@@ -238,15 +203,13 @@ def run(search: Search, out: Path) -> None:
         "seed": search.settings.seed,
         "device": search.run.device.name,
         "made by": made_by(),
-        "space": {name: list(values) for name, values in SPACE.items()},
         "rates": {name: rate for name, (_, rate) in OPTIMIZERS.items()},
-        "paper's choice": PAPERS_CHOICE._asdict(),
     }
     write_study(out, "search", about, files, store)
-    records = []
+    trials = []
     for number, (job, choice) in enumerate(jobs.items(), start=1):
-        records.append(search.record(job, choice))
+        trials.append(trial_of(number, search.record(job, choice)))
         print(f"{number}/{len(jobs)} {job.name}: done")
-    best, choice = list(jobs.items())[ranked(records)[0]]
-    files["test"] = [search.test_record(best, choice)[0]]
+    best, choice = list(jobs.items())[ranked(trials)[0].number - 1]
+    files["test"] = [search.test_record(best, choice)]
     write_study(out, "search", about, files, store)

@@ -19,13 +19,26 @@ from ums.data.examples import all_of
 from ums.experiments import evaluation
 from ums.experiments.jobs import Job, generator
 from ums.experiments.modality import Networks
-from ums.experiments.names import CONTROL, HELD_OUT, INDEPENDENT, JOINT, SEGMENTATION, SEPARATE
-from ums.experiments.names import TEST, TOGETHER
+from ums.experiments.names import (
+    CONTROL,
+    HELD_OUT,
+    JOINT,
+    SEGMENTATION,
+    SEPARATE,
+    TEST,
+    TOGETHER,
+)
 from ums.experiments.settings import Settings
 from ums.experiments.store import Store
 from ums.experiments.tasks import Fold, TargetTask, TaskGroup, thinned
-from ums.finetuning import Task, Tuned, train_separately, tune_alternately, tune_independently
-from ums.finetuning import tune_jointly
+from ums.finetuning import (
+    Task,
+    Tuned,
+    train_separately,
+    tune_alternately,
+    tune_independently,
+    tune_jointly,
+)
 from ums.finetuning.independent import renew_statistics
 from ums.layers import Layer, Sequential
 from ums.networks import copy_network
@@ -139,13 +152,9 @@ class Tuning:
         """A copy of the encoder that moves with all heads."""
         rng = job.generator(self._stream(job))
         encoder = copy_network(self.encoder).to(self.device)
-        heads = {
-            t.name: self.networks.heads[t.name](rng).to(self.device) for t in self.group.tasks
-        }
+        heads = {t.name: self.networks.heads[t.name](rng).to(self.device) for t in self.group.tasks}
         images = self.group.train_set.images
-        tasks = [
-            self._task(t, heads[t.name], images, job, t.name, rng) for t in self.group.tasks
-        ]
+        tasks = [self._task(t, heads[t.name], images, job, t.name, rng) for t in self.group.tasks]
         kinds = self.group.kinds  # one number of epochs for all: a segmentation's, if there is one
         kind = SEGMENTATION if SEGMENTATION in kinds else kinds[0]
 
@@ -191,9 +200,7 @@ class Tuning:
         self, task: TargetTask, head: Layer, images: np.ndarray, job: Job, name: str,
         rng: np.random.Generator,
     ) -> Task:  # fmt: skip
-        augment: Augmentation | None = (
-            self.networks.augment(rng) if self.settings.augment else None
-        )
+        augment: Augmentation | None = self.networks.augment(rng) if self.settings.augment else None
         fold = self.folds[job.fold - 1]
         return task.on_fold(fold, head, images, name, self.normalisation, augment)
 

@@ -1,46 +1,72 @@
-"""What the page about the causes says: where sharing pays, and each cause's tables and folds."""
+"""The ablations' page: where sharing pays, and each question's tables and folds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from ums.experiments.ablation_list import AS_GIVEN, Cause
-from ums.experiments.report.page import Column, Section, Table, formatted, formatted_p
-from ums.experiments.report.part_tables import BY_PATIENT, LABELS, PartFigures, lowered
+from ums.experiments.ablation_list import ABLATIONS, UNCHANGED, Ablation
+from ums.experiments.names import CLASSIFICATION, HELD_OUT, SEPARATE, STRATEGIES, TEST
+from ums.experiments.report.group import BY_PATIENT, LABELS, lowered
+from ums.experiments.report.page import Column, Report, Section, Table, formatted, formatted_p
 from ums.experiments.report.plots import fold_dots
+from ums.experiments.report.sections import run_information
 from ums.experiments.results.claims import Verdict, verdict
-from ums.experiments.results.scores import compare
-from ums.experiments.runner import HELD_OUT, STRATEGIES, TEST
-from ums.experiments.tasks import CLASSIFICATION, TargetTask
+from ums.experiments.results.groups import GroupResults, TaskInfo
+from ums.experiments.results.records import StudyRecords
+from ums.experiments.results.scores import compare_cases
 from ums.metrics.significance import holm
 
-BASELINE = "separate"
 AGAINST = "against separate models"
+
+Tried = Sequence[tuple[Ablation, dict[str, GroupResults]]]
+"""Each ablation, and the label of each of its variants -> results of the arms it concerns."""
+
+
+def build(study: StudyRecords) -> Report:
+    """The whole page."""
+    seed, (group,) = study.about["seed"], study.parts[""].groups
+
+    def results(part: str) -> GroupResults:
+        return GroupResults(study.parts[part], group, seed)
+
+    base = results("")
+    tried = [
+        (one, {v.label: results(f"{one.name}: {v.label}") for v in one.variants})
+        for one in ABLATIONS
+        if one.name in study.about["ablations"]
+    ]
+    first, summary = overview(base, tried, seed)
+    return Report(
+        title="What it takes for sharing to pay",
+        subtitle="Lung segmentation and abnormality, one thing changed at a time.",
+        summary=summary,
+        sections=[first, *(section(one, base, changed, seed) for one, changed in tried)],
+        run=run_information(study),
+    )
 
 
 # ------------------------------------------------------------------------ all of them
 
 
-def overview(
-    base: PartFigures, tried: Sequence[tuple[Cause, dict[str, PartFigures]]], seed: int
-) -> tuple[Section, list[str]]:
-    """Every strategy under every change against separate models, in a table for each task and in words.
+def overview(base: GroupResults, tried: Tried, seed: int) -> tuple[Section, list[str]]:
+    """Every strategy under every change against separate models: a table for each task, and sentences.
 
     Args:
-        base: the study as it is, all strategies.
-        tried: cause, and label of a variant -> figures of the strategies on which the cause can tell.
-        seed: of the sign-flip tests.
+        base: The study as it is, all strategies.
+        tried: The ablations.
+        seed: Of the sign-flip tests.
     """
     rows = [("As it is", "", base)]
-    rows += [(cause.title, label, f) for cause, changed in tried for label, f in changed.items()]
+    rows += [(one.title, label, r) for one, changed in tried for label, r in changed.items()]
     rng, tables, summary = np.random.default_rng([seed, 12]), [], []
-    for task in base.part.tasks:
+    for task in base.tasks:
         tables.append(_against_separate(task, base, rows, rng))
-        summary.append(_in_words(tables[-1], task, base.part.tested))
+        summary.append(_in_words(tables[-1], task, base.test_name))
     text = (
-        "One thing is changed in each row. What a change does to a strategy stands in the sections below; "
+        "One thing is changed in each row. The sections below show what a change does to a strategy; "
         "here every strategy that shares is put beside separate models, under the same change where it "
         "concerns them, otherwise as they are in the study."
     )
@@ -48,42 +74,45 @@ def overview(
 
 
 def _against_separate(
-    task: TargetTask, base: PartFigures, rows: list[tuple[str, str, PartFigures]], rng
+    task: TaskInfo,
+    base: GroupResults,
+    rows: list[tuple[str, str, GroupResults]],
+    rng: np.random.Generator,
 ) -> Table:
-    told, compared = [], []
-    for title, label, figures in rows:
-        told.append({"Changed": title, "To": label})
-        own = figures if BASELINE in figures.outcome.strategies else base
-        separate = own.outcome.tested[BASELINE][TEST][task.name]
-        for strategy in figures.outcome.strategies:
-            cell = {"mean": figures.mean(strategy, TEST, task.name, task.measure)}
-            told[-1][LABELS[strategy]] = cell
-            if strategy != BASELINE:
-                sharing = figures.outcome.tested[strategy][TEST][task.name]
-                folds = np.subtract(figures.folds(strategy, task), own.folds(BASELINE, task))
-                compared.append((cell, folds, compare(sharing, separate, task.measure, rng)))
+    written: list[dict[str, Any]] = []
+    compared = []
+    for title, label, results in rows:
+        written.append({"Changed": title, "To": label})
+        own = results if SEPARATE in results.arms else base
+        for arm in results.arms:
+            cell = {"mean": results.mean(arm, TEST, task)}
+            written[-1][LABELS[arm]] = cell
+            if arm != SEPARATE:
+                pair = results.scores[arm, TEST, task.name], own.scores[SEPARATE, TEST, task.name]
+                folds = np.subtract(results.folds(arm, task), own.folds(SEPARATE, task))
+                compared.append((cell, folds, compare_cases(*pair, task.measure, rng)))
     corrected = holm([test.p_value for *_, test in compared])
     for (cell, folds, test), p in zip(compared, corrected, strict=True):
-        cell[AGAINST] = verdict(folds, test.tested, p)
-    columns = ["Changed", "To", *(Column(LABELS[s], _marked) for s in STRATEGIES)]
+        cell[AGAINST] = verdict(folds, test.statistic, p)
+    columns = ["Changed", "To", *(Column(LABELS[arm], _marked) for arm in STRATEGIES)]
     about = "; the tests are about right answers" if task.kind == CLASSIFICATION else ""
     above, below, open_ = (v.mark for v in (Verdict.HOLDS, Verdict.FAILS, Verdict.OPEN))
     note = (
-        f"{task.measure}, mean over folds on {base.part.tested}{about}. {above} above separate models, "
+        f"{task.measure}, mean over folds on {base.test_name}{about}. {above} above separate models, "
         f"{below} below them: significant at 0.05 after Holm's correction over this table, and of one sign "
         f"in all folds and in the test. {open_} not distinguishable. A dash: not tried."
     )
-    return Table(f"sharing-{task.name}", task.title, columns, told, note=note)
+    return Table(f"sharing-{task.name}", task.title, columns, written, note=note)
 
 
-def _marked(cell: dict) -> str:
+def _marked(cell: dict[str, Any]) -> str:
     mark = cell[AGAINST].mark if AGAINST in cell else ""
     return f"{formatted(cell['mean'], '{:.3f}')} {mark}".rstrip()
 
 
-def _in_words(table: Table, task: TargetTask, tested: str) -> str:
+def _in_words(table: Table, task: TaskInfo, test_name: str) -> str:
     """How often sharing is above separate models, and where."""
-    found = {v: [] for v in Verdict}
+    found: dict[Verdict, list[str]] = {v: [] for v in Verdict}
     for row in table.rows:
         for label in LABELS.values():
             if AGAINST in row.get(label, ()):
@@ -92,57 +121,65 @@ def _in_words(table: Table, task: TargetTask, tested: str) -> str:
     above, below, open_ = (found[v] for v in (Verdict.HOLDS, Verdict.FAILS, Verdict.OPEN))
     where = f": {'; '.join(above)}" if above else ""
     return (
-        f"{task.title} on {tested}: in {len(below)} of {sum(map(len, found.values()))} comparisons sharing "
-        f"is below separate models, in {len(open_)} not distinguishable, in {len(above)} above{where}."
+        f"{task.title} on {test_name}: in {len(below)} of {sum(map(len, found.values()))} comparisons "
+        f"sharing is below separate models, in {len(open_)} not distinguishable, in {len(above)} "
+        f"above{where}."
     )
 
 
 # ------------------------------------------------------------------------ one of them
 
 
-def section(cause: Cause, base: PartFigures, changed: dict[str, PartFigures], seed: int) -> Section:
-    """One cause: a table for each task, and the folds."""
-    figures = {AS_GIVEN.label: base} | changed
+def section(
+    ablation: Ablation, base: GroupResults, changed: dict[str, GroupResults], seed: int
+) -> Section:
+    """One ablation: a table for each task, and the folds."""
+    results = {UNCHANGED.label: base} | changed
     rng = np.random.default_rng([seed, 11])
-    tables = [_table(cause, task, figures, rng) for task in base.part.tasks]
+    tables = [_table(ablation, task, results, rng) for task in base.tasks]
     groups = {
         f"{task.title}: {label}": {
-            LABELS[strategy]: figures[label].estimates[strategy, TEST, task.name, task.measure]
-            for strategy in cause.strategies
+            LABELS[arm]: results[label].estimates[arm, TEST, task.name, task.measure]
+            for arm in ablation.arms
         }
-        for task in base.part.tasks
-        for label in figures
+        for task in base.tasks
+        for label in results
     }
-    measures = {f"{t.title}: {label}": t.measure for t in base.part.tasks for label in figures}
-    picture = fold_dots(groups, xlabel=measures, name=f"cause-{cause.name}")
-    return Section(cause.title, cause.text, tables, [picture])
+    measures = {f"{t.title}: {label}": t.measure for t in base.tasks for label in results}
+    picture = fold_dots(groups, xlabel=measures, name=f"ablation-{ablation.name}")
+    return Section(ablation.title, ablation.text, tables, [picture])
 
 
-def _table(cause: Cause, task: TargetTask, figures: dict[str, PartFigures], rng) -> Table:
+def _table(
+    ablation: Ablation,
+    task: TaskInfo,
+    results: dict[str, GroupResults],
+    rng: np.random.Generator,
+) -> Table:
     """A row for each strategy and variant; p against the study as it is."""
-    base = figures[AS_GIVEN.label]
-    tested = base.part.tested
+    base = results[UNCHANGED.label]
     measures = [task.measure] + (["AUC"] if task.kind == CLASSIFICATION else [])
     rows = []
-    for strategy in cause.strategies:
-        for label, of_variant in figures.items():
-            row = {"Strategy": LABELS[strategy], "Variant": label}
+    for arm in ablation.arms:
+        for label, of_variant in results.items():
+            row: dict[str, Any] = {"Strategy": LABELS[arm], "Variant": label}
             for measure in measures:
                 for where, place in ((TEST, ""), (HELD_OUT, ", held out")):
-                    figure = of_variant.estimates[strategy, where, task.name, measure]
-                    row[f"{measure}{place}"] = figure
+                    value = of_variant.estimates[arm, where, task.name, measure]
+                    row[f"{measure}{place}"] = value
             if of_variant is not base:
-                pair = (f.outcome.tested[strategy][TEST][task.name] for f in (of_variant, base))
-                row["p"] = compare(*pair, task.measure, rng).p_value
+                one, other = (r.scores[arm, TEST, task.name] for r in (of_variant, base))
+                row["p"] = compare_cases(one, other, task.measure, rng).p_value
             rows.append(row)
     columns = ["Strategy", "Variant", Column(task.measure, "{:.3f}"), Column("p", formatted_p)]
     columns += [Column(m, "{:.3f}") for m in measures[1:]]
     columns += [Column(f"{m}, held out", "{:.3f}") for m in measures]
     test = "McNemar's test" if task.kind == CLASSIFICATION else "sign-flip test"
     note = (
-        f"On {tested}, and on the training hospital's held-out folds. p: {test} on {tested} against the "
-        "same strategy in the study, not corrected. "
+        f"On {base.test_name}, and on the training hospital's held-out folds. p: {test} on "
+        f"{base.test_name} against the same strategy in the study, not corrected. "
     )
-    if base.outcome.tested[cause.strategies[0]][TEST][task.name].clustered:
+    if base.scores[ablation.arms[0], TEST, task.name].clustered:
         note += BY_PATIENT
-    return Table(f"cause-{cause.name}-{task.name}", task.title, columns, rows, note=note)
+    anchor = f"ablation-{ablation.name}-{task.name}"
+    return Table(anchor, task.title, columns, rows, note=note)

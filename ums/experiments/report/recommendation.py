@@ -1,9 +1,10 @@
-"""What a page says of the derived recommendation (section 4.2.3, Fig. 9)."""
+"""The section on the derived recommendation (section 4.2.3, Fig. 9)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -16,82 +17,87 @@ from ums.derived.recommendation import (
     agreement,
     excluded,
 )
-from ums.experiments.echo_sets import FLOW, QUALITY
+from ums.experiments.names import LOGITS, TEST
+from ums.experiments.report.group import LABELS
 from ums.experiments.report.page import Column, Section, Table
-from ums.experiments.report.part_tables import LABELS
 from ums.experiments.report.recommendation_pictures import confusion_tables, recommendation_panel
-from ums.experiments.results.scores import LOGITS, Tested, estimated
-from ums.experiments.runner import TEST, PartOutcome
+from ums.experiments.results.groups import GroupResults
+from ums.experiments.results.scores import CaseScores, estimated
 from ums.metrics.classification import mcc, recall
 
-MEASURES = {
+FLOW, QUALITY = "flow", "quality"
+MEASURES: dict[str, Callable] = {
     "MCC": partial(mcc, classes=2),
     "Sensitivity": partial(recall, classes=2, positive=EXCLUDE),
     "Specificity": partial(recall, classes=2, positive=USE),
 }
-"""Of true and said exclusions, (n,) booleans."""
+"""Of true and predicted exclusions, (n,) booleans."""
 
 
-def recommendation_section(outcome: PartOutcome, seed: int) -> Section:
+def recommendation_section(group: GroupResults, seed: int) -> Section:
     """Use or exclude, from the tasks "flow" and "quality" of each strategy, on the test set."""
-    tests = {task.name: task.test for task in outcome.part.tasks}
-    flow, quality = tests[FLOW], tests[QUALITY]
-    rows, *places = np.intersect1d(flow.rows, quality.rows, return_indices=True)
-    truth = flow.targets[rows], quality.targets[rows]
-    exclude, patients = excluded(*truth), flow.prepared.patients[rows]
+    flow, quality = (group.cases[name]["test"] for name in (FLOW, QUALITY))
+    _, *places = np.intersect1d(flow["id"], quality["id"], return_indices=True)
+    by_case = np.argsort(places[0])  # in the order of the test set
+    places = [place[by_case] for place in places]
+    truth = [np.array(c["label"])[p] for c, p in zip((flow, quality), places, strict=True)]
+    exclude, patients = excluded(*truth), np.array(flow["patient"])[places[0]]
     rng = np.random.default_rng([seed, 9])
     scores, together = [], {}
-    for strategy, label in LABELS.items():
-        pair = [outcome.tested[strategy][TEST][name] for name in (FLOW, QUALITY)]
-        folds = [_of_fold(pair, places, i) for i in range(len(outcome.folds))]
-        for words, said in (
+    for arm, label in LABELS.items():
+        pair = [group.scores[arm, TEST, name] for name in (FLOW, QUALITY)]
+        folds = [_of_fold(pair, places, i) for i in range(group.k)]
+        for rule, predicted in (
             ("P(TR) P(poor) > 1/2", [fold.excluded for fold in folds]),
-            ("both likeliest", [excluded(fold.flow_said, fold.quality_said) for fold in folds]),
+            ("both likeliest", [excluded(f.flow_said, f.quality_said) for f in folds]),
         ):
-            row = {"Strategy": label, "Excluded where": words}
+            row: dict[str, Any] = {"Strategy": label, "Excluded where": rule}
             for measure, score in MEASURES.items():
                 row[measure] = estimated(
-                    partial(_of_folds, score), (exclude, np.transpose(said)), patients, rng
+                    partial(_of_folds, score), (exclude, np.transpose(predicted)), patients, rng
                 )
             scores.append(row)
-        means = (tested.probabilities()[p] for tested, p in zip(pair, places, strict=True))
+        means = (one.probabilities()[p] for one, p in zip(pair, places, strict=True))
         together[label] = Recommendations(*means)
     columns = ["Strategy", "Excluded where", *(Column(m, "{:.3f}") for m in MEASURES)]
     note = (
-        f"On the {len(rows)} images of {outcome.part.tested} whose quality is known; {exclude.sum()} are "
+        f"On the {len(exclude)} images of {group.test_name} whose quality is known; {exclude.sum()} are "
         "to be excluded, tricuspid regurgitations of poor quality. Mean and standard deviation over the "
         "folds' networks, with the 95 % bootstrap interval over patients. Sensitivity: the share of those "
         "to be excluded that are; specificity: the share of the others that are used. An MCC of 0 is "
-        "what guessing scores."
+        "that of guessing."
     )
-    agreements = {label: agreement(*truth, said) for label, said in together.items()}
-    shown = next(iter(together.values()))
+    agreements = {label: agreement(*truth, found) for label, found in together.items()}
+    case, images = (group.pictures[f"recommendations {name}"] for name in ("case", "images"))
     return Section(
         "Derived: recommendation",
-        "No network is trained for this: whether a screen is fit to be measured follows from what the "
-        "flow and the quality head say of it. Below the first table the folds' networks decide together, "
-        "by their mean probabilities.",
+        "No network is trained for this: whether a screen is fit to be measured follows from the "
+        "predictions of the flow and the quality head. Below the first table the folds' networks decide "
+        "together, by their mean probabilities.",
         blocks=[
             Table("recommendation", "The derived task: use or exclude", columns, scores, note=note),
             confusion_tables({label: found.table for label, found in agreements.items()}),
-            _blame({label: found.causes for label, found in agreements.items()}),
-            recommendation_panel(flow.prepared.images[rows], *truth, shown),
+            _error_table({label: found.causes for label, found in agreements.items()}),
+            recommendation_panel(
+                dict(zip(case.tolist(), images, strict=True)), *truth, next(iter(together.values()))
+            ),
         ],
     )
 
 
-def _of_fold(pair: list[Tested], places: list[np.ndarray], i: int) -> Recommendations:
-    """What the i-th fold's two networks recommend."""
-    logits = (tested.values[LOGITS][i][p] for tested, p in zip(pair, places, strict=True))
+def _of_fold(pair: list[CaseScores], places: Sequence[np.ndarray], i: int) -> Recommendations:
+    """The recommendations of the i-th fold's two networks."""
+    logits = (one.values[LOGITS][i][p] for one, p in zip(pair, places, strict=True))
     return Recommendations(*(softmax(z, axis=1) for z in logits))
 
 
-def _of_folds(score: Callable, true: np.ndarray, said: np.ndarray) -> list[float]:
-    """A score of each fold's decisions ``said`` (n, k)."""
-    return [score(true, fold) for fold in said.T]
+def _of_folds(score: Callable, true: np.ndarray, predicted: np.ndarray) -> list[float]:
+    """A score of each fold's decisions ``predicted`` (n, k)."""
+    return [score(true, fold) for fold in predicted.T]
 
 
-def _blame(causes: dict[str, dict[str, dict[str, int]]]) -> Table:
+def _error_table(causes: dict[str, dict[str, dict[str, int]]]) -> Table:
+    """How often each head causes each kind of mistake."""
     rows = [
         {"Strategy": strategy, "Mistake": mistake} | {c.capitalize(): counts[c] for c in CAUSES}
         for strategy, mistakes in causes.items()

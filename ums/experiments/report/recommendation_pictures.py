@@ -90,10 +90,10 @@ def recommendation_panel(images, flow, quality, said, each=4, name="recommendati
     images: (N, H, W, 3) or (N, H, W) uint8. flow, quality: (N,) true classes. said:
     `ums.derived.Recommendations` of the same images. each: how many of a row are shown, the first.
     """
-    check_lengths("recommendation_panel", images, flow, quality, said)
+    check_lengths("recommendation_panel", flow, quality, said)
     kinds = outcomes(flow, quality, said)
     rows = {OUTCOMES[i]: np.flatnonzero(kinds == OUTCOMES[i]) for i in (0, 3, 2, 1)}
-    H, W = np.shape(images)[1:3]
+    H, W = next(iter(images.values())).shape[:2]
     side = PAGE / (each + 0.15) * H / W
     heights = [side + 0.6 if len(found) else 1.4 for found in rows.values()]
     with new_sheet(PAGE, sum(heights)) as sheet:
@@ -121,7 +121,7 @@ def recommendation_panel(images, flow, quality, said, each=4, name="recommendati
         + "".join(f"; {', '.join(_title(flow[n], quality[n], said, n))}" for n in found[:each])
         for kind, found in rows.items()
     ]
-    alt = f"Recommendations for {len(images)} images. {'. '.join(told)}."
+    alt = f"Recommendations for {len(flow)} images. {'. '.join(told)}."
     return Figure(name, data, caption, alt, width=pixels(PAGE))
 
 

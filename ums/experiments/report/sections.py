@@ -1,4 +1,4 @@
-"""The sections of a study's page that are the same for every modality; wording and tables are given."""
+"""The sections of a study's page that all modalities share; texts and tables of the paper are given."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ums.experiments.report import pictures as figures
-from ums.experiments.report.facts import facts_of_run
-from ums.experiments.report.page import Column, Report, Section, Table, formatted_p
-from ums.experiments.report.part_tables import (
+from ums.experiments.names import HELD_OUT, INDEPENDENT, SEGMENTATION, SEPARATE, STRATEGIES, TEST
+from ums.experiments.report import pictures
+from ums.experiments.report.group import (
     LABELS,
-    Costs,
-    PartFigures,
+    Printed,
     comparison_table,
     cosines,
     cost_table,
@@ -22,114 +20,136 @@ from ums.experiments.report.part_tables import (
     score_dots,
     score_table,
 )
-from ums.experiments.results.claims import Claim, Verdict, verdict
+from ums.experiments.report.page import Column, Figure, Report, Section, Table, formatted_p
+from ums.experiments.results.claims import Verdict, verdict
+from ums.experiments.results.costs import GroupCosts, TrainingCost, cost_of
+from ums.experiments.results.groups import GroupResults
+from ums.experiments.results.paper import Claim
+from ums.experiments.results.records import Records, StudyRecords
 from ums.experiments.results.scores import Estimate
-from ums.experiments.runner import HELD_OUT, STRATEGIES, TEST, PartOutcome
-from ums.experiments.settings import Outcome
-from ums.experiments.tasks import CLASSIFICATION, SEGMENTATION
 
 
 @dataclass(frozen=True)
-class Wording:
-    """What a modality's page says that no other's does.
+class GroupText:
+    """What the paper prints about a group, and what the page says beside it.
 
     Attributes:
-        title, subtitle: of the page.
-        learned: what the source learned, in a word.
-        denoiser: whether the baseline's models stand behind a denoiser, of the source's cost.
-        seen: what the source has seen of the parts' images.
-        cost_note: what stands under every table of costs, before what is said of the part's.
-        parts: part -> what the paper has on it.
-        claims: the paper's.
+        scores: The paper's table of scores.
+        score_table: Its number.
+        costs: The paper's table of costs.
+        cost_table: Its number.
+        score_notes: Kind of task -> note under its table.
+        cost_note: Note under the table of costs, after what is true of all.
     """
 
-    title: str
-    subtitle: str
-    learned: str
-    denoiser: bool
-    seen: str
-    parts: dict[str, InPaper]
-    claims: Sequence[Claim]
-    cost_note: str = ""
-
-
-@dataclass(frozen=True)
-class InPaper:
-    """What the paper prints of a part, and what is to be said beside it.
-
-    Attributes:
-        scores: (strategy, task) -> measure -> value, and the table's number.
-        costs: as :func:`ums.experiments.report.part_tables.cost_table` takes them, and the table's number.
-        score_notes: kind of task -> what stands under its table.
-        cost_note: what stands under the table of costs, after what is true of all.
-    """
-
-    scores: dict
+    scores: Printed
     score_table: int
-    costs: dict
+    costs: Printed
     cost_table: int
     score_notes: dict[str, str] = field(default_factory=dict)
     cost_note: str = ""
 
 
+@dataclass(frozen=True)
+class PageText:
+    """What only one modality's page says.
+
+    Attributes:
+        title: Of the page.
+        subtitle: Of the page.
+        source: What the source learned, in a word.
+        denoiser: Whether the baseline's models stand behind a denoiser, which costs what the source does.
+        seen: What the source has seen of the groups' images.
+        groups: Group -> its text.
+        claims: The paper's.
+        cost_note: Note under every table of costs, before what is said of the group's.
+    """
+
+    title: str
+    subtitle: str
+    source: str
+    denoiser: bool
+    seen: str
+    groups: dict[str, GroupText]
+    claims: Sequence[Claim]
+    cost_note: str = ""
+
+
 def build(
-    outcome: Outcome,
-    wording: Wording,
+    study: StudyRecords,
+    text: PageText,
     source: Section,
-    of_part: Callable[[PartFigures], Sequence[Section]],
+    own_sections: Callable[[GroupResults], Sequence[Section]],
     summary: Sequence[str] = (),
 ) -> Report:
     """The whole page of a study.
 
     Args:
-        outcome: of the run.
-        wording: the modality's.
-        source: the section on the source.
-        of_part: makes the sections that only this modality has, to follow a part's scores.
-        summary: lines to stand after those that all studies have.
+        study: Its records.
+        text: The modality's.
+        source: The section on the source.
+        own_sections: Makes the sections that only this modality has, after a group's scores.
+        summary: Sentences after those that all studies have.
     """
-    parts = [PartFigures(part, outcome.settings.seed) for part in outcome.parts.values()]
-    costs = {
-        name: Costs(part, outcome.source, wording.learned, wording.denoiser)
-        for name, part in outcome.parts.items()
-    }
-    sections = [claims_section(parts, wording.claims), source]
-    for part in parts:
-        paper, cost = wording.parts[part.part.name], costs[part.part.name]
-        sections.append(scores_section(part, paper, wording.seen))
-        sections += of_part(part)
-        sections += [cost_section(cost, paper, wording.cost_note), training_section(part.outcome)]
-    time = f"{outcome.seconds / 60:.1f} minutes, what was finished before left out"
+    records = study.parts[""]
+    groups = [GroupResults(records, name, study.about["seed"]) for name in records.groups]
+    trained = source_cost(records)
+    costs = {g.name: _costs(g, trained, text.denoiser) for g in groups}
+    sections = [claims_section(groups, text.claims), source]
+    for group in groups:
+        own, cost = text.groups[group.name], costs[group.name]
+        sections.append(scores_section(group, own, text.seen))
+        sections += own_sections(group)
+        sections += [cost_section(group, cost, own, text), training_section(group)]
     return Report(
-        title=wording.title,
-        subtitle=wording.subtitle,
-        summary=[*summary_lines(parts, costs, sections[0]), *summary],
+        title=text.title,
+        subtitle=text.subtitle,
+        summary=[*summary_lines(groups, costs, sections[0]), *summary],
         sections=sections,
-        run=facts_of_run(outcome.sets, outcome.settings, outcome.device)
-        | {"Time of this run": time},
+        run=run_information(study),
     )
 
 
+def source_cost(records: Records) -> TrainingCost:
+    """What the source took."""
+    return cost_of(records.one("source"))
+
+
+def _costs(group: GroupResults, source: TrainingCost, denoiser: bool) -> GroupCosts:
+    titles = {task.name: task.title for task in group.tasks}
+    return GroupCosts(titles, group.costs, source, denoiser)
+
+
+def run_information(study: StudyRecords) -> dict[str, str]:
+    """What was run: data, settings, device, versions."""
+    about = study.about
+    settings = {text[0].upper() + text[1:]: _written(v) for text, v in about["settings"].items()}
+    versions = ", ".join(f"{name} {version}" for name, version in about["made by"].items())
+    return about["data"] | settings | {"Device": about["device"], "Versions": versions}
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def summary_lines(
-    parts: Sequence[PartFigures], costs: dict[str, Costs], claims: Section
+    groups: Sequence[GroupResults], costs: dict[str, GroupCosts], claims: Section
 ) -> list[str]:
-    """The main figures in words; nothing here is not in a table."""
+    """The main numbers in words; all of them are in a table too."""
     lines = []
-    for figures_ in parts:
-        part = figures_.part
-        for task in part.tasks:
-            values = ", ".join(
-                f"{strategy} {figures_.mean(strategy, TEST, task.name, task.measure):.3f}"
-                for strategy in STRATEGIES
-            )
-            lines.append(f"{task.title}, {task.measure} on {part.tested}: {values}.")
+    for group in groups:
+        for task in group.tasks:
+            values = ", ".join(f"{arm} {group.mean(arm, TEST, task):.3f}" for arm in STRATEGIES)
+            lines.append(f"{task.title}, {task.measure} on {group.test_name}: {values}.")
     counts = [sum(row["Here"] is v for row in claims.tables[0].rows) for v in Verdict]
     lines.append(
         f"Of the paper's claims about which strategy scores higher, {counts[0]} hold here, "
         f"{counts[1]} do not, and {counts[2]} are not distinguishable."
     )
     for name, cost in costs.items():
-        shared, separate = (cost.minutes(s).mean() for s in ("independent", "separate"))
+        shared, separate = (cost.minutes(arm).mean() for arm in (INDEPENDENT, SEPARATE))
         totals = [f"{minutes:.1f}" for minutes in cost.totals]
         if cost.denoiser:
             counted = f"with the source or the denoiser {totals[0]} and {totals[1]}"
@@ -142,112 +162,108 @@ def summary_lines(
     return lines
 
 
-def claims_section(parts: Sequence[PartFigures], claims: Sequence[Claim]) -> Section:
-    """Each claim on each task: what was measured, and what that says of it."""
+def claims_section(groups: Sequence[GroupResults], claims: Sequence[Claim]) -> Section:
+    """Each claim on each task: what was measured, and the verdict."""
     rows = []
-    for part in parts:
-        tasks = {task.name: task for task in part.part.tasks}
-        for claim in claims:
-            if claim.part != part.part.name:
-                continue
+    for group in groups:
+        tasks = {task.name: task for task in group.tasks}
+        for claim in (claim for claim in claims if claim.group == group.name):
             for name in claim.tasks:
-                compared = part.comparison(name, claim.better, claim.worse)
-                differences, tested = compared.seen_from(claim.better)
+                compared = group.comparison(name, claim.better, claim.worse)
+                differences, statistic = compared.seen_from(claim.better)
                 rows.append(
                     {
                         "The paper": f"{LABELS[claim.better]} above {LABELS[claim.worse].lower()}",
                         "Task": tasks[name].title,
-                        "Here": verdict(differences, tested, compared.corrected),
+                        "Here": verdict(differences, statistic, compared.corrected),
                         "Measure": tasks[name].measure,
                         "Difference here": Estimate(differences),
                         "p": compared.corrected,
-                        "Said in": claim.source,
+                        "Where": claim.source,
                     }
                 )
     columns = ["The paper", "Task", "Here", "Measure", Column("Difference here", "{:+.3f}")]
-    columns += [Column("p", formatted_p), "Said in"]
+    columns += [Column("p", formatted_p), "Where"]
     note = (
         "Differences on the test set, mean and standard deviation over folds. A claim holds or does not "
         "where the difference is significant at 0.05 after Holm's correction over all comparisons of its "
-        "part, and has one sign in all folds and in the test: p says how far other test cases might turn a "
-        "difference, the folds how far another training would. The tests stand with the parts' tables; of "
-        "classifications they are about right answers, not about the MCC."
+        "group, and has one sign in all folds and in the test. p shows how far other test cases might turn "
+        "a difference, the folds how far another training would. The tests stand with the groups' tables; "
+        "for classifications they are about right answers, not about the MCC."
     )
     return Section(
-        "What the paper claims, and what shows here",
+        "The paper's claims, and what was measured here",
         "",
         [Table("claims", "Claims on which strategy scores higher", columns, rows, note=note)],
     )
 
 
-def scores_section(part: PartFigures, paper: InPaper, text: str) -> Section:
+def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
     """Scores with spread and intervals, the comparisons behind them, and outlines of masks.
 
-    ``text`` follows what is said of the folds.
+    Args:
+        group: Its results.
+        own: The paper's tables and the notes.
+        text: Follows what is said about the folds.
     """
-    name, number = part.part.name, paper.score_table
-    blocks = [score_dots(part, paper.scores)]
-    for kind in dict.fromkeys(task.kind for task in part.part.tasks):
-        words = {SEGMENTATION: "segmentation", CLASSIFICATION: "classification"}[kind]
-        for where, place in ((TEST, part.part.tested), (HELD_OUT, part.part.held_out)):
+    number = own.score_table
+    blocks: list[str | Table | Figure | Section] = [score_dots(group, own.scores)]
+    for kind in dict.fromkeys(task.kind for task in group.tasks):
+        for where, place in ((TEST, group.test_name), (HELD_OUT, group.held_out_name)):
             if where == TEST:
-                title, anchor = f"Table {number}, {words}: {place}", f"table-{number}-{words}"
-                theirs, note = paper.scores, paper.score_notes.get(kind, "")
+                title, anchor = f"Table {number}, {kind}: {place}", f"table-{number}-{kind}"
+                theirs, note = own.scores, own.score_notes.get(kind, "")
             else:
-                title, anchor = f"{words.title()}: {place}", f"{name}-{words}-{where}"
+                title, anchor = f"{kind.title()}: {place}", f"{group.name}-{kind}-{where}"
                 theirs, note = {}, ""
-            blocks.append(score_table(part, kind, where, anchor, title, theirs, note))
-    blocks.append(comparison_table(part, f"{name}-comparisons"))
-    if part.outcome.masks["independent"]:
-        blocks.append(_outlines(part.outcome))
-    k = len(part.outcome.folds)
+            blocks.append(score_table(group, kind, where, anchor, title, theirs, note))
+    blocks.append(comparison_table(group, f"{group.name}-comparisons"))
+    if "outlines case" in group.pictures:
+        blocks.append(_outlines(group))
     folds = (
-        f"{k} folds by patient: each network learned from {k - 1} of them (less a share that decides "
-        "when to stop) and was tested on the one held out and on the whole of a set never learned from. "
-        "A figure is the mean of the folds' networks ± their standard deviation, with the 95 % bootstrap "
-        f"interval over {part.part.tested}'s patients or those held out."
+        f"{group.k} folds by patient: each network was trained on {group.k - 1} of them (less a share "
+        "that decides when to stop) and tested on the one held out and on the whole of a set that is "
+        "never trained on. A score is the mean of the folds' networks ± their standard deviation, with "
+        f"the 95 % bootstrap interval over {group.test_name}'s patients or those held out."
     )
-    return Section(part.part.title, f"{folds} {text}".strip(), blocks=blocks)
+    return Section(group.title, f"{folds} {text}".strip(), blocks=blocks)
 
 
-def _outlines(outcome: PartOutcome) -> figures.Figure:
-    """True and predicted outlines of the first fold's networks on the test set."""
-    part, test = outcome.part, outcome.part.test
-    task = next(t for t in part.tasks if t.kind == SEGMENTATION)
-    rows = task.test.rows
-    iou = {s: outcome.tested[s][TEST][task.name].values["IoU"][0] for s in STRATEGIES}
-    order = np.argsort(iou["independent"])
-    picked = [order[-1], order[len(order) // 2], order[len(order) // 10], order[0]]
-    panel = figures.outline_panel(
-        test.images[rows[picked]],
-        test.masks[rows[picked]] > 0,
-        [(LABELS[s], outcome.masks[s][task.name][picked]) for s in STRATEGIES],
-        [iou[s][picked] for s in STRATEGIES],
+def _outlines(group: GroupResults) -> Figure:
+    """True and predicted outlines by the first fold's networks on the test set."""
+    task = next(task for task in group.tasks if task.kind == SEGMENTATION)
+    kept, case = group.pictures, group.pictures["outlines case"]
+    panel = pictures.outline_panel(
+        kept["outlines images"],
+        kept["outlines truth"],
+        [(LABELS[arm], kept[f"outlines {arm}"]) for arm in STRATEGIES],
+        [group.scores[arm, TEST, task.name].values["IoU"][0][case] for arm in STRATEGIES],
         titles=["best", "median", "worst tenth", "worst"],
     )
     panel.caption = (
-        f"Images of {part.tested}: the true outline in white, the predicted one in colour, by "
+        f"Images of {group.test_name}: the true outline in white, the predicted one in colour, by "
         "the first fold's networks. The images are chosen by the independent head's IoU."
     )
     return panel
 
 
-def cost_section(costs: Costs, paper: InPaper, note: str) -> Section:
+def cost_section(group: GroupResults, costs: GroupCosts, own: GroupText, text: PageText) -> Section:
     """Time and parameters, and after how many tasks sharing pays."""
-    name, number = costs.part.name, paper.cost_table
+    number = own.cost_table
     notes = (
-        "Wall time of training on this machine, mean and standard deviation over folds; epochs to the "
+        "Wall time of training on this machine, mean and standard deviation over folds; epochs up to the "
         "one whose weights were kept.",
-        note,
-        paper.cost_note,
-        "Tuned alternately or jointly the encoder learns on: its parameters count once.",
+        text.cost_note,
+        own.cost_note,
+        "Tuned alternately or jointly, the encoder goes on learning: its parameters count once.",
     )
-    title = f"Table {number}, cost of the {name} tasks"
-    table = cost_table(costs, f"table-{number}", title, paper.costs, " ".join(filter(None, notes)))
-    return Section(f"Cost: {name} tasks", "", [table], [crossover_figure(costs)])
+    title, note = f"Table {number}, cost of the {group.name} tasks", " ".join(filter(None, notes))
+    table = cost_table(costs, f"table-{number}", title, own.costs, text.source, note)
+    figure = crossover_figure(group, costs)
+    return Section(f"Cost: {group.name} tasks", "", [table], [figure])
 
 
-def training_section(outcome: PartOutcome) -> Section:
+def training_section(group: GroupResults) -> Section:
     """Losses by epoch, and how the tasks' gradients agree."""
     text = (
         "The weights of the best validation epoch are the ones kept. The loss is categorical "
@@ -255,23 +271,28 @@ def training_section(outcome: PartOutcome) -> Section:
         "of the tasks' gradients on the shared encoder while they are tuned jointly. Above 0 a step for "
         "one task helps the other as well; below, they undo each other's."
     )
-    return Section(
-        f"Training: {outcome.part.name} tasks", text, [], [curves(outcome), cosines(outcome)]
-    )
+    figures = [curves(group), cosines(group)]
+    return Section(f"Training: {group.name} tasks", text, [], figures)
 
 
 def overlap_note(what: str) -> str:
-    """What stands under a table of a segmentation of ``what``."""
+    """Note under a table of a segmentation of ``what``."""
     return (
         f"Means over images; F-score and IoU are of the {what}, image by image. The paper's IoU lies "
         f"above its F-score, which an IoU of the {what} alone cannot (IoU = F / (2 - F)), so it stands "
-        f"beside the mean of two IoU, of the {what} and of the background."
+        f"beside the mean of two IoUs, of the {what} and of the background."
     )
 
 
-def source_curves(outcome: Outcome, label: str) -> list[figures.Figure]:
+def source_curves(source: TrainingCost, label: str) -> list[Figure]:
     """The source's losses by epoch, if it was trained."""
-    history = outcome.source.history
-    if not history.validation:
+    if not source.history.validation:
         return []
-    return [figures.training_curves({label: history}, name="training-source")]
+    return [pictures.training_curves({label: source.history}, name="training-source")]
+
+
+def mean_of_folds(values: np.ndarray) -> np.ndarray:
+    """Each fold's mean of (n, k) values that are not NaN; NaN, without a warning, where all are."""
+    with np.errstate(invalid="ignore"):
+        mean: np.ndarray = np.nansum(values, axis=0) / np.isfinite(values).sum(axis=0)
+    return mean
