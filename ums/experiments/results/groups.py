@@ -1,0 +1,182 @@
+"""The results of one group of tasks: scores, costs and heat maps of every arm, and their comparisons."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ums.experiments.names import CONTROL, HELD_OUT, LOGITS, MEASURES, SEGMENTATION, TEST
+from ums.experiments.results.costs import cost_of
+from ums.experiments.results.records import Record, Records
+from ums.experiments.results.scores import CaseScores, compare_cases
+from ums.metrics.significance import holm
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """A task as it was recorded; see :class:`ums.experiments.tasks.TargetTask`."""
+
+    name: str
+    title: str
+    kind: str
+    cases: dict[str, int]
+
+    @property
+    def measure(self) -> str:
+        """The one measure that stands for the task."""
+        return MEASURES[self.kind][0]
+
+
+class Comparison(NamedTuple):
+    """Two arms on one task's test cases.
+
+    Attributes:
+        task: Its name.
+        a: The first arm.
+        b: The second arm.
+        differences: Of the task's measure, a less b, by fold.
+        statistic: What the task's test is about, a less b, summed over the cases.
+        p_value: Of that test.
+        corrected: The p-value corrected for all comparisons of the group (Holm).
+        only_a: Cases that only a got right, for a classification.
+        only_b: Cases that only b got right.
+    """
+
+    task: str
+    a: str
+    b: str
+    differences: tuple[float, ...]
+    statistic: float
+    p_value: float
+    corrected: float
+    only_a: int | None
+    only_b: int | None
+
+    def seen_from(self, better: str) -> tuple[tuple[float, ...], float]:
+        """The differences, and the test's statistic, ``better`` less the other."""
+        sign = 1 if better == self.a else -1
+        return tuple(sign * d for d in self.differences), sign * self.statistic
+
+
+class GroupResults:
+    """The results of a group, computed once.
+
+    Args:
+        records: Of the study.
+        group: Its name.
+        seed: Of the bootstrap and the sign-flip test.
+
+    Attributes:
+        arms: Those it was tuned by, without the control.
+        k: The number of folds.
+        scores: (arm, HELD_OUT or TEST, task) -> scores of the folds' networks.
+        costs: Arm -> task -> cost of each fold.
+        heat_maps: Arm -> name of a mask -> (k, n) shares of the map's mass inside it, NaN where
+            nothing speaks for the class; empty where there are no heat maps.
+        estimates: (arm, HELD_OUT or TEST, task, measure) -> estimate.
+        comparisons: Of all pairs of arms on all tasks.
+    """
+
+    def __init__(self, records: Records, group: str, seed: int):
+        cases = records.one("cases", group)
+        self.name, self.title, self.k = group, cases["title"], cases["folds"]
+        self.held_out_name, self.test_name = cases["held-out name"], cases["test name"]
+        self.cases: dict[str, Any] = cases["tasks"]
+        self.heat_map_cases: dict[str, Any] = cases["heat map"]
+        self.tasks = [
+            TaskInfo(name, task["title"], task["kind"], _counts(task))
+            for name, task in self.cases.items()
+        ]
+        runs = {arm: records.of("tune", group, arm) for arm in records.arms(group)}
+        self.arms = tuple(arm for arm in runs if arm != CONTROL)
+        self.scores = {
+            (arm, where, task.name): _scores(self.cases[task.name], runs[arm], where, task.name)
+            for arm in self.arms
+            for where in (HELD_OUT, TEST)
+            for task in self.tasks
+        }
+        self.costs = {
+            arm: {t.name: [cost_of(r["tasks"][t.name]) for r in runs[arm]] for t in self.tasks}
+            for arm in self.arms
+        }
+        self.heat_maps = {
+            arm: {name: np.array([r["heat map"][name] for r in of_arm], float) for name in masks}
+            for arm, of_arm in runs.items()
+            if (masks := of_arm[0].get("heat map"))
+        }
+        pictures = records.of("pictures", group)
+        self.pictures = records.arrays(pictures[0]) if pictures else {}
+        rng = np.random.default_rng([seed, zlib.crc32(group.encode())])
+        self.estimates = {
+            (arm, where, task.name, measure): self.scores[arm, where, task.name].estimate(
+                measure, rng
+            )
+            for where in (TEST, HELD_OUT)
+            for task in self.tasks
+            for arm in self.arms
+            for measure in MEASURES[task.kind]
+        }
+        self.comparisons = self._compared(rng)
+
+    def mean(self, arm: str, where: str, task: TaskInfo) -> float:
+        """The mean over folds of a task's measure."""
+        return self.estimates[arm, where, task.name, task.measure].mean
+
+    def folds(self, arm: str, task: TaskInfo) -> list[float]:
+        """Each fold's value of a task's measure on the test set."""
+        return list(self.estimates[arm, TEST, task.name, task.measure].folds)
+
+    def comparison(self, task: str, a: str, b: str) -> Comparison:
+        """Of two arms, in either order."""
+        return next(c for c in self.comparisons if c.task == task and {c.a, c.b} == {a, b})
+
+    @property
+    def clustered(self) -> bool:
+        """Whether a patient has several test cases, which are then not independent."""
+        return any(s.clustered for (_, where, _), s in self.scores.items() if where == TEST)
+
+    def _compared(self, rng: np.random.Generator) -> list[Comparison]:
+        """All pairs of arms on all tasks, on the test set: one family."""
+        pairs = [(task, a, b) for task in self.tasks for a, b in combinations(self.arms, 2)]
+        tests = []
+        for task, a, b in pairs:
+            one, other = (self.scores[arm, TEST, task.name] for arm in (a, b))
+            tests.append(compare_cases(one, other, task.measure, rng))
+        corrected = holm([test.p_value for test in tests]) if tests else []
+        return [
+            Comparison(
+                task.name,
+                a,
+                b,
+                tuple(np.subtract(*(self.folds(arm, task) for arm in (a, b))).tolist()),
+                float(test.statistic),
+                test.p_value,
+                float(p),
+                test.only_a,
+                test.only_b,
+            )
+            for (task, a, b), test, p in zip(pairs, tests, corrected, strict=True)
+        ]
+
+
+def _counts(task: Record) -> dict[str, int]:
+    return {where: len(task[side]["id"]) for where, side in ((HELD_OUT, "train"), (TEST, "test"))}
+
+
+def _scores(cases: Record, runs: list[Record], where: str, task: str) -> CaseScores:
+    """Scores of the networks of all folds, from their records."""
+    known = cases["test" if where == TEST else "train"]
+    labels = None if known["label"] is None else np.array(known["label"])
+    scores = CaseScores(cases["kind"], np.array(known["patient"]), labels)
+    names = MEASURES[SEGMENTATION] if cases["kind"] == SEGMENTATION else (LOGITS,)
+    for fold, run in enumerate(runs):
+        found = run["tasks"][task][where]
+        values = {name: np.array(found[name], float) for name in names}
+        scores.add(fold, len(runs), np.array(found["case"], int), values)
+    return scores
+
+

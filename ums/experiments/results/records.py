@@ -1,0 +1,174 @@
+"""The records of a study, read from disk; as columns for pandas with :func:`load`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ums.checkpoint import read
+from ums.experiments.names import HELD_OUT, LOGITS, MEASURES, SEGMENTATION, TEST
+
+Record = dict[str, Any]
+STUDY_FILE = "study.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """The records of one part of a study, and the folder that holds them."""
+
+    folder: Path
+    files: tuple[str, ...]
+    records: tuple[Record, ...]
+
+    def of(self, kind: str, group: str = "", arm: str = "") -> list[Record]:
+        """The records of a kind of job, fold by fold."""
+        wanted = {"kind": kind, "group": group, "arm": arm}
+        found = [r for r in self.records if wanted.items() <= r["job"].items()]
+        return sorted(found, key=lambda record: (record["job"]["replicate"], record["job"]["fold"]))
+
+    def one(self, kind: str, group: str = "") -> Record:
+        """The record of a kind of which there is one."""
+        return self.of(kind, group)[0]
+
+    @property
+    def groups(self) -> list[str]:
+        """The names of the groups of tasks."""
+        return [record["job"]["group"] for record in self.records if record["job"]["kind"] == "cases"]
+
+    def arms(self, group: str) -> tuple[str, ...]:
+        """The arms that a group was tuned by, in the order of their jobs."""
+        jobs = [r["job"] for r in self.records if r["job"]["kind"] == "tune"]
+        return tuple(dict.fromkeys(job["arm"] for job in jobs if job["group"] == group))
+
+    def arrays(self, record: Record) -> dict[str, np.ndarray]:
+        """The arrays beside a record, by name; there may be none."""
+        name = self.files[self.records.index(record)]
+        kept = read((self.folder / name).with_suffix(".npz")) if record["arrays"] else None
+        return kept[0] if kept else {}
+
+
+@dataclass(frozen=True, eq=False)
+class StudyRecords:
+    """What a study left.
+
+    Attributes:
+        name: Of the study, such as "cxr".
+        about: What was run: data, settings, device, versions.
+        parts: Part of the study -> its records; the study itself is the part "".
+    """
+
+    name: str
+    about: dict[str, Any]
+    parts: dict[str, Records]
+
+
+def read_study(folder: str | Path) -> StudyRecords:
+    """Read ``study.json`` in a folder and all records it names.
+
+    Raises:
+        FileNotFoundError: There is no such file, or a record is missing: the study is not finished.
+        ValueError: A file cannot be read; the message names it.
+    """
+    path = Path(folder) / STUDY_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: {folder} holds no study")
+    study = _json(path)
+    place = Path(folder) / study["records"]
+    names = dict.fromkeys(name for files in study["jobs"].values() for name in files)
+    missing = [name for name in names if not (place / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"the study in {folder} is not finished: {len(missing)} of {len(names)} records are "
+            f"missing in {place}, such as {missing[0]}; run it again to go on"
+        )
+    found = {name: _json(place / name) for name in names}
+    parts = {
+        part: Records(place, tuple(files), tuple(found[name] for name in files))
+        for part, files in study["jobs"].items()
+    }
+    return StudyRecords(study["study"], study["about"], parts)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    return content
+
+
+# ------------------------------------------------------------------------ as columns
+
+Columns = dict[str, np.ndarray]
+
+
+def load(folder: str | Path) -> dict[str, Columns]:
+    """All numbers of a study as columns, ready for ``pandas.DataFrame``.
+
+    Returns:
+        Three tables, each a mapping from column names to arrays of one length. ``"cases"`` has a row for
+        each test case of each network: its measures, if it is a mask, or its true label and logits.
+        ``"epochs"`` has a row for each epoch of each training. ``"costs"`` has a row for each
+        training. Numbers that a row does not have are NaN.
+
+    Raises:
+        FileNotFoundError: As :func:`read_study`.
+        ValueError: As :func:`read_study`.
+    """
+    study = read_study(folder)
+    tables: dict[str, list[dict[str, Any]]] = {"cases": [], "epochs": [], "costs": []}
+    for part, records in study.parts.items():
+        for record in records.records:
+            for task, trained in _trainings(record):
+                job = record["job"] | {"task": task}
+                if part:
+                    job = {"part": part} | job
+                tables["epochs"] += [job | row for row in _epochs(trained["history"])]
+                cost = {name: trained[name] for name in ("seconds", "trainable", "shared")}
+                tables["costs"].append(job | cost)
+                if record["job"]["group"]:
+                    cases = records.one("cases", record["job"]["group"])["tasks"][task]
+                    tables["cases"] += [job | row for row in _cases(trained, cases)]
+    return {name: _columns(rows) for name, rows in tables.items()}
+
+
+def _trainings(record: Record) -> Iterator[tuple[str, Record]]:
+    yield from record["tasks"].items() if record["job"]["kind"] == "tune" else ()
+    if record["job"]["kind"] == "source":
+        yield "source", record
+
+
+def _epochs(history: Record) -> Iterator[Record]:
+    names = [name for name, values in history.items() if isinstance(values, list) and values]
+    columns = [history[name] for name in names]
+    for epoch, values in enumerate(zip(*columns, strict=True), start=1):
+        yield {"epoch": epoch} | dict(zip(names, values, strict=True))
+
+
+def _cases(trained: Record, cases: Record) -> Iterator[Record]:
+    sides = {HELD_OUT: "train", TEST: "test"}
+    for where in (w for w in sides if w in trained):
+        scores, known = trained[where], cases[sides[where]]
+        for i, case in enumerate(scores["case"]):
+            row = {"tested on": where, "id": known["id"][case], "patient": known["patient"][case]}
+            if cases["kind"] == SEGMENTATION:
+                yield row | {m: scores[m][i] for m in MEASURES[SEGMENTATION]}
+            else:
+                logits = {f"logit {c}": z for c, z in enumerate(scores[LOGITS][i])}
+                yield row | {"label": known["label"][case]} | logits
+
+
+def _columns(rows: list[dict[str, Any]]) -> Columns:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: np.array([_number(row.get(name)) for row in rows]) for name in names}
+
+
+def _number(value: Any) -> Any:
+    return np.nan if value is None else value
+
+
