@@ -1,10 +1,12 @@
 """The baseline: a network of its own for every task, on denoised images."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ums.backend import Device
-from ums.data import Examples, normalise
+from ums.data import Examples, Normalisation, normalise
 from ums.finetuning import Task, train_separately
 from ums.finetuning.separate import denoise, denoise_exactly, denoise_examples
 from ums.layers import Dense, GlobalAveragePool, Layer, Sequential
@@ -128,6 +130,12 @@ def test_images_without_targets_have_none_afterwards():
     assert denoise_examples(Brighter(3), examples, CPU).targets is None
 
 
+def test_examples_without_a_normalisation_cannot_be_denoised():
+    examples = Examples(numbered(3), None, np.arange(3), prepare=np.asarray)
+    with pytest.raises(TypeError, match="needs examples with a Normalisation, got <built-in"):
+        denoise_examples(Brighter(3), examples, CPU)
+
+
 # ---------------------------------------------------------------------------- training
 
 
@@ -150,6 +158,16 @@ def test_network_sees_every_denoised_image_and_nothing_else(training, rng):
     seen = recorder.seen[training]
     assert len(seen) == len(part)
     assert {x.tobytes() for x in seen} == {x.tobytes() for x in expected}
+
+
+def test_images_are_denoised_by_the_examples_own_normalisation(rng):
+    recorder, own = Recorder(), Normalisation(background=70)
+    task = abnormality(rng, head=Sequential(recorder, GlobalAveragePool(), Dense(1, 2, rng)))
+    task.train, task.validation = (replace(e, prepare=own) for e in (task.train, task.validation))
+    train(Brighter(2), [task], rng, epochs=1)
+    images = task.train.inputs[task.train.rows]
+    expected = own(denoise(Brighter(2), images, CPU, own))
+    assert {x.tobytes() for x in recorder.seen[True]} == {x.tobytes() for x in expected}
 
 
 def test_examples_of_the_task_keep_their_own_images(rng):
