@@ -18,7 +18,7 @@ CPU = Device(np, "CPU")
 
 
 class Brighter(Layer):
-    """Stands in for a denoiser: adds so many deviations of the film, easily followed by hand."""
+    """Stands in for a denoiser: adds so many deviations of the foreground, easily followed by hand."""
 
     def __init__(self, deviations):
         super().__init__()
@@ -44,12 +44,12 @@ class Recorder(Layer):
 
 
 def brighter_by_hand(images, deviations):
-    """In the film's deviations; its mean and deviation are of the pixels above 8 grey levels."""
+    """In the foreground's deviations; its mean and deviation are of the pixels above 8 grey levels."""
     result = []
     for image in images.astype(float):
-        film = image[image > 8]
-        black = min(film.mean() - 4 * film.std(), 0)
-        result.append(np.where(image > 8, image, black) + deviations * max(film.std(), 1))
+        shown = image[image > 8]
+        black = min(shown.mean() - 4 * shown.std(), 0)
+        result.append(np.where(image > 8, image, black) + deviations * max(shown.std(), 1))
     return np.clip(np.rint(result), 0, 255).astype(np.uint8)
 
 
@@ -132,7 +132,7 @@ def test_images_without_targets_have_none_afterwards():
 
 def test_examples_without_a_normalisation_cannot_be_denoised():
     examples = Examples(numbered(3), None, np.arange(3), prepare=np.asarray)
-    with pytest.raises(TypeError, match="needs examples with a Normalisation, got <built-in"):
+    with pytest.raises(TypeError, match="prepared by a Normalisation, got Examples"):
         denoise_examples(Brighter(3), examples, CPU)
 
 

@@ -46,7 +46,10 @@ def recommendation_section(outcome: PartOutcome, seed: int) -> Section:
         folds = [_of_fold(pair, places, i) for i in range(len(outcome.folds))]
         for words, said in (
             ("P(TR) P(poor) > 1/2", [fold.excluded for fold in folds]),
-            ("both likeliest", [excluded(fold.flow_said, fold.quality_said) for fold in folds]),
+            (
+                "both likeliest",
+                [excluded(fold.predicted_flow, fold.predicted_quality) for fold in folds],
+            ),
         ):
             row = {"Strategy": label, "Excluded where": words}
             for measure, score in MEASURES.items():
