@@ -416,7 +416,7 @@ def test_epoch_steps_sees_every_example_once_in_each_epoch(rng):
     assert len(list(steps)) == 3 and sorted(seen) == list(range(10))
 
 
-# ---------------------------------------------------------------------------- in use
+# ---------------------------------------------------------------------------- inference
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 10, 50])
@@ -455,7 +455,17 @@ def test_prediction_keeps_nothing_for_a_backward_pass(rng):
         network.backward(np.ones((10, 2), np.float32))
 
 
-# ---------------------------------------------------------------------------- learn
+# ---------------------------------------------------------------------------- what it needs
+
+
+def test_training_is_on_the_cpu_and_part_of_a_checkpoint_where_there_is_one(tmp_path, rng):
+    plain = Training(FitSettings(), rng)
+    assert plain.device.xp is np and plain.part("a").checkpoint is None
+    saved = Training(FitSettings(), rng, checkpoint=Checkpoint(tmp_path / "x.npz")).part("a")
+    assert saved.checkpoint.path.name == "x+a.npz" and saved.rng is rng
+
+
+# ---------------------------------------------------------------------------- one task
 
 
 def learned(seed, **changes):

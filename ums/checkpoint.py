@@ -1,8 +1,8 @@
-"""Files that are there whole or not at all, and the state of a training kept in one of them.
+"""Checkpoints: the state of a training, kept in a file that is there whole or not at all.
 
 Everything that training changes has two methods, as layers and optimizers do: ``state_dict()``, its
-state as arrays by name, and ``load_state_dict(state)``, which puts it back. :func:`gather` and
-:func:`restore_all` do so for many things at once; a :class:`Checkpoint` keeps what was gathered on disk.
+state as arrays by name, and ``load_state_dict(state)``, which restores it. :func:`gather` and
+:func:`restore_all` do so for many objects at once; a :class:`Checkpoint` keeps on disk what was gathered.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import time
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
@@ -21,6 +21,7 @@ import numpy as np
 
 from ums.backend import Array, to_numpy
 from ums.files import PARTIAL, write_whole
+from ums.layers import Layer, copy_arrays
 
 Kept = tuple[dict[str, np.ndarray], dict]
 """Arrays by name and a record that is ready for JSON."""
@@ -33,11 +34,11 @@ class Stateful(Protocol):
         """All of the state, by name, on any device."""
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Continue from what :meth:`state_dict` returned."""
 
 
 def gather(things: Sequence[Stateful]) -> dict[str, Array]:
-    """The arrays of all things as one dict: each name behind the number of its thing."""
+    """The state of all objects as one dict; the keys are ``number.name``, numbered in their order."""
     return {
         f"{i}.{name}": array
         for i, thing in enumerate(things)
@@ -46,26 +47,50 @@ def gather(things: Sequence[Stateful]) -> dict[str, Array]:
 
 
 def restore_all(arrays: Mapping[str, np.ndarray], things: Sequence[Stateful]) -> None:
-    """Give every thing what :func:`gather` took of it.
+    """Restore the state of objects, in the order in which :func:`gather` was given them.
 
     Raises:
-        ValueError: it was taken of other things.
+        ValueError: the state is that of other objects.
     """
-    own = defaultdict(dict)
+    own: defaultdict[int, dict[str, np.ndarray]] = defaultdict(dict)
     for key, array in arrays.items():
         number, _, name = key.partition(".")
         own[int(number)][name] = array
     if max(own, default=-1) >= len(things):
-        raise ValueError(f"these are the arrays of more than {len(things)} things")
+        raise ValueError(f"these are the arrays of more than {len(things)} objects")
     for i, thing in enumerate(things):
         thing.load_state_dict(own[i])
 
 
+class Snapshot:
+    """A copy of the weights and statistics of networks at one time."""
+
+    def __init__(self, networks: Sequence[Stateful]) -> None:
+        self.networks = networks
+        self.take()
+
+    def take(self) -> None:
+        """Replace the copy by what the networks hold now."""
+        self.kept = {name: array.copy() for name, array in gather(self.networks).items()}
+
+    def restore(self) -> None:
+        """Copy the weights and statistics back into the networks."""
+        copy_arrays(self.kept, gather(self.networks))
+
+    def state_dict(self) -> dict[str, Array]:
+        """The copies, by name."""
+        return self.kept
+
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
+        """Set every copy, in place, from what :meth:`state_dict` returned."""
+        copy_arrays(arrays, self.kept)
+
+
 class Generators:
-    """Where random generators are in their sequences, as something with state.
+    """The states of random generators, as one object with state.
 
     Args:
-        generators: of :func:`numpy.random.default_rng`; one may come more than once.
+        generators: of :func:`numpy.random.default_rng`; the same one may occur more than once.
     """
 
     def __init__(self, generators: Iterable[np.random.Generator]):
@@ -80,10 +105,18 @@ class Generators:
             rng.bit_generator.state = json.loads(str(arrays[str(i)]))
 
 
-class Stopwatch:
-    """Wall seconds since it was made, as something with state: the time before a stop counts too."""
+def generators_of(layers: Iterable[Layer]) -> Iterator[np.random.Generator]:
+    """The generators that the dropout layers among ``layers`` and within them draw from."""
+    for layer in layers:
+        if hasattr(layer, "rng"):
+            yield layer.rng
+        yield from generators_of(getattr(layer, "layers", ()))
 
-    def __init__(self):
+
+class Stopwatch:
+    """Wall seconds since it was made; as its state is saved, the time before a stop counts too."""
+
+    def __init__(self) -> None:
         self._start = time.perf_counter()
 
     @property
@@ -98,11 +131,11 @@ class Stopwatch:
 
 
 class Checkpoint:
-    """A file that a training goes on from when it was stopped, and its parts, files beside it.
+    """A file from which a stopped training continues; its parts are files beside it.
 
     Args:
-        path: of the file, which need not be there.
-        every: seconds between two savings, at least.
+        path: the file, which need not exist.
+        every: the seconds between two savings, at least.
     """
 
     def __init__(self, path: Path, every: float = 60.0):
@@ -110,19 +143,19 @@ class Checkpoint:
         self._saved = time.monotonic()
 
     def part(self, name: str) -> Checkpoint:
-        """The checkpoint of one of several trainings that follow each other; removed with this one."""
+        """The checkpoint of one of several trainings in a row; :meth:`remove` removes it too."""
         own = f"{self.path.stem}+{quote(name, safe='')}{self.path.suffix}"
         return Checkpoint(self.path.with_name(own), self.every)
 
     def load(self) -> Kept | None:
-        """What was saved last; None if nothing was, or if it cannot be read (which is said)."""
+        """What was saved last; None if nothing was, or if it cannot be read (prints why)."""
         return read(self.path)
 
     def restore(self, things: Sequence[Stateful]) -> bool:
-        """Give the things what was saved of them, as :func:`gather` made it; False if nothing was.
+        """Restore the state of objects from the file; False if there is none.
 
         Raises:
-            ValueError: it was saved of other things; names the file.
+            ValueError: the file holds the state of other objects; names it.
         """
         kept = self.load()
         if kept is None:
@@ -138,16 +171,16 @@ class Checkpoint:
         return time.monotonic() - self._saved >= self.every
 
     def save(self, arrays: Mapping[str, Array], record: dict) -> None:
-        """Keep this in place of what was saved before.
+        """Replace the file by this state, from :func:`gather`, and a record of it.
 
         Raises:
-            OSError: the file cannot be written; names it. What was saved before is still there.
+            OSError: the file cannot be written; names it. The previous one is still there.
         """
         write(self.path, arrays, record)
         self._saved = time.monotonic()
 
     def remove(self) -> None:
-        """Remove the file and its parts, and what a killed process has left half written."""
+        """Remove the file, its parts, and what killed processes have left half written of them."""
         stem, suffix = (glob.escape(part) for part in (self.path.stem, self.path.suffix))
         for part in ("", "+*"):
             for unfinished in ("", f".*{PARTIAL}"):
@@ -159,17 +192,17 @@ class Checkpoint:
 
 
 def write(path: Path, arrays: Mapping[str, Array], record: dict) -> None:
-    """Write arrays and record to an .npz file: beside it, through to the disk, then renamed.
+    """Write arrays and a record to an .npz file, whole or not at all.
 
     Raises:
-        OSError: the file cannot be written; names it. One that was there before is as it was.
+        OSError: the file cannot be written; names it. A previous version is unchanged.
     """
-    own = {name: to_numpy(array) for name, array in arrays.items()}
+    own: dict[str, Array] = {name: to_numpy(array) for name, array in arrays.items()}
     write_whole(path, lambda file: np.savez(file, __record__=json.dumps(record), **own))
 
 
 def read(path: Path) -> Kept | None:
-    """What :func:`write` wrote; None if there is no file, or it cannot be read (which is said)."""
+    """What :func:`write` wrote; None if there is no file, or it cannot be read (prints why)."""
     if not path.is_file():
         return None
     try:
@@ -177,5 +210,5 @@ def read(path: Path) -> Kept | None:
             arrays = {name: file[name] for name in file.files}
         return arrays, json.loads(str(arrays.pop("__record__")))
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        print(f"{path} cannot be read ({error}) and is left out")
+        print(f"{path} cannot be read ({error}) and is ignored")
         return None

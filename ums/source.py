@@ -2,7 +2,7 @@
 
 Without labels, as for the chest X-ray: a denoising autoencoder is trained to restore clean images,
 and its encoder is what later tasks share (section 4.1.1). With labels, as for Doppler echo, the
-source is an ordinary classifier and needs nothing of its own (:func:`ums.finetuning.train_task`).
+source is an ordinary classifier, trained as any task is (:func:`ums.finetuning.train_task`).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class DenoisingExamples:
     """Noisy images with their clean versions for targets, in place of :class:`ums.data.Examples`.
 
     Args:
-        images: (M, H, W) in 0..255, clean as they come.
-        rows: which of them, (N,) integers.
+        images: (M, H, W) in 0..255, clean.
+        rows: the rows of ``images`` to use, (N,) integers.
         rng: draws the noise: its kind and strength for each image, and its pixels.
-        fixed: give an image the same noise whenever it is asked for (for validation); otherwise the
-            noise is new every time, so that no epoch repeats another.
+        fixed: whether an image has the same noise in every epoch, as for validation; otherwise it
+            is new every time.
         normalisation: of noisy inputs and clean targets.
     """
 

@@ -1,8 +1,8 @@
 """One training loop for everything that is trained: early stopping, plateaus, progress, recovery.
 
-A strategy says what a step is (a generator of losses); :func:`fit` says when to stop. The weights
-of the best validation epoch are kept, and are what the network holds afterwards. A training that was
-stopped goes on from its checkpoint and ends where it would have ended, to the byte.
+A strategy defines what an epoch is (:class:`Epoch`); :func:`fit` decides when to stop. The network
+ends with the weights of its best validation epoch. A stopped training continues from its checkpoint and
+ends with the same weights, to the byte.
 """
 
 from __future__ import annotations
@@ -18,21 +18,32 @@ import numpy as np
 from tqdm import tqdm
 
 from ums.backend import Array, Device, array_module, choose_device, to_numpy
-from ums.checkpoint import Checkpoint, Generators, Stateful, gather
-from ums.data.examples import Examples, epoch_batches, in_order
-from ums.layers import Layer, copy_arrays
+from ums.checkpoint import Checkpoint, Generators, Snapshot, Stateful, gather, generators_of
+from ums.data.examples import Dataset, device_batch, epoch_batches, in_order
+from ums.layers import Layer
 from ums.optimizers import Optimizer, ReduceOnPlateau
 
 Loss = Callable[[Array, Array], tuple[Array, Array]]
 
 
 class TrainingDiverged(RuntimeError):
-    """A loss became infinite or not a number; the last good weights were put back."""
+    """A loss became infinite or not a number; the best weights so far were restored."""
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How long and how fast: the paper's batch and rate (section 4.1.1), ours where it is silent."""
+    """How long and how fast to train.
+
+    Batch and learning rate are the paper's (section 4.1.1); where it is silent, the values are ours.
+
+    Attributes:
+        epochs: the largest number of epochs.
+        batch: examples per batch.
+        learning_rate: of the optimizers, at the start.
+        patience: training stops after this many epochs without a lower validation loss.
+        plateau_patience: the learning rate is reduced after this many such epochs.
+        plateau_factor: what the learning rate is then multiplied by.
+    """
 
     epochs: int = 20
     batch: int = 16
@@ -41,7 +52,7 @@ class FitSettings:
     plateau_patience: int = 6
     plateau_factor: float = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("epochs", "batch", "patience", "plateau_patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -91,12 +102,17 @@ class Epoch:
 
 @dataclass
 class History:
-    """What happened, epoch by epoch: mean losses, learning rate, seconds.
+    """The course of a training, epoch by epoch.
 
-    The rest is empty where a network is trained by itself, and belongs to tasks tuned together:
+    ``criterion``, ``weight`` and ``cosines`` belong to tasks tuned together, and are empty where a
+    network is trained by itself.
 
     Attributes:
-        criterion: what decided which weights are kept, for all tasks; empty: ``validation`` did.
+        train: mean training losses.
+        validation: validation losses.
+        learning_rate: of the first optimizer.
+        seconds: wall time.
+        criterion: what decided, for all tasks, which weights are kept; if empty, ``validation``.
         weight: the task's mean weight w_i in the joint loss.
         cosines: other task -> mean cosine of the two tasks' gradients on the shared parameters.
     """
@@ -122,40 +138,16 @@ class History:
         return int(np.argmin(self.criterion or self.validation))
 
     def to_dict(self) -> dict:
-        """As JSON can hold it."""
+        """A dict that is ready for JSON."""
         return asdict(self)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """All of it, for a checkpoint."""
+        """The whole history, for a checkpoint."""
         return {"lists": np.array(json.dumps(self.to_dict()))}
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Become what :meth:`state_dict` was taken of."""
+        """Become the history that :meth:`state_dict` was taken from."""
         vars(self).update(json.loads(str(arrays["lists"])))
-
-
-class Snapshot:
-    """A copy of the weights and statistics of networks as they are at the time."""
-
-    def __init__(self, networks: Sequence[Layer]):
-        self.networks = networks
-        self.take()
-
-    def take(self) -> None:
-        """Copy what the networks hold now."""
-        self.kept = {name: array.copy() for name, array in gather(self.networks).items()}
-
-    def restore(self) -> None:
-        """Make the networks hold it again."""
-        copy_arrays(self.kept, gather(self.networks))
-
-    def state_dict(self) -> dict[str, Array]:
-        """The copies, by name."""
-        return self.kept
-
-    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Set every copy, in place, from what :meth:`state_dict` gave."""
-        copy_arrays(arrays, self.kept)
 
 
 def train_step(network: Layer, loss: Loss, optimizer: Optimizer, x: Array, target: Array) -> Array:
@@ -168,32 +160,30 @@ def train_step(network: Layer, loss: Loss, optimizer: Optimizer, x: Array, targe
 
 
 def epoch_steps(
-    network: Layer, loss: Loss, optimizer: Optimizer, examples: Examples, training: Training
+    network: Layer, loss: Loss, optimizer: Optimizer, examples: Dataset, training: Training
 ) -> Iterator[Array]:
     """One pass over the examples in random order, a step per batch; yields the losses."""
     for chosen in epoch_batches(len(examples), training.settings.batch, training.rng):
-        x, target = examples.batch(chosen)
-        put = training.device.put
-        yield train_step(network, loss, optimizer, put(x), put(target))
+        yield train_step(network, loss, optimizer, *device_batch(examples, chosen, training.device))
 
 
-def mean_loss(network: Layer, loss: Loss, examples: Examples, size: int, device: Device) -> float:
-    """The mean loss per example, with the network in use (no dropout, running statistics)."""
+def mean_loss(network: Layer, loss: Loss, examples: Dataset, size: int, device: Device) -> float:
+    """The mean loss per example at inference (no dropout, running statistics)."""
     total = 0.0
     for chosen in in_order(len(examples), size):
-        x, target = examples.batch(chosen)
-        value, _ = loss(network.forward(device.put(x), keep=False), device.put(target))
+        x, target = device_batch(examples, chosen, device)
+        value, _ = loss(network.forward(x, keep=False), target)
         total += float(value) * len(chosen)
     return total / len(examples)
 
 
-def predict(network: Layer, examples: Examples, device: Device, size: int = 32) -> np.ndarray:
+def predict(network: Layer, examples: Dataset, device: Device, size: int = 32) -> np.ndarray:
     """The network's outputs for all examples, in order, as one NumPy array."""
-    outputs = None
+    outputs = np.empty(0)
     for chosen in in_order(len(examples), size):
         x, _ = examples.batch(chosen)
         y = to_numpy(network.forward(device.put(x), keep=False))
-        if outputs is None:
+        if not len(outputs):
             outputs = np.empty((len(examples), *y.shape[1:]), y.dtype)
         outputs[chosen] = y
     return outputs
@@ -227,8 +217,9 @@ def fit(
     plateaus = [
         ReduceOnPlateau(o, settings.plateau_factor, settings.plateau_patience) for o in optimizers
     ]
-    generators = Generators((training.rng, *_drawn_from(networks)))
-    changing = [*networks, *optimizers, *plateaus, history, best, generators, *epoch.state]
+    generators = Generators([training.rng, *generators_of(networks)])
+    changing: list[Stateful] = [*networks, *optimizers, *plateaus, history, best]
+    changing += [generators, *epoch.state]
     if checkpoint and checkpoint.restore(changing):
         print(f"{name}: continues after epoch {len(history.train)}, from {checkpoint.path}")
     with _progress_bar(name, epoch.length, len(history.train), training) as bar:
@@ -253,9 +244,14 @@ def fit(
 
 def _progress_bar(name: str, length: int, done: int, training: Training) -> tqdm:
     """A bar over the steps of all epochs, ``done`` of which were finished before."""
-    total, initial = training.settings.epochs * length, done * length
-    shown = {"unit": "batch", "mininterval": 0.5, "disable": not training.progress}
-    return tqdm(desc=name, total=total, initial=initial, **shown)
+    return tqdm(
+        desc=name,
+        total=training.settings.epochs * length,
+        initial=done * length,
+        unit="batch",
+        mininterval=0.5,
+        disable=not training.progress,
+    )
 
 
 def _finished(history: History, settings: FitSettings) -> bool:
@@ -264,14 +260,6 @@ def _finished(history: History, settings: FitSettings) -> bool:
     if epochs == 0:
         return False
     return epochs == settings.epochs or epochs - 1 - history.best_epoch >= settings.patience
-
-
-def _drawn_from(layers: Iterable[Layer]) -> Iterator[np.random.Generator]:
-    """The generators of the dropout layers among ``layers`` and within them."""
-    for layer in layers:
-        if hasattr(layer, "rng"):
-            yield layer.rng
-        yield from _drawn_from(getattr(layer, "layers", ()))
 
 
 def _one_epoch(

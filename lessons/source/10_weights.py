@@ -20,7 +20,7 @@ from lessons.pictures import COLOURS, image_row, use_style
 from ums.backend import choose_device, to_numpy
 from ums.data import Examples
 from ums.finetuning import ByHand, Equal, GradNorm, Task, Uncertainty, tune_jointly
-from ums.finetuning.joint import add_gradients, compare
+from ums.finetuning.joint import add_gradients, norms_and_cosines
 from ums.metrics import classification, segmentation
 from ums.networks import (
     classification_head,
@@ -256,7 +256,7 @@ def start(seed):
 # %% [markdown]
 # Before anything is tuned, over the training films in eight batches: the losses, and the length of each loss's gradient on the
 # parameters $\theta_S$ of the shared encoder, $\lVert \partial L_i / \partial \theta_S \rVert$, which
-# [add_gradients](ums/finetuning/joint.py:add_gradients) and [compare](ums/finetuning/joint.py:compare) give.
+# [add_gradients](ums/finetuning/joint.py:add_gradients) and [norms_and_cosines](ums/finetuning/joint.py:norms_and_cosines) give.
 
 # %%
 shared, tasks = start(0)
@@ -264,7 +264,7 @@ seen = []
 for chosen in np.split(np.arange(128), 8):
     pair = [map(device.put, task.train.batch(chosen)) for task in tasks]
     losses, gradients = add_gradients(shared, tasks, pair, [1.0, 1.0])
-    seen.append([to_numpy(losses), to_numpy(compare(gradients)[0])])
+    seen.append([to_numpy(losses), to_numpy(norms_and_cosines(gradients)[0])])
 for task, loss, length in zip(tasks, *np.mean(seen, axis=0), strict=True):
     print(f"{task.name:10} loss {loss:.2f}   length of its gradient {length:.4f}")
 

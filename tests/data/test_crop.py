@@ -1,4 +1,4 @@
-"""Where the film is in an image, and images that it is made to fill."""
+"""Where the foreground of an image is, and images that it is made to fill."""
 
 import numpy as np
 import pytest
@@ -6,40 +6,42 @@ import pytest
 from ums.data.crop import crop_to_foreground, foreground_box
 
 
-def framed(shape=(20, 30), film=(3, 17, 5, 25), level=100):
-    """A black image with a film of one grey at top, bottom, left, right."""
+def framed(shape=(20, 30), foreground=(3, 17, 5, 25), level=100):
+    """A black image with a foreground of one grey at top, bottom, left, right."""
     image = np.zeros(shape, np.uint8)
-    top, bottom, left, right = film
+    top, bottom, left, right = foreground
     image[top:bottom, left:right] = level
     return image
 
 
-@pytest.mark.parametrize("film", [(3, 17, 5, 25), (0, 20, 0, 30), (0, 20, 7, 30), (19, 20, 0, 30)])
-def test_film_is_found_inside_its_border(film):
-    assert foreground_box(framed(film=film)) == film
+@pytest.mark.parametrize(
+    "foreground", [(3, 17, 5, 25), (0, 20, 0, 30), (0, 20, 7, 30), (19, 20, 0, 30)]
+)
+def test_foreground_is_found_inside_its_border(foreground):
+    assert foreground_box(framed(foreground=foreground)) == foreground
 
 
-def test_writing_in_the_border_is_no_film():
+def test_writing_in_the_border_is_no_foreground():
     image = framed()
     image[1, 2:7] = 255  # five letters: a sixth of the row, a twentieth of each column
     assert foreground_box(image) == (3, 17, 5, 25)
 
 
-def test_dark_parts_inside_the_film_belong_to_it():
+def test_dark_parts_inside_the_foreground_belong_to_it():
     image = framed()
     image[5:16, 8:23] = 0
     assert foreground_box(image) == (3, 17, 5, 25)
 
 
-@pytest.mark.parametrize(("dark", "whole"), [(9, False), (10, True), (-1, True)])
-def test_film_is_what_is_above_the_level_and_an_image_without_any_is_whole(dark, whole):
+@pytest.mark.parametrize(("background", "whole"), [(9, False), (10, True), (-1, True)])
+def test_foreground_is_what_is_above_the_level_and_an_image_without_any_is_whole(background, whole):
     """Above -1, all pixels are: there is no border then."""
-    box = foreground_box(framed(level=10), dark)
+    box = foreground_box(framed(level=10), background)
     assert box == ((0, 20, 0, 30) if whole else (3, 17, 5, 25))
 
 
-def test_film_fills_the_image_and_a_mask_goes_with_it(rng):
-    """A film of half the sides: every pixel of its mask becomes two by two."""
+def test_foreground_fills_the_image_and_a_mask_goes_with_it(rng):
+    """A foreground of half the sides: every pixel of its mask becomes two by two."""
     images, masks = (np.zeros((2, 8, 12), np.uint8) for _ in range(2))
     images[0, 2:6, 4:10] = 200
     images[1, 1:5, 0:6] = 90

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from ums.data import Examples, denormalise, epoch_batches, normalise
-from ums.data.examples import in_order
+from ums.backend import choose_device
+from ums.data import Examples, Normalisation, denormalise, epoch_batches, normalise
+from ums.data.examples import device_batch, in_order
 from ums.data.normalisation import BACKGROUND
 
 
@@ -15,33 +16,33 @@ def pictures(rng, *shape):
 # ---------------------------------------------------------------------------- normalisation
 
 
-def film(rng, *shape):
-    """Random images without a pixel dark enough to count as a border."""
+def foreground(rng, *shape):
+    """Random images without a pixel of the background."""
     return rng.integers(BACKGROUND + 1, 256, shape, dtype=np.uint8)
 
 
 def test_normalised_image_worked_by_hand():
-    images = np.array([[[0, 150], [50, 100]]], np.uint8)  # film: mean 100, variance 5000 / 3
+    images = np.array([[[0, 150], [50, 100]]], np.uint8)  # foreground: mean 100, variance 5000 / 3
     expected = np.array([[0, 50], [-50, 0]]) / (4 * np.sqrt(5000 / 3))
     expected[0, 0] = -1
     np.testing.assert_allclose(normalise(images)[0, ..., 0], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 6), (3, 8, 6, 1), (3, 8, 6, 3)])
-def test_every_normalised_film_has_mean_zero_and_deviation_a_quarter(shape, rng):
-    x = normalise(film(rng, *shape))
+def test_every_normalised_foreground_has_mean_zero_and_deviation_a_quarter(shape, rng):
+    x = normalise(foreground(rng, *shape))
     assert x.dtype == np.float32 and x.shape == (3, 8, 6, shape[3] if len(shape) == 4 else 1)
     np.testing.assert_allclose(x.mean(axis=(1, 2, 3)), 0, atol=1e-6)
     np.testing.assert_allclose(x.std(axis=(1, 2, 3)), 0.25, rtol=1e-4)
 
 
 def test_brighter_or_flatter_exposure_is_the_same_input(rng):
-    images = film(rng, 2, 8, 8).astype(np.float32)
+    images = foreground(rng, 2, 8, 8).astype(np.float32)
     np.testing.assert_allclose(normalise(images / 2 + 50), normalise(images), atol=1e-5)
 
 
-def test_black_border_moves_nothing_on_the_film(rng):
-    images = film(rng, 2, 8, 8)
+def test_black_border_moves_nothing_on_the_foreground(rng):
+    images = foreground(rng, 2, 8, 8)
     bordered = np.pad(images, ((0, 0), (3, 3), (2, 2)))
     x = normalise(bordered)[..., 0]
     np.testing.assert_allclose(x[:, 3:-3, 2:-2], normalise(images)[..., 0], atol=1e-5)
@@ -49,7 +50,7 @@ def test_black_border_moves_nothing_on_the_film(rng):
 
 
 def test_statistics_can_be_those_of_another_image(rng):
-    clean, noisy = film(rng, 4, 8, 6), film(rng, 4, 8, 6)
+    clean, noisy = foreground(rng, 4, 8, 6), foreground(rng, 4, 8, 6)
     mean, deviation = (f(noisy, axis=(1, 2), keepdims=True) for f in (np.mean, np.std))
     x = normalise(clean, like=noisy)[..., 0]
     np.testing.assert_allclose(x, (clean - mean) / (4 * deviation), atol=1e-5)
@@ -195,3 +196,38 @@ def test_fewer_examples_than_a_batch_are_refused_with_both_numbers(n, size, rng)
 def test_in_order_counts_up_and_ends_with_what_is_left():
     assert [batch.tolist() for batch in in_order(5, 2)] == [[0, 1], [2, 3], [4]]
     assert [batch.tolist() for batch in in_order(2, 5)] == [[0, 1]]
+
+
+# ---------------------------------------------------------------------------- shown
+
+
+@pytest.mark.parametrize(
+    ("targets", "kind"),
+    [(None, "no targets"), (np.zeros(9, int), "labels"), (np.zeros((9, 4, 6)), "masks")],
+)
+def test_examples_are_shown_by_their_numbers_and_without_arrays(targets, kind):
+    examples = Examples(np.zeros((9, 4, 6), np.uint8), targets, np.arange(5))
+    assert repr(examples) == f"Examples(5 of 9, 4x6, {kind})"
+
+
+def test_examples_without_targets_cannot_be_learned_from():
+    examples = Examples(np.zeros((9, 4, 6), np.uint8), None, np.arange(5))
+    with pytest.raises(ValueError, match=r"no targets to learn from: Examples\(5 of 9"):
+        device_batch(examples, np.arange(2), choose_device("cpu"))
+
+
+# ---------------------------------------------------------------------------- normalisation
+
+
+@pytest.mark.parametrize("level", [-2, 255])
+def test_background_outside_the_grey_levels_is_refused(level):
+    with pytest.raises(ValueError, match=f"grey level below 255, or -1, got {level}"):
+        Normalisation(level)
+
+
+def test_normalisation_and_the_functions_agree(rng):
+    images = rng.integers(0, 256, (3, 8, 8), dtype=np.uint8)
+    own = Normalisation(70)
+    x = own(images)
+    assert (x == normalise(images, background=70)).all() and (x != normalise(images)).any()
+    assert (own.invert(x, images) == denormalise(x, images, background=70)).all()

@@ -207,7 +207,7 @@ def test_a_patient_in_two_folds_is_named():
 def test_a_class_that_cannot_be_on_both_sides_is_named(share, side):
     labels, patients = np.repeat([0, 1], [200, 8]), np.arange(208)
     folds = stratified_folds(labels, patients, 2, seeded())
-    with pytest.raises(ValueError, match=f"turn 1 leaves no patient of class 1 for {side}"):
+    with pytest.raises(ValueError, match=f"fold 1 leaves no patient of class 1 for {side}"):
         fold_splits(folds, 1, share, labels, patients, seeded())
 
 

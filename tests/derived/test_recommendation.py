@@ -54,7 +54,7 @@ def test_product_errs_less_than_the_classes_where_heads_are_calibrated_and_indep
     true_flow = (rng.random((len(flow), 1)) > flow.cumsum(axis=1)).sum(axis=1)
     true_quality = (rng.random(len(quality)) > quality[:, 0]).astype(int)
     true = excluded(true_flow, true_quality)
-    by_classes = excluded(said.flow_said, said.quality_said)
+    by_classes = excluded(said.predicted_flow, said.predicted_quality)
     errors = [np.mean(out != true) for out in (said.excluded, by_classes)]
     expected = np.mean(np.minimum(said.probability, 1 - said.probability))
     assert errors[0] == pytest.approx(expected, abs=0.01) and errors[0] < errors[1] - 0.01

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from small_sets import blank, hospital, note_computed
 
-from ums.data.crop import crop_to_film
+from ums.data.crop import crop_to_foreground
 from ums.experiments import ablation as causes
 from ums.experiments import cxr
 from ums.experiments.ablation_list import AS_FEW, AS_GIVEN, CAUSES, OWN, Cause, Variant
@@ -135,7 +135,7 @@ def test_cropping_is_of_every_image_of_source_target_and_test_and_of_their_masks
         (framed_part.learn, cropped.parts[0].learn),
         (framed_part.test, cropped.parts[0].test),
     ):
-        images, masks = crop_to_film(before.images, before.masks)
+        images, masks = crop_to_foreground(before.images, before.masks)
         assert (after.images == images).all() and (after.masks == masks).all()
         assert not (images == before.images).all() and not (masks == before.masks).all()
     targets = cropped.parts[0].tasks[0].learn.targets

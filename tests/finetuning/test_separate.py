@@ -1,10 +1,12 @@
 """The baseline: a network of its own for every task, on denoised images."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ums.backend import Device
-from ums.data import Examples, normalise
+from ums.data import Examples, Normalisation, normalise
 from ums.finetuning import Task, train_separately
 from ums.finetuning.separate import denoise, denoise_exactly, denoise_examples
 from ums.layers import Dense, GlobalAveragePool, Layer, Sequential
@@ -16,7 +18,7 @@ CPU = Device(np, "CPU")
 
 
 class Brighter(Layer):
-    """Stands in for a denoiser: adds so many deviations of the film, easily followed by hand."""
+    """Stands in for a denoiser: adds so many deviations of the foreground, easily followed by hand."""
 
     def __init__(self, deviations):
         super().__init__()
@@ -42,12 +44,12 @@ class Recorder(Layer):
 
 
 def brighter_by_hand(images, deviations):
-    """In the film's deviations; its mean and deviation are of the pixels above 8 grey levels."""
+    """In the foreground's deviations; its mean and deviation are of the pixels above 8 grey levels."""
     result = []
     for image in images.astype(float):
-        film = image[image > 8]
-        black = min(film.mean() - 4 * film.std(), 0)
-        result.append(np.where(image > 8, image, black) + deviations * max(film.std(), 1))
+        shown = image[image > 8]
+        black = min(shown.mean() - 4 * shown.std(), 0)
+        result.append(np.where(image > 8, image, black) + deviations * max(shown.std(), 1))
     return np.clip(np.rint(result), 0, 255).astype(np.uint8)
 
 
@@ -128,6 +130,12 @@ def test_images_without_targets_have_none_afterwards():
     assert denoise_examples(Brighter(3), examples, CPU).targets is None
 
 
+def test_examples_without_a_normalisation_cannot_be_denoised():
+    examples = Examples(numbered(3), None, np.arange(3), prepare=np.asarray)
+    with pytest.raises(TypeError, match="prepared by a Normalisation, got Examples"):
+        denoise_examples(Brighter(3), examples, CPU)
+
+
 # ---------------------------------------------------------------------------- training
 
 
@@ -150,6 +158,16 @@ def test_network_sees_every_denoised_image_and_nothing_else(training, rng):
     seen = recorder.seen[training]
     assert len(seen) == len(part)
     assert {x.tobytes() for x in seen} == {x.tobytes() for x in expected}
+
+
+def test_images_are_denoised_by_the_examples_own_normalisation(rng):
+    recorder, own = Recorder(), Normalisation(background=70)
+    task = abnormality(rng, head=Sequential(recorder, GlobalAveragePool(), Dense(1, 2, rng)))
+    task.train, task.validation = (replace(e, prepare=own) for e in (task.train, task.validation))
+    train(Brighter(2), [task], rng, epochs=1)
+    images = task.train.inputs[task.train.rows]
+    expected = own(denoise(Brighter(2), images, CPU, own))
+    assert {x.tobytes() for x in recorder.seen[True]} == {x.tobytes() for x in expected}
 
 
 def test_examples_of_the_task_keep_their_own_images(rng):

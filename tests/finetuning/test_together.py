@@ -286,6 +286,10 @@ def test_two_tasks_with_one_head_are_refused(tune, rng):
         tune(encoder(rng), [first, replace(first, name="hearts")], rng)
 
 
+def test_task_is_shown_by_its_name_and_numbers(rng):
+    assert repr(lungs(rng, n=12)) == "Task('lungs', 8 train, 4 validation)"
+
+
 # ---------------------------------------------------------------------------- batches
 
 

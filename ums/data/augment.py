@@ -1,7 +1,7 @@
-"""Augmentation: every time an image is learned from it is a little turned, moved, scaled and exposed.
+"""Augmentation: small random rotations, shifts, scales and exposures of training images.
 
 The paper has none. Hospitals differ in how patients stand and how films are exposed; a network that
-has seen such changes relies on them less.
+has seen such changes depends on them less.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 class Augmentation:
     """Random changes of images and, with them, of their masks; labels stay.
 
-    What comes in from outside the image is black, as off the film. Images are not mirrored: the
+    What comes in from outside the image is black. Images are not mirrored: the
     heart is on one side.
 
     Attributes:
@@ -34,8 +34,14 @@ class Augmentation:
     gamma: float = 0.35
 
     def __call__(self, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Images (n, H, W) or (n, H, W, 3) uint8 and targets (n, H, W) masks or (n,) labels, changed
-        alike; copies.
+        """Change images and masks alike.
+
+        Args:
+            images: (n, H, W) or (n, H, W, 3) uint8.
+            targets: (n, H, W) masks or (n,) labels.
+
+        Returns:
+            Changed copies of both.
 
         Raises:
             ValueError: images of another shape or dtype.

@@ -1,13 +1,25 @@
-"""Examples: images with what is to be learned from them, batch by batch."""
+"""Examples: images with their targets, batch by batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
+from ums.backend import Array, Device
 from ums.data.normalisation import STANDARD, Normalisation
+
+
+class Dataset(Protocol):
+    """Numbered examples, of which a network sees some at a time."""
+
+    def __len__(self) -> int:
+        """The number of examples."""
+
+    def batch(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Inputs of the examples with these numbers, and targets for the loss or None."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +40,7 @@ class Examples:
     prepare: Callable[[np.ndarray], np.ndarray] = STANDARD
     augment: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.targets is not None and len(self.targets) != len(self.inputs):
             raise ValueError(
                 f"inputs and targets must be as many, got {self.inputs.shape} and "
@@ -39,6 +51,14 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.inputs.shape[1:]))
+        if self.targets is None:
+            kind = "no targets"
+        else:
+            kind = "labels" if self.targets.ndim == 1 else "masks"
+        return f"Examples({len(self)} of {len(self.inputs)}, {shape}, {kind})"
 
     def with_inputs(
         self, inputs: np.ndarray, prepare: Callable[[np.ndarray], np.ndarray]
@@ -64,6 +84,18 @@ class Examples:
 def all_of(images: np.ndarray, normalisation: Normalisation = STANDARD) -> Examples:
     """All of the images (N, H, W) or (N, H, W, C), in order, without targets."""
     return Examples(images, None, np.arange(len(images)), normalisation)
+
+
+def device_batch(examples: Dataset, chosen: np.ndarray, device: Device) -> tuple[Array, Array]:
+    """Inputs and targets of examples number ``chosen``, on the device.
+
+    Raises:
+        ValueError: the examples have no targets.
+    """
+    x, target = examples.batch(chosen)
+    if target is None:
+        raise ValueError(f"there are no targets to learn from: {examples!r}")
+    return device.put(x), device.put(target)
 
 
 def epoch_batches(n: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

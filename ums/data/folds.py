@@ -1,7 +1,7 @@
 """Folds for cross-validation: by patient, and each with its part of every class.
 
-UMS-Rep, section 4.1, takes ten. Images of one patient are much alike, so that a patient on two sides
-of a split would be tested on what was learned by heart.
+UMS-Rep, section 4.1, takes ten. Images of one patient are much alike: a network tested on a patient of
+its training set would be tested on what it has learned by heart.
 """
 
 from __future__ import annotations
@@ -12,18 +12,27 @@ import numpy as np
 def stratified_folds(
     labels: np.ndarray, patients: np.ndarray, k: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Share N images out to k folds; return their fold numbers 0..k - 1, (N,) integers.
+    """Divide N images among k folds, by patient and by class.
 
-    ``labels`` are (N,) integers, ``patients`` (N,) names. All images of a patient are in one fold
-    and every fold has every class. Where each patient has one class, the folds differ in a class by
-    no more than the images of its largest patient: by one, where each has one image. Where patients
-    have several classes the folds are about as even, without that guarantee. The result depends on
-    the images and on ``rng``, not on the order of the rows.
+    All images of a patient are in one fold and every fold has every class. Where each patient has
+    one class, the folds differ in a class by no more than the images of its largest patient: by one,
+    where each has one image. Where patients have several classes the folds are about as even,
+    without that guarantee. The result depends on the images and on ``rng``, not on the order of the
+    rows.
+
+    Args:
+        labels: (N,) integers.
+        patients: (N,) names.
+        k: the number of folds.
+        rng: draws the order among equals.
+
+    Returns:
+        The images' fold numbers 0..k - 1, (N,) integers.
 
     Raises:
-        ValueError: fewer than 2 folds, fewer patients of a class than folds, labels and patients
-            that are not as many; or a fold came out without a class, which takes patients of
-            several classes.
+        ValueError: there are fewer than 2 folds, fewer patients of a class than folds, or not as
+            many labels as patients; or a fold came out without a class, which can only happen where
+            patients have several classes.
     """
     if k < 2:
         raise ValueError(f"{k} folds asked for, must be at least 2")
@@ -38,7 +47,7 @@ def stratified_folds(
             f"fold {lacking[0]} came out without class {classes[lacking[1]]}, whose patients have "
             "other classes too; try another seed or fewer folds"
         )
-    return fold[patient_of_row]
+    return np.asarray(fold[patient_of_row])
 
 
 def fold_splits(
@@ -49,15 +58,22 @@ def fold_splits(
     patients: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows to train on, to validate on and to test on in turn ``i``, each ascending.
+    """Rows to train on, to validate on and to test on in fold ``i``, each ascending.
 
-    The test rows are those of fold ``i``. Of the others about ``validation_share`` (between 0 and 1)
-    are to validate on, and they are chosen as the folds are: whole patients, every class in its
-    proportion. ``folds``, ``labels`` and ``patients`` are (N,), as in :func:`stratified_folds`.
+    The test rows are those of fold ``i``. The validation rows are chosen from the others as the
+    folds are: whole patients, every class in its proportion.
+
+    Args:
+        folds: (N,) fold numbers, of :func:`stratified_folds`.
+        i: the fold to test on.
+        validation_share: about how much of the other folds is to validate on, between 0 and 1.
+        labels: (N,) integers.
+        patients: (N,) names.
+        rng: draws the order among equals.
 
     Raises:
         ValueError: there is no fold ``i`` or no other, a patient is in two folds, a class has too
-            few patients for training and validation, or the arrays are not as many.
+            few patients for training and validation, or the arrays differ in length.
     """
     folds, labels, patients = (np.asarray(a) for a in (folds, labels, patients))
     if not folds.shape == labels.shape == patients.shape or folds.ndim != 1:
@@ -77,14 +93,16 @@ def fold_splits(
     if lacking := _lacking(side, counts, 2):
         name, c = ("training", "validation")[lacking[0]], lacking[1]
         raise ValueError(
-            f"turn {i} leaves no patient of class {classes[c]} for {name}: it has "
+            f"fold {i} leaves no patient of class {classes[c]} for {name}: it has "
             f"{np.count_nonzero(counts[:, c])} patients, the validation share is {validation_share}"
         )
     side = side[patient_of_row]
     return others[side == 0], others[side == 1], test
 
 
-def _class_counts(labels, patients):
+def _class_counts(
+    labels: np.ndarray, patients: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images of each patient and class (P, C), the patient number of each row (N,), classes (C,)."""
     labels, patients = np.asarray(labels), np.asarray(patients)
     if labels.shape != patients.shape or labels.ndim != 1 or not len(labels):
@@ -100,12 +118,12 @@ def _class_counts(labels, patients):
     return counts, patient_of_row, classes
 
 
-def _share_out(counts, shares, rng):
+def _share_out(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Give each of P patients to a part; return the parts' numbers (P,).
 
-    counts: (P, C) images; shares: (S,) of the whole that each part should have, summing to 1. With
-    x_sc the part's share of a class, sum_sc x_sc^2 / share_s is smallest where x_sc = share_s for all
-    c; each patient goes where that sum grows least, the largest first, equal ones in random order.
+    Of ``counts`` (P, C) images, the parts should have ``shares`` (S,), which sum to 1. With x_sc the
+    part's share of a class, sum_sc x_sc^2 / share_s is smallest where x_sc = share_s for all c; each
+    patient goes where that sum grows least, the largest first, equal ones in random order.
     """
     totals = counts.sum(axis=0)
     part = np.empty(len(counts), np.int64)
@@ -120,10 +138,10 @@ def _share_out(counts, shares, rng):
     return part
 
 
-def _lacking(part, counts, n):
+def _lacking(part: np.ndarray, counts: np.ndarray, n: int) -> tuple[int, int] | None:
     """The first (part, class) of n parts without a patient of a class, or None."""
     for s in range(n):
         absent = np.flatnonzero(counts[part == s].sum(axis=0) == 0)
         if len(absent):
-            return s, absent[0]
+            return s, int(absent[0])
     return None

@@ -6,6 +6,7 @@ stated here. Noisy images are clipped to 0..255, as any 8-bit image is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ class Noise:
     kind: str
     level: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in ("gaussian", "poisson") or not self.level > 0:
             raise ValueError(f"noise must be gaussian or poisson with a level > 0, got {self!r}")
 
@@ -33,10 +34,10 @@ class Noise:
         images = np.asarray(images, np.float32)
         if self.kind == "gaussian":
             noise = rng.standard_normal(images.shape, dtype=np.float32)
-            return np.clip(images + np.float32(self.level) * noise, 0, 255)
+            return np.asarray(np.clip(images + np.float32(self.level) * noise, 0, 255))
         scale = np.float32(self.level / 255)
         counts = rng.poisson(images * scale).astype(np.float32)
-        return np.clip(counts / scale, 0, 255)
+        return np.asarray(np.clip(counts / scale, 0, 255))
 
     def __str__(self) -> str:
         if self.kind == "gaussian":
@@ -48,8 +49,10 @@ NOISES = (*(Noise("gaussian", level) for level in (10, 20, 30, 40, 50)), Noise("
 """The rows of Table 2."""
 
 
-def corrupt(images: np.ndarray, rng: np.random.Generator, noises=NOISES) -> np.ndarray:
-    """Each image (N, H, W) with one of ``noises``, drawn for it; float32 in 0..255."""
+def corrupt(
+    images: np.ndarray, rng: np.random.Generator, noises: Sequence[Noise] = NOISES
+) -> np.ndarray:
+    """Add noise to every image (N, H, W), one of ``noises`` drawn for each; float32 in 0..255."""
     kinds = rng.integers(len(noises), size=len(images))
     noisy = np.empty(images.shape, np.float32)
     for k, noise in enumerate(noises):

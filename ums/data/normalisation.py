@@ -54,14 +54,14 @@ class Normalisation:
         if like.shape != images.shape:
             raise ValueError(f"like must have the images' shape {images.shape}, got {like.shape}")
         mean, deviation = self.statistics(like)
-        x = (np.asarray(images, np.float32) - mean) / (4 * deviation)
+        x: np.ndarray = (np.asarray(images, np.float32) - mean) / (4 * deviation)
         x = np.where(images > self.background, x, np.minimum(-1, -mean / (4 * deviation)))
         return x if x.ndim == 4 else x[..., None]
 
     def invert(self, outputs: np.ndarray, images: np.ndarray) -> np.ndarray:
         """A network's outputs (N, H, W, 1) as images (N, H, W) in 0..255, by its inputs' statistics."""
         mean, deviation = self.statistics(images)
-        return np.clip(outputs[..., 0] * (4 * deviation) + mean, 0, 255)
+        return np.asarray(np.clip(outputs[..., 0] * (4 * deviation) + mean, 0, 255))
 
     def statistics(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each image's foreground, in grey levels.

@@ -24,10 +24,10 @@ from ums.metrics.pairs import like_input, paired_batches
 from ums.networks import copy_network
 
 
-def heat_maps(network: Layer, x: Array, classes=None) -> np.ndarray:
+def heat_maps(network: Layer, x: Array, classes: int | np.ndarray | None = None) -> np.ndarray:
     """Heat maps of images as a classifier sees them, in [0, 1], on the host.
 
-    The network is used as it is for predictions (no dropout, running statistics), so an image's map
+    The network runs as at inference (no dropout, running statistics), so an image's map
     does not depend on the others in its batch. Each map is enlarged bilinearly to the image's size
     and divided by its maximum; one that is 0 everywhere, where nothing speaks for the class, stays so.
 
@@ -51,7 +51,7 @@ def heat_maps(network: Layer, x: Array, classes=None) -> np.ndarray:
     return maps / np.where(highest == 0, 1, highest)
 
 
-def grad_cam(features: Array, head: Layer, classes=None) -> Array:
+def grad_cam(features: Array, head: Layer, classes: int | np.ndarray | None = None) -> Array:
     """The maps before they are enlarged and scaled: (N, h, w, C) -> (N, h, w), on the device.
 
     The gradient comes from the backward pass of a copy of the head. The head itself is left as it
@@ -68,7 +68,7 @@ def grad_cam(features: Array, head: Layer, classes=None) -> Array:
     xp = array_module(features)
     head = copy_network(head).freeze()  # frozen: no gradients of parameters are computed
     scores = head.forward(features)  # (N, K)
-    gradient = head.backward(_one_hot(scores, classes))  # (N, h, w, C)
+    gradient: Array = head.backward(_one_hot(scores, classes))  # (N, h, w, C)
     alpha = gradient.mean(axis=(1, 2), keepdims=True)  # (N, 1, 1, C)
     return xp.maximum((alpha * features).sum(axis=3), 0)
 
@@ -91,7 +91,7 @@ def split_at_pooling(network: Layer) -> tuple[Sequential, Sequential]:
 def mass_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray | float:
     """The share of each map's sum that lies inside its mask (the lungs, say), in [0, 1].
 
-    To be read beside the mask's share of the image, which a map that is the same everywhere has.
+    Read it beside the mask's share of the image, which a map that is the same everywhere has.
 
     Args:
         maps: (N, H, W) or (H, W), not negative.
@@ -112,7 +112,7 @@ def mass_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray | float:
     return like_input(np.where(whole == 0, np.nan, inside / np.where(whole == 0, 1, whole)), maps)
 
 
-def _one_hot(scores: Array, classes) -> Array:
+def _one_hot(scores: Array, classes: int | np.ndarray | None) -> Array:
     """The gradient of each image's chosen score with respect to all its scores: (N, K)."""
     xp = array_module(scores)
     N, K = scores.shape

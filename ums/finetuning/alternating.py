@@ -23,14 +23,14 @@ def tune_alternately(
     mixing: Sequence[int] | None = None,
     criterion: Criterion | None = None,
 ) -> dict[str, Tuned]:
-    """Train ``encoder`` and all heads, one task's batches after the other's, as :func:`turns` says.
+    """Train ``encoder`` and all heads, one task's batches after another's, in the order of :func:`turns`.
 
     A batch norm of the encoder normalises each batch by itself; its running statistics, which are
-    used afterwards, follow the batches of all tasks as they come.
+    used at inference, follow the batches of all tasks as they come.
 
     Args:
-        encoder: the trained source, on ``device``; it moves (pass a copy to keep the source).
-        tasks: their heads take the encoder's output and are on ``device``.
+        encoder: the trained source, on the device; it is trained further (pass a copy to keep the source).
+        tasks: their heads take the encoder's output and are on the device.
         training: settings, for all tasks alike, and generator, device, checkpoint.
         mixing: the batches a_i of each task's turn; by default they follow the tasks' numbers of
             examples.

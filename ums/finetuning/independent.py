@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from ums.backend import Device
-from ums.data.examples import Examples, epoch_batches
+from ums.data.examples import Dataset, Examples, epoch_batches
 from ums.finetuning.loop import train_task
 from ums.finetuning.tasks import Task, Tuned
 from ums.layers import Sequential
@@ -29,8 +29,8 @@ def tune_independently(
     """Freeze ``encoder`` and train each task's head with its own loss and optimizer.
 
     Args:
-        encoder: the trained source, on ``device``; frozen and shared, never copied.
-        tasks: their heads take the encoder's output and are on ``device``.
+        encoder: the trained source, on the device; frozen and shared, never copied.
+        tasks: their heads take the encoder's output and are on the device.
         training: settings, for every head alike, and generator, device, checkpoint.
 
     Returns:
@@ -40,13 +40,8 @@ def tune_independently(
     tuned = {}
     for task in tasks:
         start = time.perf_counter()
-        network, parts = Sequential(encoder, task.head), (task.train, task.validation)
-        still = task.train.augment is None  # an augmented image is another one each time
-        if still and sum(feature_bytes(encoder, part) for part in parts) <= FEATURE_BYTES:
-            train, validation = (features(encoder, part, training.device) for part in parts)
-            learner = replace(task, train=train, validation=validation)
-        else:
-            learner = replace(task, head=network)
+        network = Sequential(encoder, task.head)
+        learner = on_features(encoder, task, training.device) or replace(task, head=network)
         preparing = time.perf_counter() - start
         result = train_task(learner, training.part(task.name))
         seconds = preparing + result.seconds
@@ -54,8 +49,26 @@ def tune_independently(
     return tuned
 
 
+def on_features(encoder: Sequential, task: Task, device: Device) -> Task | None:
+    """The task with the encoder's features for inputs, computed once.
+
+    Returns:
+        None if the features change from epoch to epoch, or would take more than
+        :data:`FEATURE_BYTES`.
+    """
+    train, validation = task.train, task.validation
+    if not (isinstance(train, Examples) and isinstance(validation, Examples)):
+        return None
+    if train.augment is not None:  # an augmented image is another one each time
+        return None
+    if sum(feature_bytes(encoder, part) for part in (train, validation)) > FEATURE_BYTES:
+        return None
+    train, validation = (features(encoder, part, device) for part in (train, validation))
+    return replace(task, train=train, validation=validation)
+
+
 def renew_statistics(
-    encoder: Sequential, examples: Examples, training: Training, passes: int = 3
+    encoder: Sequential, examples: Dataset, training: Training, passes: int = 3
 ) -> None:
     """Give the batch norms of a frozen encoder running statistics of other images than the source's.
 
@@ -64,10 +77,10 @@ def renew_statistics(
     domain adaptation", 2017).
 
     Args:
-        encoder: on ``device``; changed, and frozen afterwards.
+        encoder: on the device; changed, and frozen afterwards.
         examples: images of the target, targets are not needed.
         training: its settings say how many images make a batch; its generator draws their order.
-        passes: times all images are seen; the statistics are running means of the last batches.
+        passes: how often all images are seen; the statistics are running means of the last batches.
     """
     encoder.freeze(False)
     for _ in range(passes):

@@ -31,14 +31,14 @@ def tune_jointly(
 ) -> dict[str, Tuned]:
     """Train ``encoder`` and all heads at once, with the optimizer that the tasks have in common.
 
-    An epoch is as many steps as the task with the most examples has batches; the others go round
-    again, in a new order each time. A batch norm of the encoder sees each task's batch by itself,
-    one after the other: it normalises by that batch alone, and its running statistics, which are
-    used afterwards, average over all tasks.
+    An epoch has as many steps as the task with the most examples has batches; the other tasks start
+    again on their examples, in a new order each time. A batch norm of the encoder sees one task's
+    batch after the other: it normalises by that batch alone, and its running statistics, which are
+    used at inference, average over all tasks.
 
     Args:
-        encoder: the trained source, on ``device``; it moves (pass a copy to keep the source).
-        tasks: their heads take the encoder's output and are on ``device``.
+        encoder: the trained source, on the device; it is trained further (pass a copy to keep the source).
+        tasks: their heads take the encoder's output and are on the device.
         training: settings, for all tasks alike, and generator, device, checkpoint.
         weights: the w_i, of :mod:`ums.finetuning.weighting`; by default all are 1.
         criterion: decides which epoch is kept, as for :func:`ums.finetuning.loop.train_together`.
@@ -99,7 +99,8 @@ def add_gradients(
         L_i (K,), without weights, and the summands w_i dL_i/dtheta_S, (K, size of theta_S).
     """
     shared = encoder.trainable_parameters()
-    losses, gradients = [], []
+    losses: list[Array] = []
+    gradients: list[list[Array]] = []
     for task, (x, target), w in zip(tasks, batches, weights, strict=True):
         network = Sequential(encoder, task.head)
         network.zero_gradients()
@@ -162,11 +163,11 @@ class EpochMeans:
             }
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """All epochs, for a checkpoint."""
+        """The means of all epochs, for a checkpoint."""
         return {"weights": np.array(self.weights), "cosines": np.array(self.cosines)}
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Continue from what :meth:`state_dict` returned."""
         self.weights, self.cosines = list(arrays["weights"]), list(arrays["cosines"])
 
 

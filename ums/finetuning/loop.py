@@ -9,11 +9,19 @@ import numpy as np
 
 from ums.backend import Array
 from ums.checkpoint import Stopwatch
-from ums.data.examples import Examples, epoch_batches
+from ums.data.examples import Dataset, device_batch, epoch_batches
 from ums.finetuning.tasks import Task, Tuned
 from ums.layers import Sequential
 from ums.networks import parameter_count
-from ums.training import Epoch, History, Training, epoch_steps, fit, mean_loss, read_losses
+from ums.training import (
+    Epoch,
+    History,
+    Training,
+    epoch_steps,
+    fit,
+    mean_loss,
+    read_losses,
+)
 
 Criterion = Callable[[Sequence[History]], float]
 """Judges an epoch by the histories of all tasks; the weights with the lowest value are kept."""
@@ -131,7 +139,7 @@ def relative_loss(histories: Sequence[History]) -> float:
     return float(np.mean([h.validation[-1] / max(h.validation[0], least) for h in histories]))
 
 
-def batch_count(examples: Examples, size: int) -> int:
+def batch_count(examples: Dataset, size: int) -> int:
     """How many batches :func:`ums.data.epoch_batches` makes of the examples."""
     return -(-len(examples) // size)
 
@@ -142,7 +150,7 @@ class EndlessBatches:
     Its state is the order of the present pass and how many of its batches were shown.
     """
 
-    def __init__(self, examples: Examples, training: Training):
+    def __init__(self, examples: Dataset, training: Training):
         self.examples, self.training = examples, training
         self.order: list[np.ndarray] = []
         self.shown = 0
@@ -151,13 +159,13 @@ class EndlessBatches:
         return self
 
     def __next__(self) -> tuple[Array, Array]:
-        size, put = self.training.settings.batch, self.training.device.put
+        size = self.training.settings.batch
         if self.shown == len(self.order):
             self.order = list(epoch_batches(len(self.examples), size, self.training.rng))
             self.shown = 0
-        x, target = self.examples.batch(self.order[self.shown])
+        chosen = self.order[self.shown]
         self.shown += 1
-        return put(x), put(target)
+        return device_batch(self.examples, chosen, self.training.device)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Order and position, for a checkpoint."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from ums.backend import Device
-from ums.data.examples import Examples, all_of, in_order
+from ums.data.examples import Dataset, Examples, all_of, in_order
 from ums.data.normalisation import STANDARD, Normalisation
 from ums.finetuning.loop import train_task
 from ums.finetuning.tasks import Task, Tuned
@@ -48,17 +48,16 @@ def train_separately(
     return tuned
 
 
-def denoise_examples(denoiser: Layer, examples: Examples, device: Device) -> Examples:
-    """The same examples with denoised images for inputs, by the examples' own normalisation.
+def denoise_examples(denoiser: Layer, examples: Dataset, device: Device) -> Examples:
+    """The same examples with denoised images for inputs, denoised by their own normalisation.
 
     Raises:
         TypeError: the examples are not prepared by a :class:`ums.data.Normalisation`.
     """
-    normalisation = examples.prepare
-    if not isinstance(normalisation, Normalisation):
-        raise TypeError(f"denoising needs examples with a Normalisation, got {normalisation!r}")
-    images = denoise(denoiser, examples.inputs[examples.rows], device, normalisation)
-    return examples.with_inputs(images, normalisation)
+    if not isinstance(examples, Examples) or not isinstance(examples.prepare, Normalisation):
+        raise TypeError(f"denoising needs examples prepared by a Normalisation, got {examples!r}")
+    images = denoise(denoiser, examples.inputs[examples.rows], device, examples.prepare)
+    return examples.with_inputs(images, examples.prepare)
 
 
 def denoise(

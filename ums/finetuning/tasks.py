@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ums.data.examples import Examples
+from ums.data.examples import Dataset
 from ums.layers import Layer, Parameter
 from ums.optimizers import Adam, Optimizer
 from ums.training import History, Loss
 
 
-@dataclass
+@dataclass(repr=False)
 class Task:
-    """A target task T_i (section 3.2.1): its head, its loss and its own data.
+    """A target task T_i (section 3.2.1): a head, a loss and data of its own.
 
     Tasks need share neither images nor their number; a strategy pairs them with one source.
 
@@ -21,24 +21,28 @@ class Task:
         name: for tables and progress bars.
         head: what follows the shared encoder; for a separate model, the whole network.
         loss: ``value, gradient = loss(output, target)``.
-        train, validation: inputs are images, whatever the strategy makes of them.
+        train: the training set; its inputs are images, whatever the strategy makes of them.
+        validation: the validation set, likewise.
         optimizer: makes the task's own optimizer, ``optimizer(parameters, learning_rate)``.
     """
 
     name: str
     head: Layer
     loss: Loss
-    train: Examples
-    validation: Examples
+    train: Dataset
+    validation: Dataset
     optimizer: Callable[[Sequence[Parameter], float], Optimizer] = Adam
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r}, {len(self.train)} train, {len(self.validation)} validation)"
 
 
 @dataclass
 class Tuned:
     """A tuned task: the whole network from image to output, its history, and the cost.
 
-    The costs of tasks can be added up. Tuned together, each has an equal part of the seconds, and
-    the encoder's parameters stand apart.
+    The costs of tasks can be added up. Tasks tuned together have equal parts of the seconds, and
+    the encoder's parameters are counted apart.
 
     Attributes:
         network: from image to output.

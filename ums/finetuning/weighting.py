@@ -1,7 +1,7 @@
 """The weights w_i of the joint loss L = sum_i w_i L_i (section 2.3): equal, by hand, or learned.
 
-Weights, losses and norms are arrays (K,) of the device, one element for each of K tasks in their
-order, and no weighting reads one: a GPU need not wait.
+Weights, losses and norms are arrays (K,) on the device, one element for each of K tasks in their
+order. No weighting reads one, so that a GPU need not wait.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ums.layers import Parameter, copy_arrays
 from ums.optimizers import Adam, Optimizer
 
 LEAST = 1e-3
-"""GradNorm's weights are kept from going lower, where they could change sign."""
+"""The lower bound of GradNorm's weights, which could change sign otherwise."""
 
 
 class Weighting:
-    """What all share: ``weights`` to read before a step, ``update`` to call after it."""
+    """The interface of all weightings: read ``weights`` before a step, call ``update`` after it."""
 
     def start(self, tasks: int, device: Device) -> None:
-        """Begin anew for so many tasks on a device.
+        """Forget what was learned, and begin with this number of tasks on this device.
 
         Raises:
             ValueError: the weighting was made for another number of tasks.
@@ -47,13 +47,13 @@ class Weighting:
         return {}
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Continue from what :meth:`state_dict` returned."""
 
 
 class ByHand(Weighting):
-    """The weights given, in the order of the tasks; they stay as they are."""
+    """Constant weights, given in the order of the tasks."""
 
-    def __init__(self, *weights: float):
+    def __init__(self, *weights: float) -> None:
         if not all(0 < w < np.inf for w in weights):
             raise ValueError(f"weights must be positive, got {weights}")
         self._given = weights
@@ -100,12 +100,12 @@ class Uncertainty(_Learned):
 
     Kendall, Gal and Cipolla, "Multi-task learning using uncertainty to weigh losses", 2018. A noisy
     task, whose loss stays high, gets a large s_i and a small weight w_i = c_i exp(-s_i). c_i is 1/2
-    for a regression (the squared error of a Gaussian likelihood), 1 otherwise. dL/ds_i = 1 - w_i L_i,
+    for a regression (the squared error of a Gaussian likelihood), and 1 otherwise. dL/ds_i = 1 - w_i L_i,
     so that steady losses lead to w_i = 1 / L_i. (Kendall et al. have log sigma_i = s_i / 2 in place of
-    the last s_i: the weights are half of these then, all alike.)
+    the last s_i: then all weights are half of these.)
 
     Args:
-        regression: for each task, whether its loss is a regression's; without it, none is.
+        regression: for each task, whether its loss is that of a regression; by default none is.
         optimizer: moves the s_i, ``optimizer(parameters, learning_rate)``.
         learning_rate: its rate.
     """
@@ -142,11 +142,11 @@ class GradNorm(_Learned):
 
     Chen, Badrinarayanan, Lee and Rabinovich, "GradNorm", 2018. With the inverse training rate
     r_i = (L_i / L_i(0)) / mean_j (L_j / L_j(0)) - above 1 for a task that lags behind - the norms are
-    drawn to G_i* = mean_j G_j * r_i^alpha by the loss sum_i |G_i - G_i*|, G_i* taken as constant:
+    drawn to G_i* = mean_j G_j * r_i^alpha by the loss sum_i |G_i - G_i*|, with G_i* constant:
     its gradient on w_i is sign(G_i - G_i*) G_i / w_i. Then the weights are scaled to sum to K.
 
-    L_i(0) is the loss of the first step. Chen et al. take the last shared layer for theta_S, to save
-    computing; the gradient is here anyway, so all shared parameters are taken.
+    L_i(0) is the loss of the first step. Chen et al. take only the last shared layer for theta_S, to
+    save time; here all shared parameters are taken, since their gradients are computed anyway.
 
     Args:
         alpha: how strongly a task that lags behind is favoured; 0 makes all norms equal.

@@ -1,20 +1,23 @@
 """How well predicted classes match the true ones: accuracy, F-score, MCC, area under the ROC curve.
 
 Labels and predictions are integer arrays (N,) with classes 0 .. classes - 1; a whole set gives one
-number. Where a ratio has nothing to divide by it is 0.0 (F-score, MCC) or NaN (recall, area under the
-ROC curve), as each docstring says; an empty set raises `ValueError`.
+number. Where a ratio has nothing to divide by, it is 0.0 (F-score, MCC) or NaN (recall, area under the
+ROC curve), as each docstring says. An empty set raises a ValueError.
 """
+
+from __future__ import annotations
 
 import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import rankdata
 
 
-def confusion_matrix(labels, predictions, classes):
-    """Count pairs: entry (i, j) is how often true class i was predicted as class j.
+def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
+    """Count how often true class i was predicted as class j: int64 (classes, classes).
 
-    Returns int64 (classes, classes). Raises `ValueError` if the shapes differ, are not (N,) with
-    N > 0, or a value is not a whole number in 0 .. classes - 1.
+    Raises:
+        ValueError: the shapes differ, are not (N,) with N > 0, or a value is not a whole number in
+            0 .. classes - 1.
     """
     labels = _class_numbers(labels, classes, "labels")
     predictions = _class_numbers(predictions, classes, "predictions")
@@ -24,20 +27,23 @@ def confusion_matrix(labels, predictions, classes):
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
-def accuracy(labels, predictions, classes):
-    """Share of correct predictions, `trace(C) / sum(C)` of the confusion matrix C."""
+def accuracy(labels: np.ndarray, predictions: np.ndarray, classes: int) -> float:
+    """The share of correct predictions, ``trace(C) / sum(C)`` of the confusion matrix C."""
     counts = confusion_matrix(labels, predictions, classes)
     return float(np.trace(counts) / counts.sum())
 
 
-def f_score(labels, predictions, classes, positive=None):
-    """F-score of one class against the rest, `2 TP / (2 TP + FP + FN)`, or the classes' mean.
+def f_score(
+    labels: np.ndarray, predictions: np.ndarray, classes: int, positive: int | None = None
+) -> float:
+    """F-score of one class against the rest, ``2 TP / (2 TP + FP + FN)``, or the classes' mean.
 
-    `positive` names the class that counts as positive (in a two-class problem the finding that is
+    ``positive`` names the class that counts as positive (in a two-class problem the finding that is
     looked for). Without it the result is the macro mean: every class's F-score, equally weighted.
     A class that is neither present nor predicted has no F-score and counts as 0.0.
 
-    Raises `ValueError` as `confusion_matrix` does, or if `positive` is no class.
+    Raises:
+        ValueError: as :func:`confusion_matrix`, or ``positive`` is not a class.
     """
     counts = confusion_matrix(labels, predictions, classes)
     if positive is not None:
@@ -47,26 +53,31 @@ def f_score(labels, predictions, classes, positive=None):
     return float(scores.mean() if positive is None else scores[positive])
 
 
-def recall(labels, predictions, classes, positive):
-    """Share of the cases of class `positive` that are predicted as such, `TP / (TP + FN)`.
+def recall(labels: np.ndarray, predictions: np.ndarray, classes: int, positive: int) -> float:
+    """The share of the cases of class ``positive`` that are predicted as such, ``TP / (TP + FN)``.
 
     Of two classes, the sensitivity is that of what is looked for and the specificity that of the other.
-    NaN where no case is of the class. Raises `ValueError` as `f_score` does.
+    NaN where no case is of the class.
+
+    Raises:
+        ValueError: as :func:`f_score`.
     """
     row = confusion_matrix(labels, predictions, classes)[_checked_class(positive, classes)]
     return float(row[positive] / row.sum()) if row.sum() else float("nan")
 
 
-def mcc(labels, predictions, classes):
+def mcc(labels: np.ndarray, predictions: np.ndarray, classes: int) -> float:
     """Matthews' correlation coefficient, in [-1, 1], for two or more classes (Gorodkin 2004).
 
-    With s samples, c of them correct, t_k samples of class k and p_k predictions of class k:
+    With s samples, c of them correct, t_k samples of class k and p_k predictions of class k::
 
         MCC = (c s - sum_k t_k p_k) / sqrt((s^2 - sum_k p_k^2) (s^2 - sum_k t_k^2))
 
     For two classes this is Matthews' formula (1975), the correlation of labels and predictions.
     0.0 where it is undefined: all labels, or all predictions, are of one class.
-    Raises `ValueError` as `confusion_matrix` does.
+
+    Raises:
+        ValueError: as :func:`confusion_matrix`.
     """
     counts = confusion_matrix(labels, predictions, classes).astype(np.float64)
     s, c = counts.sum(), np.trace(counts)
@@ -75,16 +86,22 @@ def mcc(labels, predictions, classes):
     return float((c * s - t @ p) / scale) if scale > 0 else 0.0
 
 
-def roc_auc(labels, scores):
+def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Area under the ROC curve: the chance that a positive outscores a negative, ties counting 1/2.
 
-    `labels` (N,) holds 0 and 1 (or booleans), `scores` (N,) any finite numbers, higher meaning more
-    positive. By ranks (Mann and Whitney 1947), tied scores sharing their mean rank:
+    By ranks (Mann and Whitney 1947), tied scores sharing their mean rank::
 
         AUC = (sum of the positives' ranks - P (P + 1) / 2) / (P Q),  P positives, Q negatives
 
-    NaN where one of the classes is absent. Raises `ValueError` for other labels, scores that are
-    not finite, or shapes that differ.
+    Args:
+        labels: (N,), 0 and 1, or booleans.
+        scores: (N,), finite; a higher score is more positive.
+
+    Returns:
+        The area, NaN where one of the classes is absent.
+
+    Raises:
+        ValueError: other labels, scores that are not finite, or shapes that differ.
     """
     positive = _class_numbers(labels, 2, "labels") == 1
     scores = np.asarray(scores, dtype=np.float64)
@@ -99,12 +116,21 @@ def roc_auc(labels, scores):
     return float((rankdata(scores)[positive].sum() - P * (P + 1) / 2) / (P * Q))
 
 
-def one_vs_rest_auc(labels, logits):
-    """Mean over classes of the area under the ROC curve of the class against all others.
+def one_vs_rest_auc(labels: np.ndarray, logits: np.ndarray) -> float:
+    """The mean over classes of the area under the ROC curve of the class against all others.
 
-    `labels` (N,), `logits` (N, K). A class is scored by its log odds, `z_c - log sum_(j != c) exp z_j`;
-    for two classes both have the same area, that of `roc_auc` on the difference of their logits. NaN
-    where a class is absent. Raises `ValueError` for labels that are not classes, or shapes that differ.
+    A class is scored by its log odds, ``z_c - log sum_(j != c) exp z_j``; of two classes, both have the
+    same area, that of :func:`roc_auc` on the difference of their logits.
+
+    Args:
+        labels: (N,), 0 .. K - 1.
+        logits: (N, K).
+
+    Returns:
+        The mean area, NaN where a class is absent.
+
+    Raises:
+        ValueError: labels that are not classes, or shapes that differ.
     """
     z = np.asarray(logits, dtype=np.float64)
     if z.ndim != 2 or z.shape[1] < 2:
@@ -116,13 +142,13 @@ def one_vs_rest_auc(labels, logits):
     return float(np.mean([roc_auc(labels == c, odds[c]) for c in range(z.shape[1])]))
 
 
-def _checked_class(positive, classes):
+def _checked_class(positive: int, classes: int) -> int:
     if not 0 <= positive < classes:
         raise ValueError(f"positive class {positive} is not in 0 .. {classes - 1}")
     return positive
 
 
-def _class_numbers(values, classes, what):
+def _class_numbers(values: np.ndarray, classes: int, what: str) -> np.ndarray:
     values = np.asarray(values)
     if values.ndim != 1 or values.size == 0:
         raise ValueError(f"{what} must be a non-empty array (N,), got shape {values.shape}")

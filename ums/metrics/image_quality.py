@@ -1,9 +1,13 @@
 """How close a restored image is to the clean one: PSNR, SSIM and MS-SSIM (paper, Table 2).
 
 All three take (H, W) or (N, H, W) arrays of grey values, calculate in float64 and return one value
-per image: a float, or an array (N,). `data_range` is the distance between black and white in the
+per image: a float, or an array (N,). ``data_range`` is the distance between black and white in the
 images' own unit: 255 for 8-bit images, 1.0 for images scaled to [0, 1].
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -16,10 +20,13 @@ K1, K2 = 0.01, 0.03
 SCALE_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
 
 
-def psnr(clean, image, data_range=255.0):
-    """Peak signal-to-noise ratio in dB: `10 log10(data_range^2 / mean((clean - image)^2))`.
+def psnr(clean: np.ndarray, image: np.ndarray, data_range: float = 255.0) -> np.ndarray | float:
+    """Peak signal-to-noise ratio in dB: ``10 log10(data_range^2 / mean((clean - image)^2))``.
 
-    Identical images give infinity. Raises `ValueError` if the shapes differ or do not fit.
+    Identical images give infinity.
+
+    Raises:
+        ValueError: the shapes differ, or are neither (H, W) nor (N, H, W).
     """
     a, b = paired_batches(clean, image)
     difference = a.astype(np.float64) - b
@@ -30,16 +37,18 @@ def psnr(clean, image, data_range=255.0):
     return like_input(values, clean)
 
 
-def ssim(clean, image, data_range=255.0):
+def ssim(clean: np.ndarray, image: np.ndarray, data_range: float = 255.0) -> np.ndarray | float:
     """Structural similarity, at most 1 (Wang, Bovik, Sheikh, Simoncelli 2004, IEEE TIP 13(4)).
 
     With means m, variances v and covariance c under an 11x11 Gaussian window (sigma 1.5), and
-    `C1 = (0.01 data_range)^2`, `C2 = (0.03 data_range)^2`:
+    ``C1 = (0.01 data_range)^2``, ``C2 = (0.03 data_range)^2``::
 
         SSIM = (2 m_x m_y + C1) / (m_x^2 + m_y^2 + C1) * (2 c + C2) / (v_x + v_y + C2)
 
-    averaged over every position where the window lies inside the image. Raises `ValueError` if the
-    shapes differ or do not fit, or an image is smaller than the window.
+    averaged over every position where the window lies inside the image.
+
+    Raises:
+        ValueError: the shapes differ or do not fit, or an image is smaller than the window.
     """
     a, b = paired_batches(clean, image)
     _check_window_fits(a)
@@ -49,12 +58,12 @@ def ssim(clean, image, data_range=255.0):
     return like_input(np.array(values), clean)
 
 
-def ms_ssim(clean, image, data_range=255.0):
+def ms_ssim(clean: np.ndarray, image: np.ndarray, data_range: float = 255.0) -> np.ndarray | float:
     """Multi-scale structural similarity (Wang, Simoncelli, Bovik 2003, Asilomar).
 
-    With `CS_j` the mean contrast-structure term at scale j and `SSIM_M` the mean SSIM at the
+    With CS_j the mean contrast-structure term at scale j and SSIM_M the mean SSIM at the
     coarsest scale M, both after j - 1 (M - 1) halvings by 2x2 averages (an odd last row or column
-    is dropped):
+    is dropped)::
 
         MS-SSIM = SSIM_M^b_M * prod(CS_j^b_j for j < M),  b = .0448, .2856, .3001, .2363, .1333
 
@@ -62,7 +71,10 @@ def ms_ssim(clean, image, data_range=255.0):
     the coarsest. Smaller images use as many scales as fit, with the exponents of those scales
     divided by their sum: such values are comparable with each other only at equal image size.
     Negative terms (an image that is locally the clean one's negative) are clipped to 0, where a
-    fractional power would not exist. Raises `ValueError` as `ssim` does.
+    fractional power would not exist.
+
+    Raises:
+        ValueError: the shapes differ or do not fit, or an image is smaller than the window.
     """
     a, b = paired_batches(clean, image)
     _check_window_fits(a)
@@ -71,18 +83,22 @@ def ms_ssim(clean, image, data_range=255.0):
     return like_input(np.array(values), clean)
 
 
-def _ms_ssim_of_one(x, y, data_range, exponents):
+def _ms_ssim_of_one(
+    x: np.ndarray, y: np.ndarray, data_range: float, exponents: np.ndarray
+) -> float:
     product = 1.0
     for exponent in exponents[:-1]:
         _, contrast = _similarity_maps(x, y, data_range)
         product *= max(contrast.mean(), 0.0) ** exponent
         x, y = _halved(x), _halved(y)
     luminance, contrast = _similarity_maps(x, y, data_range)
-    return product * max(np.mean(luminance * contrast), 0.0) ** exponents[-1]
+    return float(product * max(np.mean(luminance * contrast), 0.0) ** exponents[-1])
 
 
-def _similarity_maps(x, y, data_range):
-    """Return SSIM's two factors, luminance and contrast-structure, each (H - 10, W - 10)."""
+def _similarity_maps(
+    x: np.ndarray, y: np.ndarray, data_range: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """SSIM's two factors, luminance and contrast-structure, each (H - 10, W - 10)."""
     C1, C2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     moments = np.stack([x, y, x * x + y * y, x * y], axis=-1)  # (H, W, 4)
     border = WINDOW // 2
@@ -94,25 +110,26 @@ def _similarity_maps(x, y, data_range):
     return luminance, contrast
 
 
-def _halved(x):
+def _halved(x: np.ndarray) -> np.ndarray:
     H, W = x.shape[0] // 2, x.shape[1] // 2
-    return x[: 2 * H, : 2 * W].reshape(H, 2, W, 2).mean(axis=(1, 3))
+    halved: np.ndarray = x[: 2 * H, : 2 * W].reshape(H, 2, W, 2).mean(axis=(1, 3))
+    return halved
 
 
-def _exponents_that_fit(side):
+def _exponents_that_fit(side: int) -> np.ndarray:
     scales = sum(side >> level >= WINDOW for level in range(len(SCALE_EXPONENTS)))
     exponents = np.array(SCALE_EXPONENTS[:scales])
     # The five published exponents add up to 1.0001; they are used as published.
     return exponents if scales == len(SCALE_EXPONENTS) else exponents / exponents.sum()
 
 
-def _floats(a, b):
-    """Yield pairs of float64 images: 8-bit differences and squares would wrap around."""
+def _floats(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of float64 images: 8-bit differences and squares would wrap around."""
     for x, y in zip(a, b, strict=True):
         yield x.astype(np.float64), y.astype(np.float64)
 
 
-def _check_window_fits(images):
+def _check_window_fits(images: np.ndarray) -> None:
     if min(images.shape[1:]) < WINDOW:
         raise ValueError(
             f"images of {images.shape[1]}x{images.shape[2]} pixels are smaller than the "

@@ -1,12 +1,15 @@
 """One image or a batch of them, and its counterpart: the shapes every per-image measure accepts."""
 
+from __future__ import annotations
+
 import numpy as np
 
 
-def paired_batches(first, second):
+def paired_batches(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return both arrays as (N, H, W), checked to belong together.
 
-    Raises `ValueError` naming both shapes if they differ or are neither (H, W) nor (N, H, W).
+    Raises:
+        ValueError: the shapes differ, or are neither (H, W) nor (N, H, W); names both.
     """
     first, second = np.asarray(first), np.asarray(second)
     if first.shape != second.shape or first.ndim not in (2, 3) or first.size == 0:
@@ -19,6 +22,6 @@ def paired_batches(first, second):
     return first, second
 
 
-def like_input(values, given):
-    """Return (N,) values for a batch, a plain float where one (H, W) image was given."""
+def like_input(values: np.ndarray, given: np.ndarray) -> np.ndarray | float:
+    """Return the values (N,) of a batch, or a float if one image (H, W) was given."""
     return float(values[0]) if np.ndim(given) == 2 else values

@@ -1,7 +1,7 @@
 """How well a predicted mask covers the true one, image by image (paper, Tables 3 and 7).
 
 All measures take boolean masks, (H, W) or (N, H, W), and return one value per image: a float, or an
-array (N,). True is the foreground (lung, envelope). They raise `ValueError` if the shapes differ or
+array (N,). True is the foreground (lung, envelope). They raise a ValueError if the shapes differ or
 a mask is not boolean: threshold probabilities first.
 
 Empty masks: an empty prediction for an empty target is right (1.0); anything predicted where the
@@ -9,34 +9,36 @@ target is empty is wrong (0.0). The Dice loss with its small eps in numerator an
 with that: it is exactly 0 in the first case and close to 1 in the second.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from ums.metrics.pairs import like_input, paired_batches
 
 
-def iou(target, prediction):
-    """Intersection over union of the foreground, `|T and P| / |T or P|` (Jaccard 1901).
+def iou(target: np.ndarray, prediction: np.ndarray) -> np.ndarray | float:
+    """Intersection over union of the foreground, ``|T and P| / |T or P|`` (Jaccard 1901).
 
-    Per image it is never above the F-score: `IoU = F / (2 - F)`.
+    Per image it is never above the F-score: ``IoU = F / (2 - F)``.
     """
     t, p = _masks(target, prediction)
     return like_input(_overlap(t, p), target)
 
 
-def f_score(target, prediction):
-    """F-score of the foreground, `2 |T and P| / (|T| + |P|)`: the Dice coefficient (1945)."""
+def f_score(target: np.ndarray, prediction: np.ndarray) -> np.ndarray | float:
+    """F-score of the foreground, ``2 |T and P| / (|T| + |P|)``: the Dice coefficient (1945)."""
     t, p = _masks(target, prediction)
     return like_input(_ratio(2 * _count(t & p), _count(t) + _count(p)), target)
 
 
-def accuracy(target, prediction):
-    """Share of pixels on which both masks agree, background included."""
+def accuracy(target: np.ndarray, prediction: np.ndarray) -> np.ndarray | float:
+    """The share of pixels on which both masks agree, background included."""
     t, p = _masks(target, prediction)
     return like_input(np.mean(t == p, axis=(1, 2)), target)
 
 
-def mean_iou(target, prediction):
-    """Mean of the foreground's and the background's IoU.
+def mean_iou(target: np.ndarray, prediction: np.ndarray) -> np.ndarray | float:
+    """The mean of the foreground's and the background's IoU.
 
     The paper prints IoU above F (0.98 beside 0.96), which a foreground IoU averaged over images
     cannot be; averaged over both classes it can. This is the figure to stand beside the paper's.
@@ -45,21 +47,21 @@ def mean_iou(target, prediction):
     return like_input((_overlap(t, p) + _overlap(~t, ~p)) / 2, target)
 
 
-def _masks(target, prediction):
+def _masks(target: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     t, p = paired_batches(target, prediction)
     if t.dtype != bool or p.dtype != bool:
         raise ValueError(f"masks must be boolean, got {t.dtype} and {p.dtype}")
     return t, p
 
 
-def _overlap(t, p):
+def _overlap(t: np.ndarray, p: np.ndarray) -> np.ndarray:
     return _ratio(_count(t & p), _count(t | p))
 
 
-def _count(masks):
-    return np.count_nonzero(masks, axis=(1, 2))  # (N,)
+def _count(masks: np.ndarray) -> np.ndarray:
+    return np.asarray(np.count_nonzero(masks, axis=(1, 2)))  # (N,)
 
 
-def _ratio(part, whole):
-    """Return part / whole per image, and 1.0 where both masks are empty and there is no whole."""
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Part / whole (N,), and 1.0 where both masks are empty and there is no whole."""
     return np.where(whole == 0, 1.0, part / np.maximum(whole, 1))

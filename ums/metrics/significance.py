@@ -5,10 +5,16 @@ its figures are. All of it holds for the networks at hand on images like these: 
 training run would come out elsewhere is seen by training again, not from one run's test images.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import binom
+
+Units = np.ndarray | list[np.ndarray]
+"""What the bootstrap draws from: case numbers (N,), or the case numbers of each group."""
 
 PATTERN_SIGNS = 1 << 18
 """Signs drawn at a time by the sign-flip test, to bound its memory (2 MiB)."""
@@ -29,18 +35,23 @@ class Interval(NamedTuple):
     high: float
 
 
-def mcnemar_exact(correct_a, correct_b):
+def mcnemar_exact(correct_a: np.ndarray, correct_b: np.ndarray) -> McNemar:
     """Exact two-sided test that two classifiers err equally often (McNemar 1947, Psychometrika 12).
 
-    `correct_a` and `correct_b` are booleans (N,): whether each classifier is right about each case
-    of the same test set. Cases that both or neither got right say nothing; of the n others, the
-    discordant ones, either classifier wins Binomial(n, 1/2) if they are equally good, so that
+    Cases that both or neither classifier got right say nothing; of the n others, the discordant
+    ones, either classifier wins Binomial(n, 1/2) if they are equally good, so that::
 
         p = min(1, 2 P(X <= min(only_a, only_b))),    X ~ Binomial(n, 1/2)
 
     and p = 1 where there is no discordant case. Cases are taken as independent, which several
-    images of one patient are not. Returns `McNemar(only_a, only_b, p_value)`. Raises `ValueError`
-    if the shapes differ, are not (N,) with N > 0, or a value is not boolean.
+    images of one patient are not.
+
+    Args:
+        correct_a: booleans (N,), whether the first classifier is right about each case.
+        correct_b: the same for the second classifier, on the same test set.
+
+    Raises:
+        ValueError: the shapes differ, are not (N,) with N > 0, or a value is not boolean.
     """
     a, b = np.asarray(correct_a), np.asarray(correct_b)
     if a.shape != b.shape or a.ndim != 1 or a.size == 0:
@@ -52,15 +63,18 @@ def mcnemar_exact(correct_a, correct_b):
     return McNemar(only_a, only_b, float(min(1.0, 2 * tail)))
 
 
-def holm(p_values):
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """p-values corrected for their number m (Holm 1979, Scandinavian Journal of Statistics 6).
 
-    With p_1 <= ... <= p_m in rising order, the k-th becomes the largest of `(m - i + 1) p_i` over
+    With p_1 <= ... <= p_m in rising order, the k-th becomes the largest of ``(m - i + 1) p_i`` over
     i <= k, at most 1. Where only corrected values below 0.05 are called significant, the chance of
     calling any true null hypothesis so is at most 0.05, whatever the tests' dependence.
 
-    Returns (m,) in the order given. Raises `ValueError` if the values are not (m,) with m > 0, or
-    one is NaN or outside [0, 1].
+    Returns:
+        (m,), in the order given.
+
+    Raises:
+        ValueError: the values are not (m,) with m > 0, or one is NaN or outside [0, 1].
     """
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or p.size == 0:
@@ -74,22 +88,38 @@ def holm(p_values):
     return adjusted
 
 
-def bootstrap_interval(statistic, cases, rng, level=0.95, resamples=2000, groups=None):
+def bootstrap_interval(
+    statistic: Callable[..., float],
+    cases: Sequence[np.ndarray],
+    rng: np.random.Generator,
+    level: float = 0.95,
+    resamples: int = 2000,
+    groups: np.ndarray | None = None,
+) -> Interval:
     """Confidence interval of a score by percentile bootstrap (Efron and Tibshirani 1993, ch. 13).
 
-    `cases` is a tuple of arrays with a common first axis N (labels and predictions, say), and
-    `statistic(*cases)` a number. N cases are drawn with replacement, `resamples` times; the interval
-    holds the middle `level` of the resamples' scores. With `groups` (N,), the patient of each case,
-    whole patients are drawn instead: images of one patient resemble each other, and an interval
-    that took them as independent would be too narrow (Field and Welsh 2007, JRSS B 69).
-
-    Resamples whose score is not finite are left out. The bounds are NaN where that is more than
-    half of them, or where there is but one case or group to draw from. A score that every case
+    N cases are drawn with replacement, again and again; the interval holds the middle ``level`` of
+    the resamples' scores. Resamples whose score is not finite are left out. A score that every case
     agrees on (accuracy 1.0) gives an interval of no width: no resample can hold an error that the
-    test set does not. Returns `Interval(low, high)`.
+    test set does not.
 
-    Raises `ValueError` if `cases` is no tuple of arrays with one N > 0, `groups` is not (N,), the
-    level is not inside (0, 1), or there are no resamples.
+    Args:
+        statistic: ``statistic(*cases)``, a number.
+        cases: a tuple of arrays with a common first axis N, such as labels and predictions.
+        rng: draws the resamples.
+        level: the share of the resamples' scores inside the interval.
+        resamples: how many to draw.
+        groups: (N,) the patient of each case. Whole patients are drawn then: images of one patient
+            resemble each other, and an interval that took them as independent would be too narrow
+            (Field and Welsh 2007, JRSS B 69).
+
+    Returns:
+        The bounds. They are NaN where more than half of the scores are not finite, or where there is
+        only one case or group to draw from.
+
+    Raises:
+        ValueError: ``cases`` is no tuple of arrays with one N > 0, ``groups`` is not (N,), the level
+            is not inside (0, 1), or there are no resamples.
     """
     cases, units = _cases_and_units(cases, groups)
     if not 0 < level < 1:
@@ -107,18 +137,24 @@ def bootstrap_interval(statistic, cases, rng, level=0.95, resamples=2000, groups
     return Interval(float(low), float(high))
 
 
-def paired_permutation(differences, rng, resamples=10_000):
+def paired_permutation(
+    differences: np.ndarray, rng: np.random.Generator, resamples: int = 10_000
+) -> float:
     """Two-sided p-value that paired scores differ, by flipping signs (Fisher 1935, ch. 3).
 
-    `differences` (N,) are one method's scores less the other's, case by case (IoU of the same
-    image, say; one mean per patient where patients have several images). If the methods are alike,
-    each difference could as well have the other sign: p is the share of sign patterns whose sum is
-    at least as far from 0 as the sum observed.
+    If two methods are alike, each difference could as well have the other sign: p is the share of
+    sign patterns whose sum is at least as far from 0 as the sum observed. All 2^N patterns are taken
+    where that is at most ``resamples``. Otherwise that many are drawn, and the observed one counts as
+    one more, ``p = (1 + at least as far) / (1 + resamples)``: p is never 0 (Phipson and Smyth 2010).
 
-    All 2^N patterns are taken where that is at most `resamples`. Otherwise that many are drawn, and
-    the observed one counts as one more, `p = (1 + at least as far) / (1 + resamples)`: p is never 0
-    (Phipson and Smyth 2010). Raises `ValueError` if the differences are not (N,) with N > 0, or not
-    finite, or there are no resamples.
+    Args:
+        differences: (N,) one method's scores less the other's, case by case (IoU of the same image,
+            say; one mean per patient where patients have several images).
+        rng: draws the signs.
+        resamples: the number of sign patterns at most.
+
+    Raises:
+        ValueError: the differences are not (N,) with N > 0, or not finite, or there are no resamples.
     """
     d = np.asarray(differences, dtype=np.float64)
     if d.ndim != 1 or d.size == 0:
@@ -136,12 +172,14 @@ def paired_permutation(differences, rng, resamples=10_000):
     as_far = 1
     for start in range(0, resamples, at_once):
         flips = rng.integers(2, size=(min(at_once, resamples - start), d.size))
-        as_far += np.count_nonzero(abs((1 - 2 * flips) @ d) >= far)
+        as_far += int(np.count_nonzero(abs((1 - 2 * flips) @ d) >= far))
     return float(as_far / (1 + resamples))
 
 
-def _cases_and_units(cases, groups):
-    """Return the arrays, and the units to draw: case numbers (N,), or one such array per group."""
+def _cases_and_units(
+    cases: Sequence[np.ndarray], groups: np.ndarray | None
+) -> tuple[list[np.ndarray], Units]:
+    """The arrays, and the units to draw: case numbers (N,), or one such array per group."""
     if not isinstance(cases, tuple | list) or not cases:
         raise ValueError(f"cases must be a tuple of arrays, got {type(cases).__name__}")
     cases = [np.asarray(array) for array in cases]
@@ -155,14 +193,15 @@ def _cases_and_units(cases, groups):
     groups = np.asarray(groups)
     if groups.shape != (N,):
         raise ValueError(f"groups must be ({N},) for {N} cases, got {groups.shape}")
-    members = {}
+    members: dict[object, list[int]] = {}
     for case, group in enumerate(groups.tolist()):
         members.setdefault(group, []).append(case)
     return cases, [np.array(of_one) for of_one in members.values()]
 
 
-def _draw(units, rng):
+def _draw(units: Units, rng: np.random.Generator) -> np.ndarray:
     drawn = rng.integers(len(units), size=len(units))
     if isinstance(units, np.ndarray):
-        return units[drawn]
+        chosen: np.ndarray = units[drawn]
+        return chosen
     return np.concatenate([units[group] for group in drawn])

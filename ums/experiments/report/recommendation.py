@@ -49,7 +49,7 @@ def recommendation_section(group: GroupResults, seed: int) -> Section:
         folds = [_of_fold(pair, places, i) for i in range(group.k)]
         for rule, predicted in (
             ("P(TR) P(poor) > 1/2", [fold.excluded for fold in folds]),
-            ("both likeliest", [excluded(f.flow_said, f.quality_said) for f in folds]),
+            ("both likeliest", [excluded(f.predicted_flow, f.predicted_quality) for f in folds]),
         ):
             row: dict[str, Any] = {"Strategy": label, "Excluded where": rule}
             for measure, score in MEASURES.items():

@@ -127,7 +127,7 @@ def recommendation_panel(images, flow, quality, said, each=4, name="recommendati
 
 def _title(flow, quality, said, n):
     """Return the truth, what the heads said of image n, and the recommendation."""
-    f, q = said.flow_said[n], said.quality_said[n]
+    f, q = said.predicted_flow[n], said.predicted_quality[n]
     return (
         f"true {FLOWS[flow]}, {QUALITIES[quality]}",
         f"said {FLOWS[f]} {said.flow[n][f]:.2f}, {QUALITIES[q]} {said.quality[n][q]:.2f}",
