@@ -1,3 +1,3 @@
-"""The ops in tiles, bands and threads: what runs. Each is tested to equal its formula in ``ums.ops``."""
+"""The ops in tiles, bands and threads: what runs. Each is tested to equal its formula in :mod:`ums.ops`."""
 
 __all__: list[str] = []
