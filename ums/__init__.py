@@ -2,6 +2,107 @@
 
 Read it in the order the data flows: ``ums.ops`` (the mathematics), ``ums.layers`` (state),
 ``ums.networks``, ``ums.data``, ``ums.training``, ``ums.finetuning``, ``ums.experiments``.
+
+The names a course imports can be had from here: ``from ums import Conv2D, check_gradients``. Importing
+ums needs NumPy and threadpoolctl alone; what needs more is loaded when it is asked for.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ums import ops
+from ums.backend import Device, choose_device
+from ums.gradcheck import GradientError, check_gradients, check_layer, check_loss
+from ums.layers import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    GlobalAveragePool,
+    Layer,
+    Parameter,
+    ReLU,
+    Sequential,
+    Upsample2D,
+    UpsampleConv2D,
+)
+from ums.optimizers import SGD, Adam, ReduceOnPlateau, RMSprop
+
+if TYPE_CHECKING:
+    from ums.data import Examples, load_prepared, normalise
+    from ums.finetuning import (
+        ByHand,
+        Equal,
+        GradNorm,
+        Task,
+        Tuned,
+        Uncertainty,
+        train_separately,
+        tune_alternately,
+        tune_independently,
+        tune_jointly,
+    )
+    from ums.training import FitSettings, History, predict, train_step
+
 __version__ = "0.1.0"
+
+_LATER = {
+    "ums.data": "Examples load_prepared normalise",
+    "ums.finetuning": "ByHand Equal GradNorm Task Tuned Uncertainty train_separately "
+    "tune_alternately tune_independently tune_jointly",
+    "ums.training": "FitSettings History predict train_step",
+}
+"""Modules that need more than NumPy, and the names they give."""
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "BatchNorm",
+    "ByHand",
+    "Conv2D",
+    "Dense",
+    "Device",
+    "Dropout",
+    "Equal",
+    "Examples",
+    "FitSettings",
+    "GlobalAveragePool",
+    "GradNorm",
+    "GradientError",
+    "History",
+    "Layer",
+    "Parameter",
+    "RMSprop",
+    "ReLU",
+    "ReduceOnPlateau",
+    "Sequential",
+    "Task",
+    "Tuned",
+    "Uncertainty",
+    "Upsample2D",
+    "UpsampleConv2D",
+    "check_gradients",
+    "check_layer",
+    "check_loss",
+    "choose_device",
+    "load_prepared",
+    "normalise",
+    "ops",
+    "predict",
+    "train_separately",
+    "train_step",
+    "tune_alternately",
+    "tune_independently",
+    "tune_jointly",
+]
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _LATER.items():
+        if name in names.split():
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'ums' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -49,7 +49,12 @@ def to_numpy(x: Array) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Device:
-    """Where a run computes: its array module and a name to print."""
+    """Where a run computes.
+
+    Attributes:
+        xp: The array module, NumPy or CuPy.
+        name: A name to print.
+    """
 
     xp: ModuleType
     name: str
@@ -60,14 +65,14 @@ class Device:
 
 
 def choose_device(wanted: str = "auto") -> Device:
-    """The device for a run, chosen once and handed on.
+    """Choose the device of a run, once.
 
     Args:
         wanted: ``"cpu"``, ``"gpu"``, or ``"auto"`` (a GPU if one works, else the CPU).
 
     Raises:
         ValueError: ``wanted`` is none of the three.
-        RuntimeError: ``"gpu"`` was asked for and none works; says why.
+        RuntimeError: ``"gpu"`` was requested and none works; the message says why.
     """
     if wanted not in ("auto", "cpu", "gpu"):
         raise ValueError(f"device must be 'auto', 'cpu' or 'gpu', got {wanted!r}")
@@ -81,7 +86,11 @@ def choose_device(wanted: str = "auto") -> Device:
 
 
 def thread_count() -> int:
-    """CPU threads the ops use: ``UMS_THREADS`` if set, else the processors this process may use."""
+    """The CPU threads of the ops: ``UMS_THREADS`` if set, else the processors this process may use.
+
+    Raises:
+        ValueError: ``UMS_THREADS`` is not a positive integer.
+    """
     wanted = os.environ.get("UMS_THREADS", "")
     if wanted:
         if not wanted.isdecimal() or int(wanted) < 1:
@@ -102,8 +111,8 @@ def _gpu() -> Device:
 
 
 GPU_MEMORY_SHARE = 0.9
-"""What ums takes of a GPU's memory at most; beyond it CuPy raises a MemoryError that says how much
-was asked for, and the rest is left to the screen and to other programs."""
+"""The share of a GPU's memory that ums uses at most. Beyond it CuPy raises a MemoryError that says
+how much was requested; the rest is left to the display and to other programs."""
 
 
 def _bound_memory(pool: Any) -> None:
@@ -121,17 +130,19 @@ def _bound_memory(pool: Any) -> None:
 def fused(function: Callable) -> Callable:
     """Make ``function(xp, *arrays_and_numbers)`` a single kernel where its arrays are on a GPU.
 
-    Step by step, every operation is a kernel of its own that carries whole arrays from memory and
-    back. On NumPy the function is called as it stands: it is the definition. CuPy calls it once for
-    each combination of dtypes, with placeholders, and compiles the operations it sees. Hence it
+    Called one by one, the operations are kernels of their own, each of which carries whole arrays
+    from memory and back. On NumPy the function is called as it stands: it is the definition. CuPy
+    calls it once for each combination of dtypes, with placeholders, and compiles the operations it
+    sees. Hence the function
 
-    - has operators on arrays, in-place ones too, and elementwise functions of ``xp``; at the end,
+    - uses operators on arrays, in-place ones too, and elementwise functions of ``xp``; at the end,
       one ``xp.sum`` over an axis if need be; no shapes, indices (but ``a[...] = b``) or branches;
     - returns arrays as large as all its arguments broadcast together, and changes no smaller ones;
     - takes every number that can change as an argument: others are compiled in;
-    - lets a number meet an array, not another number: CuPy would round their result to float16.
+    - combines a number with an array, never with another number: CuPy would round the result to
+      float16.
 
-    The stand-in of the tests holds it to this.
+    The tests enforce these rules with a stand-in for CuPy.
 
     Returns:
         A function of the arrays and numbers alone, an array first.

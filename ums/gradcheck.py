@@ -1,11 +1,11 @@
-r"""Compare a hand-written backward pass with central differences; say what differs and where.
+r"""Compare a hand-written backward pass with central differences, and report what differs where.
 
 For an op y = f(x_1, ..., x_k) and a *random* upstream gradient dy, the scalar L = sum(dy y) has the
 gradients that f's backward pass returns. Each entry of each gradient is compared with
 
     dL/dx_j  ~  (L(x_j + h) - L(x_j - h)) / (2 h),    h = 1e-5, in float64,
 
-by the relative error |analytic - numeric| / (|analytic| + |numeric|) of the whole gradient (norms).
+by the relative error ``|analytic - numeric| / (|analytic| + |numeric|)`` of the whole gradient (norms).
 A random dy matters: with all ones, a batch norm whose backward pass returns zeros would pass.
 
     >>> import numpy as np
@@ -159,7 +159,7 @@ def check_layer(
 
 
 def relative_error(analytic: np.ndarray, numeric: np.ndarray, size: float = 1.0) -> float:
-    """|a - n| / (|a| + |n|), in norms; two gradients that are zero to rounding agree.
+    """``|a - n| / (|a| + |n|)``, in norms; two gradients that are zero to rounding agree.
 
     Below a norm of 1e-4 the quotient would measure the rounding of the differences (about 1e-11 for
     a function value of 1), so there the denominator is 1e-4, times ``size``, the function's value,

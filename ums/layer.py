@@ -153,10 +153,11 @@ class Layer:
 
         Gradients are forgotten.
         """
-        for parameter in self.named_parameters().values():
-            parameter.value, parameter.grad = function(parameter.value), None
-        for name, value in self.statistics().items():
-            setattr(self, name, function(value))
+        for layer in self.leaves():
+            for parameter in layer.parameters():
+                parameter.value, parameter.grad = function(parameter.value), None
+            for name, value in layer.statistics().items():
+                setattr(layer, name, function(value))
         return self
 
     def to(self, device: Device) -> Self:
@@ -256,6 +257,16 @@ class Summary:
 def parameter_count(network: Layer) -> int:
     """Trainable parameters of layers that are not frozen; running statistics are not counted."""
     return sum(prod(parameter.value.shape) for parameter in network.trainable_parameters())
+
+
+def he_normal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Normal float32 weights of variance 2 / fan_in, fan_in = the product of all axes but the last.
+
+    He, Zhang, Ren and Sun, "Delving deep into rectifiers", 2015.
+    """
+    fan_in = int(np.prod(shape[:-1]))
+    w: np.ndarray = rng.standard_normal(shape) * np.sqrt(2 / fan_in)
+    return w.astype(np.float32)
 
 
 def copy_arrays(source: dict[str, Array], target: dict[str, Array]) -> None:

@@ -5,18 +5,15 @@ What they share - parameters, caches, freezing - is in :mod:`ums.layer`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, overload
+from collections.abc import Iterator
+from typing import overload
 
 import numpy as np
 from numpy.random import Generator
 
 from ums import ops
 from ums.backend import Array
-from ums.layer import Layer, Parameter, Unweighted, Weighted, copy_arrays
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from ums.layer import Layer, Parameter, Unweighted, Weighted, copy_arrays, he_normal
 
 __all__ = [
     "BatchNorm",
@@ -90,6 +87,14 @@ class Conv2D(Weighted):
 
     The weights start as He et al. (2015) proposed for ReLU, normal with variance 2 / fan_in, drawn
     from ``rng``; the bias starts at 0.
+
+    Args:
+        C: Input channels.
+        O: Output channels.
+        rng: Draws the weights.
+        kernel: The side K of the kernel.
+        stride: The step of the kernel in pixels, s.
+        dilation: The distance of the kernel's weights in pixels, d.
     """
 
     _grad_input = staticmethod(ops.conv2d_grad_input)
@@ -175,6 +180,11 @@ class BatchNorm(Weighted):
     """Batch normalisation over everything but channels; see :mod:`ums.ops.norm`.
 
     Frozen, it uses its running statistics and leaves them alone, in training too.
+
+    Args:
+        C: Channels.
+        momentum: The share of the old running statistics that an update keeps.
+        eps: Is added to the variance.
     """
 
     _grad_input = staticmethod(ops.batchnorm_grad_input)
@@ -290,12 +300,6 @@ class Sequential(Layer):
             for name, value in layer.statistics().items()
         }
 
-    def map_arrays(self, function: Callable[[Array], Array]) -> Self:
-        """Replace the parameters and statistics of every layer by ``function`` of them."""
-        for layer in self.layers:
-            layer.map_arrays(function)
-        return self
-
     def leaves(self) -> list[Layer]:
         """The layers in order, with nested ones opened."""
         return [leaf for layer in self.layers for leaf in layer.leaves()]
@@ -308,13 +312,3 @@ class Sequential(Layer):
 
     def __repr__(self) -> str:
         return "Sequential(" + ", ".join(map(repr, self.layers)) + ")"
-
-
-def he_normal(shape: tuple[int, ...], rng: Generator) -> np.ndarray:
-    """Normal float32 weights of variance 2 / fan_in, fan_in = the product of all axes but the last.
-
-    He, Zhang, Ren and Sun, "Delving deep into rectifiers", 2015.
-    """
-    fan_in = int(np.prod(shape[:-1]))
-    w: np.ndarray = rng.standard_normal(shape) * np.sqrt(2 / fan_in)
-    return w.astype(np.float32)

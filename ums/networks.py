@@ -120,7 +120,7 @@ def echo_encoder(
 
     The text leaves the strides open; the first three have stride 2 here:
     (N, H, W, in_channels) -> (N, H / 8, W / 8, 256 width). ``kernel``, odd, is the side of all six
-    kernels; it and ``dilation`` are what the paper's search chose.
+    kernels; the paper's search chose it and ``dilation``.
     """
     layers: list[Layer] = []
     for i, C in enumerate(_scaled(channels, width)):
@@ -175,8 +175,8 @@ def separate_classifier(
 ) -> Sequential:
     """The baseline's classifier, 1,573,506 parameters (Tables 4, 6, 8, 10): six convolutions, GAP, FC.
 
-    The text leaves the strides open; the first four have stride 2 here, so that it looks at the
-    image in as small a map, (H / 16, W / 16), as the shared encoder does.
+    The text leaves the strides open; the first four have stride 2 here, so that its last map,
+    (H / 16, W / 16), is as small as that of the shared encoder.
     """
     layers: list[Layer] = []
     for i, C in enumerate(_scaled(SEPARATE_CLASSIFIER, width)):

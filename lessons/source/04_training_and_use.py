@@ -27,7 +27,7 @@ use_style()
 # ## What becomes of a number in twenty layers
 #
 # Numbers of size 1 go into a chain of twenty dense layers of 64 channels, each followed by a ReLU, $\max(x, 0)$. The
-# weights are drawn as [he_normal](ums/layers.py:he_normal) draws them, so that a layer keeps the size of its numbers on average, times a
+# weights are drawn as [he_normal](ums/layer.py:he_normal) draws them, so that a layer keeps the size of its numbers on average, times a
 # factor: 0.5, 1 or 2.
 #
 # **Predict.** How large are the numbers after twenty layers, with the factor 0.5? With 2?

@@ -8,6 +8,7 @@ from cases import NETWORKS, OPS, Case
 from report import _cuda_version, _digits
 
 from ums import backend
+from ums.ops.fast import threads
 
 CASES = [Case(kind, name, 32, 2, "gpu") for name in NETWORKS for kind in ("step", "inference")]
 EPOCH = Case("epoch", "abnormality head", 32, 2, "gpu")
@@ -18,7 +19,7 @@ CASES += [Case(kind, name, batch=1, device="gpu") for name in SMALL for kind in 
 @pytest.fixture(autouse=True)
 def stand_in_for_the_gpu(monkeypatch):
     monkeypatch.setattr(backend, "choose_device", lambda _: backend.Device(standin, "stand-in"))
-    monkeypatch.setattr(backend, "_keep_freed_memory", lambda: None)
+    monkeypatch.setattr(threads, "_keep_freed_memory", lambda: None)
 
 
 @pytest.mark.parametrize("case", [*CASES, EPOCH], ids=lambda case: f"{case.name}, {case.kind}")

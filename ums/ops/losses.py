@@ -29,7 +29,7 @@ def _mse(xp: ModuleType, y: Array, target: Array, scale: float) -> tuple[Array, 
 def bce(logits: Array, target: Array) -> tuple[Array, Array]:
     """Binary cross-entropy, equation (2): -mean[t log y + (1 - t) log(1 - y)], y = sigmoid(z).
 
-    As max(z, 0) - z t + log(1 + exp(-|z|)), which is the same and never overflows;
+    Computed as ``max(z, 0) - z t + log(1 + exp(-|z|))``, which is the same and never overflows;
     dL/dz = (y - t) / size.
     """
     _check_same_shape(logits, target)

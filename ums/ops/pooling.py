@@ -6,7 +6,11 @@ from ums.backend import Array, array_module
 
 
 def global_average_pool_forward(x: Array) -> tuple[Array, tuple]:
-    """y (N, C) = mean of x (N, H, W, C) over H and W. Raises ValueError if x is not 4-D."""
+    """y (N, C) = mean of x (N, H, W, C) over H and W.
+
+    Raises:
+        ValueError: x does not have four axes.
+    """
     if x.ndim != 4:
         raise ValueError(f"x must be (N, H, W, C), got {x.shape}")
     return x.mean(axis=(1, 2)), (x.shape,)

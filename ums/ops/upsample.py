@@ -16,7 +16,11 @@ from ums.ops.fast import upsample as fast
 
 
 def upsample2d_forward(x: Array) -> tuple[Array, tuple]:
-    """(N, H, W, C) -> (N, 2H, 2W, C), every pixel four times. Raises ValueError if x is not 4-D."""
+    """(N, H, W, C) -> (N, 2H, 2W, C), every pixel four times.
+
+    Raises:
+        ValueError: x does not have four axes.
+    """
     if x.ndim != 4:
         raise ValueError(f"x must be (N, H, W, C), got {x.shape}")
     return x.repeat(2, axis=1).repeat(2, axis=2), (x.shape,)

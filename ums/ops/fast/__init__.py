@@ -1,3 +1,6 @@
-"""The ops in tiles, bands and threads: what runs. Each is tested to equal its formula in ``ums.ops``."""
+"""The ops in tiles, bands and threads: what runs.
 
-__all__: list[str] = []
+Each is tested to equal its formula in the module of the same name in :mod:`ums.ops`.
+"""
+
+__all__ = ["activations", "conv", "norm", "padding", "sums", "threads", "upsample", "winograd"]

@@ -21,8 +21,8 @@ def per_channel(row_sums: Array, W: int) -> Array:
 def channel_sums(x: Array) -> Array:
     """The sum of x (..., W, C) over all but C: (C,).
 
-    On a CPU it is a product with ones, which BLAS is fastest at. A GPU adds up every column with
-    threads of its own and needs many columns to be busy: there it is long rows first.
+    On a CPU it is computed as a product with ones, which BLAS does fastest. A GPU adds up each
+    column with its own threads and needs many columns to be busy: there long rows are added first.
     """
     if array_module(x) is np:
         pixels = x.reshape(-1, x.shape[-1])

@@ -1,8 +1,8 @@
-"""The CPU's threads and caches: shares, tiles and temporary memory that is used again.
+"""The CPU's threads and caches: shares of work, tiles, and temporary memory that is reused.
 
 The heavy ops share their work over the threads with :func:`parallel_for`, cut it into :func:`tiles`
-that stay in a core's cache, and keep their temporary memory in :func:`scratch`. A GPU does all of
-this by itself; there these functions get out of the way.
+that stay in a core's cache, and keep their temporary memory in :func:`scratch`. A GPU schedules its
+own threads; on one, ``parallel_for`` calls its function once, and tiles only bound the memory.
 """
 
 from __future__ import annotations
@@ -50,22 +50,22 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """a @ b, by the calling thread alone.
+    """a @ b, computed by the calling thread alone.
 
-    In ums every product is: one BLAS thread per worker keeps each worker's tile in its own core's
-    cache, and BLAS's own threads, once woken, go on spinning for a while and take the processors
-    from the workers. (On 2 cores, two small products per layer left to them made a training step at
-    128x128 take 0.23 s instead of 0.13 s.)
+    Every product in ums is computed like this. One BLAS thread per worker keeps each worker's tile in
+    its own core's cache; BLAS's own threads, once woken, keep spinning for a while and take the
+    processors from the workers. (On 2 cores, leaving two small products per layer to them made a
+    training step at 128x128 take 0.23 s instead of 0.13 s.)
     """
     xp = array_module(a)
     return parallel_for(lambda start, stop: xp.matmul(a, b), 1, xp)[0]
 
 
 TILE_BYTES = 3 << 20
-"""A CPU tile's temporary: small enough for a core's share of the last-level cache, measured best."""
+"""Temporary memory of a CPU tile: as much as fits a core's share of the last-level cache (measured)."""
 
 GPU_TILE_BYTES = 1 << 29
-"""A GPU tile's temporary: large enough to fill the device, small enough to fit beside the rest."""
+"""Temporary memory of a GPU tile: enough to fill the device, little enough to fit beside the rest."""
 
 
 def tiles(
@@ -74,11 +74,11 @@ def tiles(
     """Cut N images of ``rows`` rows into tiles (images, top, bottom) of bounded size.
 
     Args:
-        N: images in the batch.
-        rows: rows of an image, those of the output.
-        row_bytes: bytes of temporary memory that one row of one image needs.
-        xp: the array module; it decides the size of a tile.
-        budget: of a CPU tile, where it is not ``TILE_BYTES``, in the unit of ``row_bytes``.
+        N: Images in the batch.
+        rows: Rows of an image, counted in the output.
+        row_bytes: Bytes of temporary memory that one row of one image needs.
+        xp: The array module, which decides the size of a tile.
+        budget: The size of a CPU tile in the unit of ``row_bytes``, if not ``TILE_BYTES``.
 
     Returns:
         Tiles in order: several whole images where these fit, else a band of rows of one image.
@@ -106,7 +106,7 @@ def for_rows(work: Callable[[int, int], Any], M: int, row_bytes: int) -> list:
     """Call ``work(top, bottom)`` on bands of M rows, a tile's worth each, over the CPU's threads.
 
     For passes over a large array that do little with each element: what one band needs stays in a
-    core's cache between its operations. (On a GPU such a pass is a :func:`fused` function.)
+    core's cache between its operations. (On a GPU such a pass is one fused kernel.)
 
     Returns:
         What the calls returned, in the order of their bands.
@@ -141,7 +141,7 @@ def scratch(key: str, shape: tuple[int, ...], dtype: DTypeLike, xp: ModuleType =
 def _keep_freed_memory() -> None:
     """Ask glibc to keep freed arrays for the next allocation instead of returning the pages.
 
-    Elsewhere than on glibc nothing is done. The numbers are those of ``<malloc.h>``.
+    Does nothing with another C library. The numbers are those of ``<malloc.h>``.
     """
     m_trim_threshold, m_mmap_max = -1, -4
     try:

@@ -1,4 +1,4 @@
-r"""Winograd's way to convolve with a 3x3 kernel: a quarter of the multiplications (Lavin and Gray 2016).
+r"""Winograd's convolution with a 3x3 kernel: a quarter of the multiplications (Lavin and Gray 2016).
 
 A 4x4 tile of the output depends on the 6x6 tile d of the padded input around it. Products with small
 constant matrices (from the polynomial points 0, 1, -1, 2, -2 and infinity) turn that piece of
@@ -50,15 +50,15 @@ AT2, BT2, G2 = (np.kron(matrix, matrix) for matrix in (AT, BT, G))
 """A^T (x) A^T, B^T (x) B^T and G (x) G: (16, 36), (36, 36) and (36, 9)."""
 
 GROUP = 128
-"""Tiles that are worked on at once: rows of each of the 36 products. Fewer make the products slow,
-more leave the cache."""
+"""Tiles that are computed at once: rows of each of the 36 products. With fewer the products are slow,
+with more they leave the cache."""
 
 
 def pays(shape: tuple, w_shape: tuple, stride: int, dilation: int) -> bool:
-    """Whether this is the way to convolve x (N, H, W, C) with w (K, K, C, O) on a CPU, as measured.
+    """Whether this is the faster way to convolve x (N, H, W, C) with w (K, K, C, O) on a CPU.
 
-    The tiles must fit the image, be a group at least, and the channels be many enough that the
-    products outweigh the transformations.
+    Measured: the tiles must fit the image and fill a group, and there must be so many channels that
+    the products outweigh the transformations.
     """
     N, H, W, _ = shape
     K, _, C, O = w_shape

@@ -1,0 +1,47 @@
+"""What ``from ums import ...`` gives, and what it needs."""
+
+import subprocess
+import sys
+
+import pytest
+
+import ums
+
+HEAVY = ("cv2", "scipy", "tqdm", "matplotlib", "pandas", "jinja2")
+
+
+@pytest.mark.parametrize("name", ums.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(ums, name) is not None
+
+
+def test_dir_lists_the_public_names():
+    assert set(ums.__all__) <= set(dir(ums))
+
+
+def test_unknown_name_is_refused():
+    with pytest.raises(AttributeError, match="module 'ums' has no attribute 'Conv3D'"):
+        ums.Conv3D  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import ums; from ums import Conv2D, check_gradients",
+        "import ums.ops, ums.layers, ums.gradcheck, ums.networks, ums.optimizers",
+    ],
+)
+def test_layers_and_checks_need_numpy_and_threadpoolctl_alone(imports):
+    program = f"import sys; {imports}; print([m for m in {HEAVY} if m in sys.modules])"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "[]"
+
+
+def test_names_that_need_more_are_loaded_when_asked_for():
+    program = "import sys, ums; ums.Task; from ums import predict; print('tqdm' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "True"
