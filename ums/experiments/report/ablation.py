@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ums.experiments.ablation_list import AS_GIVEN, Cause
-from ums.experiments.report.page import Column, Section, Table, formatted, formatted_p
+from ums.experiments.report.page import Section
 from ums.experiments.report.part_tables import BY_PATIENT, LABELS, PartFigures, lowered
 from ums.experiments.report.plots import fold_dots
+from ums.experiments.report.tables import Column, Table, formatted, formatted_p
 from ums.experiments.results.claims import Verdict, verdict
 from ums.experiments.results.scores import compare
 from ums.experiments.runner import HELD_OUT, STRATEGIES, TEST

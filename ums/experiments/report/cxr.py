@@ -8,17 +8,11 @@ import numpy as np
 
 from ums.experiments.report import pictures as figures
 from ums.experiments.report import sections as study_report
-from ums.experiments.report.page import (
-    Column,
-    Report,
-    Section,
-    Table,
-    formatted,
-    formatted_p,
-)
+from ums.experiments.report.page import Report, Section
 from ums.experiments.report.part_tables import LABELS, PartFigures
-from ums.experiments.report.plots import heat_map_panel
+from ums.experiments.report.pictures import heat_map_panel
 from ums.experiments.report.sections import InPaper, Wording, overlap_note
+from ums.experiments.report.tables import Column, Table, formatted, formatted_p
 from ums.experiments.results import paper
 from ums.experiments.results.heat_maps import SHOWN
 from ums.experiments.results.scores import estimated, sign_flips

@@ -10,10 +10,11 @@ from ums.experiments.datasets import source_rows
 from ums.experiments.echo_sets import FLOW
 from ums.experiments.report import pictures as figures
 from ums.experiments.report import sections as study_report
-from ums.experiments.report.page import Column, Report, Section, Table
+from ums.experiments.report.page import Report, Section
 from ums.experiments.report.part_tables import PartFigures
 from ums.experiments.report.recommendation import recommendation_section
 from ums.experiments.report.sections import InPaper, Wording, overlap_note
+from ums.experiments.report.tables import Column, Table
 from ums.experiments.results import paper
 from ums.experiments.results.scores import LOGITS, score_classes, tested_once
 from ums.experiments.settings import Outcome

@@ -8,9 +8,9 @@ from itertools import combinations
 
 import numpy as np
 
-from ums.experiments.report.page import Column, Figure, Table, formatted_p
-from ums.experiments.report.pictures import training_curves
-from ums.experiments.report.plots import cosine_curves, crossover, fold_dots
+from ums.experiments.report.page import Figure
+from ums.experiments.report.plots import cosine_curves, crossover, fold_dots, training_curves
+from ums.experiments.report.tables import Column, Table, formatted_p
 from ums.experiments.results.scores import Estimate, compare
 from ums.experiments.runner import HELD_OUT, TEST, TOGETHER, PartOutcome
 from ums.experiments.tasks import MEASURES, SEGMENTATION, TargetTask

@@ -17,9 +17,11 @@ from ums.derived.recommendation import (
     excluded,
 )
 from ums.experiments.echo_sets import FLOW, QUALITY
-from ums.experiments.report.page import Column, Section, Table
+from ums.experiments.report.page import Section
 from ums.experiments.report.part_tables import LABELS
-from ums.experiments.report.recommendation_pictures import confusion_tables, recommendation_panel
+from ums.experiments.report.pictures import recommendation_panel
+from ums.experiments.report.plots import confusion_tables
+from ums.experiments.report.tables import Column, Table
 from ums.experiments.results.scores import LOGITS, Tested, estimated
 from ums.experiments.runner import TEST, PartOutcome
 from ums.metrics.classification import mcc, recall

@@ -9,7 +9,7 @@ import numpy as np
 
 from ums.experiments.report import pictures as figures
 from ums.experiments.report.facts import facts_of_run
-from ums.experiments.report.page import Column, Report, Section, Table, formatted_p
+from ums.experiments.report.page import Figure, Report, Section
 from ums.experiments.report.part_tables import (
     LABELS,
     Costs,
@@ -22,6 +22,8 @@ from ums.experiments.report.part_tables import (
     score_dots,
     score_table,
 )
+from ums.experiments.report.plots import training_curves
+from ums.experiments.report.tables import Column, Table, formatted_p
 from ums.experiments.results.claims import Claim, Verdict, verdict
 from ums.experiments.results.scores import Estimate
 from ums.experiments.runner import HELD_OUT, STRATEGIES, TEST, PartOutcome
@@ -210,7 +212,7 @@ def scores_section(part: PartFigures, paper: InPaper, text: str) -> Section:
     return Section(part.part.title, f"{folds} {text}".strip(), blocks=blocks)
 
 
-def _outlines(outcome: PartOutcome) -> figures.Figure:
+def _outlines(outcome: PartOutcome) -> Figure:
     """True and predicted outlines of the first fold's networks on the test set."""
     part, test = outcome.part, outcome.part.test
     task = next(t for t in part.tasks if t.kind == SEGMENTATION)
@@ -269,9 +271,9 @@ def overlap_note(what: str) -> str:
     )
 
 
-def source_curves(outcome: Outcome, label: str) -> list[figures.Figure]:
+def source_curves(outcome: Outcome, label: str) -> list[Figure]:
     """The source's losses by epoch, if it was trained."""
     history = outcome.source.history
     if not history.validation:
         return []
-    return [figures.training_curves({label: history}, name="training-source")]
+    return [training_curves({label: history}, name="training-source")]
