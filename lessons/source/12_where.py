@@ -22,7 +22,8 @@ from ums.data import Examples, normalise
 from ums.data.examples import epoch_batches
 from ums.derived import Recommendations, excluded, mass_inside
 from ums.derived.recommendation import FLOWS, POOR, QUALITIES, TR
-from ums.experiments.report.recommendation_pictures import confusion_tables, recommendation_panel
+from ums.experiments.report.pictures import recommendation_panel
+from ums.experiments.report.plots import confusion_tables
 from ums.finetuning import Task, tune_jointly
 from ums.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, ReLU, Sequential
 from ums.metrics.classification import confusion_matrix
@@ -466,7 +467,7 @@ for name, decision in decisions.items():
 confusion_tables(tables)
 
 # %% [markdown]
-# And the screens themselves, by what became of them, with what the heads said (the library's picture, [recommendation_panel](ums/experiments/report/recommendation_pictures.py:recommendation_panel)):
+# And the screens themselves, by what became of them, with what the heads said (the library's picture, [recommendation_panel](ums/experiments/report/pictures.py:recommendation_panel)):
 
 # %%
 said = Recommendations(p_flow, p_quality)

@@ -5,8 +5,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from ums.experiments.report.page import Section, Table
+from ums.experiments.report.page import Section
 from ums.experiments.report.sections import summary_lines
+from ums.experiments.report.tables import Table
 from ums.experiments.results import paper, scores
 from ums.experiments.results.claims import SIGNIFICANT, Verdict, verdict
 from ums.experiments.runner import STRATEGIES

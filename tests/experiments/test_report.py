@@ -5,15 +5,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from ums.experiments.report.page import (
-    Column,
-    Figure,
-    Report,
-    Section,
-    Table,
-    formatted,
-    formatted_p,
-)
+from ums.experiments.report.page import Figure, Report, Section
+from ums.experiments.report.tables import Column, Table, formatted, formatted_p
 from ums.experiments.results.claims import Verdict
 from ums.experiments.results.scores import Estimate
 
@@ -54,7 +47,10 @@ def small_table(**changes):
         "name": "table-3",
         "title": "Lungs",
         "columns": ["Method", Column("F", "{:.3f}", "{:.2f}"), Column("Time", "{:.1f} min")],
-        "rows": [{"Method": "Joint", "F": (0.8734, 0.0121), "Time": 12.345}, {"Method": "Other"}],
+        "rows": [
+            {"Method": "Joint", "F": Estimate([0.861, 0.885]), "Time": 12.345},
+            {"Method": "Other"},
+        ],
         "paper_rows": [{"Method": "Joint", "F": 0.9}, {}],
     }
     return Table(**{**settings, **changes})
@@ -73,18 +69,15 @@ def small_report(**changes):
         (0.8734, "{:.3f}", "0.873"),
         (1573506, "{:,d}", "1,573,506"),
         (8.11, "{:.1f} min", "8.1 min"),
-        ((0.8734, 0.0121), "{:.3f}", "0.873 ± 0.012"),
-        ((8.11, 0.26), "{:.1f} min", "8.1 ± 0.3 min"),
         (np.float32(0.5), "{:.2f}", "0.50"),
         (-0.25, "{:.2f}", "−0.25"),
         (None, "{:.3f}", "–"),
         (float("nan"), "{:.3f}", "–"),
-        ((float("nan"), 0.1), "{:.3f}", "–"),
         (float("inf"), "{:.1f} dB", "∞ dB"),
         ("p < 0.05", "{:.3f}", "p < 0.05"),
         (Verdict.OPEN, "{:.3f}", "not distinguishable here"),
         (FIVE, "{:.3f}", "0.300 ± 0.158 [0.200, 0.400]"),
-        (FIVE, "{:+.1f} min", "+0.3 ± 0.2 [+0.2, +0.4] min"),
+        (FIVE, "{:+.1f}", "+0.3 ± 0.2 [+0.2, +0.4]"),
         (Estimate(FIVE.folds), "{:.1f}", "0.3 ± 0.2"),
         (Estimate([0.5], 0.25, 0.75), "{:.2f}", "0.50 [0.25, 0.75]"),
         (Estimate([0.5, float("nan")], 0.25, 0.75), "{:.2f}", "–"),
@@ -128,7 +121,7 @@ def test_text_puts_the_papers_figures_beside_ours():
     assert lines[0] == "Lungs"
     assert lines[2].split() == ["Method", "F", "Time"]
     assert lines[3].split() == ["ours", "paper"]
-    assert lines[5] == "Joint   0.873 ± 0.012   0.90  12.3 min"
+    assert lines[5] == "Joint   0.873 ± 0.017   0.90  12.3 min"
     assert lines[6] == "Other               –      –         –"
 
 
@@ -143,17 +136,9 @@ def test_a_table_without_the_papers_figures_has_one_header_line():
     assert lines[-1] == "A note."
 
 
-def test_a_misspelt_column_and_missing_paper_rows_are_refused():
+def test_a_misspelt_column_is_refused():
     with pytest.raises(ValueError, match="table-3: no column named f"):
         small_table(rows=[{"f": 1}, {}])
-    with pytest.raises(ValueError, match="2 rows beside the paper's 1"):
-        small_table(paper_rows=[{}])
-
-
-@pytest.mark.parametrize("name", ["../up", "a b", "", "Ä"])
-def test_a_name_that_is_no_file_name_is_refused(name):
-    with pytest.raises(ValueError, match="a name of small letters"):
-        Figure(name, PNG, "", "alt")
 
 
 def test_a_notebook_shows_a_figure_in_its_natural_width():
@@ -162,20 +147,13 @@ def test_a_notebook_shows_a_figure_in_its_natural_width():
     assert base64.b64decode(shown["image/png"]) == PNG and how == {"image/png": {"width": 640}}
 
 
-def test_a_figure_needs_an_alternative_text_and_a_known_format():
-    with pytest.raises(ValueError, match="alt must say"):
-        Figure("lungs", PNG, "", " ")
-    with pytest.raises(ValueError, match="neither PNG nor SVG"):
-        Figure("lungs", b"GIF89a", "", "lungs")
-
-
 def test_json_holds_the_unrounded_numbers(tmp_path):
-    rows = [{"F": (0.8734, np.float64(0.0121))}, {"F": float("nan"), "Time": np.int64(3)}]
+    rows = [{"F": np.float32(0.5)}, {"F": float("nan"), "Time": np.int64(3)}]
     report = small_report(sections=[Section("S", tables=[small_table(rows=rows)])])
     report.write(tmp_path)
     written = json.loads((tmp_path / "tables.json").read_text())
     assert written == report.to_dict()
-    expected = [{"F": {"mean": 0.8734, "std": 0.0121}}, {"F": None, "Time": 3}]
+    expected = [{"F": 0.5}, {"F": None, "Time": 3}]
     assert written["tables"][0]["rows"] == expected
 
 
@@ -217,33 +195,15 @@ def test_the_page_sets_spread_and_interval_apart_and_marks_a_verdict():
     ]
 
 
-def parted_section():
+def test_a_section_shows_its_text_and_its_blocks_in_their_order():
     table, curve = small_table(name="first"), Figure("curve", SVG, "", "a curve")
-    inner = Section("Cost", "Inner text.", [small_table(name="second")])
-    blocks = ["After one.\n\nAfter two.", curve, inner, "The end."]
-    return Section("Results", "Before.", [table], blocks=blocks)
-
-
-def test_a_section_shows_its_blocks_in_their_order():
-    html = small_report(sections=[parted_section()]).html()
-    marks = ["Before.", 'id="first"', "After one.", "After two.", 'id="figure-curve"', ">Cost</h3>"]
-    marks += ["Inner text.", 'id="second"', "The end."]
+    blocks = [curve, small_table(name="second")]
+    report = small_report(sections=[Section("S", "One.\n\nTwo.", [table], blocks=blocks)])
+    html = report.html()
+    marks = ["<p>One.</p>", "<p>Two.</p>", 'id="first"', 'id="figure-curve"', 'id="second"']
     places = [html.index(mark) for mark in marks]
     assert places == sorted(places)
-    assert [html.count(f"<p>After {n}.</p>") for n in ("one", "two")] == [1, 1]
-
-
-def test_a_subsections_tables_and_figures_belong_to_the_report():
-    report = small_report(sections=[parted_section()])
     assert [table.name for table in report.tables] == ["first", "second"]
-    assert [figure.name for figure in report.figures] == ["curve"]
-
-
-def test_a_block_of_another_kind_and_a_third_level_are_refused():
-    with pytest.raises(TypeError, match="section S: list is no block"):
-        Section("S", blocks=[[small_table()]])
-    with pytest.raises(ValueError, match="section S: a subsection cannot have subsections"):
-        Section("S", blocks=[parted_section()])
 
 
 def test_the_page_loads_nothing_from_outside():
@@ -256,9 +216,7 @@ def test_the_page_loads_nothing_from_outside():
 
 
 def test_every_picture_has_its_text_and_every_link_its_target():
-    sections = [*small_report().sections, parted_section()]
-    sections[1].blocks.pop(1)
-    page = Page(small_report(sections=sections).html())
+    page = Page(small_report().html())
     assert [image["alt"] for image in page.all("img")] == ["two lungs", "a curve"]
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -267,9 +225,9 @@ def test_every_picture_has_its_text_and_every_link_its_target():
 
 
 def test_headings_go_down_one_level_at_a_time():
-    page = Page(small_report(sections=[parted_section()]).html())
-    levels = [int(tag[1]) for tag, _ in page.tags if tag in {"h1", "h2", "h3", "h4"}]
-    assert levels[0] == 1 and levels.count(1) == 1 and {3, 4} <= set(levels)
+    page = Page(small_report().html())
+    levels = [int(tag[1]) for tag, _ in page.tags if tag in {"h1", "h2", "h3"}]
+    assert levels[0] == 1 and levels.count(1) == 1 and 3 in levels
     assert max(np.diff(levels)) == 1
 
 

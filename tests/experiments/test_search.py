@@ -14,7 +14,8 @@ from ums.data import Examples, save_prepared
 from ums.data.normalisation import normalise
 from ums.experiments import search
 from ums.experiments.report import search as search_report
-from ums.experiments.report.search import trials_figure
+from ums.experiments.report import search_plot, style
+from ums.experiments.report.search_plot import trials_figure
 from ums.experiments.results import scores
 from ums.experiments.search import Search
 from ums.experiments.search_space import (
@@ -378,13 +379,13 @@ LOSSES = (0.5, np.nan, 0.25, 0.75)
 @pytest.fixture
 def axes(monkeypatch):
     """The axes of every sheet drawn, by title or, without one, label, as they are when it is saved."""
-    drawn, saved = [], search_report.saved
+    drawn, finished = [], style.finished
 
-    def noted(sheet, kind):
+    def noted(sheet, *rest):
         drawn.append({ax.get_title("left") or ax.get_xlabel(): ax for ax in sheet.axes})
-        return saved(sheet, kind)
+        return finished(sheet, *rest)
 
-    monkeypatch.setattr(search_report, "saved", noted)
+    monkeypatch.setattr(style, "finished", noted)
     return drawn
 
 
@@ -398,11 +399,11 @@ def test_every_trial_stands_at_its_values_with_means_and_marks(axes):
     trials_figure(tried(*LOSSES))
     assert list(axes[0]) == ["Kernel", "Dilation", "Dropout", "Optimizer", "Batch", "Trial"]
     kernel, optimizer, course = (axes[0][name] for name in ("Kernel", "Optimizer", "Trial"))
-    dots, best, paper, diverged, three, five, seven = lines_of(kernel)
+    dots, best, paper, diverged = lines_of(kernel)
     assert dots[0] == [0, 1, 1, 0] and dots[1][2:] == [0.25, 0.75] and np.isnan(dots[1][1])
     assert best == ([1], [0.25]) and paper == ([0], [0.5]) and diverged[0] == [1]
-    assert three[1] == [0.625] * 2 and five[1] == [0.25] * 2
-    assert np.isnan(seven[1]).all() and np.isnan(lines_of(optimizer)[-1][1]).all()
+    bars = kernel.collections[0].get_segments()
+    assert [float(bar[0, 1]) for bar in bars if len(bar)] == [0.625, 0.25]
     assert [label.get_text() for label in optimizer.get_xticklabels()] == ["SGD", "Adam", "RMSprop"]
     assert lines_of(course)[-1] == ([1, 2, 3, 4], [0.5, 0.5, 0.25, 0.25])
     assert lines_of(course)[0][0] == [1, 2, 3, 4]
@@ -419,17 +420,17 @@ def test_alternative_text_of_the_search_tells_marks_and_means():
 def test_papers_choice_that_diverged_is_not_marked(axes):
     figure = trials_figure(tried(np.nan, 0.5, 0.25, 0.75))
     assert "paper" not in figure.alt and "best: trial 3" in figure.alt
-    assert len(axes[0]["Kernel"].get_lines()) == 3 + 3  # dots, best, diverged; means
+    assert len(axes[0]["Kernel"].get_lines()) == 3  # dots, best, diverged
 
 
 @pytest.mark.parametrize("losses", [LOSSES, (0.5, 0.5, 0.25, 0.75), (np.nan, 0.5, 0.25, 0.75)])
 def test_legend_explains_what_is_drawn_and_nothing_else(losses, monkeypatch):
     explained = []
-    monkeypatch.setattr(search_report, "line_legend", lambda sheet, marks: explained.extend(marks))
+    monkeypatch.setattr(style, "legend_below", lambda sheet, marks: explained.extend(marks))
     trials_figure(tried(*losses))
     absent = {"paper's choice"} if np.isnan(losses[0]) else set()
     absent |= set() if np.isnan(losses).any() else {"diverged"}
-    assert explained == [mark for mark in search_report.MARKS if mark not in absent]
+    assert explained == [mark for mark in search_plot.MARKS if mark not in absent]
 
 
 def test_losses_far_apart_are_on_a_logarithmic_axis(axes):

@@ -10,9 +10,10 @@ import numpy as np
 from ums.experiments.ablation_list import ABLATIONS, UNCHANGED, Ablation
 from ums.experiments.names import CLASSIFICATION, HELD_OUT, SEPARATE, STRATEGIES, TEST
 from ums.experiments.report.group import BY_PATIENT, LABELS, lowered
-from ums.experiments.report.page import Column, Report, Section, Table, formatted, formatted_p
+from ums.experiments.report.page import Report, Section
 from ums.experiments.report.plots import fold_dots
 from ums.experiments.report.sections import run_information
+from ums.experiments.report.tables import Column, Table, formatted, formatted_p
 from ums.experiments.results.claims import Verdict, verdict
 from ums.experiments.results.groups import GroupResults, TaskInfo
 from ums.experiments.results.records import StudyRecords

@@ -10,9 +10,10 @@ import numpy as np
 from ums.experiments.names import CLASSIFICATION, CONTROL, DIVERSE, SEGMENTATION, SIMILAR
 from ums.experiments.report import pictures, sections
 from ums.experiments.report.group import LABELS
-from ums.experiments.report.page import Column, Report, Section, Table, formatted, formatted_p
-from ums.experiments.report.plots import heat_map_panel
+from ums.experiments.report.page import Report, Section
+from ums.experiments.report.pictures import heat_map_panel
 from ums.experiments.report.sections import GroupText, PageText, mean_of_folds, overlap_note
+from ums.experiments.report.tables import Column, Table, formatted, formatted_p
 from ums.experiments.results import paper
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.records import StudyRecords

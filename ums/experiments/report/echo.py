@@ -9,9 +9,10 @@ import numpy as np
 from ums.derived.recommendation import FLOWS
 from ums.experiments.names import CLASSIFICATION, DIVERSE, LOGITS, SEGMENTATION, SIMILAR
 from ums.experiments.report import pictures, sections
-from ums.experiments.report.page import Column, Figure, Report, Section, Table
+from ums.experiments.report.page import Figure, Report, Section
 from ums.experiments.report.recommendation import recommendation_section
 from ums.experiments.report.sections import GroupText, PageText, overlap_note
+from ums.experiments.report.tables import Column, Table
 from ums.experiments.results import paper
 from ums.experiments.results.records import StudyRecords
 from ums.experiments.results.scores import single_network

@@ -16,9 +16,9 @@ from ums.experiments.names import (
     TEST,
     TOGETHER,
 )
-from ums.experiments.report.page import Column, Figure, Table, formatted_p
-from ums.experiments.report.pictures import training_curves
-from ums.experiments.report.plots import cosine_curves, crossover, fold_dots
+from ums.experiments.report.page import Figure
+from ums.experiments.report.plots import cosine_curves, crossover, fold_dots, training_curves
+from ums.experiments.report.tables import Column, Table, formatted_p
 from ums.experiments.results.costs import GroupCosts
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.scores import Estimate

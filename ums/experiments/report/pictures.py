@@ -1,191 +1,257 @@
-"""The report's pictures: denoised images, lung outlines, training curves, scores, examples.
+"""Panels of images: denoising, outlines of masks, heat maps, examples, recommendations.
 
-Each function takes plain arrays, lists and dicts and returns a `report.Figure` on a white ground.
-Lines and outlines are SVG, mosaics of images PNG. Images are grey (H, W), or colour (H, W, 3) where
-a function says so, in the range 0 .. 255 unless `data_range` says otherwise. A method keeps its
-colour from figure to figure. `ValueError` where lists that belong together differ in length.
+Each function takes plain arrays, lists and dicts and returns a
+:class:`ums.experiments.report.page.Figure`. Images are grey (N, H, W) or colour (N, H, W, 3), in the
+range 0 .. 255. A method has the same colour in all figures.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import fill
+
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure as Sheet
 
+from ums.derived.recommendation import FLOWS, OUTCOMES, QUALITIES, Recommendations, outcomes
+from ums.experiments.report import style
 from ums.experiments.report.page import Figure
-from ums.experiments.report.style import (
-    INK,
-    PAGE,
-    WRONG,
-    check_lengths,
-    draw_history,
-    draw_outline,
-    label_row,
-    line_legend,
-    listed,
-    method_colours,
-    new_sheet,
-    outline_legend,
-    panel_titles,
-    pixels,
-    saved,
-    scale_losses,
-    show_image,
-    stamp,
-)
 
 
-def denoising_panel(
-    clean, noisy, denoised, titles, noisy_psnr, denoised_psnr, data_range=255.0, name="denoising"
-):
-    """Show one image per noise level: clean, noisy, denoised, and what the denoiser got wrong.
+def mosaic(
+    labels: Sequence[str], columns: int, image: np.ndarray, lines: int = 0
+) -> tuple[Sheet, np.ndarray]:
+    """Return a sheet with rows of empty axes, (rows, columns), for images of one size.
 
-    clean, noisy, denoised: (N, H, W), one row of pictures each; titles: N names of noise levels;
-    noisy_psnr, denoised_psnr: N values in dB. The error is `|denoised - clean|`, all rows on one
-    scale whose top is the 99.5th percentile.
+    Args:
+        labels: of the rows, one each.
+        columns: their number.
+        image: one of the images.
+        lines: of the title above each image.
     """
-    check_lengths("denoising_panel", clean, noisy, denoised, titles, noisy_psnr, denoised_psnr)
-    clean, noisy, denoised = (np.asarray(x, dtype=np.float64) for x in (clean, noisy, denoised))
-    N, H, W = clean.shape
-    errors = np.abs(denoised - clean)
-    top = max(float(np.percentile(errors, 99.5)), 1e-9 * data_range)
-    height = 0.35 + 2.02 * N * H / W
-    with new_sheet(PAGE, height) as sheet:
-        axes = sheet.subplots(N, 4, squeeze=False)
-        for row, title in enumerate(titles):
-            for ax, pictures in zip(axes[row], (clean, noisy, denoised), strict=False):
-                show_image(ax, pictures[row], data_range)
-            scale = axes[row, 3].imshow(errors[row], cmap="magma", vmin=0, vmax=top)
-            axes[row, 3].set_axis_off()
-            label_row(axes[row, 0], title)
-            stamp(axes[row, 1], f"{noisy_psnr[row]:.1f} dB")
-            stamp(axes[row, 2], f"{denoised_psnr[row]:.1f} dB")
-        headings = ("Clean", "Noisy", "Denoised", "|Denoised − clean|")
-        for ax, heading in zip(axes[0], headings, strict=True):
-            ax.set_title(heading)
-        room = {"aspect": 14 * N, "pad": 0.04, "extend": "max", "extendfrac": 0.02}
-        bar = sheet.colorbar(scale, ax=axes[:, 3], label=f"error, of {data_range:g}", **room)
-        bar.outline.set_visible(False)
-        data = saved(sheet, "png")
+    H, W = image.shape[:2]
+    side = min((style.PAGE - 0.6) / columns, 3.2)
+    height = side * H / W + 0.17 * lines
+    sheet = style.new_sheet(max(side * columns + 0.6, 4.6), height * len(labels) + 0.4)
+    axes = style.grid(sheet, len(labels) * columns, columns)
+    look = {"xycoords": "axes fraction", "rotation": 90, "ha": "right", "va": "center"}
+    for row, label in zip(axes, labels, strict=True):
+        lined = fill(label, max(8, int(height / 0.072)))
+        style.note(row[0], lined, (0, 0.5), (-4, 0), ma="center", **look)
+        for ax in row:
+            ax.set_axis_off()
+    return sheet, axes
+
+
+def show(ax: Axes, image: np.ndarray, note: str = "") -> None:
+    """Show an image (H, W) or (H, W, 3), with a note in its corner."""
+    ax.imshow(image, cmap="gray", vmin=0, vmax=255)
+    if note:
+        box = {"fc": "black", "alpha": 0.65, "ec": "none", "boxstyle": "round,pad=0.25"}
+        look = {"xycoords": "axes fraction", "color": "white", "fontsize": 8}
+        style.note(ax, note, (0, 0), (6, 6), bbox=box, **look)
+
+
+def in_words(axes: np.ndarray) -> str:
+    """Return all that is written in the axes of a mosaic, for readers who cannot see it."""
+    written = [[text.get_text() for text in (ax.title, *ax.texts)] for ax in axes.flat]
+    told = [", ".join(filter(None, texts)).replace("\n", ", ") for texts in written]
+    return f"Images: {'; '.join(filter(None, told))}."
+
+
+@style.styled
+def denoising_panel(
+    clean: np.ndarray,
+    noisy: np.ndarray,
+    denoised: np.ndarray,
+    titles: Sequence[str],
+    noisy_psnr: Sequence[float],
+    denoised_psnr: Sequence[float],
+) -> Figure:
+    """Show one image for each noise level: clean, noisy, denoised, and the error that is left.
+
+    Args:
+        clean: (N, H, W).
+        noisy: (N, H, W).
+        denoised: (N, H, W).
+        titles: N names of noise levels.
+        noisy_psnr: N values in dB.
+        denoised_psnr: N values in dB.
+    """
+    errors = np.abs(np.asarray(denoised, np.float64) - clean)
+    top = max(float(np.percentile(errors, 99.5)), 1e-6)
+    sheet, axes = mosaic(titles, 4, clean[0])
+    for n, row in enumerate(axes):
+        show(row[0], clean[n])
+        show(row[1], noisy[n], f"{noisy_psnr[n]:.1f} dB")
+        show(row[2], denoised[n], f"{denoised_psnr[n]:.1f} dB")
+        scale = row[3].imshow(errors[n], cmap="magma", vmin=0, vmax=top)
+    for ax, heading in zip(axes[0], ("Clean", "Noisy", "Denoised", "Error"), strict=True):
+        ax.set_title(heading)
+    bar = sheet.colorbar(scale, ax=axes, aspect=14 * len(axes), extend="max", pad=0.02)
+    bar.set_label("|denoised − clean|, of 255")
     caption = (
         "A test image at each noise level, with its PSNR before and after denoising. Right: the "
         "remaining error, on one scale for all rows."
     )
-    alt = (
-        f"Clean, noisy and denoised image and remaining error for {', '.join(titles)}. "
-        f"PSNR from {listed(noisy_psnr)} to {listed(denoised_psnr)} dB."
-    )
-    return Figure(name, data, caption, alt, width=pixels(PAGE))
+    return style.finished(sheet, "denoising", "png", caption, in_words(axes))
 
 
+@style.styled
 def outline_panel(
-    images, true_masks, predicted_masks, ious, titles=None, data_range=255.0, name="outlines"
-):
+    images: np.ndarray,
+    true_masks: np.ndarray,
+    predicted_masks: Sequence[tuple[str, np.ndarray]],
+    ious: Sequence[Sequence[float]],
+    titles: Sequence[str],
+) -> Figure:
     """Show each image once per method, with the true outline (white) and the method's (coloured).
 
-    images, true_masks: (N, H, W); predicted_masks: list of (method, masks (N, H, W)); ious: per
-    method N values, stamped on the pictures; titles: N row labels. An empty mask has no outline.
+    Args:
+        images: (N, H, W).
+        true_masks: (N, H, W); an empty mask has no outline.
+        predicted_masks: pairs of a method's name and its masks (N, H, W).
+        ious: N values for each method, in the same order.
+        titles: N labels of the rows.
     """
-    methods = [method for method, _ in predicted_masks]
-    check_lengths("outline_panel", images, true_masks, *[masks for _, masks in predicted_masks])
-    check_lengths("outline_panel", methods, ious)
-    N, M = len(images), len(methods)
-    H, W = np.shape(images)[1:3]
-    side = min(PAGE / M, 3.2)
-    width = max(side * M, 4.2)
-    colours = method_colours(methods)
-    with new_sheet(width, side * N * H / W + 0.75) as sheet:
-        axes = sheet.subplots(N, M, squeeze=False)
-        for column, (method, masks) in enumerate(predicted_masks):
-            axes[0, column].set_title(method)
-            for row, ax in enumerate(axes[:, column]):
-                show_image(ax, images[row], data_range)
-                draw_outline(ax, true_masks[row], "white", 1.0)
-                draw_outline(ax, masks[row], colours[method], 1.5)
-                stamp(ax, f"IoU {ious[column][row]:.3f}")
-        for ax, title in zip(axes[:, 0], titles or (), strict=False):
-            label_row(ax, title)
-        outline_legend(sheet, {"true outline": "white", **colours})
-        data = saved(sheet, "svg")
+    colours = style.method_colours(method for method, _ in predicted_masks)
+    sheet, axes = mosaic(titles, len(predicted_masks), images[0])
+    for column, (method, masks), scores in zip(axes.T, predicted_masks, ious, strict=True):
+        column[0].set_title(method)
+        for n, ax in enumerate(column):
+            show(ax, images[n], f"IoU {scores[n]:.3f}")
+            style.draw_outline(ax, true_masks[n], "white", 1.0)
+            style.draw_outline(ax, masks[n], colours[method], 1.5)
+    lines = {"true outline": "white", **colours}
+    style.legend_below(sheet, {name: {"color": c} for name, c in lines.items()}, dark=True)
     caption = (
         "True outline in white, each method's in its own colour, with the intersection over union "
         "of that image."
     )
-    scores = "; ".join(f"{m} {listed(v, 3)}" for m, v in zip(methods, ious, strict=True))
-    alt = f"{N} images with true and predicted outlines. IoU by method: {scores}."
-    return Figure(name, data, caption, alt, width=pixels(width))
+    return style.finished(sheet, "outlines", "svg", caption, in_words(axes))
 
 
-def training_curves(histories, ylabel="loss", name="training"):
-    """Draw the loss over epochs, one panel per model, with the best epoch and learning-rate drops.
+@style.styled
+def examples_panel(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str],
+    correct: Sequence[bool],
+    name: str = "examples",
+) -> Figure:
+    """Show images in rows of four, each with a title, and whether the prediction is right.
 
-    histories: model -> its `ums.training.History`, or a list of them, one per fold of a
-    cross-validation, of which the first is drawn bold with its learning-rate drops and the others
-    thin. Models named alike up to a colon ("Joint: lungs", "Joint: abnormality") share their colour.
-    A panel whose positive values span more than a factor of 10 is logarithmic.
+    Args:
+        images: N images (H, W) or (H, W, 3).
+        titles: N strings of one line or more.
+        correct: N booleans.
+        name: of the figure.
     """
-    histories = {m: h if isinstance(h, list) else [h] for m, h in histories.items()}
-    check_lengths("training_curves", histories)
-    for model, folds in histories.items():
-        check_lengths(f"training_curves, {model}", folds)
-    columns = {1: 1, 2: 2, 4: 2, 8: 2}.get(len(histories), 3)
-    rows = -(-len(histories) // columns)
-    width = PAGE if columns > 1 else 6.0
-    colours = method_colours(dict.fromkeys(model.split(":")[0] for model in histories))
-    titles = panel_titles(histories, columns)
-    height = 2.35 + 0.15 * max(title.count("\n") for title in titles.values())
-    with new_sheet(width, height * rows + 0.4) as sheet:
-        axes = sheet.subplots(rows, columns, squeeze=False)
-        for ax in axes.flat[len(histories) :]:
-            ax.set_axis_off()
-        for ax, (model, folds) in zip(axes.flat, histories.items(), strict=False):
-            ax.set_title(titles[model], loc="left", fontweight="bold")
-            ax.set_xlabel("epoch")
-            for fold, history in enumerate(folds):
-                draw_history(ax, history, colours[model.split(":")[0]], bold=fold == 0)
-            scale_losses(ax, folds)
-        for ax in axes[:, 0]:
-            ax.set_ylabel(ylabel)
-        line_legend(sheet, CURVES)
-        data = saved(sheet, "svg")
-    caption = "After each epoch, on the training and on the validation images."
-    if any(len(folds) > 1 for folds in histories.values()):
-        caption += " The first fold is drawn bold, the others thin."
-    best = {m: [h.best_epoch + 1 for h in folds if h.validation] for m, folds in histories.items()}
-    told = ", ".join(f"{m} at epoch {listed(epochs, 0)}" for m, epochs in best.items() if epochs)
-    alt = f"Curves of {ylabel} for {', '.join(histories)}."
-    alt += f" Weights kept: {told}." if told else ""
-    return Figure(name, data, caption, alt, width=pixels(width))
-
-
-CURVES = {
-    "training": {"ls": "--", "lw": 1.1},
-    "validation": {"lw": 1.8},
-    "best epoch": {"ls": "", "marker": "o", "ms": 6},
-    "learning rate reduced": {"ls": ":", "lw": 1.2},
-}
-
-
-def examples_panel(images, titles, correct=None, data_range=255.0, columns=4, name="examples"):
-    """Show images with a title each; where `correct` (booleans) is given, mark right and wrong.
-
-    images: N pictures (H, W) or (H, W, 3); titles: N strings such as "true normal, said abnormal",
-    of one line or more.
-    """
-    check_lengths("examples_panel", images, titles, titles if correct is None else correct)
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    marks = ["" if correct is None else ("✓ " if c else "✗ ") for c in correct or titles]
-    H, W = np.shape(images[0])[:2]
     lines = 1 + max(title.count("\n") for title in titles)
-    side = min(PAGE / columns, 3.2)
-    width = side * columns
-    with new_sheet(width, rows * (side * H / W + 0.17 * lines)) as sheet:
-        sheet.get_layout_engine().set(h_pad=0.07)
-        axes = sheet.subplots(rows, columns, squeeze=False)
-        for ax in axes.flat[len(images) :]:
-            ax.set_axis_off()
-        for ax, image, mark, title in zip(axes.flat, images, marks, titles, strict=False):
-            show_image(ax, image, data_range)
-            ax.set_title(mark + title, color=WRONG if mark == "✗ " else INK, fontsize=8.5)
-        data = saved(sheet, "png")
-    words = {"": "", "✓ ": " (right)", "✗ ": " (wrong)"}
-    told = [t.replace("\n", ", ") + words[mark] for t, mark in zip(titles, marks, strict=True)]
-    alt = f"{len(images)} example images: {'; '.join(told)}."
-    return Figure(name, data, "Examples from the test images.", alt, width=pixels(width))
+    sheet, axes = mosaic([""] * -(-len(images) // 4), min(4, len(images)), images[0], lines)
+    for ax, image, title, right in zip(axes.flat, images, titles, correct, strict=False):
+        show(ax, image)
+        mark, colour = ("✓", style.INK) if right else ("✗", style.WRONG)
+        ax.set_title(f"{mark} {title}", color=colour, fontsize=8.5)
+    return style.finished(sheet, name, "png", "Examples from the test images.", in_words(axes))
+
+
+# From clear through magenta to yellow, which differ from each other and from greys in lightness or in
+# blue, so that red-green blindness does not hide them.
+_SCALE = np.linspace(0, 1, 256)
+_PLASMA = colormaps["plasma"](0.15 + 0.85 * _SCALE)[:, :3]
+HEAT = ListedColormap(np.column_stack([_PLASMA, 0.8 * _SCALE**0.7]))
+OUTLINES = (("white", "-"), ("#6fe3ff", (0, (3, 1.5))), ("#b6ff6f", ":"))
+
+
+@style.styled
+def heat_map_panel(
+    images: np.ndarray,
+    maps: dict[str, np.ndarray],
+    outlines: dict[str, np.ndarray],
+    titles: Sequence[str],
+    inside: dict[str, Sequence[float]],
+    name: str = "heat-maps",
+) -> Figure:
+    """Show where each network looks: a column per image, a row per network below the image itself.
+
+    Args:
+        images: (N, H, W).
+        maps: network -> (N, H, W) in [0, 1].
+        outlines: what is outlined -> boolean masks (N, H, W); at most three.
+        titles: N strings.
+        inside: network -> N shares of the map inside the first outline's masks, NaN where the map is
+            0 everywhere.
+        name: of the figure.
+    """
+    where, first = next(iter(outlines.items()))
+    sheet, axes = mosaic(["image", *maps], len(images), images[0])
+    for n, column in enumerate(axes.T):
+        column[0].set_title(titles[n])
+        show(column[0], images[n], f"{where} {style.percent(first[n].mean())}")
+        for ax, network in zip(column[1:], maps, strict=True):
+            share = inside[network][n]
+            note = "no map" if np.isnan(share) else f"{style.percent(share)} inside"
+            show(ax, 0.75 * images[n], note)  # dimmed, so that the colours stand out
+            scale = ax.imshow(maps[network][n], cmap=HEAT, vmin=0, vmax=1)
+        for ax in column:
+            for masks, (colour, ls) in zip(outlines.values(), OUTLINES, strict=False):
+                style.draw_outline(ax, masks[n], colour, 1.2, ls)
+    bar = sheet.colorbar(scale, ax=axes[1:], aspect=14 * len(maps), pad=0.015)
+    bar.set_ticks([0, 1], labels=["0", "most"])
+    bar.set_label("speaks for the class", labelpad=-20)
+    bar.ax.set_facecolor("0.3")
+    lines = {o: {"color": c, "ls": ls} for o, (c, ls) in zip(outlines, OUTLINES, strict=False)}
+    style.legend_below(sheet, lines, dark=True)
+    caption = (
+        "What speaks for the class each network gives the image, laid over it. The numbers are the "
+        f"share of the map inside the outline ({where}), to be read beside the share of the image that "
+        "lies inside, which stands in the first row."
+    )
+    return style.finished(sheet, name, "png", caption, in_words(axes))
+
+
+@style.styled
+def recommendation_panel(
+    images: dict[int, np.ndarray],
+    flow: Sequence[int],
+    quality: Sequence[int],
+    said: Recommendations,
+    each: int = 4,
+) -> Figure:
+    """Show images rightly and wrongly used and excluded, with what the heads predict of them.
+
+    Args:
+        images: Number of an image -> (H, W, 3) or (H, W) uint8; those to be shown suffice.
+        flow: (N,) true classes.
+        quality: (N,) true classes.
+        said: what is recommended for the images.
+        each: how many images of each outcome are shown, the first.
+    """
+    kinds = outcomes(flow, quality, said)
+    rows = {OUTCOMES[i]: np.flatnonzero(kinds == OUTCOMES[i]).tolist() for i in (0, 3, 2, 1)}
+    counts = [f"{kind}: {len(found)}" for kind, found in rows.items()]
+    sheet, axes = mosaic([c for c in counts if not c.endswith(": 0")], each, next(iter(images.values())), lines=3)
+    for row, kind in zip(axes, filter(rows.get, rows), strict=True):
+        colour = style.WRONG if kind.startswith("wrongly") else style.INK
+        for ax, n in zip(row, rows[kind], strict=False):
+            show(ax, images[n])
+            ax.set_title(_decision(flow[n], quality[n], said, n), color=colour, fontsize=8)
+    caption = (
+        f"Images {', '.join(counts)}; the first {each} of each kind. Below the truth stands each "
+        "head's likeliest class, with its probability, and the recommendation with the probability of "
+        "exclusion, that of TR times that of poor quality."
+    )
+    return style.finished(sheet, "recommendations", "png", caption, in_words(axes))
+
+
+def _decision(flow: int, quality: int, said: Recommendations, n: int) -> str:
+    """Return the truth, the heads' predictions for image n, and the recommendation, a line each."""
+    f, q = said.predicted_flow[n], said.predicted_quality[n]
+    return (
+        f"true {FLOWS[flow]}, {QUALITIES[quality]}\n"
+        f"predicted {FLOWS[f]} {said.flow[n][f]:.2f}, {QUALITIES[q]} {said.quality[n][q]:.2f}\n"
+        f"{'exclude' if said.excluded[n] else 'use'} (exclusion {said.probability[n]:.2f})"
+    )

@@ -19,8 +19,10 @@ from ums.derived.recommendation import (
 )
 from ums.experiments.names import LOGITS, TEST
 from ums.experiments.report.group import LABELS
-from ums.experiments.report.page import Column, Section, Table
-from ums.experiments.report.recommendation_pictures import confusion_tables, recommendation_panel
+from ums.experiments.report.page import Section
+from ums.experiments.report.pictures import recommendation_panel
+from ums.experiments.report.plots import confusion_tables
+from ums.experiments.report.tables import Column, Table
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.scores import CaseScores, estimated
 from ums.metrics.classification import mcc, recall

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from ums.experiments.names import LOGITS
-from ums.experiments.report.page import Column, Report, Section, Table
+from ums.experiments.report.page import Report, Section
 from ums.experiments.report.search_plot import trials_figure
 from ums.experiments.report.sections import run_information
+from ums.experiments.report.tables import Column, Table
 from ums.experiments.results.records import Record, StudyRecords
 from ums.experiments.results.scores import single_network
 from ums.experiments.search_space import GRID, PAPERS_CHOICE, SPACE, Trial, ranked, trial_of

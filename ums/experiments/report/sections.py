@@ -20,7 +20,9 @@ from ums.experiments.report.group import (
     score_dots,
     score_table,
 )
-from ums.experiments.report.page import Column, Figure, Report, Section, Table, formatted_p
+from ums.experiments.report.page import Figure, Report, Section
+from ums.experiments.report.plots import training_curves
+from ums.experiments.report.tables import Column, Table, formatted_p
 from ums.experiments.results.claims import Verdict, verdict
 from ums.experiments.results.costs import GroupCosts, TrainingCost, cost_of
 from ums.experiments.results.groups import GroupResults
@@ -288,7 +290,7 @@ def source_curves(source: TrainingCost, label: str) -> list[Figure]:
     """The source's losses by epoch, if it was trained."""
     if not source.history.validation:
         return []
-    return [pictures.training_curves({label: source.history}, name="training-source")]
+    return [training_curves({label: source.history}, name="training-source")]
 
 
 def mean_of_folds(values: np.ndarray) -> np.ndarray:

@@ -178,5 +178,3 @@ def _scores(cases: Record, runs: list[Record], where: str, task: str) -> CaseSco
         values = {name: np.array(found[name], float) for name in names}
         scores.add(fold, len(runs), np.array(found["case"], int), values)
     return scores
-
-

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 
-
 class Claim(NamedTuple):
     """One strategy scores above another on some tasks of a group, as the paper says somewhere."""
 

@@ -38,7 +38,9 @@ class Records:
     @property
     def groups(self) -> list[str]:
         """The names of the groups of tasks."""
-        return [record["job"]["group"] for record in self.records if record["job"]["kind"] == "cases"]
+        return [
+            record["job"]["group"] for record in self.records if record["job"]["kind"] == "cases"
+        ]
 
     def arms(self, group: str) -> tuple[str, ...]:
         """The arms that a group was tuned by, in the order of their jobs."""
@@ -170,5 +172,3 @@ def _columns(rows: list[dict[str, Any]]) -> Columns:
 
 def _number(value: Any) -> Any:
     return np.nan if value is None else value
-
-

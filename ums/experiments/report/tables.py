@@ -1,0 +1,217 @@
+"""Tables of results: rows of values, how each is written, and the paper's figures beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ums.experiments.results.claims import Verdict
+from ums.experiments.results.scores import Estimate
+
+UNKNOWN = "–"
+OURS, PAPER = "ours", "paper"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value as it is written, with its spread and interval; or a verdict, which gets a colour."""
+
+    text: str
+    spread: str = ""
+    interval: str = ""
+    verdict: Verdict | None = None
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.text, self.spread, self.interval) if part)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: the heading.
+        format: a ``str.format`` pattern with one field, such as ``"{:.3f}"`` or ``"{:,d}"``, or a
+            function that writes a value, such as :func:`formatted_p`.
+        paper_format: the same for the paper's figures, which often have fewer digits; ``format``
+            unless given.
+    """
+
+    name: str
+    format: str | Callable = "{}"
+    paper_format: str | Callable | None = None
+
+
+@dataclass
+class Table:
+    """Rows of results, beside the figures that the paper prints where these are known.
+
+    Attributes:
+        name: file and anchor name, of small letters, digits, ``-`` and ``_``.
+        title, note: sentences above and below the table.
+        columns: :class:`Column` objects, or plain headings for columns of text.
+        rows: a dict for each row: heading -> str, int, float, ``Estimate``, ``Verdict`` or None, or
+            JSON-like values that the column's own function writes.
+        paper_rows: a dict for each row with the paper's figures. A missing figure is shown as a
+            dash; a column without any figure from the paper is not doubled.
+
+    Raises:
+        ValueError: a row has an unknown heading.
+    """
+
+    name: str
+    title: str
+    columns: list
+    rows: list[dict]
+    paper_rows: list[dict] | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        self.columns = [Column(c) if isinstance(c, str) else c for c in self.columns]
+        known = {column.name for column in self.columns}
+        for row in [*self.rows, *(self.paper_rows or [])]:
+            if unknown := sorted(set(row) - known):
+                raise ValueError(f"table {self.name}: no column named {', '.join(unknown)}")
+
+    @property
+    def beside_paper(self) -> bool:
+        """Whether any column has a figure from the paper beside ours."""
+        return any(self.is_paired(column) for column in self.columns)
+
+    def is_paired(self, column: Column) -> bool:
+        """Whether the paper has a figure in this column, or text that differs from our row's."""
+        for ours, paper in zip(self.rows, self.paper_rows or [], strict=False):
+            theirs = paper.get(column.name)
+            if theirs is not None and not (
+                isinstance(theirs, str) and theirs == ours.get(column.name)
+            ):
+                return True
+        return False
+
+    def is_numeric(self, column: Column) -> bool:
+        """Whether the column holds numbers, which are aligned on the right."""
+        values = [row.get(column.name) for row in self.rows]
+        return any(not isinstance(value, str) and value is not None for value in values)
+
+    def layout(self) -> list[tuple[Column, str]]:
+        """Return the printed columns from left to right, each with ``"ours"``, ``"paper"`` or ``""``."""
+        return [
+            (column, source)
+            for column in self.columns
+            for source in ((OURS, PAPER) if self.is_paired(column) else ("",))
+        ]
+
+    def cells(self) -> list[list[Cell]]:
+        """Return every row as the cells under :meth:`layout`."""
+        papers = self.paper_rows or [{}] * len(self.rows)
+        return [
+            [_cell(column, source, paper if source == PAPER else ours) for column, source in layout]
+            for layout in [self.layout()]
+            for ours, paper in zip(self.rows, papers, strict=True)
+        ]
+
+    def text(self) -> str:
+        """Return the table as aligned plain text."""
+        layout = self.layout()
+        # The name of a pair of columns stands over its first column only.
+        header = [["" if source == PAPER else column.name for column, source in layout]]
+        header += [[source for _, source in layout]] if self.beside_paper else []
+        lines = header + [[str(cell) for cell in row] for row in self.cells()]
+        widths = [max(map(len, texts)) for texts in zip(*lines, strict=True)]
+        lines.insert(len(header), ["-" * width for width in widths])
+        sides = [">" if self.is_numeric(column) else "<" for column, _ in layout]
+        body = [
+            "  ".join(f"{t:{s}{w}}" for t, s, w in zip(line, sides, widths, strict=True)).rstrip()
+            for line in lines
+        ]
+        return "\n".join([self.title, "", *body, *(["", self.note] if self.note else [])]) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the unrounded table as JSON values."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "columns": [column.name for column in self.columns],
+            "rows": plain(self.rows),
+            "paper_rows": plain(self.paper_rows),
+            "note": self.note,
+        }
+
+
+def formatted(value: Any, pattern: str | Callable = "{}") -> str:
+    """Write one value of a table as text.
+
+    Args:
+        value: a number is written by the pattern, an ``Estimate`` as ``0.873 ± 0.012 [0.85, 0.89]``;
+            None and NaN are a dash, and strings are returned as they are.
+        pattern: as in :class:`Column`.
+    """
+    return str(_written(value, pattern))
+
+
+def formatted_p(p: float | None) -> str:
+    """Write a p-value with two or three digits, such as ``0.03``, ``0.004`` or ``< 0.001``.
+
+    A value below 0.05 gets as many digits as show that it is: ``0.048``. None and NaN are a dash.
+    """
+    if p is None or math.isnan(p):
+        return UNKNOWN
+    if p < 0.001:
+        return "< 0.001"
+    digits = 2 if p >= 0.01 else 3
+    while p < 0.05 <= round(p, digits):
+        digits += 1
+    return f"{p:.{digits}f}"
+
+
+def plain(value: Any) -> Any:
+    """Return nested results as JSON values.
+
+    NumPy numbers become Python's, NaN becomes None, infinity a string, an ``Estimate`` the dict of
+    its numbers, and a ``Verdict`` its words.
+    """
+    if isinstance(value, Estimate):
+        return plain(value.to_dict())
+    if isinstance(value, Verdict):
+        return value.value
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def _cell(column: Column, source: str, row: dict) -> Cell:
+    pattern = column.paper_format if source == PAPER else None
+    return _written(row.get(column.name), pattern or column.format)
+
+
+def _written(value: Any, pattern: str | Callable) -> Cell:
+    if value is None:
+        return Cell(UNKNOWN)
+    if isinstance(value, Verdict):
+        return Cell(value.value, verdict=value)
+    if isinstance(value, str):
+        return Cell(value)
+    if callable(pattern):
+        return Cell(pattern(value))
+    if not isinstance(value, Estimate):
+        return Cell(_number(value, pattern))
+    if math.isnan(value.mean):
+        return Cell(UNKNOWN)
+    spread = "" if math.isnan(value.sd) else f"± {_number(value.sd, pattern.replace('+', ''))}"
+    ends = ", ".join(_number(end, pattern) for end in (value.low, value.high))
+    return Cell(_number(value.mean, pattern), spread, f"[{ends}]" if value.has_interval else "")
+
+
+def _number(number: float, pattern: str) -> str:
+    if math.isnan(number):
+        return UNKNOWN
+    # A minus is as wide as a digit; a hyphen is not.
+    return pattern.format(number).replace("-", "−").replace("inf", "∞")
