@@ -8,14 +8,9 @@ import cv2
 from tqdm import tqdm
 
 from data_prep.duplicates import digests
-from data_prep.images import (
-    decode_colour,
-    decode_grey,
-    decode_mask,
-    resize_image,
-    resize_mask,
-)
+from data_prep.images import resize_image, resize_mask
 from ums.backend import thread_count
+from ums.data.decode import decode_colour, decode_grey, decode_mask
 
 
 def read_all(items, raw, work, *, strict=False):

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from data_prep.collect import DEAD_LINK, Item, Listing
-from data_prep.images import image_kind
+from ums.data.decode import image_kind
 
 ABOUT = {"source": "a folder of images", "licence": "see the owner of the images"}
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")

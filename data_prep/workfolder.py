@@ -18,12 +18,14 @@ import math
 import os
 import shutil
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from data_prep import dicom, images
+from data_prep import images
+from ums.data import decode
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,12 @@ def _digest(content):
 
 def _code():
     """A hash of all that decides how a file becomes an image."""
-    sources = [Path(module.__file__).read_bytes() for module in (images, dicom)]
-    versions = f"{cv2.__version__} {np.__version__} {dicom.VERSION}"
+    files = [Path(module.__file__) for module in (images, decode)]
+    files.append(files[-1].with_name("dicom.py"))
+    try:
+        pydicom = version("pydicom")
+    except PackageNotFoundError:
+        pydicom = "none"
+    sources = [path.read_bytes() for path in files]
+    versions = f"{cv2.__version__} {np.__version__} {pydicom}"
     return _digest(b"".join([versions.encode(), *sources]))

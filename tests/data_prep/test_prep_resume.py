@@ -184,7 +184,12 @@ def test_only_the_images_being_read_are_in_memory(raw, monkeypatch):
 
     monkeypatch.setattr(reading, "_read", read)
     given, save = {}, collect.save_prepared
-    monkeypatch.setattr(collect, "save_prepared", lambda *a, **k: given.update(k) or save(*a, **k))
+
+    def keep(out, content, **options):
+        given.update(vars(content))
+        return save(out, content, **options)
+
+    monkeypatch.setattr(collect, "save_prepared", keep)
     main(arguments(raw))
     assert most <= 3 and isinstance(given["images"], Rows) and isinstance(given["masks"], Rows)
 

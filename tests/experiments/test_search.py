@@ -9,8 +9,9 @@ import pytest
 from scipy.special import log_softmax
 from small_sets import note_computed
 
+from data_prep.writing import Content, save_prepared
 from ums.backend import Device
-from ums.data import Examples, save_prepared
+from ums.data import Examples
 from ums.data.examples import normalise
 from ums.experiments import search
 from ums.experiments.report import search as search_report
@@ -52,7 +53,7 @@ def screens(folder, n=100, side=16, **changes):
         "labels": {"flow": flow},
         "about": {"source": "made up"},
     }
-    return save_prepared(folder, **columns | changes)
+    return save_prepared(folder, Content(**columns | changes))
 
 
 @pytest.fixture(scope="module")

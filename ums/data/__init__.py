@@ -3,4 +3,4 @@
 from ums.data.examples import Examples, denormalise, epoch_batches, normalise
 from ums.data.folds import fold_splits, stratified_folds
 from ums.data.noise import NOISES, Noise, corrupt
-from ums.data.prepared import Prepared, load_prepared, save_prepared
+from ums.data.prepared import Prepared, load_prepared

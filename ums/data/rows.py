@@ -1,8 +1,5 @@
 """Arrays larger than memory, taken some rows at a time."""
 
-import math
-import os
-
 import numpy as np
 
 PART_BYTES = 1 << 24
@@ -13,7 +10,7 @@ class Rows:
     """Rows `rows` of `array`, in that order, read when they are asked for; row -1 is all zeros.
 
     array: (M, ...), memory-mapped say; rows: (N,) integers. Stands for an array (N, ...) where that
-    is asked for slices only, as in `save_prepared`: nothing is copied before.
+    is asked for slices only, as in `data_prep.writing`: nothing is copied before.
     """
 
     def __init__(self, array, rows):
@@ -39,16 +36,3 @@ def parts(array):
     for start in range(0, len(array), step):
         places = slice(start, start + step)
         yield places, array[places]
-
-
-def new_array(folder, name, shape):
-    """A uint8 array of 0 of `shape`: in memory where `folder` is None, else the new file `name` in it.
-
-    Raises `OSError` where the disk has no room for the file.
-    """
-    if folder is None:
-        return np.zeros(shape, np.uint8)
-    with open(folder / name, "wb") as file:
-        if hasattr(os, "posix_fallocate"):  # else a full disk ends the process without a word
-            os.posix_fallocate(file.fileno(), 0, math.prod(shape))
-    return np.memmap(folder / name, np.uint8, "r+", shape=shape)
