@@ -35,7 +35,7 @@ RUN_ARGS = --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
 
 .DEFAULT_GOAL := help
 .PHONY: help data reproduce-cxr reproduce-cxr-full causes reproduce-echo search-echo lessons lessons-solved \
-  test bench lint format networks gpu clean
+  test bench lint typecheck format networks gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -91,6 +91,9 @@ lint: $(VENV)/ready  ## what the linter and the formatter object to
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
+typecheck: $(VENV)/ready  ## what the type checker objects to
+	$(PY) -m mypy
+
 format: $(VENV)/ready  ## format the code
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
@@ -99,20 +102,21 @@ networks: $(VENV)/ready  ## the paper's networks, layer by layer
 	$(PY) -m ums.networks
 
 gpu: $(VENV)/ready  ## install CuPy, for an NVIDIA GPU
-	$(PY) -m pip install --disable-pip-version-check -r requirements-gpu.txt
+	$(PY) -m pip install --disable-pip-version-check -r requirements/gpu.txt
 	$(PY) -c "from ums.backend import choose_device; print(choose_device('gpu').name)"
 
 clean:  ## remove .venv; prepared images and results stay
 	rm -rf $(VENV)
 
-$(VENV)/ready: requirements.txt
+$(VENV)/ready: requirements.txt $(addprefix requirements/,core.txt study.txt data.txt dev.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 	  || { echo "error: Python 3.10 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt
 	@touch $@
 
-# The checkout itself is installed so that a notebook finds it wherever it is opened.
-$(VENV)/lessons-ready: $(VENV)/ready requirements-lessons.txt
-	$(PY) -m pip install --disable-pip-version-check -q -r requirements-lessons.txt -e .
+# The checkout is put on the environment's path, so that a notebook finds it wherever it is opened.
+$(VENV)/lessons-ready: $(VENV)/ready requirements/lessons.txt
+	$(PY) -m pip install --disable-pip-version-check -q -r requirements/lessons.txt
+	@$(PY) -c "import os, sysconfig as s; open(s.get_path('purelib') + '/ums.pth', 'w').write(os.getcwd())"
 	@touch $@
