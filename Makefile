@@ -1,10 +1,26 @@
-# `make reproduce-cxr` and `make test` need Python 3.10 or newer and make; they set up .venv themselves.
+# Needs Python 3.10 or newer and make; every command sets up .venv itself.
 
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-# The experiment's variables, to be given on the command line: make reproduce-cxr SIZE=256 DEVICE=gpu
+# Variables, given on the command line: make reproduce-cxr SIZE=256 DEVICE=gpu. `make help` prints these lines.
+#: DATA                   folder of raw sets, or of one's own Doppler screens; without it, synthetic images
+#: PARTS                  diverse or similar, to run one of the two (both)
+#: SIZE                   side of the images in pixels, a multiple of 16 (96)
+#: IMAGES                 synthetic images of the source (1200), or Doppler screens (2444)
+#: WIDTH                  scales every channel count; 1 is the paper's (0.5; echo 1)
+#: FOLDS                  folds of the cross-validation (3)
+#: SOURCE_EPOCHS          epochs of the source at most (8; echo 16)
+#: EPOCHS                 epochs of segmentation at most (12; echo 40)
+#: CLASSIFIER_EPOCHS      epochs of classification at most (30; echo 40)
+#: BATCH, SEED            images per batch (16); the seed of every random number (0)
+#: DEVICE                 cpu, gpu or auto (auto)
+#: TRIALS                 combinations that search-echo tries; 162 is all of them
+#: PREPARED, OUT          where prepared images and results go
+#: LESSON, BENCH          number of one lesson; options of the benchmark, such as "--only networks"
+#: UMS_THREADS            CPU threads (all processors)
+#: CUPY_GPU_MEMORY_LIMIT  most GPU memory that CuPy takes (nine tenths)
 DATA ?=
 SIZE ?= 96
 SEED ?= 0
@@ -37,8 +53,9 @@ RUN_ARGS = --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
 .PHONY: help data reproduce-cxr reproduce-cxr-full causes reproduce-echo search-echo lessons lessons-solved \
   test bench lint typecheck format networks gpu clean
 
-help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+help:  ## commands and variables
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
+	@echo; sed -n 's/^#: //p' $(MAKEFILE_LIST)
 
 reproduce-cxr: $(VENV)/ready  ## the chest X-ray study, small; DATA=folder for real images, else synthetic ones
 	$(PY) -m data_prep cxr "$(PREPARED)" $(PREPARE_ARGS)
