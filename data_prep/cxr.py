@@ -25,7 +25,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep import montgomery, pediatric, rsna, shenzhen, unlabelled
-from data_prep.collect import Item, Listing, prepare
+from data_prep.collect import prepare
+from data_prep.listing import Item, Listing
 from data_prep.options import Options
 from data_prep.synthetic import prepare_synthetic
 from data_prep.writing import check_replaceable

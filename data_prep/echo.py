@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from data_prep import echo_folder
-from data_prep.collect import Listing, prepare
+from data_prep.collect import prepare
 from data_prep.cxr import digest, made_before
 from data_prep.doppler import Doppler, check_numbers, default_patients, make_doppler
 from data_prep.doppler_flow import FLOWS
 from data_prep.doppler_spectrum import QUALITIES
+from data_prep.listing import Listing
 from data_prep.look import draw_pictures
 from data_prep.options import Options
 from data_prep.splits import FRACTIONS, split_by_patient

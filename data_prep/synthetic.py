@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep import synthetic_body as anatomy
+from data_prep import synthetic_bones as bones
 from data_prep.images import resize_mask
 from data_prep.look import draw_pictures
 from data_prep.options import Options
@@ -27,6 +28,7 @@ from data_prep.pediatric import CLASSES
 from data_prep.splits import FRACTIONS, split_by_patient
 from data_prep.synthetic_disease import MIXTURES, draw_disease, smooth_noise
 from data_prep.synthetic_film import collimate, develop, expose, mount
+from data_prep.synthetic_vessels import pulmonary_vessels
 from data_prep.writing import (
     Content,
     check_replaceable,
@@ -276,13 +278,13 @@ def _tissue(
     lung = air / air.max()
     heart = 0.9 * air * (1 - np.exp(-anatomy.heart_and_vessels(x, y, body) / 4.5))
     texture = smooth_noise(S, 0.05, rng) + smooth_noise(S, 0.02, rng)
-    vessels = anatomy.pulmonary_vessels(to_pixel, S, body, rng) * np.sqrt(lung)
+    vessels = pulmonary_vessels(to_pixel, S, rng) * np.sqrt(lung)
     # Inflated lung is a quarter tissue; disease fills the rest of some of its depth.
     tissue = 0.25 + 0.006 * texture + 0.55 * density
     soft = anatomy.soft_tissue(x, y, body) - (air - heart) * (1 - np.clip(tissue, 0, 1))
     soft += 1.7 * vessels - 1.4 * anatomy.airways(bent, y, body)
     soft -= anatomy.stomach_gas(x, y, body, rng)
     soft *= 1 + 0.006 * smooth_noise(S, 0.15, rng)
-    bone = anatomy.ribs(x, y, body) + anatomy.clavicles(x, y, body)
-    bone += anatomy.shoulder_bones(x, y, body) + anatomy.spine(bent, y, body, rng)
+    bone = bones.ribs(x, y, body) + bones.clavicles(x, y, body)
+    bone += bones.shoulder_bones(x, y, body) + bones.spine(bent, y, body, rng)
     return body.scale * np.maximum(soft, 0), body.scale * bone
