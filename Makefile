@@ -1,10 +1,26 @@
-# `make reproduce-cxr` and `make test` need Python 3.10 or newer and make; they set up .venv themselves.
+# Needs Python 3.10 or newer and make; every command sets up .venv itself.
 
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-# The experiment's variables, to be given on the command line: make reproduce-cxr SIZE=256 DEVICE=gpu
+# Variables, given on the command line: make reproduce-cxr SIZE=256 DEVICE=gpu. `make help` prints these lines.
+#: DATA                   folder of raw sets, or of one's own Doppler screens; without it, synthetic images
+#: PARTS                  diverse or similar, to run one of the two (both)
+#: SIZE                   side of the images in pixels, a multiple of 16 (96)
+#: IMAGES                 synthetic images of the source (1200), or Doppler screens (2444)
+#: WIDTH                  scales every channel count; 1 is the paper's (0.5; echo 1)
+#: FOLDS                  folds of the cross-validation (3)
+#: SOURCE_EPOCHS          epochs of the source at most (8; echo 16)
+#: EPOCHS                 epochs of segmentation at most (12; echo 40)
+#: CLASSIFIER_EPOCHS      epochs of classification at most (30; echo 40)
+#: BATCH, SEED            images per batch (16); the seed of every random number (0)
+#: DEVICE                 cpu, gpu or auto (auto)
+#: TRIALS                 combinations that search-echo tries; 162 is all of them
+#: PREPARED, OUT          where prepared images and results go
+#: LESSON, BENCH          number of one lesson; options of the benchmark, such as "--only networks"
+#: UMS_THREADS            CPU threads (all processors)
+#: CUPY_GPU_MEMORY_LIMIT  most GPU memory that CuPy takes (nine tenths)
 DATA ?=
 SIZE ?= 96
 SEED ?= 0
@@ -35,10 +51,11 @@ RUN_ARGS = --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
 
 .DEFAULT_GOAL := help
 .PHONY: help data reproduce-cxr reproduce-cxr-full causes reproduce-echo search-echo lessons lessons-solved \
-  test bench lint format networks gpu clean
+  test bench lint typecheck format networks gpu clean
 
-help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+help:  ## commands and variables
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
+	@echo; sed -n 's/^#: //p' $(MAKEFILE_LIST)
 
 reproduce-cxr: $(VENV)/ready  ## the chest X-ray study, small; DATA=folder for real images, else synthetic ones
 	$(PY) -m data_prep cxr "$(PREPARED)" $(PREPARE_ARGS)
@@ -91,6 +108,9 @@ lint: $(VENV)/ready  ## what the linter and the formatter object to
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
+typecheck: $(VENV)/ready  ## what the type checker objects to
+	$(PY) -m mypy
+
 format: $(VENV)/ready  ## format the code
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
@@ -99,20 +119,21 @@ networks: $(VENV)/ready  ## the paper's networks, layer by layer
 	$(PY) -m ums.networks
 
 gpu: $(VENV)/ready  ## install CuPy, for an NVIDIA GPU
-	$(PY) -m pip install --disable-pip-version-check -r requirements-gpu.txt
+	$(PY) -m pip install --disable-pip-version-check -r requirements/gpu.txt
 	$(PY) -c "from ums.backend import choose_device; print(choose_device('gpu').name)"
 
 clean:  ## remove .venv; prepared images and results stay
 	rm -rf $(VENV)
 
-$(VENV)/ready: requirements.txt
+$(VENV)/ready: requirements.txt $(addprefix requirements/,core.txt study.txt data.txt dev.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 	  || { echo "error: Python 3.10 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt
 	@touch $@
 
-# The checkout itself is installed so that a notebook finds it wherever it is opened.
-$(VENV)/lessons-ready: $(VENV)/ready requirements-lessons.txt
-	$(PY) -m pip install --disable-pip-version-check -q -r requirements-lessons.txt -e .
+# The checkout is put on the environment's path, so that a notebook finds it wherever it is opened.
+$(VENV)/lessons-ready: $(VENV)/ready requirements/lessons.txt
+	$(PY) -m pip install --disable-pip-version-check -q -r requirements/lessons.txt
+	@$(PY) -c "import os, sysconfig as s; open(s.get_path('purelib') + '/ums.pth', 'w').write(os.getcwd())"
 	@touch $@

@@ -1,9 +1,11 @@
-"""`python -m data_prep`: make a prepared folder from a public data set, or a synthetic one."""
+"""The command line ``python -m data_prep``: prepared folders from public data sets, or synthetic."""
 
 import argparse
 import sys
-
-import numpy as np
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
 from data_prep import (
     cxr,
@@ -17,9 +19,11 @@ from data_prep import (
     unlabelled,
 )
 from data_prep.collect import prepare
+from data_prep.options import Options
 from data_prep.sets import SOURCES, get_sets
 from data_prep.synthetic import HOSPITALS, prepare_synthetic
-from ums.data.prepared import check_replaceable
+from data_prep.writing import check_replaceable
+from ums.data.prepared import Prepared
 
 _SETS = {
     "montgomery": (montgomery.list_montgomery, montgomery.ABOUT, "holds CXR_png and ManualMask"),
@@ -34,83 +38,71 @@ _SETS = {
 }
 
 
-def main(arguments=None):
-    """Run the command line; return 0, 2 after one line that says what is wrong, or 1 as `_get` does."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0; 2 after one line that says what is wrong; or 1 where "get" could not get a set that needs
+        no account.
+    """
     options = _parser().parse_args(arguments)
     try:
         if options.set == "get":
             return _get(options)
         prepared = _MAKERS.get(options.set, _real)(options)
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, ModuleNotFoundError) as error:
         text = " ".join(str(error).split()) or "not enough memory"
         print(f"error: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        text = "interrupted, nothing written; what was read or fetched is kept for the same command"
+        text = (
+            "interrupted, nothing written; the same command goes on with what was read or fetched"
+        )
         print(f"error: {text}", file=sys.stderr)
         return 2
-    for one in prepared if isinstance(prepared, list) else [prepared]:
+    for one in prepared:
         _report(one)
     return 0
 
 
-def _get(options):
-    """Return 1 where a set that needs no account was to be got and is missing, else 0."""
+def _get(options: Namespace) -> int:
     missing = get_sets(options.data, not options.list)
     free = {source.about["name"] for source in SOURCES if source.archive}
     return int(not options.list and not free.isdisjoint(missing))
 
 
-def _real(options):
+def _options(options: Namespace) -> Options:
+    given = {field.name: getattr(options, field.name, field.default) for field in fields(Options)}
+    return Options(**given)
+
+
+def _real(options: Namespace) -> list[Prepared]:
     make_list, about, _ = _SETS[options.set]
     check_replaceable(options.out, options.overwrite)
-    return prepare(
-        make_list(options.raw),
-        options.out,
-        about,
-        size=options.size,
-        seed=options.seed,
-        strict=options.strict,
-        overwrite=options.overwrite,
-    )
+    return [prepare(make_list(options.raw), options.out, _options(options), about)]
 
 
-def _cxr(options):
-    return cxr.prepare_cxr(
-        options.out, options.data, options.images, options.size, options.seed, options.strict
-    )
+def _cxr(options: Namespace) -> list[Prepared]:
+    return cxr.prepare_cxr(options.out, options.data, options.images, _options(options))
 
 
-def _echo(options):
-    return echo.prepare_echo(
-        options.out, options.images, options.size, options.seed, options.patients
-    )
+def _echo(options: Namespace) -> list[Prepared]:
+    return echo.prepare_echo(options.out, options.images, _options(options), options.patients)
 
 
-def _echo_folder(options):
-    return echo.prepare_echo_folder(
-        options.raw, options.out, options.size, options.seed, options.box, options.strict
-    )
+def _echo_folder(options: Namespace) -> list[Prepared]:
+    return echo.prepare_echo_folder(options.raw, options.out, _options(options), options.box)
 
 
-def _synthetic(options):
-    rng = np.random.default_rng(options.seed)
-    return prepare_synthetic(
-        options.out,
-        options.images,
-        options.size,
-        rng,
-        options.hospital,
-        options.abnormal,
-        overwrite=options.overwrite,
-        settings={"seed": options.seed},
-    )
+def _synthetic(options: Namespace) -> list[Prepared]:
+    how, hospital, abnormal = _options(options), options.hospital, options.abnormal
+    return [prepare_synthetic(options.out, options.images, how, hospital, abnormal)]
 
 
 _MAKERS = {"synthetic": _synthetic, "cxr": _cxr, "echo": _echo, "echo-folder": _echo_folder}
 
 
-def _report(prepared, shown=10):
+def _report(prepared: Prepared, shown: int = 10) -> None:
     print(prepared)
     if "found" in prepared.about:
         is_pediatric = prepared.about["name"] == pediatric.ABOUT["name"]
@@ -131,24 +123,14 @@ def _report(prepared, shown=10):
         print(f"  and {len(skipped) - shown} more")
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_prep",
-        description="Make a prepared folder, which is what the experiments read.",
+        description="Make prepared folders, which the experiments read.",
         epilog="example: python -m data_prep synthetic data/A --images 1000 --size 256 --seed 0",
     )
     commands = parser.add_subparsers(dest="set", required=True, metavar="SET")
-    command = commands.add_parser(
-        "synthetic",
-        help="synthetic chest X-rays with exact lung masks, no download",
-        epilog="example: python -m data_prep synthetic data/B --images 500 --hospital B --seed 1",
-    )
-    command.add_argument("--images", type=int, default=1000, help="how many (%(default)s)")
-    text = "whose films; C is a children's hospital (%(default)s)"
-    command.add_argument("--hospital", choices=HOSPITALS, default="A", help=text)
-    text = "share with an opacity (as many of each kind as normal ones: 0.5, at C 2/3)"
-    command.add_argument("--abnormal", type=float, help=text)
-    _common(command)
+    _synthetic_command(commands)
     for name, (_, about, holds) in _SETS.items():
         command = commands.add_parser(
             name,
@@ -156,69 +138,81 @@ def _parser():
             epilog=f"example: python -m data_prep {name} raw/{name} data/{name} --size 256",
         )
         command.add_argument("raw", help=f"the folder that {holds}")
-        command.add_argument(
-            "--strict", action="store_true", help="stop at the first bad file, do not skip it"
-        )
-        _common(command)
-    command = commands.add_parser("get", help="which public sets are there; download what can be")
-    command.add_argument("data", help="folder of raw sets")
-    command.add_argument("--list", action="store_true", help="only say what is there")
+        _common(command, strict=True)
     command = commands.add_parser(
-        "cxr",
-        help="the four sets of the chest X-ray experiment, real or synthetic",
-        description=cxr.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python -m data_prep cxr prepared/real --data raw --size 128",
+        "get", help="list which public sets are there, and download those that need no account"
     )
+    command.add_argument("data", help="folder of raw sets")
+    command.add_argument("--list", action="store_true", help="list only")
+    command = _folders_command(
+        commands, "cxr", "the four sets of the chest X-ray study, real or synthetic", cxr.__doc__
+    )
+    command.epilog = "example: python -m data_prep cxr prepared/real --data raw --size 128"
     command.add_argument("--data", help="folder of raw sets; without it the sets are synthetic")
-    command.add_argument("--images", type=int, default=1200, help="synthetic images (%(default)s)")
-    command.add_argument("--strict", action="store_true", help="stop at the first bad file")
-    _common(command, overwrite=False)
+    command.add_argument(
+        "--images", type=int, default=1200, help="synthetic images of the source (%(default)s)"
+    )
+    _common(command, overwrite=False, strict=True)
     _echo_commands(commands)
     return parser
 
 
-def _echo_commands(commands):
+def _synthetic_command(commands: Any) -> None:
     command = commands.add_parser(
-        "echo",
-        help="the two sets of the Doppler experiment, synthetic",
-        description=echo.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python -m data_prep echo prepared/echo --images 1000 --size 128",
+        "synthetic",
+        help="synthetic chest X-rays with exact lung masks, without a download",
+        epilog="example: python -m data_prep synthetic data/B --images 500 --hospital B --seed 1",
     )
-    command.add_argument("--images", type=int, default=2444, help="how many (%(default)s)")
-    text = "patients (as many images each as in the paper: 100 of 2,444)"
+    command.add_argument("--images", type=int, default=1000, help="number of images (%(default)s)")
+    text = "hospital; C is a children's hospital (%(default)s)"
+    command.add_argument("--hospital", choices=HOSPITALS, default="A", help=text)
+    text = "fraction with an opacity (default: all classes equally frequent, 0.5 or at C 2/3)"
+    command.add_argument("--abnormal", type=float, help=text)
+    _common(command)
+
+
+def _folders_command(commands: Any, name: str, text: str, description: str | None) -> Any:
+    raw = argparse.RawDescriptionHelpFormatter
+    return commands.add_parser(name, help=text, description=description, formatter_class=raw)
+
+
+def _echo_commands(commands: Any) -> None:
+    command = _folders_command(
+        commands, "echo", "the two sets of the Doppler study, synthetic", echo.__doc__
+    )
+    command.epilog = "example: python -m data_prep echo prepared/echo --images 1000 --size 128"
+    command.add_argument("--images", type=int, default=2444, help="number of images (%(default)s)")
+    text = "number of patients (default: each has as many images as in the paper, 100 for 2,444)"
     command.add_argument("--patients", type=int, help=text)
     _common(command, overwrite=False)
-    command = commands.add_parser(
-        "echo-folder",
-        help="the two sets of the Doppler experiment, from a folder of one's own",
-        description=echo_folder.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python -m data_prep echo-folder raw/echo prepared/echo --size 128",
-    )
+    text = "the two sets of the Doppler study, from a folder of one's own"
+    command = _folders_command(commands, "echo-folder", text, echo_folder.__doc__)
+    command.epilog = "example: python -m data_prep echo-folder raw/echo prepared/echo --size 128"
     command.add_argument("raw", help="the folder that holds images, labels.csv and perhaps masks")
-    text = "the panel's place on screens whose row has none, in pixels"
+    text = "place of the panel, in pixels, on screens whose row states none"
     names = ("X", "Y", "WIDTH", "HEIGHT")
     command.add_argument("--box", type=int, nargs=4, metavar=names, help=text)
-    command.add_argument("--strict", action="store_true", help="stop at the first bad file")
-    _common(command, overwrite=False)
+    _common(command, overwrite=False, strict=True)
 
 
-def _seed(text):
+def _seed(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} should be a whole number from 0")
     return int(text)
 
 
-def _common(command, overwrite=True):
+def _common(command: Any, overwrite: bool = True, strict: bool = False) -> None:
     command.add_argument("out", help="the prepared folder to write")
-    command.add_argument("--size", type=int, default=256, help="pixels a side (%(default)s)")
-    text = "for the split, where none is published (%(default)s)"
+    text = "side of the prepared images in pixels (%(default)s)"
+    command.add_argument("--size", type=int, default=256, help=text)
+    text = "seed of the split where none is published, and of synthetic images (%(default)s)"
     command.add_argument("--seed", type=_seed, default=0, help=text)
     if overwrite:
-        text = "replace an earlier prepared set"
+        text = "replace an earlier prepared folder"
         command.add_argument("--overwrite", action="store_true", help=text)
+    if strict:
+        text = "stop at the first file that cannot be used, instead of leaving it out"
+        command.add_argument("--strict", action="store_true", help=text)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,38 @@
 """Boxes around a disease, as masks."""
 
+from collections.abc import Sequence
+
 import numpy as np
+
+Box = tuple[float, float, float, float]
 
 
 class Boxes:
-    """Masks (N, size, size) uint8, 1 in the boxes of each image, drawn when they are asked for.
+    """Masks (N, size, size) uint8 that are 1 in the boxes of each image, drawn when they are read.
 
-    boxes: for each of N images any number of (x, y, width, height) in pixels of the original;
-    shapes: (height, width) of each original. Stands for an array in `save_prepared`.
+    It replaces an array where only slices are read, as in :func:`data_prep.writing.save_prepared`.
+
+    Args:
+        boxes: For each of N images, any number of (x, y, width, height) in pixels of the original.
+        shapes: (height, width) of each original.
+        size: Side of the masks in pixels.
     """
 
     dtype, ndim = np.dtype(np.uint8), 3
 
-    def __init__(self, boxes, shapes, size):
+    def __init__(
+        self, boxes: Sequence[Sequence[Box]], shapes: Sequence[tuple[int, int]], size: int
+    ) -> None:
         self.boxes, self.shapes = boxes, shapes
         self.shape = (len(boxes), size, size)
         self.size = len(boxes) * size**2
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.boxes)
 
-    def __getitem__(self, places):
+    def __getitem__(self, places: int | slice) -> np.ndarray:
         if not isinstance(places, slice):
-            return self[places : places + 1][0]
+            return np.array(self[places : places + 1][0])
         boxes, shapes = self.boxes[places], self.shapes[places]
         masks = np.zeros((len(boxes), *self.shape[1:]), np.uint8)
         for mask, some, (height, width) in zip(masks, boxes, shapes, strict=True):

@@ -5,28 +5,32 @@
     test        the other hospital, likewise
     pneumonia   children: the label "pneumonia" (0 normal, 1 bacterial, 2 viral), for the similar tasks
 
-With a folder of raw data: Shenzhen is the target, Montgomery the test, the pediatric set pneumonia
-(without one there is no such folder, and the similar tasks cannot be run). The source is RSNA's set
-and nothing else, as in the paper; without it, what there is of the NIH set (of which RSNA's is a part,
-so the two are not mixed) and of the pediatric training part; with none of them, the target once more,
-split alike. The pediatric test part is in no source, whatever name its pictures have.
-Without: all four are synthetic, source and target of hospital A, test of B, pneumonia of C. A folder
-made before from the same files with the same settings is kept as it is.
+With a folder of raw data, Shenzhen is the target, Montgomery the test set and the pediatric set
+pneumonia; without a pediatric set there is no such folder, and the similar tasks cannot be run. The
+source is RSNA's set alone, as in the paper. Without it, the source is what there is of the NIH set (of
+which RSNA's is a part, so the two are not mixed) and of the pediatric training part; with none of them
+it is the target again, with the same split. The pediatric test part is in no source, under whatever
+name.
+
+Without a folder of raw data all four are synthetic: source and target from hospital A, test from B and
+pneumonia from C. A folder that was made from the same files with the same settings is kept.
 """
 
 import hashlib
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from data_prep import montgomery, pediatric, rsna, shenzhen, unlabelled
-from data_prep.collect import Listing, prepare
+from data_prep.collect import prepare
+from data_prep.listing import Item, Listing
+from data_prep.options import Options
 from data_prep.synthetic import prepare_synthetic
-from ums.data.prepared import check_replaceable, load_prepared
+from data_prep.writing import check_replaceable
+from ums.data.prepared import Prepared, load_prepared
 
 FOLDERS = {
     "target": ("shenzhen", "ChinaSet_AllFiles"),
@@ -35,7 +39,7 @@ FOLDERS = {
     "source": ("nih_cxr14", "pediatric", "chest_xray"),
     "pneumonia": ("pediatric", "chest_xray"),
 }
-"""Names a raw set may have, in the folder of raw data."""
+"""Names that a raw set may have in the folder of raw data."""
 
 SHARES = {
     "source": (1.0, "A"),
@@ -43,62 +47,70 @@ SHARES = {
     "test": (0.25, "B"),
     "pneumonia": (0.75, "C"),
 }
-"""Synthetic sets: images as a share of those asked for, and the hospital."""
+"""Synthetic sets: their images as a fraction of those asked for, and their hospital."""
 
 
-def prepare_cxr(out, data=None, images=1200, size=256, seed=0, strict=False, say=print):
-    """Make, or keep, the prepared folders `out`/source, target, test and pneumonia; return a list.
+def prepare_cxr(
+    out: str | Path,
+    data: str | Path | None,
+    images: int,
+    options: Options,
+    report: Callable[[str], None] = print,
+) -> list[Prepared]:
+    """Make, or keep, the prepared folders ``out``/source, target, test and pneumonia.
 
-    data: the folder of raw sets, or None for synthetic ones; images: how many synthetic ones the
-    source has (`SHARES` says how many the others). Other arguments as for `prepare`. Where `data` has
-    no pediatric set in train and test, the list lacks pneumonia, a folder of that name from other
-    data is removed, and `say` is called with one line on it.
+    Args:
+        out: The folder of all four.
+        data: The folder of raw sets; None stands for synthetic images.
+        images: Number of synthetic images of the source; ``SHARES`` gives those of the others.
+        options: Size, seed and strictness. Earlier folders are replaced.
+        report: Called with one line for each set that is not there or not used.
 
-    Raises `FileNotFoundError` where a raw set that is needed is not in `data`, `FileExistsError`
-    where such a folder holds more than a prepared set; `ValueError` as `prepare`, `list_pediatric`
-    and `make_synthetic` do.
+    Returns:
+        The folders. Where ``data`` has no pediatric set with train and test, pneumonia is missing,
+        and a folder of that name made from other data is removed.
+
+    Raises:
+        FileExistsError: One of the folders exists and holds more than a prepared set.
+        FileNotFoundError: ``data`` lacks the target or the test set.
+        ValueError: A set is not as published, an option is out of range, or a file cannot be used and
+            ``options.strict`` is set.
     """
-    out = Path(out)
+    out, options = Path(out), replace(options, overwrite=True)
     if data is None:
         if images < 40:
             raise ValueError(f"{images} synthetic images asked for, should be at least 40")
-        return [_synthetic(out / role, role, images, size, seed) for role in SHARES]
-    roles = {role: _find(Path(data), names) for role, names in FOLDERS.items()}
+        return [_synthetic(out / role, role, images, options) for role in SHARES]
+    data = Path(data)
+    roles = {role: _find(data, names) for role, names in FOLDERS.items()}
     for role in ("target", "test"):
         if not roles[role]:
             names = ", ".join(FOLDERS[role])
             raise FileNotFoundError(f"{data} holds no folder of the {role} set: {names}")
-    target, test, how = roles["target"][0], roles["test"][0], (size, seed, strict)
+    target, test = roles["target"][0], roles["test"][0]
     # A copy in one piece has no test part.
     children = [root for root in map(pediatric.find_both_sides, roles["pneumonia"]) if root]
     listing = pediatric.list_pediatric(children[0]) if children else None
-    films = [folder for folder in roles["rsna"] if rsna.has_rsna(folder)]
-    for folder in roles["rsna"][: 0 if films else None]:
-        say(f"{folder} holds no {rsna.TRAIN}: it is not the source")
     made = [
-        _rsna_source(out / "source", films[0], *how)
-        if films
-        else _source(out / "source", roles["source"], children, *how)
-        if roles["source"]
-        else _prepare(out / "source", shenzhen.list_shenzhen(target), shenzhen.ABOUT, *how),
-        _prepare(out / "target", shenzhen.list_shenzhen(target), shenzhen.ABOUT, *how),
-        _prepare(out / "test", montgomery.list_montgomery(test), montgomery.ABOUT, *how),
+        _source(out / "source", roles, children, options, report),
+        _prepare(out / "target", shenzhen.list_shenzhen(target), shenzhen.ABOUT, options),
+        _prepare(out / "test", montgomery.list_montgomery(test), montgomery.ABOUT, options),
     ]
     if listing:
-        made.append(_prepare(out / "pneumonia", listing, pediatric.ABOUT, *how))
+        made.append(_prepare(out / "pneumonia", listing, pediatric.ABOUT, options))
     else:
-        say(_without_pneumonia(out / "pneumonia", data))
+        report(_without_pneumonia(out / "pneumonia", data))
     return made
 
 
-def _find(data, names):
+def _find(data: Path, names: Sequence[str]) -> list[Path]:
     if not data.is_dir():
         raise FileNotFoundError(f"no folder {data}")
     return [data / name for name in names if (data / name).is_dir()]
 
 
-def _without_pneumonia(out, data):
-    """Remove the prepared folder `out`, which is not of `data`; return what there is to say."""
+def _without_pneumonia(out: Path, data: Path) -> str:
+    """Remove the prepared folder ``out``, which is not from ``data``; return what to report."""
     text = f"{data} holds no pediatric set with train and test: the similar tasks cannot be run"
     if not out.is_dir():
         return text
@@ -107,38 +119,52 @@ def _without_pneumonia(out, data):
     return f"{text}; removed {out}, made from other data"
 
 
-def _synthetic(out, role, images, size, seed):
+def _synthetic(out: Path, role: str, images: int, options: Options) -> Prepared:
     share, hospital = SHARES[role]
-    settings = {"seed": [seed, list(SHARES).index(role)]}
+    seed = [options.seed, list(SHARES).index(role)]
     n = round(images * share)
-    wanted = settings | {"images": n, "size": size, "hospital": hospital}
+    wanted = {"seed": seed, "images": n, "size": options.size, "hospital": hospital}
     if kept := made_before(out, wanted):
         return kept
-    rng = np.random.default_rng(settings["seed"])
-    return prepare_synthetic(out, n, size, rng, hospital, overwrite=True, settings=settings)
+    return prepare_synthetic(out, n, replace(options, seed=seed), hospital)
 
 
-def _rsna_source(out, folder, *how):
-    """RSNA's films, without labels: the paper's source."""
-    unused = ("label_values", "opacities")
-    about = {name: value for name, value in rsna.ABOUT.items() if name not in unused}
-    return _prepare(out, rsna.list_rsna(folder, labelled=False), about, *how)
+def _source(
+    out: Path,
+    roles: dict[str, list[Path]],
+    children: list[Path],
+    options: Options,
+    report: Callable[[str], None],
+) -> Prepared:
+    """Make the source from RSNA's set, else from what else there is, else from the target."""
+    films = [folder for folder in roles["rsna"] if rsna.has_rsna(folder)]
+    if films:
+        unused = ("label_values", "opacities")
+        about = {name: value for name, value in rsna.ABOUT.items() if name not in unused}
+        return _prepare(out, rsna.list_rsna(films[0], labelled=False), about, options)
+    for folder in roles["rsna"]:
+        report(f"{folder} holds no {rsna.TRAIN}: it is not the source")
+    if roles["source"]:
+        listing, about = _list_unlabelled(roles["source"], children)
+        return _prepare(out, listing, about, options)
+    listing = shenzhen.list_shenzhen(roles["target"][0])
+    return _prepare(out, listing, shenzhen.ABOUT, options)
 
 
-def _source(out, folders, children, size, seed, strict):
-    """All images of several folders, but for the test part of those in `children` and its pictures.
-
-    An image that cannot be read is skipped (with `strict` an error), duplicates are skipped too.
-    """
-    items, held_out, problems, others = [], [], [], Counter()
+def _list_unlabelled(folders: list[Path], children: list[Path]) -> tuple[Listing, dict]:
+    """List the images of several folders, the test part of those in ``children`` held out."""
+    items: list[Item] = []
+    held_out: list[Item] = []
+    problems: list[tuple[Path, str]] = []
+    others: Counter[str] = Counter()
     for folder in folders:
         listing = unlabelled.list_unlabelled(folder)
         problems += listing.problems
         others.update(listing.about.get("other_files", {}))
         for item in listing.items:
-            names = {"id": f"{folder.name}/{item.id}", "patient": f"{folder.name}/{item.patient}"}
-            tested = any(item.image.is_relative_to(root / "test") for root in children)
-            (held_out if tested else items).append(replace(item, **names))
+            in_test = any(item.image.is_relative_to(root / "test") for root in children)
+            id_, patient = f"{folder.name}/{item.id}", f"{folder.name}/{item.patient}"
+            (held_out if in_test else items).append(replace(item, id=id_, patient=patient))
     names = " and ".join(folder.name for folder in folders)
     about = unlabelled.ABOUT | {"name": names, "source": f"unlabelled images of {names}"}
     if held_out:
@@ -147,37 +173,25 @@ def _source(out, folders, children, size, seed, strict):
             f"not in this set: the {len(held_out)} images of {' and '.join(tests)}, pictures equal "
             "to one of them, and the other images of whoever such a picture shows"
         )
-    if others:
-        about["other_files"] = dict(others)
-    listing = Listing(folders[0].parent, items, problems)
-    return _prepare(out, listing, about, size, seed, strict, held_out=held_out)
+    found = {"other_files": dict(others)} if others else {}
+    return Listing(folders[0].parent, items, problems, found, held_out), about
 
 
-def _prepare(out, listing, about, size, seed, strict, held_out=()):
+def _prepare(out: Path, listing: Listing, about: dict, options: Options) -> Prepared:
     settings = {"files": digest(listing.raw, listing.items)}
-    tests = digest(listing.raw, held_out) if held_out else None
-    wanted = settings | {"size": size, "held_out": tests}
+    tests = digest(listing.raw, listing.held_out) if listing.held_out else None
+    wanted = settings | {"size": options.size, "held_out": tests}
     if not any(item.split for item in listing.items):
-        wanted["seed"] = seed
+        wanted["seed"] = options.seed
     if kept := made_before(out, wanted):
         return kept
     if tests:
         settings["held_out"] = tests
-    return prepare(
-        listing,
-        out,
-        about,
-        size=size,
-        seed=seed,
-        strict=strict,
-        overwrite=True,
-        held_out=held_out,
-        settings=settings,
-    )
+    return prepare(listing, out, options, about, settings)
 
 
-def digest(raw, items):
-    """A short hash of the listed files' names and sizes: other files, another prepared folder."""
+def digest(raw: Path, items: Iterable[Item]) -> str:
+    """Return a short hash of the names and sizes of all files listed."""
     digest = hashlib.sha256()
     for item in items:
         for path in (item.image, *item.masks):
@@ -186,8 +200,8 @@ def digest(raw, items):
     return digest.hexdigest()[:16]
 
 
-def made_before(out, wanted):
-    """The prepared folder `out` if it is whole and was made with the settings `wanted`, else None."""
+def made_before(out: Path, wanted: dict) -> Prepared | None:
+    """Return the prepared folder ``out`` if it is whole and was made with the settings ``wanted``."""
     try:
         settings = json.loads((out / "about.json").read_text(encoding="utf-8"))["settings"]
         if any(settings.get(name) != value for name, value in wanted.items()):

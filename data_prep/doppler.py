@@ -1,21 +1,23 @@
 """Synthetic Doppler echocardiograms with exact envelope masks, flow and quality.
 
-Each patient has a heart (`doppler_flow`) and is examined with one machine; each image is one of the
-three flows of UMS-Rep, section 3.1.2, as a spectrum (`doppler_spectrum`) on a screen
-(`doppler_screen`). The mask is the flow's whole envelope, also where the picture of it is faint or
-broken. The images are no substitute for real ones: nothing measured on them says anything about
-patients.
+Each patient has a heart (:mod:`data_prep.doppler_flow`) and is examined with one machine. Each image
+shows one of the three flows of UMS-Rep, section 3.1.2, as a spectrum
+(:mod:`data_prep.doppler_spectrum`) on a screen (:mod:`data_prep.doppler_screen`). The mask is the whole
+envelope of the flow, even where its picture is faint or broken. The images do not replace real ones:
+nothing measured on them says anything about patients.
 """
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from data_prep.doppler_flow import FLOWS, draw_patient, draw_trace
+from data_prep.doppler_flow import FLOWS, Patient, draw_patient, draw_trace
 from data_prep.doppler_screen import MACHINES, draw_layout, draw_screen, panel_box
 from data_prep.doppler_spectrum import (
     MOMENTS,
@@ -26,21 +28,29 @@ from data_prep.doppler_spectrum import (
     velocities,
 )
 from data_prep.images import resize_mask
-from ums.data.rows import new_array
+from data_prep.writing import new_array
 
 PAPER = {"MV": 855, "MA": 490, "TR": 1099}
-"""The images of each flow in UMS-Rep, Table 1; quality is labelled on `PAPER_QUALITY` of them."""
+"""The images of each flow in UMS-Rep, Table 1; ``PAPER_QUALITY`` of them have a quality label."""
 
 PAPER_QUALITY = 814
 GOOD = 0.6
-"""The share of good images, which the paper does not give."""
+"""The fraction of good images, which the paper does not state."""
 
 SMALLEST = 32
 
 
 class Doppler(NamedTuple):
-    """`images` (N, S, S, 3) uint8 in RGB, `masks` (N, S, S) uint8 of 0 and 1; (N,) integers: `flow`,
-    `quality` with -1 where it is not labelled, `drawn_quality`, and `patients`, from 0."""
+    """Synthetic Doppler images.
+
+    Attributes:
+        images: (N, S, S, 3) uint8 in RGB.
+        masks: Envelopes, (N, S, S) uint8 of 0 and 1.
+        flow: (N,) integers.
+        quality: (N,) integers, -1 where the quality is not labelled.
+        drawn_quality: (N,) integers: the quality of all images, labelled or not.
+        patients: (N,) integers from 0.
+    """
 
     images: np.ndarray
     masks: np.ndarray
@@ -50,19 +60,35 @@ class Doppler(NamedTuple):
     patients: np.ndarray
 
 
-def make_doppler(n, size, rng, patients=None, part=None, progress=False, folder=None):
-    """Draw `n` synthetic Doppler images of size x size pixels; return `Doppler`, ordered by patient.
+def make_doppler(
+    n: int,
+    size: int,
+    rng: np.random.Generator,
+    patients: int | None = None,
+    part: np.ndarray | None = None,
+    folder: Path | None = None,
+) -> Doppler:
+    """Draw synthetic Doppler images, ordered by patient.
 
-    patients: how many, by default as many images each as in the paper (100 for 2,444). Flows are in
-    the paper's proportions, the quality is labelled on a third, as there. `part`, (patients,), says
-    to which part of the set each belongs: every part has its share of each flow and quality. Every
-    image has a seed of its own, drawn from `rng`: neither the size nor the number of threads changes
-    who is drawn. With `folder`, images and masks are memory-mapped files in it.
+    Flows are in the paper's proportions and a third of the images have a quality label, as there.
+    Every image has a seed of its own, drawn from ``rng``: neither the size nor the number of threads
+    changes which patients and flows are drawn.
 
-    Raises `ValueError` for n < 1, size < 32, more patients than images or none.
+    Args:
+        n: Number of images.
+        size: Side of the images in pixels, at least 32.
+        rng: Source of the seeds.
+        patients: Number of patients; by default each has as many images as in the paper.
+        part: The part of the set that each patient belongs to, (patients,); every part has its share
+            of each flow and quality.
+        folder: Where to keep images and masks, in memory-mapped files; progress is shown. None keeps
+            them in memory.
+
+    Raises:
+        ValueError: ``n``, ``size`` or ``patients`` is out of range.
     """
     patients = default_patients(n) if patients is None else patients
-    check_wishes(n, size, patients)
+    check_numbers(n, size, patients)
     part = np.zeros(patients, int) if part is None else np.asarray(part)
     of_image = np.repeat(np.arange(patients), _images_each(n, patients, rng))
     flow, drawn, labelled = deal(n, part[of_image], rng)
@@ -71,12 +97,12 @@ def make_doppler(n, size, rng, patients=None, part=None, progress=False, folder=
     images = new_array(folder, "images.raw", (n, size, size, 3))
     masks = new_array(folder, "masks.raw", (n, size, size))
 
-    def fill(i, child):
+    def fill(i: int, child: np.random.Generator) -> None:
         images[i], masks[i] = render(size, child, people[of_image[i]], flow[i], drawn[i])
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         jobs = [pool.submit(fill, i, np.random.default_rng(seeds[i])) for i in range(n)]
-        hide = None if progress else True  # None: only where there is no terminal
+        hide = True if folder is None else None  # None: only where there is no terminal
         try:
             for job in tqdm(jobs, desc="doppler", unit="image", disable=hide):
                 job.result()
@@ -85,13 +111,17 @@ def make_doppler(n, size, rng, patients=None, part=None, progress=False, folder=
     return Doppler(images, masks, flow, np.where(labelled, drawn, -1), drawn, of_image)
 
 
-def default_patients(n):
-    """Patients for `n` images, as many as the paper would have; at least 1."""
+def default_patients(n: int) -> int:
+    """Return how many patients ``n`` images come from at the paper's rate, at least 1."""
     return max(round(100 * n / sum(PAPER.values())), 1)
 
 
-def check_wishes(n, size, patients):
-    """Raise `ValueError` where so many images, pixels or patients cannot be drawn."""
+def check_numbers(n: int, size: int, patients: int) -> None:
+    """Check that this many images, pixels and patients can be drawn.
+
+    Raises:
+        ValueError: They cannot.
+    """
     if n < 1:
         raise ValueError(f"{n} images asked for, should be at least 1")
     if size < SMALLEST:
@@ -100,12 +130,22 @@ def check_wishes(n, size, patients):
         raise ValueError(f"{patients} patients for {n} images, should be from 1 to {n}")
 
 
-def render(size, rng, patient, flow, quality):
-    """Draw one screen; return image (size, size, 3) in RGB and mask (size, size), both uint8.
+def render(
+    size: int, rng: np.random.Generator, patient: Patient, flow: int, quality: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw one screen.
 
-    flow: 0 MV, 1 MA, 2 TR; quality: 0 poor, 1 good.
+    Args:
+        size: Side of the image in pixels.
+        rng: Source of all that is random in it.
+        patient: The patient.
+        flow: 0 MV, 1 MA, 2 TR.
+        quality: 0 poor, 1 good.
+
+    Returns:
+        The image (size, size, 3) in RGB and the mask (size, size), both uint8.
     """
-    # The screen is 4 to 3, as real ones are, and finer than the image, which it is averaged to.
+    # The screen is 4 to 3, as real ones are, and finer than the image: it is averaged down.
     shape = (max(240, -(-3 * size // 2)), max(320, 2 * size))
     machine = MACHINES[patient.machine]
     layout = draw_layout(machine, rng)
@@ -113,30 +153,38 @@ def render(size, rng, patient, flow, quality):
     seconds = rng.choice([2.0, 2.8, 4.0]) * rng.uniform(0.85, 1.15)
     trace = draw_trace(flow, patient, seconds, MOMENTS, rng)
     baseline, fill = rng.uniform(0.35, 0.65), rng.uniform(0.5, 0.95)
-    # Mitral inflow comes towards the probe, a jet leaves it; a display may be turned round.
+    # Mitral inflow moves towards the probe and a jet away from it; a display may be inverted.
     turned = rng.random() < (0, 0.03, 0.04)[flow]
     bands = heights(trace, baseline, fill, upward=(flow != FLOWS.index("TR")) != turned)
     v = velocities(bottom - top, baseline)
     look = draw_texture(flow, quality, rng)
-    grey = show_spectrum(trace, *bands, v, right - left, look, rng)
-    screen = draw_screen(grey, trace, baseline, layout, machine, shape, rng)
+    grey = show_spectrum(trace.clicks, bands, v, right - left, look, rng)
+    screen = draw_screen(grey, trace.ecg, baseline, layout, shape, rng)
     mask = np.zeros(shape, np.uint8)
     mask[top:bottom, left:right] = envelope(bands[0], v, right - left)
     image = cv2.resize(screen, (size, size), interpolation=cv2.INTER_AREA)
     return image, resize_mask(mask, size)
 
 
-def _images_each(n, patients, rng):
-    """How many images each patient has: (patients,) integers from 1 that sum to n."""
+def _images_each(n: int, patients: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw how many images each patient has: (patients,) integers from 1 that sum to ``n``."""
     share = rng.uniform(0.6, 1.4, patients)
     ends = np.rint(np.cumsum(share) / share.sum() * (n - patients)).astype(int)
     return 1 + np.diff(ends, prepend=0)
 
 
-def deal(n, part, rng):
-    """Flow, quality and whether it is labelled, of each of `n` images, (n,) each; `part` is (n,).
+def deal(
+    n: int, part: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Deal out flows and qualities: to every part in the paper's proportions, at random within it.
 
-    They are dealt in proportion to every part, as the paper's are in all, and at random within it.
+    Args:
+        n: Number of images.
+        part: The part that each image belongs to, (n,).
+        rng: Source of the order.
+
+    Returns:
+        Flow, quality and whether the quality is labelled, (n,) each.
     """
     flows = _spread(list(PAPER.values()), n)
     labelled = PAPER_QUALITY / sum(PAPER.values())
@@ -149,8 +197,8 @@ def deal(n, part, rng):
     return flow, kind % 2, kind >= 2
 
 
-def _spread(weights, n):
-    """(n,) integers from 0 in proportion to `weights`, spread so that any stretch has its share."""
+def _spread(weights: Sequence[float] | np.ndarray, n: int) -> np.ndarray:
+    """Return (n,) integers from 0 in proportion to ``weights``, in every stretch as in the whole."""
     wanted = n * np.asarray(weights, float) / np.sum(weights)
     counts = np.floor(wanted).astype(int)
     counts[np.argsort(counts - wanted, kind="stable")[: n - counts.sum()]] += 1

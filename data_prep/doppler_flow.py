@@ -1,8 +1,8 @@
-"""A made-up heart seen by Doppler: beats, and how fast blood or muscle moves at each moment.
+"""A synthetic heart seen by Doppler: beats, and how fast blood or muscle moves at each moment.
 
-Velocities are shares of the fastest of the flow that is examined, positive in the direction in which
-that flow is called forward: towards the probe for mitral inflow and for the systolic wave of the
-mitral annulus, away from it for the jet of tricuspid regurgitation.
+Velocities are fractions of the highest one of the flow examined, positive in the forward direction of
+that flow: towards the probe for mitral inflow and for the systolic wave of the mitral annulus, away
+from it for the jet of tricuspid regurgitation.
 """
 
 from typing import NamedTuple
@@ -14,29 +14,37 @@ FLOWS = ("MV", "MA", "TR")
 
 
 class Patient(NamedTuple):
-    """What all images of one patient share; times in seconds, a wave's size in shares of the flow."""
+    """What all images of one patient share: times in seconds, wave heights as fractions of the flow."""
 
     machine: int
     period: float  # from one heart beat to the next
-    uneven: float  # its deviation from beat to beat, as a share
+    uneven: float  # its relative deviation from beat to beat
     fibrillation: bool  # no wave of the atria
     systole: float  # from the R of the electrocardiogram to the closing of the aortic valve
     relaxation: float  # from there to mitral inflow
     conduction: float  # from the atria's wave to the R
-    early: float  # E as a share of the larger of E and A
+    early: float  # E as a fraction of the larger of E and A
     late: float
     deceleration: float  # of E
-    muscle_early: float  # e' and a' as shares of the larger of S', e' and a'
+    muscle_early: float  # e' and a' as fractions of the largest of S', e' and a'
     muscle_late: float
     muscle_systole: float
-    dome: float  # 0.35: the jet's top is flat; 1: pointed
-    lean: float  # below 1 its peak is early, above late
-    qrs: tuple  # sizes of P, Q, R, S and T
+    dome: float  # 0.35: the top of the jet is flat; 1: it is pointed
+    lean: float  # below 1 its peak is early, above 1 late
+    qrs: tuple[float, ...]  # heights of P, Q, R, S and T
 
 
 class Trace(NamedTuple):
-    """Heights over N moments, (N,) float32 from 0: of the flow examined, forward and backward, and of
-    what else the beam meets; `clicks` is the strength of the valves' sounds, `ecg` about -1 to 1."""
+    """Velocities over N moments, (N,) float32 from 0.
+
+    Attributes:
+        forward: The flow examined, in its forward direction.
+        backward: The flow examined, in the other direction.
+        other_forward: What else the beam meets, likewise.
+        other_backward: What else the beam meets, likewise.
+        clicks: Strength of the sounds of the valves.
+        ecg: Electrocardiogram, about -1 to 1.
+    """
 
     forward: np.ndarray
     backward: np.ndarray
@@ -46,8 +54,8 @@ class Trace(NamedTuple):
     ecg: np.ndarray
 
 
-def draw_patient(rng, machines):
-    """Draw a `Patient` who is examined with one of `machines` machines."""
+def draw_patient(rng: np.random.Generator, machines: int) -> Patient:
+    """Draw a patient who is examined with one of ``machines`` machines."""
     fibrillation = rng.random() < 0.1
     period = 60 / np.clip(rng.normal(69, 12), 46, 110)
     ratio = np.exp(rng.normal(0.08, 0.4))
@@ -78,10 +86,12 @@ def draw_patient(rng, machines):
     )
 
 
-def draw_trace(flow, patient, seconds, moments, rng):
-    """Return the `Trace` of `flow` (0, 1 or 2) over `seconds`, at `moments` moments.
+def draw_trace(
+    flow: int, patient: Patient, seconds: float, moments: int, rng: np.random.Generator
+) -> Trace:
+    """Draw the trace of ``flow`` (0, 1 or 2) over ``seconds``, at ``moments`` moments.
 
-    The largest height of `forward` and `backward` is about 1.
+    The largest value of ``forward`` and ``backward`` is about 1.
     """
     t = np.linspace(0, seconds, moments, dtype=np.float32)
     rows = np.zeros((6, moments), np.float32)
@@ -103,7 +113,7 @@ def draw_trace(flow, patient, seconds, moments, rng):
 
 
 def _wave(t, start, rise, fall, sharp=1.0):
-    """0, up within `rise`, down within `fall`, 0; (N,). A larger `sharp` has a thinner top."""
+    """Return a wave (N,) from 0, up within ``rise``, down within ``fall``; ``sharp`` thins its top."""
     up = np.clip((t - start) / rise, 0, 1)
     down = np.clip((t - start - rise) / fall, 0, 1)
     return np.maximum(np.sin(np.pi / 2 * up) * np.cos(np.pi / 2 * down), 0) ** sharp
@@ -114,7 +124,7 @@ def _raise(row, values):
 
 
 def _inflow(t, length, patient, rng):
-    """E, A and the little that flows between them, (N,)."""
+    """Return E, A and the slow flow between them, (N,)."""
     opening = patient.systole + patient.relaxation
     rise, fall = rng.uniform(0.06, 0.09), patient.deceleration * rng.uniform(0.9, 1.1)
     early = patient.early * _wave(t, opening, rise, fall, 1.3)
@@ -157,14 +167,14 @@ _MAKERS = (_mitral_inflow, _mitral_annulus, _tricuspid_jet)
 
 
 def _heart_sounds(t, length, patient, row, rng):
-    """Valves that open and close: short and of all velocities."""
+    """Add the valves that open and close: short, and of all velocities."""
     for at in (0.03, patient.systole, patient.systole + patient.relaxation):
         strength = max(rng.normal(0, 0.4), 0)
         row += strength * np.exp(-(((t - at - 0.01 * rng.normal()) / 0.008) ** 2))
 
 
 def _electrocardiogram(t, length, patient):
-    """P, Q, R, S and T of one beat whose R is at 0, (N,)."""
+    """Return P, Q, R, S and T of one beat whose R is at 0, (N,)."""
     at = (-patient.conduction, -0.03, 0.0, 0.03, 0.8 * patient.systole)
     width = (0.025, 0.010, 0.011, 0.012, 0.045)
     waves = zip(patient.qrs, at, width, strict=True)

@@ -1,7 +1,7 @@
-"""The screen around a spectrum: where its panel is, the sector above, electrocardiogram, text, scale.
+"""The screen around a spectrum: its panel, the sector above, electrocardiogram, text and scale.
 
-Nothing here depends on the flow or on the quality, so that nothing here tells them: the numbers at
-the scale and in the text are drawn, too, and mean nothing. Places are in shares of the screen.
+Nothing here depends on the flow or on the quality, so that nothing here reveals them: the numbers of
+the scale and of the text are random and mean nothing. Positions are fractions of the screen.
 """
 
 from typing import NamedTuple
@@ -13,16 +13,16 @@ from data_prep.synthetic_disease import smooth_noise
 
 
 class Machine(NamedTuple):
-    """A maker's colours, (R, G, B) 0 to 255, and habits."""
+    """Colours, (R, G, B) from 0 to 255, and habits of a manufacturer."""
 
     text: tuple
     ecg: tuple
     baseline: tuple
     tint: tuple  # exponents of the grey values in red, green and blue
-    scale_left: float  # how often the scale is at the panel's left
-    dotted: float  # how often a grid is laid over the panel
+    scale_left: float  # how often the scale is to the left of the panel
+    dotted: float  # how often a grid covers the panel
     frame: float  # how often the panel has a border
-    ground: int  # grey of the screen around the panel
+    ground: int  # grey level of the screen around the panel
 
 
 MACHINES = (
@@ -39,27 +39,29 @@ _LINES = (
 
 
 class Layout(NamedTuple):
-    """The panel's edges in shares of the screen, and what is shown beside it."""
+    """The edges of the panel as fractions of the screen, and what is shown beside it."""
 
+    machine: Machine
     left: float
     top: float
     right: float
     bottom: float
     sector: bool
     scale_left: bool
-    ecg: float  # its height above the panel's bottom, in panels; negative: none
+    ecg: float  # its height above the bottom, as a fraction of the panel; negative: none
 
 
-def draw_layout(machine, rng):
-    """Draw the `Layout` of one image."""
+def draw_layout(machine: Machine, rng: np.random.Generator) -> Layout:
+    """Draw the layout of one image."""
     kind = rng.random()
     scale_left = bool(rng.random() < machine.scale_left)
     narrow, wide = rng.uniform(0.0, 0.06), rng.uniform(0.05, 0.13)
     top = rng.uniform(0.33, 0.46) if kind < 0.4 else rng.uniform(0.02, 0.25)
-    if kind > 0.85:  # the panel alone, as somebody cut it out
+    if kind > 0.85:  # the panel alone, as if it had been cut out
         narrow, wide, top = rng.uniform(0, 0.02, 3).tolist()
     ecg = (0.96, 0.06, -1.0)[rng.choice(3, p=(0.6, 0.25, 0.15))]
     return Layout(
+        machine=machine,
         left=wide if scale_left else narrow,
         top=top,
         right=1 - (narrow if scale_left else wide),
@@ -70,31 +72,52 @@ def draw_layout(machine, rng):
     )
 
 
-def panel_box(layout, shape):
-    """The panel's pixels as (top, bottom, left, right) on a screen of `shape` (H, W)."""
+def panel_box(layout: Layout, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return (top, bottom, left, right) of the panel, in pixels of a screen of ``shape`` (H, W)."""
     height, width = shape
     top, bottom = round(layout.top * height), round(layout.bottom * height)
     return top, bottom, round(layout.left * width), round(layout.right * width)
 
 
-def draw_screen(grey, trace, baseline, layout, machine, shape, rng):
-    """The screen (H, W, 3) uint8 in RGB around a panel's `grey` values, which fill its box."""
+def draw_screen(
+    grey: np.ndarray,
+    ecg: np.ndarray,
+    baseline: float,
+    layout: Layout,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draw the screen around a panel.
+
+    Args:
+        grey: Values of the panel, from 0 to 1, of the size of its box.
+        ecg: Electrocardiogram, (N,).
+        baseline: Height of the baseline below the top of the panel, as a fraction of the panel.
+        layout: Where everything is.
+        shape: (H, W) of the screen.
+        rng: Source of all that is random.
+
+    Returns:
+        The screen (H, W, 3) uint8 in RGB.
+    """
+    machine = layout.machine
     screen = np.full((*shape, 3), machine.ground, np.uint8)
     if layout.sector:
-        _sector(screen, layout, machine, rng)
+        _sector(screen, layout, rng)
     top, bottom, left, right = panel_box(layout, shape)
     curves = [np.rint(255 * np.linspace(0, 1, 256) ** power) for power in machine.tint]
     lookup = np.stack(curves, axis=-1).astype(np.uint8)
     screen[top:bottom, left:right] = lookup[np.rint(255 * grey).astype(np.uint8)]
-    _scale(screen, (top, bottom, left, right), baseline, layout, machine, rng)
+    _scale(screen, (top, bottom, left, right), baseline, layout, rng)
     if layout.ecg > 0:
-        _electrocardiogram(screen, (top, bottom, left, right), trace.ecg, layout, machine, rng)
-    _text(screen, layout, machine, rng)
+        _electrocardiogram(screen, (top, bottom, left, right), ecg, layout, rng)
+    _text(screen, machine, rng)
     return screen
 
 
-def _scale(screen, box, baseline, layout, machine, rng):
-    """Baseline, ticks and numbers of velocity, ticks of time, a grid, a border."""
+def _scale(screen, box, baseline, layout, rng):
+    """Draw the baseline, ticks and numbers of velocity, ticks of time, a grid, a border."""
+    machine = layout.machine
     top, bottom, left, right = box
     unit = len(screen) / 240
     thin, zero = max(round(unit), 1), round(top + baseline * (bottom - top))
@@ -127,7 +150,7 @@ def _scale(screen, box, baseline, layout, machine, rng):
         cv2.rectangle(screen, (left, top), (right - 1, bottom - 1), (120, 120, 120), thin)
 
 
-def _electrocardiogram(screen, box, ecg, layout, machine, rng):
+def _electrocardiogram(screen, box, ecg, layout, rng):
     top, bottom, left, right = box
     unit = len(screen) / 240
     y = bottom - layout.ecg * (bottom - top) - rng.uniform(4, 14) * unit * ecg
@@ -135,11 +158,11 @@ def _electrocardiogram(screen, box, ecg, layout, machine, rng):
     points = np.stack([x, np.clip(y, 0, len(screen) - 1)], axis=-1)
     points = np.rint(16 * points).astype(np.int32)
     thick = max(round(unit), 1)
-    cv2.polylines(screen, [points], False, machine.ecg, thick, cv2.LINE_AA, shift=4)
+    cv2.polylines(screen, [points], False, layout.machine.ecg, thick, cv2.LINE_AA, shift=4)
 
 
-def _sector(screen, layout, machine, rng):
-    """A two-dimensional picture of the heart in a fan above the panel, at times with colour."""
+def _sector(screen, layout, rng):
+    """Draw a two-dimensional picture of the heart in a fan above the panel, at times in colour."""
     height, width = screen.shape[:2]
     tall = round(layout.top * height)
     apex = (rng.uniform(0.3, 0.65) * width, rng.uniform(0.05, 0.2) * tall)
@@ -157,7 +180,7 @@ def _sector(screen, layout, machine, rng):
     for r in np.arange(0.1, 1, 0.09):
         a = rng.uniform(-0.02, 0.02)
         at = (round(apex[0] + np.sin(a) * r * tall), round(apex[1] + r * (tall - apex[1])))
-        cv2.circle(screen, at, max(round(height / 500), 1), machine.text, -1)
+        cv2.circle(screen, at, max(round(height / 500), 1), layout.machine.text, -1)
 
 
 def _colour_box(colours, radius, angle, rng):
@@ -171,8 +194,8 @@ def _colour_box(colours, radius, angle, rng):
     colours[edges] = 200
 
 
-def _text(screen, layout, machine, rng):
-    """A column of settings, often a box of measurements, sweep speed and heart rate."""
+def _text(screen, machine, rng):
+    """Write a column of settings, and often measurements, sweep speed and heart rate."""
     height, width = screen.shape[:2]
     unit = height / 240
     y, column = rng.uniform(8, 30) * unit, rng.uniform(2, 8) * unit
@@ -197,7 +220,7 @@ def _text(screen, layout, machine, rng):
 
 
 def _write(screen, text, x, y, height, colour):
-    """Put `text` of `height` pixels with its lower left corner at (x, y)."""
+    """Write ``text``, ``height`` pixels high, with its lower left corner at (x, y)."""
     scale = height / 22
     thick = max(round(2.2 * scale), 1)
     at = (round(float(x)), round(float(y)))

@@ -1,44 +1,46 @@
-"""From velocities to the picture of a spectrum: power, speckle, decibels, and what spoils it."""
+"""From velocities to the picture of a spectrum: power, speckle, decibels, and flaws."""
 
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from data_prep.doppler_flow import Trace
+
 QUALITIES = ("poor", "good")
 """The values 0 and 1 of the label "quality"."""
 
 FLAWS = ("faint", "broken", "saturated", "noisy")
-"""What makes an image a poor one: mostly one of these, at times two."""
+"""What makes an image poor: mostly one of these, at times two."""
 
 MOMENTS = 320
-"""A panel's width in spectra; each has its own speckle, whatever the image's size."""
+"""Spectra in a panel, whatever the size of the image; each has speckle of its own."""
 
 
 class Texture(NamedTuple):
-    """How an image's power is spread and shown; powers in decibels of the flow's own."""
+    """How the power of an image is spread and shown; powers in decibels of that of the flow."""
 
-    hollow: float  # power inside the flow as a share of that at its edge
-    edge: float  # the edge's thickness, as a share of the flow's height
-    blur: float  # of the velocities, as a share of the panel's height
-    fringe: float  # deviation of the shown height from spectrum to spectrum, as a share
+    hollow: float  # power inside the flow as a fraction of that at its edge
+    edge: float  # thickness of the edge, as a fraction of the height of the flow
+    blur: float  # of the velocities, as a fraction of the height of the panel
+    fringe: float  # relative deviation of the shown height from spectrum to spectrum
     grain: int  # rows of speckle in a panel
     other: float  # power of what else the beam meets
-    mirror: float  # of the flow on the baseline's other side
+    mirror: float  # of the flow on the other side of the baseline
     clutter: float  # of slow walls
-    reach: float  # their velocities, as a share of the flow's height
-    wall_filter: float  # velocities up to this share of the panel's height are not shown
+    reach: float  # their velocities, as a fraction of the height of the flow
+    wall_filter: float  # velocities up to this fraction of the panel are not shown
     noise: float
     signal: float
     white: float
     span: float  # from black to white
     bend: float
-    dropout: float  # share of the time without signal
+    dropout: float  # fraction of the time without signal
     streaks: float  # interference, of all velocities
 
 
-def draw_texture(flow, quality, rng):
-    """Draw a `Texture` for `flow` (0 MV, 1 MA, 2 TR) of `quality` (0 poor, 1 good)."""
+def draw_texture(flow: int, quality: int, rng: np.random.Generator) -> Texture:
+    """Draw the texture of a flow (0 MV, 1 MA, 2 TR) and a quality (0 poor, 1 good)."""
     hollow = np.exp(rng.uniform(*np.log(((0.02, 0.5), (0.01, 0.4), (0.06, 1.0))[flow])))
     span = rng.uniform(26, 38)
     look = Texture(
@@ -91,10 +93,20 @@ def _spoil(look, flaw, rng):
     )
 
 
-def heights(trace, baseline, fill, upward):
-    """Heights of flow and others above and below the baseline, (2, N) each, in shares of the panel.
+def heights(
+    trace: Trace, baseline: float, fill: float, upward: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scale a trace to a panel.
 
-    `baseline` is its place from the panel's top; the flow takes the share `fill` of its room.
+    Args:
+        trace: The velocities.
+        baseline: Height of the baseline below the top of the panel, as a fraction of the panel.
+        fill: Fraction of its room that the flow takes.
+        upward: Whether forward is up.
+
+    Returns:
+        The flow and what else the beam meets, above and below the baseline, (2, N) each, as fractions
+        of the panel.
     """
     flow = np.stack([trace.forward, trace.backward])
     other = np.stack([trace.other_forward, trace.other_backward])
@@ -105,19 +117,39 @@ def heights(trace, baseline, fill, upward):
     return scale * flow, scale * other
 
 
-def velocities(rows, baseline):
-    """Velocity at each of a panel's rows, (rows, 1), in shares of its height, up being positive."""
+def velocities(rows: int, baseline: float) -> np.ndarray:
+    """Return the velocity at each row of a panel, (rows, 1), in units of its height, positive up."""
     return (baseline - (np.arange(rows, dtype=np.float32)[:, None] + 0.5) / rows).astype(np.float32)
 
 
-def envelope(flow, v, columns):
-    """Where the flow is: (H, columns) uint8 of 0 and 1, between the baseline and its height."""
+def envelope(flow: np.ndarray, v: np.ndarray, columns: int) -> np.ndarray:
+    """Return the mask (H, columns) uint8 of the flow, from the baseline to its height."""
     tall = _at(flow, columns)
     return (np.abs(v) <= np.where(v > 0, tall[0], tall[1])).astype(np.uint8)
 
 
-def show_spectrum(trace, flow, other, v, columns, look, rng):
-    """Grey values 0 to 1 of the panel, (H, columns) float32."""
+def show_spectrum(
+    clicks: np.ndarray,
+    bands: tuple[np.ndarray, np.ndarray],
+    v: np.ndarray,
+    columns: int,
+    look: Texture,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draw the grey values of a panel.
+
+    Args:
+        clicks: Strength of the sounds of the valves, (N,).
+        bands: The flow and what else the beam meets, as :func:`heights` returns them.
+        v: Velocity at each row, (H, 1).
+        columns: Width of the panel in pixels.
+        look: The texture.
+        rng: Source of all that is random.
+
+    Returns:
+        Values from 0 to 1, (H, columns) float32.
+    """
+    flow, other = bands
     steady = _smooth(MOMENTS, 40, rng)
     contact = _smooth(MOMENTS, 50, rng)
     broken = contact < np.quantile(contact, look.dropout)
@@ -125,7 +157,7 @@ def show_spectrum(trace, flow, other, v, columns, look, rng):
     power = _decibels(gain)
     fringe = 1 + look.fringe * _at(rng.standard_normal((1, MOMENTS), dtype=np.float32), columns)
     tall, others = fringe * _at(flow, columns), fringe * _at(other, columns)
-    clicks, power = _at(trace.clicks[None], columns), _at(power[None], columns)
+    clicks, power = _at(clicks[None], columns), _at(power[None], columns)
     size, up = np.abs(v), v > 0
     total = power * _band(size, np.where(up, *tall), look)
     total += power * _decibels(look.mirror) * _band(size, np.where(up, *tall[::-1]), look)
@@ -143,27 +175,27 @@ def show_spectrum(trace, flow, other, v, columns, look, rng):
 
 
 def _band(size, tall, look):
-    """Power at velocity `size` of a flow as fast as `tall`: strongest at its edge, then nothing."""
+    """Return the power at velocity ``size`` of a flow as fast as ``tall``: strongest at its edge."""
     inside = 1 / (1 + np.exp(np.clip((size - tall) / look.blur, -30, 30)))
     depth = np.maximum(tall - size, 0) / (look.edge * tall + 0.01)
     return (tall > 0.004) * inside * (look.hollow + (1 - look.hollow) * np.exp(-(depth**2)))
 
 
 def _speckle(rows, columns, grain, rng):
-    """Power of random echoes, (rows, columns), mean 1: drawn per spectrum, then enlarged."""
+    """Draw the power of random echoes, (rows, columns) of mean 1, per spectrum, and enlarge it."""
     waves = rng.standard_normal((2, grain, MOMENTS), dtype=np.float32)
     power = (waves**2).mean(axis=0)
     return cv2.resize(power, (columns, rows), interpolation=cv2.INTER_LINEAR)
 
 
 def _smooth(n, knots, rng):
-    """Random (n,) float32 of deviation about 1, smooth over n / knots."""
+    """Draw (n,) float32 of deviation about 1, smooth over n / knots."""
     coarse = rng.standard_normal((1, knots), dtype=np.float32)
     return cv2.resize(coarse, (n, 1), interpolation=cv2.INTER_LINEAR)[0]
 
 
 def _at(values, columns):
-    """(K, N) at `columns` places instead of N: (K, columns) float32."""
+    """Resample (K, N) to (K, columns) float32."""
     rows = [cv2.resize(row[None], (columns, 1), interpolation=cv2.INTER_LINEAR) for row in values]
     return np.concatenate(rows)
 

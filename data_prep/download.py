@@ -1,4 +1,4 @@
-"""Download a large file so that a cut connection costs little, and unpack it so that it harms nothing."""
+"""Download a large file, resuming after a lost connection, and unpack it without doing harm."""
 
 import hashlib
 import os
@@ -10,24 +10,41 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
 CHUNK = 1 << 20
 LARGEST_RATIO = 100
-"""An archive may unpack to this many times its size; images are compressed already."""
+"""An archive may unpack to at most this many times its size; images are compressed already."""
 
 
-def download(url, path, *, size=None, sha256=None, tries=5, wait=2.0):
-    """Fetch `url` to `path`; what an earlier attempt left in `path`.part is gone on with.
+def download(
+    url: str,
+    path: str | Path,
+    *,
+    size: int | None = None,
+    sha256: str | None = None,
+    tries: int = 5,
+    wait: float = 2.0,
+) -> str:
+    """Download a file; what an earlier attempt left in ``path``.part is continued.
 
-    size, sha256: of the whole file, where they are known. A connection that is cut is taken up
-    again, at most `tries` times without a byte more, `wait` seconds apart. Returns the file's sha256.
+    Args:
+        url: The address.
+        path: The file to write.
+        size: Bytes of the whole file, if known.
+        sha256: Its hash, if known.
+        tries: How often a lost connection is tried again without a single further byte.
+        wait: Seconds between two tries.
 
-    Raises `ConnectionError` where the server cannot be reached or keeps cutting, `ValueError` where
-    the file is not of that size or hash: then it is removed.
+    Returns:
+        The sha256 of the file.
+
+    Raises:
+        ConnectionError: The server cannot be reached or keeps closing the connection.
+        ValueError: The file is not of that size or hash; it is removed.
     """
     path = Path(path)
     part, tag = (path.with_name(path.name + end) for end in (".part", ".part-tag"))
@@ -47,7 +64,7 @@ def download(url, path, *, size=None, sha256=None, tries=5, wait=2.0):
         after = part.stat().st_size if part.exists() else 0
         left, furthest = (tries, after) if after > furthest else (left - 1, furthest)
         if left <= 0:
-            raise ConnectionError(f"{url}: {why}; the next attempt goes on from byte {after}")
+            raise ConnectionError(f"{url}: {why}; the next attempt resumes at byte {after}")
         time.sleep(wait)
     try:
         found = _check(url, part, size, sha256)
@@ -60,14 +77,19 @@ def download(url, path, *, size=None, sha256=None, tries=5, wait=2.0):
     return found
 
 
-def unpack(archive, folder):
-    """Unpack the zip file `archive` into `folder`, whole or not at all; return its top names.
+def unpack(archive: str | Path, folder: str | Path) -> list[str]:
+    """Unpack a zip file into ``folder``, whole or not at all.
 
     The folder __MACOSX, which Macs add to their archives, is left out.
 
-    Raises `ValueError`, with nothing written, where a name leads out of `folder`, an entry is a link
-    or there twice, the content is far larger than the archive, a checksum does not fit or the file is
-    no zip; `FileExistsError` where a top name is in `folder` already.
+    Returns:
+        The names at the top of the archive.
+
+    Raises:
+        FileExistsError: One of them is in ``folder`` already.
+        ValueError: A name leads out of ``folder``, an entry is a link or present twice, the content is
+            far larger than the archive, a checksum does not match, or the file is no zip. Nothing is
+            written then.
     """
     archive, folder = Path(archive), Path(folder)
     partial = folder / f".{archive.name}.partial"
@@ -90,11 +112,11 @@ def unpack(archive, folder):
     return tops
 
 
-def _fetch(url, part, tag, size):
-    """One connection; None where the whole file is there, else why it is not."""
+def _fetch(url: str, part: Path, tag: Path, size: int | None) -> str | None:
+    """Try one connection; return None if the whole file is there, else why it is not."""
     start = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "ums data_prep", "Accept-Encoding": "identity"}
-    if start and tag.exists():  # without a tag the file may have changed: from the start then
+    if start and tag.exists():  # without a tag the file may have changed: then from the start
         headers |= {"Range": f"bytes={start}-", "If-Range": tag.read_text()}
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60)
@@ -104,17 +126,11 @@ def _fetch(url, part, tag, size):
         part.unlink()
         return "the server has less than was there before"
     with response:
-        length = response.headers.get("Content-Length")
-        if response.status == 206:
-            given = re.fullmatch(
-                r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", "")
-            )
-            if not given or int(given[1]) != start:
-                part.unlink()
-                return "the server sent another part than asked for"
-            total = int(given[2])
-        else:
-            start, total = 0, None if length is None else int(length)
+        place = _place(response, start)
+        if place is None:
+            part.unlink()
+            return "the server sent another part than asked for"
+        start, total = place
         if size is not None and total not in (None, size):
             raise _wrong_size(url, total, size, part)
         mark = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
@@ -122,26 +138,37 @@ def _fetch(url, part, tag, size):
             tag.write_text(mark)
         else:
             tag.unlink(missing_ok=True)
-        bar = tqdm(
-            total=total, initial=start, desc=part.stem, unit="B", unit_scale=True, disable=None
-        )
-        with open(part, "ab") as file, bar:
-            file.truncate(start)
-            while chunk := response.read(CHUNK):
-                file.write(chunk)
-                bar.update(len(chunk))
+        _append(response, part, start, total)
     found, wanted = part.stat().st_size, size if total is None else total
     if wanted is not None and found < wanted:
         return f"the connection ended at {found} of {wanted} bytes"
     return None
 
 
-def _wrong_size(url, found, size, part):
+def _place(response: HTTPResponse, start: int) -> tuple[int, int | None] | None:
+    """Return where the response starts in the file and the file's size, None if it is another part."""
+    length = response.headers.get("Content-Length")
+    if response.status != 206:
+        return 0, None if length is None else int(length)
+    given = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+    return (start, int(given[2])) if given and int(given[1]) == start else None
+
+
+def _append(response: HTTPResponse, part: Path, start: int, total: int | None) -> None:
+    bar = tqdm(total=total, initial=start, desc=part.stem, unit="B", unit_scale=True, disable=None)
+    with open(part, "ab") as file, bar:
+        file.truncate(start)
+        while chunk := response.read(CHUNK):
+            file.write(chunk)
+            bar.update(len(chunk))
+
+
+def _wrong_size(url: str, found: int | None, size: int, part: Path) -> ValueError:
     part.unlink(missing_ok=True)
     return ValueError(f"{url}: {found} bytes, should be {size}")
 
 
-def _check(url, path, size, sha256):
+def _check(url: str, path: Path, size: int | None, sha256: str | None) -> str:
     found = path.stat().st_size
     if size is not None and found != size:
         raise ValueError(f"{url}: {found} bytes, should be {size}")
@@ -156,12 +183,13 @@ def _check(url, path, size, sha256):
     return digest.hexdigest()
 
 
-def _check_entries(archive, entries):
-    """Raise `ValueError` where one of the entries may do harm."""
-    seen, total = set(), sum(entry.file_size for entry in entries)
+def _check_entries(archive: Path, entries: list[zipfile.ZipInfo]) -> None:
+    """Raise ``ValueError`` where one of the entries may do harm."""
+    seen: set[str] = set()
+    total = sum(entry.file_size for entry in entries)
     if total > LARGEST_RATIO * archive.stat().st_size:
         raise ValueError(
-            f"{archive}: {total} bytes in {archive.stat().st_size}, it is no set of images"
+            f"{archive}: {total} bytes in {archive.stat().st_size}, so it is no set of images"
         )
     for entry in entries:
         path, kind = PurePosixPath(entry.filename), stat.S_IFMT(entry.external_attr >> 16)
@@ -170,5 +198,5 @@ def _check_entries(archive, entries):
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise ValueError(f"{archive}: {entry.filename!r} is a link or device")
         if os.path.normcase(path) in seen or not path.parts:
-            raise ValueError(f"{archive}: {entry.filename!r} is there twice, or is no name")
+            raise ValueError(f"{archive}: {entry.filename!r} is present twice, or is no name")
         seen.add(os.path.normcase(path))

@@ -1,20 +1,21 @@
-"""Anybody's own Doppler echocardiograms: screens, envelope masks where there are, and a table.
+"""One's own Doppler echocardiograms: screens, a table, and masks of the envelopes where there are any.
 
     images/NAME.png or .jpg     screens, at any depth
     masks/NAME.png              envelopes, of the size of their images; not for every image
     labels.csv                  file, patient, flow, quality; perhaps x, y, width, height
 
-`file` is an image's path within images; `flow` is MV, MA, TR or empty, `quality` poor (or low), good
-or empty. The last four columns are the part of the screen that holds the spectrum, in pixels; where
-they are empty, or there are none, the whole screen is taken, or the box given for all.
+"file" is the path of an image within images; "flow" is MV, MA, TR or empty; "quality" is poor (or low),
+good or empty. The last four columns state the part of the screen that holds the spectrum, in pixels. If
+they are empty or missing, the box given for all screens is taken, else the whole screen.
 """
 
 import csv
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_prep.collect import Item, Listing, need_folders
 from data_prep.doppler_flow import FLOWS
 from data_prep.doppler_spectrum import QUALITIES
+from data_prep.listing import Item, Listing, need_folders
 
 ABOUT = {
     "name": "Doppler echocardiograms",
@@ -23,6 +24,8 @@ ABOUT = {
 }
 COLUMNS = ("file", "patient", "flow", "quality")
 BOX = ("x", "y", "width", "height")
+Box = tuple[int, int, int, int]
+Row = dict[str | None, str]
 _VALUES = {
     "flow": {name: value for value, name in enumerate(FLOWS)},
     "quality": {name.upper(): value for value, name in enumerate(QUALITIES)} | {"LOW": 0},
@@ -31,12 +34,18 @@ _SUFFIXES = (".png", ".jpg", ".jpeg")
 _SYSTEM = ("thumbs.db", "desktop.ini")
 
 
-def list_echo(raw, box=None):
-    """List the images under `raw`, the folder that holds images and labels.csv; no image is read.
+def list_echo(raw: str | Path, box: Box | None = None) -> Listing:
+    """List the images under ``raw``, the folder that holds images and labels.csv.
 
-    box: (x, y, width, height) of the panel on all screens whose row has none. A row or a file that
-    cannot be used is a problem of the listing. Raises `FileNotFoundError` for a folder at the wrong
-    level or without labels.csv, `ValueError` where the table cannot be read or lacks a column.
+    A row or a file that cannot be used is a problem of the listing.
+
+    Args:
+        raw: The folder.
+        box: (x, y, width, height) of the panel, in pixels, on all screens whose row states none.
+
+    Raises:
+        FileNotFoundError: The folder is at the wrong level or has no labels.csv.
+        ValueError: The table cannot be read or lacks a column.
     """
     raw = Path(raw)
     need_folders(raw, "images")
@@ -46,14 +55,15 @@ def list_echo(raw, box=None):
     images, problems = _files(raw / "images", _SUFFIXES)
     masks, others = _files(raw / "masks", (".png",)) if (raw / "masks").is_dir() else ({}, [])
     problems += others
-    items, row_of = [], {}
+    items: list[Item] = []
+    row_of: dict[str, int] = {}
     for number, row in _rows(table):
         name, why = row.get("file", ""), _complaint(row, row_of)
         if not why and name not in images:
             why = "no such image"
         row_of.setdefault(name, number)
         if why:
-            # A name that leads out of the folder is no place to point at.
+            # A name that leads out of the folder must not be recorded as a path in it.
             path = raw / "images" / name if name and ".." not in Path(name).parts else table
             path = path if path.is_relative_to(raw) else table
             problems.append((path, f"row {number} of {table.name}: {why}"))
@@ -70,15 +80,17 @@ def list_echo(raw, box=None):
     return Listing(raw, items, problems)
 
 
-def _item(row, path, mask, box):
-    own = tuple(int(row[name]) for name in BOX) if row.get("x") else box
-    labels = {name: _value(name, row[name]) for name in _VALUES}
+def _item(row: Row, path: Path, mask: Path | None, box: Box | None) -> Item:
+    if row.get("x"):
+        x, y, width, height = (int(row[name]) for name in BOX)
+        box = (x, y, width, height)
+    labels = {n: v[row[n].upper()] if row[n] else -1 for n, v in _VALUES.items()}
     masks = () if mask is None else (mask,)
-    return Item(row["file"], row["patient"], path, masks, labels, box=own)
+    return Item(row["file"], row["patient"], path, masks, labels, box=box)
 
 
-def _complaint(row, row_of):
-    """Say what is wrong with a row of the table, or nothing; `row_of` has the files before it."""
+def _complaint(row: Row, row_of: dict[str, int]) -> str | None:
+    """Say what is wrong with a row of the table, if anything; ``row_of`` holds the files before it."""
     if None in row:
         return row[None]
     if not row["file"]:
@@ -96,13 +108,13 @@ def _complaint(row, row_of):
     return None
 
 
-def _value(name, text):
-    """A label's number, -1 where there is none, None where the text names no class."""
+def _value(name: str, text: str) -> int | None:
+    """Return the number of a label, -1 where it is empty, None where the text names no class."""
     return _VALUES[name].get(text.upper()) if text else -1
 
 
-def _rows(table):
-    """Yield (number, row) of the table; a row of another length has its complaint under None."""
+def _rows(table: Path) -> Iterator[tuple[int, Row]]:
+    """Yield the rows with their numbers; a row of another length has its complaint under None."""
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
             header, *rows = list(csv.reader(file)) or [[]]
@@ -116,15 +128,15 @@ def _rows(table):
             f"that is not so for {', '.join(missing)}: found {header}"
         )
     for number, values in enumerate(rows, start=2):
-        row = dict(zip(header, (text.strip() for text in values), strict=False))
+        row: Row = dict(zip(header, (text.strip() for text in values), strict=False))
         if values and len(values) != len(header):
             row[None] = f"{len(values)} values for {len(header)} columns"
         if values:
             yield number, row
 
 
-def _files(folder, suffixes):
-    """Files of `folder` at any depth: {path within it: path}, and (path, why) of other kinds."""
+def _files(folder: Path, suffixes: Sequence[str]) -> tuple[dict[str, Path], list[tuple[Path, str]]]:
+    """Return the files at any depth by their path within ``folder``; and those of other kinds."""
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower() not in _SYSTEM)
     paths = [p for p in paths if not any(q.startswith(".") for q in p.relative_to(folder).parts)]
     wanted = [p for p in paths if p.suffix.lower() in suffixes]

@@ -1,10 +1,12 @@
-"""Two pictures of a prepared set, to see with one's own eyes that it is what it should be.
+"""Two pictures of a prepared set, to see that it is what it should be.
 
-The contact sheet shows some of its images with the outlines of masks and the labels; the summary,
-how large the originals were, how grey the images are and how many there are of each class.
+The contact sheet shows some of the images with their labels and the outlines of their masks. The
+summary shows how large the originals were, how bright the images are and how many images each class
+has.
 """
 
 import io
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 
 import cv2
@@ -12,6 +14,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from data_prep.writing import Content
 from ums.data.prepared import SPLITS
 from ums.data.rows import parts
 
@@ -19,47 +22,63 @@ TILES, COLUMNS, TILE = 48, 8, 192
 CAPTION = 34
 MASK, OPACITY = (80, 220, 80), (60, 140, 255)  # BGR
 
+Shape = tuple[int, int]
 
-def draw_pictures(
-    images, ids, splits, labels, masks=None, opacities=None, has_mask=None, about=None, shapes=()
-):
-    """Return {"sheet.png": bytes, "summary.png": bytes} of a set; arrays as for `save_prepared`.
 
-    shapes: (height, width) of each original, where known.
+def draw_pictures(content: Content, shapes: Sequence[Shape] = ()) -> dict[str, bytes]:
+    """Draw the pictures that accompany a prepared set.
+
+    Args:
+        content: The set.
+        shapes: (height, width) of each original, if known.
+
+    Returns:
+        "sheet.png" and "summary.png", and the bytes of each.
     """
-    about, splits = about or {}, np.asarray(splits)
-    names = about.get("label_values", {})
-    sheet = contact_sheet(images, ids, splits, labels, masks, opacities, has_mask, names)
-    summary = summary_plot(images, splits, labels, shapes, names, about.get("name", "images"))
-    return {"sheet.png": sheet, "summary.png": summary}
+    return {"sheet.png": contact_sheet(content), "summary.png": summary_plot(content, shapes)}
 
 
-def contact_sheet(images, ids, splits, labels, masks, opacities, has_mask, names):
-    """A PNG of at most `TILES` images, evenly from the whole set; outlines green (mask), orange."""
+def contact_sheet(content: Content) -> bytes:
+    """Draw a PNG of at most ``TILES`` images, taken evenly from the whole set.
+
+    Masks are outlined in green and opacities in orange.
+    """
+    images = content.images
     rows = np.unique(np.linspace(0, len(images) - 1, min(TILES, len(images))).astype(int))
     columns = min(COLUMNS, len(rows))
     height = TILE + CAPTION
     sheet = np.zeros((-(-len(rows) // columns) * height, columns * TILE, 3), np.uint8)
     for place, row in enumerate(map(int, rows)):
         y, x = place // columns * height, place % columns * TILE
-        tile = cv2.resize(images[row], (TILE, TILE), interpolation=cv2.INTER_AREA)
-        tile = cv2.cvtColor(tile, cv2.COLOR_GRAY2BGR) if tile.ndim == 2 else tile[..., ::-1].copy()
-        for mask, colour in ((masks, MASK), (opacities, OPACITY)):
-            if mask is not None:
-                _outline(tile, mask[row], colour)
-        sheet[y : y + TILE, x : x + TILE] = tile
-        values = [_named(v[row], name, names) for name, v in labels.items() if v[row] >= 0]
-        without = masks is not None and has_mask is not None and not has_mask[row]
-        notes = [str(splits[row]), *values, *(["no mask"] if without else [])]
-        for line, text in enumerate((str(ids[row])[-30:], ", ".join(notes))):
+        sheet[y : y + TILE, x : x + TILE] = _tile(content, row)
+        for line, text in enumerate((str(content.ids[row])[-30:], _caption(content, row))):
             at = (x + 3, y + TILE + 13 + 15 * line)
             cv2.putText(sheet, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (230,) * 3, 1, cv2.LINE_AA)
-            sheet[y + TILE : y + height, x + TILE :] = 0  # what is too long stays in its tile
-    return cv2.imencode(".png", sheet)[1].tobytes()
+            sheet[y + TILE : y + height, x + TILE :] = 0  # cut off what is too long for its tile
+    return bytes(cv2.imencode(".png", sheet)[1])
 
 
-def summary_plot(images, splits, labels, shapes, names, title):
-    """A PNG of three plots: sizes of the originals, grey levels, images of each class and split."""
+def _tile(content: Content, row: int) -> np.ndarray:
+    """Draw one image with the outlines of its masks, (TILE, TILE, 3) in BGR."""
+    tile = cv2.resize(content.images[row], (TILE, TILE), interpolation=cv2.INTER_AREA)
+    tile = cv2.cvtColor(tile, cv2.COLOR_GRAY2BGR) if tile.ndim == 2 else tile[..., ::-1].copy()
+    for masks, colour in ((content.masks, MASK), (content.opacities, OPACITY)):
+        if masks is not None:
+            _outline(tile, masks[row], colour)
+    return tile
+
+
+def _caption(content: Content, row: int) -> str:
+    names, has_mask = content.about.get("label_values", {}), content.has_mask
+    values = [_named(v[row], name, names) for name, v in content.labels.items() if v[row] >= 0]
+    without = content.masks is not None and has_mask is not None and not has_mask[row]
+    return ", ".join([str(content.splits[row]), *values, *(["no mask"] if without else [])])
+
+
+def summary_plot(content: Content, shapes: Sequence[Shape]) -> bytes:
+    """Draw a PNG of three plots: sizes of the originals, grey levels, images of each class."""
+    images, title = content.images, content.about.get("name", "images")
+    splits, names = np.asarray(content.splits), content.about.get("label_values", {})
     figure = Figure(figsize=(13, 4), layout="constrained")
     figure.suptitle(f"{title}: {len(images)} images of {images.shape[2]} x {images.shape[1]}")
     sizes, greys, classes = figure.subplots(1, 3)
@@ -77,7 +96,7 @@ def summary_plot(images, splits, labels, shapes, names, title):
     greys.set(title="prepared images", xlabel="grey level", ylabel="share of pixels", yscale="log")
     bars = [
         (fill(_named(value, name, names), 9), splits[values == value])
-        for name, values in labels.items()
+        for name, values in content.labels.items()
         for value in np.unique(values[values >= 0])
     ] or [("images", splits)]
     bottom = np.zeros(len(bars))
@@ -92,19 +111,19 @@ def summary_plot(images, splits, labels, shapes, names, title):
     return file.getvalue()
 
 
-def describe_sizes(shapes):
-    """The smallest, median and largest (height, width) by area, and how many there are of a size."""
+def describe_sizes(shapes: Sequence[Shape]) -> dict:
+    """Return the smallest, median and largest (height, width) by area, and how many differ."""
     ordered = sorted(shapes, key=lambda shape: (shape[0] * shape[1], shape))
     found = {"smallest": ordered[0], "median": ordered[len(ordered) // 2], "largest": ordered[-1]}
     described = {name: list(shape) for name, shape in found.items()}
     return described | {"different": len(set(ordered))}
 
 
-def _outline(tile, mask, colour):
+def _outline(tile: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
     large = cv2.resize(mask, tile.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     outlines, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(tile, outlines, -1, colour, 1)
 
 
-def _named(value, label, names):
+def _named(value: int, label: str, names: Mapping[str, Mapping[str, str]]) -> str:
     return names.get(label, {}).get(str(value), f"{label} {value}")

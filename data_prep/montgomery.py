@@ -10,7 +10,7 @@ diseases", Quantitative Imaging in Medicine and Surgery 4 (2014) 475-477. As pub
 import re
 from pathlib import Path
 
-from data_prep.collect import Item, Listing, image_files, need_folders
+from data_prep.listing import Item, Listing, image_files, need_folders
 from data_prep.protocol import compare
 
 ABOUT = {
@@ -23,10 +23,12 @@ _NAME = re.compile(r"MCUCXR_(\d+)_([01])\.png", re.IGNORECASE)
 _SIDES = ("leftMask", "rightMask")
 
 
-def list_montgomery(raw):
-    """List the images under `raw`, the folder that holds CXR_png and ManualMask; no file is read.
+def list_montgomery(raw: str | Path) -> Listing:
+    """List the images under ``raw``, the folder that holds CXR_png and ManualMask.
 
-    Raises `FileNotFoundError` for a folder at the wrong level, `ValueError` where it has no image.
+    Raises:
+        FileNotFoundError: The folder is at the wrong level.
+        ValueError: It holds no image.
     """
     raw = Path(raw)
     need_folders(raw, "CXR_png", "ManualMask")
@@ -54,8 +56,8 @@ def list_montgomery(raw):
     return Listing(raw, items, problems, about)
 
 
-def _strays(raw, known):
-    problems = []
+def _strays(raw: Path, known: set[str]) -> list[tuple[Path, str]]:
+    problems: list[tuple[Path, str]] = []
     for side in _SIDES:
         masks, others = image_files(raw / "ManualMask" / side)
         problems += others

@@ -1,4 +1,4 @@
-"""The pediatric chest X-rays: 5,856 of children of one to five years, normal or with pneumonia.
+"""The pediatric chest X-rays: 5,856 films of children of one to five years, normal or with pneumonia.
 
 D. Kermany et al., "Identifying medical diagnoses and treatable diseases by image-based deep
 learning", Cell 172 (2018) 1122-1131. As published, in a folder chest_xray:
@@ -8,22 +8,23 @@ learning", Cell 172 (2018) 1122-1131. As published, in a folder chest_xray:
     test/                                        likewise: the test set, held out
     val/                                         in some copies: 16 images taken out of train
 
-The owners parted train and test by patient, and so they stay; val is joined to train, which makes
-the 5,232 images of UMS-Rep, section 3.1, for cross-validation by `ums.data.stratified_folds`.
+The owners split train and test by patient, and this split is kept. val is joined to train, which
+makes the 5,232 images of UMS-Rep, section 3.1, for cross-validation by
+:func:`ums.data.stratified_folds`.
 
-Patients: an image is of `personN`, or of `IM-nnnn` or `NORMAL2-IM-nnnn`, two series. We assume that
-a number means one person within train (val included) and another within test, and that bacterial
-and viral images of one number are of one person. The numbers look as if bacteria and viruses were
-counted apart: each runs on from train to test, and train's viral person100 can hardly be the
-bacterial one of test. But to take two children for one costs little; the reverse would let a child
-be on two sides of a fold.
+A patient is "personN", or "IM-nnnn" or "NORMAL2-IM-nnnn" (two series). We assume that a number stands
+for one person within train (val included) and for another within test, and that bacterial and viral
+images of one number show one person. The numbers look as if bacteria and viruses were counted
+separately: each series continues from train to test, and the viral person100 of train can hardly be the
+bacterial one of test. But mistaking two children for one costs little, while the reverse would put a
+child into both sides of a fold.
 """
 
 import re
 from collections import Counter
 from pathlib import Path
 
-from data_prep.collect import Item, Listing, image_files, need_folders
+from data_prep.listing import Item, Listing, image_files, need_folders
 from data_prep.protocol import COUNTS, USE, compare
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -33,7 +34,7 @@ PAPER = {
     side: {name: COUNTS[f"Pediatric {side}"][name] for name in CLASSES}
     for side in ("train", "test")
 }
-"""The images of UMS-Rep, Table 1: those of the whole set as published, duplicates included."""
+"""The images in UMS-Rep, Table 1: the whole set as published, duplicates included."""
 
 ABOUT = {
     "name": "Pediatric",
@@ -55,18 +56,21 @@ _CLASS = {None: "normal", "bacteria": "bacterial", "virus": "viral"}
 _SUFFIXES = (".jpeg", ".jpg", ".png")
 
 
-def list_pediatric(raw):
-    """List the images under `raw`, the folder that holds train and test; no file is read.
+def list_pediatric(raw: str | Path) -> Listing:
+    """List the images under ``raw``, the folder that holds train and test.
 
-    `raw` may also hold chest_xray with both in it, or that once more, as some archives unpack. The
-    items' split is "train" or "test"; `about` counts what was "found" of each class.
+    ``raw`` may also hold chest_xray with both in it, or a chest_xray within that, as some archives
+    unpack. The split of the items is "train" or "test"; ``about`` counts the images "found" of each
+    class.
 
-    Raises `FileNotFoundError` for a folder at another level, `ValueError` where a class has no image
-    in train or in test.
+    Raises:
+        FileNotFoundError: The folder is at the wrong level.
+        ValueError: A class has no image in train or in test.
     """
     raw = find_both_sides(Path(raw)) or Path(raw)
     need_folders(raw, *PAPER)
-    items, problems = [], []
+    items: list[Item] = []
+    problems: list[tuple[Path, str]] = []
     for folder, side in _SIDES.items():
         if folder == "val" and not (raw / folder).is_dir():
             continue
@@ -78,7 +82,10 @@ def list_pediatric(raw):
             problems += others
             for path in paths:
                 item = _item(path, raw, side, kind)
-                (items if isinstance(item, Item) else problems).append(item)
+                if isinstance(item, Item):
+                    items.append(item)
+                else:
+                    problems.append((path, item))
     found = {side: _count(items, side) for side in PAPER}
     for side, counts in found.items():
         if missing := [name for name, n in counts.items() if n == 0]:
@@ -88,10 +95,11 @@ def list_pediatric(raw):
     return Listing(raw, items, problems, {"found": found})
 
 
-def counts_beside_paper(about):
-    """One line for train and one for test: the images found, kept and in the paper, by class.
+def counts_beside_paper(about: dict) -> list[str]:
+    """Return a line for train and one for test: images found, kept and in the paper, by class.
 
-    about: what about.json of the prepared folder holds.
+    Args:
+        about: The content of about.json in the prepared folder.
     """
     kept = about["counts"]["labels"]["pneumonia"]
     lines = []
@@ -105,24 +113,24 @@ def counts_beside_paper(about):
     return lines
 
 
-def find_both_sides(raw):
-    """`raw`, or the chest_xray in it, or the one in that: the first to hold train and test, or None."""
+def find_both_sides(raw: Path) -> Path | None:
+    """Find train and test in ``raw``, in the chest_xray in it or in the one in that."""
     roots = (raw, raw / "chest_xray", raw / "chest_xray" / "chest_xray")
     return next((root for root in roots if all((root / side).is_dir() for side in PAPER)), None)
 
 
-def _item(path, raw, side, kind):
-    """The item of an image in a folder NORMAL or PNEUMONIA, or (path, why there is none)."""
+def _item(path: Path, raw: Path, side: str, kind: str) -> Item | str:
+    """Return the item of an image in a folder NORMAL or PNEUMONIA, or why there is none."""
     pattern, wanted = _NAMES[kind]
     name = re.fullmatch(pattern, path.stem)
     if not name:
-        return path, f"no class to read: a name in {kind} should be {wanted}"
+        return f"no class to read: a name in {kind} should be {wanted}"
     label = CLASSES.index(_CLASS[name.groupdict().get("cause")])
     patient = f"{side}/{name['patient']}"
     identity = path.relative_to(raw).as_posix()
     return Item(identity, patient, path, labels={"pneumonia": label}, split=side)
 
 
-def _count(items, side):
+def _count(items: list[Item], side: str) -> dict[str, int]:
     found = Counter(CLASSES[item.labels["pneumonia"]] for item in items if item.split == side)
     return {name: found[name] for name in CLASSES}

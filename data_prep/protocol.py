@@ -1,13 +1,15 @@
-"""The paper's protocol: which set it used how, how many images of what it counted, and what we do.
+"""The paper's protocol: how it used each set, how many images it counted, and what we do.
 
-UMS-Rep, section 3.1 and Table 1. (The table swaps Shenzhen's two classes; the text is right. The paper
-has no use for RSNA's classes. Their counts are those that the COVID-19 Radiography Database gives of
-what it took from RSNA, 8,851 normal and 6,012 with an opacity,
-https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database; the 11,821 others are the
-rest of the 26,684, and 39.11 % of the class table's 30,227 rows, as counted in
-https://ogre51.medium.com/exploratory-data-analysis-on-rsna-pneumonia-dataset-de1b440c8d93.)
-A listing of a whole set must give these numbers; one of a part is reported beside them.
+The source is UMS-Rep, section 3.1 and Table 1. The table swaps the two classes of Shenzhen; the text is
+right. The paper does not use the classes of RSNA. Their counts are those that the COVID-19 Radiography
+Database states for what it took from RSNA, 8,851 normal and 6,012 with an opacity
+(https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database); the 11,821 others are the
+rest of the 26,684, and 39.11 % of the 30,227 rows of the class table, as counted in
+https://ogre51.medium.com/exploratory-data-analysis-on-rsna-pneumonia-dataset-de1b440c8d93.
+A listing of a whole set must give these numbers; those of a part are reported beside them.
 """
+
+from pathlib import Path
 
 COUNTS = {
     "RSNA": {"images": 26684, "normal": 8851, "not normal": 11821, "lung opacity": 6012},
@@ -20,27 +22,35 @@ USE = {
     "RSNA": "paper: source, denoising, split by patient 70/20/10; here the same, from the seed",
     "Shenzhen": "paper: lungs and abnormality, 10-fold cross-validation on all images; here one "
     "split by patient 70/20/10 from the seed, or folds of it by ums.data.stratified_folds",
-    "Montgomery": "paper: test set of what was trained on Shenzhen; here too, all of its images "
+    "Montgomery": "paper: test set of models trained on Shenzhen; here too, all of its images "
     "whatever their split",
     "Pediatric": "paper: three pairwise tasks, 10-fold cross-validation on train, test held out; "
     "here the same parts",
 }
-"""How the paper uses a set, and we."""
+"""How the paper uses each set, and how we do."""
 
 
-def compare(name, about, raw):
-    """Record the paper's counts beside `about["found"]`; return problems, a list of (raw, why).
+def compare(name: str, about: dict, raw: Path) -> list[tuple[Path, str]]:
+    """Record the paper's counts beside those found, and compare them.
 
-    name: of `COUNTS`; `about` gets "paper" and "protocol". Fewer images than the paper's are a part
-    of the set, and no problem. As many, but other counts of something, or more, are one.
+    Fewer images than the paper's are a part of the set, and no problem. It is one if there are more
+    images, or as many with other counts.
+
+    Args:
+        name: A key of ``COUNTS``.
+        about: Holds the counts under "found"; "paper" and "protocol" are added.
+        raw: The folder, which the problems are recorded with.
+
+    Returns:
+        The problems, each a (raw, why).
     """
     paper = COUNTS[name]
     about["paper"], about["protocol"] = paper, USE[name.split()[0]]
     return [(raw, why) for why in _differences(name, about["found"], paper)]
 
 
-def lines(about):
-    """What there is to say of a prepared set's counts beside the paper's, a list of lines."""
+def lines(about: dict) -> list[str]:
+    """Return the lines that report the counts of a prepared set beside the paper's."""
     found, paper = about["found"], COUNTS[about["name"]]
     parts = [f"{what} {found[what]} (paper {n})" for what, n in paper.items() if what in found]
     whole = "the whole set" if found["images"] == paper["images"] else "not the whole set"
@@ -48,7 +58,7 @@ def lines(about):
     return [f"{about['name']}, {whole}: found {'; '.join(parts)}; kept {kept} images"]
 
 
-def _differences(name, found, paper):
+def _differences(name: str, found: dict[str, int], paper: dict[str, int]) -> list[str]:
     if found["images"] < paper["images"]:
         return []
     other = [f"{n} {what}, not {paper[what]}" for what, n in found.items() if n != paper[what]]

@@ -1,28 +1,41 @@
-"""Read many images on all processors into a work folder, with progress and time left."""
+"""Read many images into a work folder, on all processors and with a progress bar."""
 
 import os
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
-from data_prep.duplicates import digests
-from data_prep.images import (
-    decode_colour,
-    decode_grey,
-    decode_mask,
-    resize_image,
-    resize_mask,
-)
+from data_prep.duplicates import Digests, digests
+from data_prep.images import resize_image, resize_mask
+from data_prep.listing import Item
+from data_prep.workfolder import Outcome, WorkFolder
 from ums.backend import thread_count
+from ums.data.decode import decode_colour, decode_grey, decode_mask
 
 
-def read_all(items, raw, work, *, strict=False):
-    """Read what `work` has not of `items`; return the `Outcome` of each, in their order.
+def read_all(
+    items: Sequence[Item], raw: Path, work: WorkFolder, *, strict: bool = False
+) -> list[Outcome]:
+    """Read those of ``items`` that ``work`` does not hold yet.
 
-    Only the images now being read are in memory, one per processor. raw: the folder that file names
-    are recorded from. With `strict`, raises `ValueError` for the first file that cannot be used.
+    Only the images now being read are in memory, one per processor.
+
+    Args:
+        items: The images.
+        raw: The folder from which file names are recorded.
+        work: Where finished images go.
+        strict: Stop at the first file that cannot be used.
+
+    Returns:
+        The outcome of each item, in their order.
+
+    Raises:
+        ValueError: A file cannot be used and ``strict`` is set.
     """
     keys = [_key(item, raw) for item in items]
     todo = [i for i, key in enumerate(keys) if key not in work.outcomes]
@@ -31,7 +44,7 @@ def read_all(items, raw, work, *, strict=False):
     )
     queue, lock, stop = iter(todo), threading.Lock(), threading.Event()
 
-    def work_off():
+    def work_off() -> None:
         while not stop.is_set():
             with lock:
                 i = next(queue, None)
@@ -51,36 +64,47 @@ def read_all(items, raw, work, *, strict=False):
                     work.add(keys[i], *read)
                 bar.update()
 
+    with bar:
+        _on_all_processors(work_off, stop)
+    if strict:
+        _raise_first(items, [work.outcomes.get(key) for key in keys])
+    return [work.outcomes[key] for key in keys]
+
+
+def _on_all_processors(work_off: Callable[[], None], stop: threading.Event) -> None:
     # Each of our threads has an image of its own; OpenCV's would only wait for each other.
     theirs = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    with bar, ThreadPoolExecutor(thread_count(), thread_name_prefix="reading") as pool:
+    with ThreadPoolExecutor(thread_count(), thread_name_prefix="reading") as pool:
         try:
             for job in [pool.submit(work_off) for _ in range(thread_count())]:
                 job.result()
         finally:
             stop.set()
             cv2.setNumThreads(theirs)
-    if strict:
-        done = ((item, work.outcomes.get(key)) for item, key in zip(items, keys, strict=True))
-        bad = [f"{item.image}: {outcome.why}" for item, outcome in done if outcome and outcome.why]
-        if bad:
-            raise ValueError(bad[0])
-    return [work.outcomes[key] for key in keys]
 
 
-def full_digests(items, outcomes, colour=False):
-    """For `without_duplicates`: what tells the pictures of `items` apart, read again where needed.
+def _raise_first(items: Sequence[Item], outcomes: Sequence[Outcome | None]) -> None:
+    """Raise ``ValueError`` for the first of the items that cannot be used, if there is one."""
+    for item, outcome in zip(items, outcomes, strict=True):
+        if outcome and outcome.why:
+            raise ValueError(f"{item.image}: {outcome.why}")
 
-    Equal pictures have equal small versions and sizes, so only files that have those in common with
-    another are read again. Returns a pair (of the file, of the pixels) for each item.
+
+def full_digests(
+    items: Sequence[Item], outcomes: Sequence[Outcome], colour: bool = False
+) -> list[Digests]:
+    """Return the digests of each item that :func:`data_prep.duplicates.without_duplicates` needs.
+
+    Equal pictures have equal resized versions and equal sizes, so only files that share both with
+    another are read again.
     """
     small = [(outcome.digest, outcome.shape) for outcome in outcomes]
-    count = {}
+    count: dict[tuple, int] = {}
     for one in small:
         count[one] = count.get(one, 0) + 1
 
-    def digest(i):
+    def digest(i: int) -> Digests:
         if count[small[i]] == 1:
             return small[i], small[i]
         data = items[i].image.read_bytes()
@@ -90,8 +114,8 @@ def full_digests(items, outcomes, colour=False):
         return list(pool.map(digest, range(len(items))))
 
 
-def _key(item, raw):
-    """What a finished image is found again by: names, sizes and times of its files."""
+def _key(item: Item, raw: Path) -> str:
+    """Return what identifies a finished image: names, sizes and times of its files."""
     parts = [] if item.box is None else [f"box {item.box}"]
     for path in (item.image, *item.masks):
         name = os.path.relpath(path, raw)
@@ -103,16 +127,18 @@ def _key(item, raw):
     return "\n".join(parts)
 
 
-def _decoder(colour):
+def _decoder(colour: bool) -> Callable[[bytes, str], np.ndarray]:
     return decode_colour if colour else decode_grey
 
 
-def _read(item, size, colour):
-    """(image, mask or None, original shape) of one item, or why it cannot be used."""
+def _read(
+    item: Item, size: int, colour: bool
+) -> tuple[np.ndarray, np.ndarray | None, tuple[int, int]] | str:
+    """Return image, mask or None and original shape of one item, or why it cannot be used."""
     path, mask = item.image, None
     try:
         image = _decoder(colour)(path.read_bytes(), path.name)
-        shape = image.shape[:2]
+        shape: tuple[int, int] = image.shape[:2]
         for path in item.masks:
             part = decode_mask(path.read_bytes(), path.name)
             if part.shape != shape:
@@ -121,7 +147,8 @@ def _read(item, size, colour):
                     f"its image {shape[0]} x {shape[1]}"
                 )
             mask = part if mask is None else mask | part
-        image, mask = (_cut(array, item.box) for array in (image, mask))
+        image = _cut(image, item.box)
+        mask = None if mask is None else _cut(mask, item.box)
     except ValueError as error:
         return str(error).removeprefix(f"{item.image.name}: ")
     except OSError as error:
@@ -130,9 +157,9 @@ def _read(item, size, colour):
     return resize_image(image, size), small, shape
 
 
-def _cut(array, box):
-    """The part `box` of `array` (H, W, ...), which may be None; `ValueError` where it has no such."""
-    if array is None or box is None:
+def _cut(array: np.ndarray, box: tuple[int, int, int, int] | None) -> np.ndarray:
+    """Return the part ``box`` of ``array`` (H, W, ...); ``ValueError`` where it has no such part."""
+    if box is None:
         return array
     x, y, width, height = box
     if min(x, y) < 0 or min(width, height) < 1:

@@ -9,23 +9,24 @@ publishes stage 2 of the challenge:
     stage_2_detailed_class_info.csv          patientId,class; likewise
     stage_2_test_images/                     3,000 more, whose labels are not published
 
-UMS-Rep, section 3.1, learns its source from the 26,684, split by patient 70, 20 and 10 %; so do we,
-and leave the test images aside. The published patientId is one per film. Films of one patient, who
-can have several, are known only from the NIH's own names: with RSNA's file
-pneumonia-challenge-dataset-mappings_2018.json in the folder, patients are the NIH's, without it
-each film is taken for a patient.
+UMS-Rep, section 3.1, trains its source on the 26,684, split by patient 70, 20 and 10 %. We do the same
+and leave the test images aside. The published patientId is one per film. A patient can have several
+films, which only the NIH's own names tell: with RSNA's file
+pneumonia-challenge-dataset-mappings_2018.json in the folder the patients are the NIH's; without it
+each film counts as a patient.
 """
 
 import csv
 import json
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_prep.collect import Item, Listing, image_files
+from data_prep.listing import Item, Listing, image_files
 from data_prep.protocol import compare
 
 CLASSES = ("Normal", "No Lung Opacity / Not Normal", "Lung Opacity")
-"""The values 0, 1 and 2 of the label "finding", by their names in the class table."""
+"""The values 0, 1 and 2 of the label "finding", as the class table names them."""
 
 ABOUT = {
     "name": "RSNA",
@@ -45,20 +46,24 @@ MAPPING = "pneumonia-challenge-dataset-mappings_2018.json"
 _SHORT = {"Normal": "normal", CLASSES[1]: "not normal", "Lung Opacity": "lung opacity"}
 
 
-def has_rsna(raw):
-    """Whether `raw` is a folder as `list_rsna` wants it, with the labelled images."""
+def has_rsna(raw: Path) -> bool:
+    """Tell whether ``raw`` holds the labelled images."""
     return (Path(raw) / TRAIN).is_dir()
 
 
-def list_rsna(raw, labelled=True):
-    """List the images under `raw`, Kaggle's folder of the challenge; no image is read.
+def list_rsna(raw: str | Path, labelled: bool = True) -> Listing:
+    """List the images under ``raw``, Kaggle's folder of the challenge.
 
-    Labels are "opacity" (the challenge's Target) and "finding" (`CLASSES`), boxes those of the
-    radiologists. With `labelled` false the tables are left alone. Where only the test images are
-    there, those are listed, without labels.
+    The labels are "opacity" (Target of the challenge) and "finding" (``CLASSES``), the boxes those of
+    the radiologists. If only the test images are there, they are listed, without labels.
 
-    Raises `FileNotFoundError` where images or tables are missing, `ValueError` where a table has
-    other columns or there is no image.
+    Args:
+        raw: The folder.
+        labelled: Whether to read the tables; without them there are no labels.
+
+    Raises:
+        FileNotFoundError: Images or tables are missing.
+        ValueError: A table has other columns, or there is no image.
     """
     raw = Path(raw)
     folder = _images_folder(raw)
@@ -101,7 +106,7 @@ def list_rsna(raw, labelled=True):
     return Listing(raw, items, problems, about)
 
 
-def _images_folder(raw):
+def _images_folder(raw: Path) -> Path:
     if not raw.is_dir():
         raise FileNotFoundError(f"no folder {raw}")
     for name in (TRAIN, TEST):
@@ -116,8 +121,8 @@ def _images_folder(raw):
     raise FileNotFoundError(f"{raw} holds no folder {TRAIN}{hint}")
 
 
-def _rows(path, columns):
-    """Yield (row number, {column: text}) of a table; raise where it lacks one of `columns`."""
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a table with their numbers; a missing column is a ``ValueError``."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
     try:
@@ -131,9 +136,13 @@ def _rows(path, columns):
         raise ValueError(f"{path} is not readable as CSV: {error}") from error
 
 
-def _read_labels(path):
-    """Boxes and target by patientId, and (path, why) of rows that are no such thing."""
-    boxes, targets, problems = {}, {}, []
+def _read_labels(
+    path: Path,
+) -> tuple[dict[str, list[tuple]], dict[str, int], list[tuple[Path, str]]]:
+    """Return boxes and target of each patientId, and the problems of rows without them."""
+    boxes: dict[str, list[tuple]] = {}
+    targets: dict[str, int] = {}
+    problems: list[tuple[Path, str]] = []
     for number, row in _rows(path, ("patientId", "x", "y", "width", "height", "Target")):
         id_, target = row["patientId"], row["Target"]
         box = _box([row[name] for name in ("x", "y", "width", "height")])
@@ -148,8 +157,8 @@ def _read_labels(path):
     return boxes, targets, problems
 
 
-def _box(texts):
-    """Four numbers as a box, () for four empty ones, None for anything else."""
+def _box(texts: list[str]) -> tuple[float, ...] | None:
+    """Return a box of four numbers, () for four empty texts, None for anything else."""
     if not any(texts):
         return ()
     try:
@@ -159,9 +168,10 @@ def _box(texts):
     return box if all(map(math.isfinite, box)) and min(box) >= 0 and min(box[2:]) > 0 else None
 
 
-def _read_findings(path):
-    """The value of "finding" by patientId, and (path, why) of rows that have none."""
-    findings, problems = {}, []
+def _read_findings(path: Path) -> tuple[dict[str, int], list[tuple[Path, str]]]:
+    """Return the value of "finding" of each patientId, and the problems of rows without one."""
+    findings: dict[str, int] = {}
+    problems: list[tuple[Path, str]] = []
     for number, row in _rows(path, ("patientId", "class")):
         id_, name = row["patientId"], row["class"]
         if name not in CLASSES:
@@ -171,11 +181,11 @@ def _read_findings(path):
     return findings, problems
 
 
-def _patients(raw):
-    """The NIH's patient by patientId where RSNA's mapping is there, and what to say about it."""
+def _patients(raw: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the NIH's patient of each patientId, if RSNA's mapping is there, and a note of it."""
     path = raw / MAPPING
     if not path.is_file():
-        return {}, {"patients": f"each image is taken for a patient: no {MAPPING}"}
+        return {}, {"patients": f"each image counts as a patient: no {MAPPING}"}
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         patients = {e["subset_img_id"]: e["img_id"].split("_")[0] for e in entries}

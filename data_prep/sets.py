@@ -1,7 +1,7 @@
-"""Where the public sets come from, which of them are there, and how to get the others."""
+"""Where the public sets come from, which of them are present, and how to get the others."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +11,22 @@ from data_prep.download import download, unpack
 
 @dataclass(frozen=True)
 class Source:
-    """A public set: what its folder is called (`names`), whether one `holds` it, and where to get it.
+    """A public set and where to get it.
 
-    `archive` can be had without an account; `command` is for the rest, with {folder} for the folder to
-    put it in. `size` (bytes) and `sha256` of the archive, where they are known, are checked when it
-    comes; the zip file has checksums of its own besides.
+    Attributes:
+        about: Its name, source and licence.
+        names: Names that its folder may have.
+        holds: Tells whether a folder holds it.
+        page: Its page on the web.
+        archive: A zip file that needs no account.
+        command: How to get a set that needs one, with {folder} for where to put it.
+        size: Bytes of the archive, if known; checked after the download.
+        sha256: Its hash, likewise. The zip file also has checksums of its own.
     """
 
     about: dict
     names: tuple[str, ...]
-    holds: Callable[[Path], bool]
+    holds: Callable[[Path], object]
     page: str
     archive: str = ""
     command: str = ""
@@ -28,15 +34,15 @@ class Source:
     sha256: str | None = None
 
 
-def _has(name):
+def _has(name: str) -> Callable[[Path], bool]:
     return lambda folder: (folder / name).is_dir()
 
 
 NLM = "https://openi.nlm.nih.gov/imgs/collections"
 KAGGLE = "https://www.kaggle.com"
 _PAGE = "https://lhncbc.nlm.nih.gov/LHC-downloads/downloads.html#tuberculosis-image-data-sets"
-# The owners publish neither sizes nor hashes of their archives. Both sizes are what others noted who
-# fetched them; Montgomery's sha256 is the one that the library torch-em checks its download against.
+# The owners publish neither sizes nor hashes of their archives. Both sizes were noted by others who
+# fetched them; the sha256 of Montgomery is the one that the library torch-em checks its download against.
 SOURCES = (
     Source(
         montgomery.ABOUT,
@@ -81,47 +87,59 @@ SOURCES = (
 )
 
 
-def get_sets(data, fetch=True, sources=SOURCES, say=print):
-    """Say of each set whether it is in the folder `data`; with `fetch`, get those that can be had.
+def get_sets(
+    data: str | Path,
+    fetch: bool = True,
+    sources: Sequence[Source] = SOURCES,
+    report: Callable[[str], None] = print,
+) -> list[str]:
+    """Report which sets are in the folder ``data``, and how to get the others.
 
-    What needs an account is only told how to get. Returns the names of the sets still missing.
+    Args:
+        data: The folder of raw sets.
+        fetch: Whether to download those that need no account.
+        sources: The sets.
+        report: Called with each line.
+
+    Returns:
+        The names of the sets that are still missing.
     """
     data, missing = Path(data), []
     for source in sources:
         name, place = source.about["name"], _place(data, source)
         if not place and fetch and source.archive:
             try:
-                place = _get(data, source, say)
+                place = _get(data, source, report)
             except (OSError, ValueError) as error:
-                say(f"{name}: not got: {error}")
-        say(f"{name}: {place or 'missing'}")
-        say(f"  {source.about['source']}\n  {source.page}\n  licence: {source.about['licence']}")
+                report(f"{name}: not got: {error}")
+        report(f"{name}: {place or 'missing'}")
+        report(f"  {source.about['source']}\n  {source.page}\n  licence: {source.about['licence']}")
         if not place:
             missing.append(name)
-            say(f"  to get it: {_how(data, source)}")
+            report(f"  to get it: {_how(data, source)}")
     return missing
 
 
-def _place(data, source):
+def _place(data: Path, source: Source) -> Path | None:
     places = (data / name for name in source.names)
     return next((place for place in places if source.holds(place)), None)
 
 
-def _how(data, source):
-    """What to type, or to fetch, for a set that is missing."""
+def _how(data: Path, source: Source) -> str:
+    """Return what to type, or to fetch, for a set that is missing."""
     if source.archive:
         megabytes = f", {source.size / 1e6:,.0f} MB" if source.size else ""
         return f"{source.archive}{megabytes}, to be unpacked in {data}"
-    # A folder that is there may lack a part; the last name is the one given where the set comes from.
+    # A folder that is there may lack a part. The last name is the one that the set's page uses.
     there = [name for name in source.names if (data / name).is_dir()]
     folder = data / (there or source.names)[0 if there else -1]
     return source.command.format(folder=shlex.quote(str(folder)))
 
 
-def _get(data, source, say):
+def _get(data: Path, source: Source, report: Callable[[str], None]) -> Path | None:
     archive = data / Path(source.archive).name
     if not archive.is_file():
         found = download(source.archive, archive, size=source.size, sha256=source.sha256)
-        say(f"{source.about['name']}: sha256 {found}")
+        report(f"{source.about['name']}: sha256 {found}")
     unpack(archive, data)
     return _place(data, source)

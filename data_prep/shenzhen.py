@@ -1,4 +1,4 @@
-"""The Shenzhen chest X-rays: 662 films, 566 of them with a lung mask made by others later.
+"""The Shenzhen chest X-rays: 662 films, for 566 of which others later made a lung mask.
 
 Images: S. Jaeger et al., Quantitative Imaging in Medicine and Surgery 4 (2014) 475-477. Masks:
 S. Stirenko et al., "Chest X-ray analysis of tuberculosis by deep learning with segmentation and
@@ -11,7 +11,7 @@ augmentation" (2018). As published:
 import re
 from pathlib import Path
 
-from data_prep.collect import Item, Listing, image_files, need_folders
+from data_prep.listing import Item, Listing, image_files, need_folders
 from data_prep.protocol import compare
 
 ABOUT = {
@@ -24,11 +24,14 @@ ABOUT = {
 _NAME = re.compile(r"CHNCXR_(\d+)_([01])\.png", re.IGNORECASE)
 
 
-def list_shenzhen(raw):
-    """List the images under `raw`, the folder that holds CXR_png and mask; no file is read.
+def list_shenzhen(raw: str | Path) -> Listing:
+    """List the images under ``raw``, the folder that holds CXR_png and mask.
 
-    An image without a mask stays, for classification. Raises `FileNotFoundError` for a folder at
-    the wrong level, `ValueError` where it has no image.
+    An image without a mask is listed too, for classification.
+
+    Raises:
+        FileNotFoundError: The folder is at the wrong level.
+        ValueError: It holds no image.
     """
     raw = Path(raw)
     need_folders(raw, "CXR_png", "mask")

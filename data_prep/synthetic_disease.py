@@ -1,7 +1,7 @@
-"""Made-up lung disease: opacities with their exact outline, for the synthetic chest X-rays.
+"""Synthetic lung disease: opacities with their exact outline, for the synthetic chest X-rays.
 
-Each function returns `(density, mask)`, both (S, S): the share of the lung that is filled (0 to 1)
-and where a person would outline it. Positions are those of `synthetic_body`.
+Each function returns ``(density, mask)``, both (S, S): the fraction of the lung that is filled (0 to 1)
+and where a reader would outline it. Positions are those of :mod:`data_prep.synthetic_body`.
 """
 
 import math
@@ -15,22 +15,38 @@ MIXTURES = {
     "B": (dict(zip(_ADULT, (0.10, 0.34, 0.22, 0.12, 0.22), strict=True)),),
     "C": ({"lobar": 1.0}, {"interstitial": 1.0}),
 }
-"""Hospital -> for the label values 1, 2, ...: the kinds of disease and their shares."""
+"""For each hospital and its label values 1, 2, ...: the kinds of disease and their frequencies."""
 
 
-def smooth_noise(size, grain, rng):
-    """Random field (size, size) float32 of mean 0, deviation 1; `grain` in half images."""
+def smooth_noise(size: int, grain: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw a smooth field (size, size) float32 of mean 0 and deviation 1; ``grain`` in half images."""
     cells = int(np.clip(round(2.0 / grain), 2, size))
     coarse = rng.standard_normal((cells + 3, cells + 3), dtype=np.float32)
     field = cv2.resize(coarse, (size + 1, size + 1), interpolation=cv2.INTER_CUBIC)[:size, :size]
     return (field - field.mean()) / (field.std() + 1e-6)
 
 
-def draw_disease(x, y, field, mixture, rng):
-    """Draw a disease within the lung field; return its name, density and mask, empty never.
+def draw_disease(
+    x: np.ndarray,
+    y: np.ndarray,
+    field: np.ndarray,
+    mixture: dict[str, float],
+    rng: np.random.Generator,
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Draw a disease within the lung field.
 
-    `field` is the (S, S) bool lung field, `mixture` one of `MIXTURES`. A mask smaller than
-    1/150 of the field is drawn again, at last as a nodule in the middle of the larger lung.
+    A mask smaller than 1/150 of the field is drawn again, and after eight tries replaced by a nodule
+    in the middle of the larger lung.
+
+    Args:
+        x: Horizontal position of each pixel, (S, S).
+        y: Vertical position of each pixel, (S, S).
+        field: The lung field, (S, S) bool.
+        mixture: The kinds of disease and their frequencies, from ``MIXTURES``.
+        rng: Source of all that is random.
+
+    Returns:
+        Its name, its density and its mask, which is never empty.
     """
     kind = str(rng.choice(list(mixture), p=list(mixture.values())))
     for _ in range(8):
@@ -49,7 +65,7 @@ def _fallback(x, y, field):
 
 
 def _centre(x, y, field, rng, low=0.0, high=1.0):
-    """A point of the field between the shares `low` and `high` of its height."""
+    """Draw a point of the field between the quantiles ``low`` and ``high`` of its height."""
     rows, columns = np.nonzero(field)
     band = (rows >= np.quantile(rows, low)) & (rows <= np.quantile(rows, high))
     k = rng.choice(np.flatnonzero(band))
@@ -57,7 +73,7 @@ def _centre(x, y, field, rng, low=0.0, high=1.0):
 
 
 def _patch(x, y, field, rng, radius, low=0.0, high=1.0, rough=0.5):
-    """A ragged ellipse: 0 outside, rising to 1 inside; and where it is more than a trace."""
+    """Draw a ragged ellipse, 0 outside and up to 1 inside, and where it is more than a trace."""
     cx, cy = _centre(x, y, field, rng, low, high)
     rx, ry, turn = radius * rng.uniform(0.7, 1.3), radius * rng.uniform(0.7, 1.3), rng.uniform(0, 3)
     c, s = math.cos(turn), math.sin(turn)
@@ -70,7 +86,7 @@ def _patch(x, y, field, rng, radius, low=0.0, high=1.0, rough=0.5):
 
 
 def _infiltrate(x, y, field, rng):
-    """Upper-lobe infiltrate: a few ragged patches with streaks and small nodules between them."""
+    """Draw an upper-lobe infiltrate: a few ragged patches with streaks and small nodules between them."""
     density, mask = np.zeros_like(x), np.zeros(x.shape, bool)
     for _ in range(rng.integers(4, 9)):
         d, m = _patch(x, y, field, rng, rng.uniform(0.11, 0.22), 0.02, 0.5, rough=0.8)
@@ -80,14 +96,14 @@ def _infiltrate(x, y, field, rng):
 
 
 def _consolidation(x, y, field, rng):
-    """Lobar or patchy consolidation, dense, with the dark branches of air bronchograms."""
+    """Draw a lobar or patchy consolidation, dense, with dark branches of air bronchograms."""
     density, mask = _patch(x, y, field, rng, rng.uniform(0.3, 0.5), 0.25, 0.95)
     air = np.abs(smooth_noise(len(x), 0.05, rng)) < 0.12
     return density * (0.85 - 0.25 * air) * rng.uniform(0.65, 0.95), mask
 
 
 def _lobar(x, y, field, rng):
-    """Consolidation of much of one lung, dense and sharper at its edge than `_consolidation`."""
+    """Draw a consolidation of much of one lung, with a sharper edge than ``_consolidation``."""
     cx, _ = _centre(x, y, field, rng)
     lung = x * cx > 0
     density, mask = _patch(x, y, field & lung, rng, rng.uniform(0.35, 0.6), 0.1, 0.95, rough=0.25)
@@ -96,7 +112,7 @@ def _lobar(x, y, field, rng):
 
 
 def _ground_glass(x, y, field, rng):
-    """Hazy patches in both lungs, faint."""
+    """Draw faint, hazy patches in both lungs."""
     density, mask = np.zeros_like(x), np.zeros(x.shape, bool)
     for _ in range(rng.integers(3, 7)):
         d, m = _patch(x, y, field, rng, rng.uniform(0.15, 0.28), 0.1, 0.95, rough=0.6)
@@ -105,13 +121,13 @@ def _ground_glass(x, y, field, rng):
 
 
 def _interstitial(x, y, field, rng):
-    """Both lungs, faint: streaks that run out from the hila, a net of fine lines and a haze."""
+    """Draw faint streaks from the hila, a net of fine lines and a haze in both lungs."""
     size = len(x)
     out, down = np.abs(x) - 0.10, y + 0.04
     radius = np.hypot(out, down)
     reach = np.exp(-((radius / rng.uniform(0.55, 0.9)) ** 2))
     reach = np.clip(reach + 0.18 * smooth_noise(size, 0.3, rng), 0, 1)
-    # Noise laid round each hilum and drawn out along the radius, the angles bent a little.
+    # Noise around each hilum, stretched along the radius, with slightly bent angles.
     angle = np.arctan2(down, out) + 0.08 * smooth_noise(size, 0.2, rng)
     column = (angle / (2 * np.pi) + 0.25 + 0.5 * (x > 0)) * size
     polar = [m.astype(np.float32) for m in (column, radius * size / 10)]
@@ -125,7 +141,7 @@ def _interstitial(x, y, field, rng):
 
 
 def _nodules(x, y, field, rng):
-    """Six to eighteen round nodules of 17 to 38 mm."""
+    """Draw six to eighteen round nodules of 17 to 38 mm."""
     density, mask = np.zeros_like(x), np.zeros(x.shape, bool)
     wobble = smooth_noise(len(x), 0.06, rng)
     for _ in range(rng.integers(6, 19)):
@@ -138,7 +154,7 @@ def _nodules(x, y, field, rng):
 
 
 def _effusion(x, y, field, rng):
-    """Fluid in one pleural space: blunts the angle and climbs along the chest wall."""
+    """Draw fluid in one pleural space: it blunts the angle and climbs along the chest wall."""
     side = float(rng.choice([-1.0, 1.0]))
     half = side * x > 0
     lung = field & half

@@ -29,7 +29,7 @@ def main(arguments=None):
     try:
         return options.run(options)
     except ModuleNotFoundError as error:
-        parser.exit(2, f"error: {error}; pip install -r requirements-lessons.txt\n")
+        parser.exit(2, f"error: {error}; pip install -r requirements/lessons.txt\n")
     except (ValueError, FileNotFoundError) as error:
         parser.exit(2, f"error: {error}\n")
 

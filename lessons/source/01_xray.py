@@ -108,7 +108,7 @@ def as_shown(pixels, kind):
 check.as_shown(as_shown)
 
 # %% [markdown]
-# In the library this is one line of [_grey](data_prep/dicom.py:_grey), among others for windows, lookup
+# In the library this is one line of [_grey](ums/data/dicom.py:_grey), among others for windows, lookup
 # tables and colour.
 #
 # ## One range for all

@@ -27,10 +27,10 @@ from pydicom.encaps import get_frame
 from pydicom.uid import JPEGBaseline8Bit
 
 from data_prep import montgomery, rsna, shenzhen, unlabelled
-from data_prep.images import image_kind
 from data_prep.reading import read_all
 from data_prep.workfolder import WorkFolder
 from ums.backend import thread_count
+from ums.data.decode import image_kind
 
 RIVALS = {
     "OpenCV, cheapest": (cv2.INTER_CUBIC, cv2.INTER_NEAREST),

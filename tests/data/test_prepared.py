@@ -1,13 +1,10 @@
 """The prepared folder: what is written comes back, and what does not fit is named."""
 
-import json
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from ums.data.prepared import load_prepared, save_prepared
+from data_prep.writing import Content, save_prepared
+from ums.data.prepared import load_prepared
 
 
 def columns(n=10):
@@ -32,7 +29,7 @@ def rng():
 def folder(tmp_path, rng):
     images = pictures(rng)
     masks = (images > 99).astype(np.uint8)
-    save_prepared(tmp_path / "set", images, masks=masks, opacities=masks, **columns())
+    save_prepared(tmp_path / "set", Content(images, masks=masks, opacities=masks, **columns()))
     return tmp_path / "set"
 
 
@@ -47,7 +44,8 @@ def test_what_is_saved_comes_back(tmp_path, rng):
     has_mask = np.arange(10) < 4
     masks = (images > 99).astype(np.uint8) * has_mask[:, None, None]
     about = {"source": "made up", "settings": {"size": 8}}
-    save_prepared(tmp_path / "a", images, masks=masks, has_mask=has_mask, about=about, **columns())
+    content = Content(images, masks=masks, has_mask=has_mask, about=about, **columns())
+    save_prepared(tmp_path / "a", content)
     back = load_prepared(tmp_path / "a")
     np.testing.assert_array_equal(back.images, images)
     np.testing.assert_array_equal(back.masks, masks)
@@ -66,71 +64,12 @@ def test_arrays_are_memory_mapped_and_read_only(folder):
 
 def test_colour_images_are_a_prepared_set_too(tmp_path, rng):
     images = rng.integers(0, 256, (10, 4, 4, 3), dtype=np.uint8)
-    assert save_prepared(tmp_path / "c", images, **columns()).images.shape == (10, 4, 4, 3)
+    assert save_prepared(tmp_path / "c", Content(images, **columns())).images.shape == (10, 4, 4, 3)
 
 
 def test_repr_names_sizes_splits_and_labels(folder):
     text = repr(load_prepared(folder))
     assert "10 images 8x6" in text and "train 7" in text and "abnormal 0: 4, 1: 3" in text
-
-
-def test_the_same_set_gives_the_same_bytes(tmp_path, rng):
-    images = pictures(rng)
-    for name, about in (("a", {"x": 1, "y": [2]}), ("b", {"y": [2], "x": 1})):
-        save_prepared(tmp_path / name, images, about=about, **columns())
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
-
-
-def test_an_existing_folder_is_refused_and_left_alone(folder, rng):
-    before = (folder / "images.npy").read_bytes()
-    with pytest.raises(FileExistsError, match="overwrite"):
-        save_prepared(folder, pictures(rng), **columns())
-    assert (folder / "images.npy").read_bytes() == before
-
-
-def test_overwrite_replaces_the_whole_folder(folder, rng):
-    back = save_prepared(folder, pictures(rng), overwrite=True, **columns())
-    assert back.masks is None and os.listdir(folder.parent) == ["set"]
-
-
-def test_overwrite_does_not_delete_a_folder_with_other_files(folder, rng):
-    (folder / "thesis.tex").write_text("years of work")
-    with pytest.raises(FileExistsError, match=r"thesis\.tex"):
-        save_prepared(folder, pictures(rng), overwrite=True, **columns())
-    assert (folder / "thesis.tex").exists()
-
-
-def test_a_failure_while_writing_leaves_the_old_set_and_nothing_else(folder, rng, monkeypatch):
-    def full(*_, **__):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(json, "dumps", full)
-    with pytest.raises(OSError, match="no space"):
-        save_prepared(folder, pictures(rng), overwrite=True, **columns())
-    assert os.listdir(folder.parent) == ["set"]
-    assert load_prepared(folder).masks is not None
-
-
-def test_a_failure_of_the_last_step_brings_the_old_set_back(folder, rng, monkeypatch):
-    rename = Path.rename
-
-    def fail_for_the_new_one(self, target):
-        if ".partial-" in self.name:
-            raise OSError("gone")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
-    with pytest.raises(OSError, match="gone"):
-        save_prepared(folder, pictures(rng), overwrite=True, **columns())
-    assert os.listdir(folder.parent) == ["set"] and load_prepared(folder).masks is not None
-
-
-def test_an_empty_set_is_refused(tmp_path):
-    nothing = {"ids": [], "patients": [], "splits": [], "labels": {}}
-    with pytest.raises(ValueError, match="no image"):
-        save_prepared(tmp_path / "e", np.zeros((0, 8, 8), np.uint8), **nothing)
-    assert not os.listdir(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["images.npy", "table.csv", "about.json"])
@@ -155,11 +94,6 @@ def test_masks_of_0_and_255_are_refused(folder):
     np.save(folder / "masks.npy", np.full((10, 8, 6), 255, np.uint8))
     with pytest.raises(ValueError, match="0 and 1, found 255"):
         load_prepared(folder)
-
-
-def test_float_images_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="float32"):
-        save_prepared(tmp_path / "f", np.zeros((10, 8, 8), np.float32), **columns())
 
 
 @pytest.mark.parametrize("keep", [0, 100, 400])

@@ -9,6 +9,7 @@ import pytest
 
 from data_prep.__main__ import main
 from data_prep.cxr import prepare_cxr
+from data_prep.options import Options
 from ums.data.prepared import load_prepared
 
 TRAIN = ("NORMAL/IM-0115-0001", "NORMAL/IM-0117-0001", "PNEUMONIA/person1_bacteria_1")
@@ -202,7 +203,7 @@ def test_a_class_without_an_image_is_an_error_before_anything_is_made(raw, capsy
 def synthetic(tmp_path_factory):
     """The synthetic folders, to be left as they are."""
     out = tmp_path_factory.mktemp("synthetic") / "out"
-    prepare_cxr(out, images=40, size=32)
+    prepare_cxr(out, None, 40, Options(size=32))
     return out
 
 
@@ -221,11 +222,11 @@ def test_synthetic_pneumonia_is_three_quarters_of_the_images_in_train_and_test(s
 def test_synthetic_folders_are_kept_and_the_same_seed_gives_the_same_bytes(synthetic, tmp_path):
     out = shutil.copytree(synthetic, tmp_path / "out")
     before = {role: made_at(out, role) for role in folders(out)}
-    made = prepare_cxr(out, images=40, size=32)
+    made = prepare_cxr(out, None, 40, Options(size=32))
     assert [p.folder.name for p in made] == ["source", "target", "test", "pneumonia"]
     assert before == {role: made_at(out, role) for role in folders(out)}
     shutil.rmtree(out / "pneumonia")
-    prepare_cxr(out, images=40, size=32)
+    prepare_cxr(out, None, 40, Options(size=32))
     for path in (synthetic / "pneumonia").iterdir():
         assert path.read_bytes() == (out / "pneumonia" / path.name).read_bytes()
 

@@ -88,7 +88,7 @@ def test_without_noise_the_mask_is_exactly_what_is_lit(flow, patient):
         noise=nothing, wall_filter=1e-9, white=0.0, span=80.0, dropout=0.0, streaks=0.0,
     )  # fmt: skip
     bands, v = heights(trace, 0.5, 0.8, upward=True), velocities(200, 0.5)
-    lit = show_spectrum(trace, *bands, v, 320, look, rng) > 0
+    lit = show_spectrum(trace.clicks, bands, v, 320, look, rng) > 0
     mask = envelope(bands[0], v, 320)
     thin = bands[0].max(axis=0) > 0.01
     assert mask.max() == 1 and 0.05 < mask.mean() < 0.5

@@ -217,22 +217,22 @@ def has_masks(folder):
 def test_what_needs_no_account_is_got_and_of_the_rest_it_is_said_how(server, tmp_path):
     server.content = archive([("MontgomerySet/ManualMask/a.png", b"x")])
     theirs = Source(ABOUT, ("MontgomerySet",), has_masks, "page", server.url)
-    said = []
-    missing = get_sets(tmp_path, sources=(theirs, SOURCES[-1]), say=said.append)
+    lines = []
+    missing = get_sets(tmp_path, sources=(theirs, SOURCES[-1]), report=lines.append)
     assert missing == ["RSNA"] and (tmp_path / "MontgomerySet" / "ManualMask" / "a.png").exists()
-    text = "\n".join(said)
+    text = "\n".join(lines)
     assert (
         f"kaggle competitions download -c rsna-pneumonia-detection-challenge -p {tmp_path}" in text
     )
     assert "cite S. Jaeger" in text and "sha256 " in text
     (tmp_path / "set.zip").unlink()
-    assert not get_sets(tmp_path, sources=(theirs,), say=said.append)
+    assert not get_sets(tmp_path, sources=(theirs,), report=lines.append)
     assert len(server.ranges) == 1
 
 
 def test_nothing_is_got_where_it_is_only_asked_what_is_there(server, tmp_path):
     theirs = Source(ABOUT, ("MontgomerySet",), has_masks, "page", server.url)
-    assert get_sets(tmp_path, False, (theirs,), say=lambda _: None) == ["Montgomery"]
+    assert get_sets(tmp_path, False, (theirs,), report=lambda _: None) == ["Montgomery"]
     assert not server.ranges
 
 
@@ -240,24 +240,24 @@ def test_an_archive_of_another_size_or_hash_is_not_unpacked(server, tmp_path):
     server.content = archive([("MontgomerySet/ManualMask/a.png", b"x")])
     for known in ({"size": 5}, {"sha256": "0" * 64}):
         theirs = Source(ABOUT, ("MontgomerySet",), has_masks, "page", server.url, **known)
-        said = []
-        assert get_sets(tmp_path, sources=(theirs,), say=said.append) == ["Montgomery"]
-        assert "not got" in said[0] and "should be" in said[0] and not list(tmp_path.iterdir())
+        lines = []
+        assert get_sets(tmp_path, sources=(theirs,), report=lines.append) == ["Montgomery"]
+        assert "not got" in lines[0] and "should be" in lines[0] and not list(tmp_path.iterdir())
 
 
 def test_a_folder_without_the_set_in_it_is_not_taken_for_the_set(tmp_path):
     for source in SOURCES:
         for name in source.names:
             (tmp_path / name).mkdir(exist_ok=True)
-    assert len(get_sets(tmp_path, fetch=False, say=lambda _: None)) == len(SOURCES)
+    assert len(get_sets(tmp_path, fetch=False, report=lambda _: None)) == len(SOURCES)
 
 
 def test_a_missing_part_goes_into_the_folder_that_is_there_whatever_its_name(tmp_path):
     data = tmp_path / "my data"
     (data / "shenzhen" / "CXR_png").mkdir(parents=True)
-    said = []
-    assert "Shenzhen" not in get_sets(data, fetch=False, say=said.append)
-    text = "\n".join(said)
+    lines = []
+    assert "Shenzhen" not in get_sets(data, fetch=False, report=lines.append)
+    text = "\n".join(lines)
     assert f"-d yoctoman/shcxr-lung-mask --unzip -p '{data}/shenzhen'" in text
     assert f"--unzip -p '{data}/chest_xray'" in text
 

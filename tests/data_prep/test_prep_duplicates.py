@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.collect import Item
 from data_prep.duplicates import digests, without_duplicates
+from data_prep.listing import Item
 
 
 def item(name, patient, split="", **labels):

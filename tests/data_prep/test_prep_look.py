@@ -6,6 +6,7 @@ import pytest
 
 from data_prep import look
 from data_prep.look import contact_sheet, describe_sizes, summary_plot
+from data_prep.writing import Content
 
 
 def pixels(png):
@@ -20,10 +21,9 @@ def images():
 def sheet(images, masks=None, opacities=None, has_mask=None, labels=None):
     n = len(images)
     ids, splits = [f"image{i}" for i in range(n)], ["train"] * n
-    names = {"kind": {"0": "one", "1": "other"}}
-    return pixels(
-        contact_sheet(images, ids, splits, labels or {}, masks, opacities, has_mask, names)
-    )
+    about = {"label_values": {"kind": {"0": "one", "1": "other"}}}
+    content = Content(images, ids, ids, splits, labels or {}, masks, opacities, has_mask, about)
+    return pixels(contact_sheet(content))
 
 
 def has(picture, colour):
@@ -56,16 +56,18 @@ def test_labels_and_a_missing_mask_change_the_caption(images):
 
 
 def test_a_long_name_stays_in_its_tile(images):
-    png = contact_sheet(images[:2], ["W" * 99, "b"], ["test"] * 2, {}, None, None, None, {})
-    alone = contact_sheet(images[:2], ["", "b"], ["test"] * 2, {}, None, None, None, {})
+    png, alone = (
+        contact_sheet(Content(images[:2], [name, "b"], ["a", "b"], ["test"] * 2, {}))
+        for name in ("W" * 99, "")
+    )
     np.testing.assert_array_equal(pixels(png)[:, look.TILE :], pixels(alone)[:, look.TILE :])
 
 
 @pytest.mark.parametrize("shapes", [(), [(20, 30)] * 30 + [(40, 50)] * 30])
 def test_the_summary_is_drawn_alike_each_time(images, shapes):
-    splits = np.repeat(["train", "test"], 30)
-    labels = {"kind": np.arange(60) % 3 - 1}
-    one, two = (summary_plot(images, splits, labels, shapes, {}, "a") for _ in range(2))
+    splits, ids = np.repeat(["train", "test"], 30), [str(k) for k in range(60)]
+    content = Content(images, ids, ids, splits, {"kind": np.arange(60) % 3 - 1})
+    one, two = (summary_plot(content, shapes) for _ in range(2))
     assert one == two and pixels(one).shape[1] == 1300
 
 

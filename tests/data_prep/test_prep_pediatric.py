@@ -95,7 +95,7 @@ def test_what_lies_beside_the_two_classes_is_recorded(raw):
     write(raw / "test" / "person901_virus_1.jpeg", 61)
     _, out = prepare(raw)
     assert skipped(out) == {
-        "train/COVID": "a folder, not looked into",
+        "train/COVID": "a folder, not searched",
         "test/person901_virus_1.jpeg": "in neither NORMAL nor PNEUMONIA",
     }
 

@@ -147,7 +147,7 @@ def test_a_journal_torn_by_a_crash_serves_again_and_again(raw, reads, torn):
 def test_a_second_run_of_the_same_folder_is_refused(raw, capsys):
     with WorkFolder(raw.parent / "out", SIZE):
         assert main(arguments(raw)) == 2
-    assert "another run is at work" in capsys.readouterr().err
+    assert "another run is using it" in capsys.readouterr().err
 
 
 def test_the_number_of_processors_does_not_change_the_bytes(raw, monkeypatch):
@@ -184,7 +184,12 @@ def test_only_the_images_being_read_are_in_memory(raw, monkeypatch):
 
     monkeypatch.setattr(reading, "_read", read)
     given, save = {}, collect.save_prepared
-    monkeypatch.setattr(collect, "save_prepared", lambda *a, **k: given.update(k) or save(*a, **k))
+
+    def keep(out, content, **options):
+        given.update(vars(content))
+        return save(out, content, **options)
+
+    monkeypatch.setattr(collect, "save_prepared", keep)
     main(arguments(raw))
     assert most <= 3 and isinstance(given["images"], Rows) and isinstance(given["masks"], Rows)
 

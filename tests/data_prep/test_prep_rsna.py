@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_prep_dicom import dicom, jpeg
+from dicom_files import dicom, jpeg
 
 from data_prep.__main__ import main
 from data_prep.boxes import Boxes

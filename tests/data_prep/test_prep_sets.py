@@ -129,7 +129,7 @@ def test_a_link_that_leads_nowhere_is_recorded(shenzhen, name):
 def test_a_folder_among_the_images_is_recorded(montgomery):
     write(montgomery / "CXR_png" / "more" / "MCUCXR_0007_0.png", picture(7))
     _, out = prepare("montgomery", montgomery)
-    assert skipped(out) == {"CXR_png/more": "a folder, not looked into"}
+    assert skipped(out) == {"CXR_png/more": "a folder, not searched"}
 
 
 def test_masks_beside_the_folder_of_masks_are_found_too(shenzhen):

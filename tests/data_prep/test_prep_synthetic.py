@@ -151,9 +151,12 @@ def test_the_command_line_writes_a_prepared_folder(tmp_path):
 
 def test_what_is_drawn_waits_on_disk_and_leaves_nothing_behind(tmp_path, monkeypatch):
     given, save = {}, synthetic.save_prepared
-    monkeypatch.setattr(
-        synthetic, "save_prepared", lambda *a, **k: given.update(k) or save(*a, **k)
-    )
+
+    def keep(out, content, **options):
+        given.update(vars(content))
+        return save(out, content, **options)
+
+    monkeypatch.setattr(synthetic, "save_prepared", keep)
     (tmp_path / ".A.drawn-999999").mkdir()  # a killed run's: there is no such process
     assert main(["synthetic", str(tmp_path / "A"), "--images", "4", "--size", "32"]) == 0
     assert all(isinstance(given[name], np.memmap) for name in ("images", "masks", "opacities"))

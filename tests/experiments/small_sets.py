@@ -1,9 +1,9 @@
 """Tiny prepared folders of made-up X-rays, for the tests of the study: two images of each patient."""
 
 import numpy as np
-
-from ums.data.prepared import save_prepared
 from ums.experiments.stages import Stages
+
+from data_prep.writing import Content, save_prepared
 
 ADULTS = ("train",) * 8 + ("validation",) * 2 + ("test",) * 2
 CHILDREN = ("train",) * 6 + ("validation",) * 2 + ("test",) * 4
@@ -37,7 +37,7 @@ def hospital(folder, seed=0, n=48, side=32, **changes):
         "opacities": opacities,
         "about": {"name": f"Hospital {seed}", "source": "made up"},
     }
-    return save_prepared(folder, **columns | changes)
+    return save_prepared(folder, Content(**columns | changes))
 
 
 def children(folder, seed=0, n=72, side=32, **changes):
@@ -51,7 +51,7 @@ def children(folder, seed=0, n=72, side=32, **changes):
         "labels": {"pneumonia": kind},
         "about": {"name": "Children", "source": "made up"},
     }
-    return save_prepared(folder, **columns | changes)
+    return save_prepared(folder, Content(**columns | changes))
 
 
 def echoes(folder, seed=0, n=72, side=32, **changes):
@@ -75,7 +75,7 @@ def echoes(folder, seed=0, n=72, side=32, **changes):
     }
     if seed:  # a target has nothing to validate on: its folds have
         columns["splits"] = ["test" if s == "test" else "train" for s in columns["splits"]]
-    return save_prepared(folder, **columns | changes)
+    return save_prepared(folder, Content(**columns | changes))
 
 
 def save_all(folder, names=FOLDERS, **changes):

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from small_sets import blank, hospital, note_computed
+from ums.experiments.cxr_sets import CXR
+from ums.experiments.report.part_tables import LABELS
+from ums.experiments.stages import Stages
 
 from ums.data.crop import crop_to_foreground
 from ums.experiments import ablation as causes
 from ums.experiments import cxr
 from ums.experiments.ablation_list import AS_FEW, AS_GIVEN, CAUSES, OWN, Cause, Variant
-from ums.experiments.cxr_sets import CXR
 from ums.experiments.report import ablation as causes_report
-from ums.experiments.report.part_tables import LABELS
 from ums.experiments.results import scores
 from ums.experiments.results.claims import Verdict
 from ums.experiments.runner import TEST
-from ums.experiments.stages import Stages
 from ums.experiments.tasks import SEGMENTATION
 
 SMALL = ["--width", "0.1", "--epochs", "1", "--source-epochs", "1", "--classifier-epochs", "1"]

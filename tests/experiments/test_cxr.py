@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from small_sets import FOLDERS, blank, children, hospital, note_computed, save_all
+from ums.experiments.cxr_sets import CXR
+from ums.experiments.stages import Stages
 
 from ums import backend
 from ums.experiments import cxr
 from ums.experiments import runner as protocol
-from ums.experiments.cxr_sets import CXR
 from ums.experiments.results import heat_maps as heat
 from ums.experiments.settings import Settings
-from ums.experiments.stages import Stages
 from ums.finetuning import Tuned
 from ums.training import History
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 from small_sets import echoes
+from ums.experiments.echo_sets import ECHO, ENVELOPE, FLOW, QUALITY, sgd
+from ums.experiments.stages import Stages
 
 from ums.backend import Device
 from ums.data import rows
@@ -15,14 +17,12 @@ from ums.data.normalisation import normalise
 from ums.experiments import echo
 from ums.experiments import runner as protocol
 from ums.experiments.echo import as_grey, flow_examples
-from ums.experiments.echo_sets import ECHO, ENVELOPE, FLOW, QUALITY, sgd
 from ums.experiments.report import echo as echo_report
 from ums.experiments.report import recommendation as recommendation_report
 from ums.experiments.report.echo import nearest_neighbours
 from ums.experiments.results import scores
 from ums.experiments.runner import STRATEGIES, TEST
 from ums.experiments.settings import Settings
-from ums.experiments.stages import Stages
 from ums.experiments.tasks import DIVERSE, SIMILAR
 from ums.finetuning import Task
 from ums.layers import Parameter, Sequential

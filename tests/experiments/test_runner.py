@@ -5,12 +5,6 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from small_sets import children, hospital, note_computed
-
-from ums.backend import Device
-from ums.data import normalise
-from ums.data.augment import Augmentation
-from ums.experiments import cxr
-from ums.experiments import runner as protocol
 from ums.experiments.cxr_sets import (
     ABNORMALITY,
     DIVERSE,
@@ -20,6 +14,13 @@ from ums.experiments.cxr_sets import (
     similar_part,
 )
 from ums.experiments.results.heat_maps import HeatMaps
+from ums.experiments.stages import Stages
+
+from ums.backend import Device
+from ums.data import normalise
+from ums.data.augment import Augmentation
+from ums.experiments import cxr
+from ums.experiments import runner as protocol
 from ums.experiments.runner import (
     CONTROL,
     HELD_OUT,
@@ -29,7 +30,6 @@ from ums.experiments.runner import (
     folds_of,
 )
 from ums.experiments.settings import Settings
-from ums.experiments.stages import Stages
 from ums.finetuning import Tuned
 from ums.networks import denoising_autoencoder, parameter_count
 from ums.training import History, Training

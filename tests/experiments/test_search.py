@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 from small_sets import note_computed
+from ums.experiments.stages import Stages
 
+from data_prep.writing import Content, save_prepared
 from ums.backend import Device
-from ums.data import Examples, save_prepared
+from ums.data import Examples
 from ums.data.normalisation import normalise
 from ums.experiments import search
 from ums.experiments.report import search as search_report
@@ -28,7 +30,6 @@ from ums.experiments.search_space import (
     Trial,
     ranked,
 )
-from ums.experiments.stages import Stages
 from ums.layers import Conv2D, Dropout
 from ums.optimizers import SGD, Adam, RMSprop
 from ums.training import TrainingDiverged
@@ -52,7 +53,7 @@ def screens(folder, n=100, side=16, **changes):
         "labels": {"flow": flow},
         "about": {"source": "made up"},
     }
-    return save_prepared(folder, **columns | changes)
+    return save_prepared(folder, Content(**columns | changes))
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import ums.experiments.stages as module
 from full_disk import FULL, half_a_file, nothing
+from ums.experiments.stages import NOT_TRAINING, Stages, code_print, fingerprint
 
 import ums
-import ums.experiments.stages as module
-from ums.data.prepared import save_prepared
-from ums.experiments.stages import NOT_TRAINING, Stages, code_print, fingerprint
+from data_prep.writing import Content, save_prepared
 
 ARRAYS = {"0.w": np.arange(6, dtype=np.float32).reshape(2, 3), "1.b": np.array([0.1, np.pi])}
 RECORD = {"history": {"train": [0.1, 1e-17], "n": 3}, "seconds": 1.25, "name": "é"}
@@ -49,7 +49,7 @@ def prepared(folder, rng, **changes):
         "labels": {"abnormal": [0, 1, 0, 1]},
         "masks": images % 2,
     }
-    return save_prepared(folder, images, **{**columns, **changes})
+    return save_prepared(folder, Content(images, **{**columns, **changes}))
 
 
 # ---------------------------------------------------------------------------- once

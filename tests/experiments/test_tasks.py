@@ -5,9 +5,6 @@ import shutil
 import numpy as np
 import pytest
 from small_sets import children, hospital, save_all
-
-from ums.data import normalise
-from ums.data.prepared import save_prepared
 from ums.experiments.cxr_sets import (
     ABNORMALITY,
     CXR,
@@ -17,6 +14,9 @@ from ums.experiments.cxr_sets import (
     diverse_part,
     similar_part,
 )
+
+from data_prep.writing import Content, save_prepared
+from ums.data import normalise
 from ums.experiments.datasets import Sets, source_rows
 from ums.experiments.tasks import CLASSIFICATION, SEGMENTATION, thinned
 from ums.layers import Layer
@@ -371,9 +371,8 @@ def test_images_need_not_be_square(tmp_path):
 )
 def test_rows_of_the_source_are_those_of_the_split(split, rows, tmp_path):
     images, splits = np.zeros((5, 16, 16), np.uint8), ["train"] * 3 + ["validation", "test"]
-    source = save_prepared(
-        tmp_path / "a", images, ids="abcde", patients="abcde", splits=splits, labels={}
-    )
+    content = Content(images, ids="abcde", patients="abcde", splits=splits, labels={})
+    source = save_prepared(tmp_path / "a", content)
     assert source_rows(source, split).tolist() == rows
 
 

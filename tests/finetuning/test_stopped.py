@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import standin
 from small_tasks import CHANNELS, CPU, abnormality, encoder, lungs
+from ums.experiments.stages import Stages
 
 from ums.backend import Device, to_numpy
 from ums.checkpoint import Checkpoint, gather
 from ums.data import Examples
 from ums.data.augment import Augmentation
-from ums.experiments.stages import Stages
 from ums.finetuning import (
     Equal,
     GradNorm,

@@ -4,7 +4,7 @@ from ums.data.examples import Examples, epoch_batches
 from ums.data.folds import fold_splits, stratified_folds
 from ums.data.noise import NOISES, Noise, corrupt
 from ums.data.normalisation import Normalisation, denormalise, normalise
-from ums.data.prepared import Prepared, load_prepared, save_prepared
+from ums.data.prepared import Prepared, load_prepared
 
 __all__ = [
     "NOISES",
@@ -18,6 +18,5 @@ __all__ = [
     "fold_splits",
     "load_prepared",
     "normalise",
-    "save_prepared",
     "stratified_folds",
 ]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -16,8 +13,8 @@ PART_BYTES = 1 << 24
 class Rows:
     """Chosen rows of an array, read only when they are asked for.
 
-    It stands for an array (N, ...) wherever only slices are taken of that, as in
-    :func:`ums.data.save_prepared`; nothing is copied before.
+    It stands for an array (N, ...) wherever only slices are taken of that, as when a
+    prepared folder is written; nothing is copied before.
 
     Args:
         array: (M, ...), memory-mapped say.
@@ -51,17 +48,3 @@ def parts(array: np.ndarray | Rows) -> Iterator[tuple[slice, np.ndarray]]:
     for start in range(0, len(array), step):
         places = slice(start, start + step)
         yield places, array[places]
-
-
-def new_array(folder: Path | None, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 array of zeros, in memory or, if there is a folder, in the new file ``name`` there.
-
-    Raises:
-        OSError: the disk has no room for the file.
-    """
-    if folder is None:
-        return np.zeros(shape, np.uint8)
-    with open(folder / name, "wb") as file:
-        if hasattr(os, "posix_fallocate"):  # else a full disk ends the process without a word
-            os.posix_fallocate(file.fileno(), 0, math.prod(shape))
-    return np.memmap(folder / name, np.uint8, "r+", shape=shape)

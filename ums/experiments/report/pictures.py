@@ -233,7 +233,9 @@ def recommendation_panel(
     kinds = outcomes(flow, quality, said)
     rows = {OUTCOMES[i]: np.flatnonzero(kinds == OUTCOMES[i]).tolist() for i in (0, 3, 2, 1)}
     counts = [f"{kind}: {len(found)}" for kind, found in rows.items()]
-    sheet, axes = mosaic([c for c in counts if not c.endswith(": 0")], each, next(iter(images.values())), lines=3)
+    sheet, axes = mosaic(
+        [c for c in counts if not c.endswith(": 0")], each, next(iter(images.values())), lines=3
+    )
     for row, kind in zip(axes, filter(rows.get, rows), strict=True):
         colour = style.WRONG if kind.startswith("wrongly") else style.INK
         for ax, n in zip(row, rows[kind], strict=False):

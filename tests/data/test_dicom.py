@@ -1,13 +1,15 @@
 """DICOM in the ways it is stored, whole and damaged."""
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
-import gdcm
 import numpy as np
 import pytest
+from dicom_files import dicom, jpeg, packed, picture
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -15,73 +17,13 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
-    SecondaryCaptureImageStorage,
 )
 
-from data_prep.images import decode_grey, image_kind
+from ums.data.decode import decode_grey, image_kind
 
+ROOT = Path(__file__).parents[2]
 RAW = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian)
 PACKED = ("JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless", "RLELossless")
-
-
-def picture(shape=(24, 20)):
-    """Smooth, so that a JPEG of it is near, from 0 to 255."""
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    image = np.sin(x / 7) + np.cos(y / 9)
-    return np.rint(255 * (image - image.min()) / np.ptp(image)).astype(np.uint8)
-
-
-def dicom(pixels, syntax=ExplicitVRLittleEndian, content=None, **tags):
-    """The bytes of a DICOM file of `pixels` (H, W) or (H, W, 3); `tags` are set last."""
-    data = Dataset()
-    data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = syntax
-    data.SOPClassUID = SecondaryCaptureImageStorage
-    data.SOPInstanceUID = "1.2.3"
-    data.Rows, data.Columns = pixels.shape[:2]
-    data.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
-    data.PhotometricInterpretation = "MONOCHROME2" if pixels.ndim == 2 else "RGB"
-    data.PlanarConfiguration = 0
-    bits = 8 * pixels.dtype.itemsize
-    data.BitsAllocated, data.BitsStored, data.HighBit = bits, bits, bits - 1
-    data.PixelRepresentation = int(pixels.dtype.kind == "i")
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
-    raw = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
-    data.PixelData = content or raw
-    data["PixelData"].VR = "OB" if bits == 8 or content else "OW"
-    for name, value in tags.items():
-        setattr(data, name, value)
-    file = io.BytesIO()
-    data.save_as(file, enforce_file_format=True)
-    return file.getvalue()
-
-
-def jpeg(pixels, **tags):
-    content = encapsulate(
-        [cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()]
-    )
-    return dicom(pixels, JPEGBaseline8Bit, content, **tags)
-
-
-def packed(data, name, folder):
-    """`data` in another of the standard's ways to store it."""
-    path = str(folder / "x.dcm")
-    (folder / "x.dcm").write_bytes(data)
-    reader, change, writer = (
-        gdcm.ImageReader(),
-        gdcm.ImageChangeTransferSyntax(),
-        gdcm.ImageWriter(),
-    )
-    reader.SetFileName(path)
-    assert reader.Read()
-    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, name)))
-    change.SetInput(reader.GetImage())
-    assert change.Change()
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    writer.SetFileName(path)
-    assert writer.Write()
-    return (folder / "x.dcm").read_bytes()
 
 
 def read(data):
@@ -187,3 +129,14 @@ def test_a_file_without_an_image_is_refused():
     data.save_as(file)
     with pytest.raises(ValueError, match="truncated or has no image"):
         read(file.getvalue())
+
+
+def test_without_pydicom_the_extra_to_install_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ums.data.dicom", None)
+    with pytest.raises(ModuleNotFoundError, match=r"x\.dcm .*pip install 'ums-rep\[data\]'"):
+        read(dicom(picture()))
+
+
+def test_importing_the_data_package_needs_no_pydicom():
+    code = "import sys; sys.modules['pydicom'] = None; import ums.data.decode, data_prep.collect"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

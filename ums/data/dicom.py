@@ -1,41 +1,51 @@
-"""Read one DICOM X-ray as 8-bit grey values, however it was stored.
+"""Decode one DICOM X-ray to 8-bit grey values, however it is stored.
 
-RSNA's films are 8-bit JPEGs in a DICOM file; those go to OpenCV, ten times as fast as pydicom's own
-way and equal to the last bit. Everything else, as hospitals' archives hold it (raw, deflated, RLE,
-JPEG lossless, JPEG-LS, JPEG 2000; 8 to 16 bits, signed, inverted, windowed), goes through pydicom.
+RSNA's films are 8-bit JPEGs in a DICOM file. OpenCV decodes those, ten times as fast as pydicom and
+with the same result to the last bit. pydicom decodes everything else that hospital archives hold:
+raw, deflated, RLE, JPEG lossless, JPEG-LS and JPEG 2000; 8 to 16 bits, signed, inverted, windowed.
+
+pydicom is needed to import this module; ``ums.data.decode`` imports it when a file asks for it.
 """
 
 import io
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 import pydicom
 from pydicom.encaps import get_frame
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, apply_windowing
+from pydicom.pixels.processing import (
+    apply_color_lut,
+    apply_modality_lut,
+    apply_voi_lut,
+    apply_windowing,
+)
 from pydicom.uid import JPEGBaseline8Bit
-
-VERSION = pydicom.__version__
 
 # It warns of every small departure from the standard; what cannot be read is an error anyway.
 warnings.filterwarnings("ignore", module=r"pydicom\.")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 
-def is_dicom(data):
-    """Whether the bytes begin as a DICOM file does."""
-    return data[128:132] == b"DICM"
+def decode_dicom(data: bytes, decode_jpeg: Callable[[bytes], np.ndarray]) -> np.ndarray:
+    """Decode the one image of a DICOM file.
 
+    A window or lookup table in the file is applied, as a viewer would apply it. Without one, 8 bits
+    stay as they are, and more are stretched from the darkest value of the image to its brightest.
+    MONOCHROME1 is inverted; colour becomes luminance.
 
-def decode_dicom(data, decode_jpeg):
-    """Return the one image in a DICOM file's bytes as (H, W) uint8, 0 black.
+    Args:
+        data: The bytes of the file.
+        decode_jpeg: Decodes the bytes of a grey JPEG to (H, W) uint8.
 
-    A window or lookup table in the file is applied, as a viewer would; without one, 8 bits stay as
-    they are and more are stretched from the image's darkest value to its brightest. MONOCHROME1 is
-    inverted, colour becomes luminance. decode_jpeg: bytes of a grey JPEG -> (H, W) uint8.
+    Returns:
+        Grey values (H, W) uint8, 0 for black.
 
-    Raises `ValueError` where it is damaged, has no image or several, or its size is another than it
-    says.
+    Raises:
+        ValueError: The file is damaged, has no image or several, or the image is not of the size
+            that the file states.
     """
     try:
         return _grey(pydicom.dcmread(io.BytesIO(data)), decode_jpeg)
@@ -44,7 +54,7 @@ def decode_dicom(data, decode_jpeg):
         raise ValueError(f"DICOM that cannot be read: {text or type(error).__name__}") from error
 
 
-def _grey(dataset, decode_jpeg):
+def _grey(dataset: Any, decode_jpeg: Callable[[bytes], np.ndarray]) -> np.ndarray:
     if "PixelData" not in dataset:
         raise ValueError("it is truncated or has no image")
     frames = int(dataset.get("NumberOfFrames") or 1)
@@ -53,7 +63,7 @@ def _grey(dataset, decode_jpeg):
     pixels = _pixels(dataset, decode_jpeg)
     shape = (dataset.Rows, dataset.Columns)
     if pixels.shape[:2] != shape:
-        raise ValueError(f"its image is {pixels.shape[:2]} pixels where it says {shape}")
+        raise ValueError(f"its image is {pixels.shape[:2]} pixels, but it states {shape}")
     kind = dataset.PhotometricInterpretation
     if kind == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, dataset)
@@ -66,40 +76,41 @@ def _grey(dataset, decode_jpeg):
     return 255 - grey if kind == "MONOCHROME1" else grey
 
 
-def _pixels(dataset, decode_jpeg):
-    """The values as stored, (H, W), or (H, W, 3) RGB."""
+def _pixels(dataset: Any, decode_jpeg: Callable[[bytes], np.ndarray]) -> np.ndarray:
+    """Return the values as stored, (H, W), or (H, W, 3) in RGB."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax == JPEGBaseline8Bit and dataset.SamplesPerPixel == 1:
         return decode_jpeg(get_frame(dataset.PixelData, 0, number_of_frames=1))
-    return dataset.pixel_array
+    pixels: np.ndarray = dataset.pixel_array
+    return pixels
 
 
-def _as_shown(dataset, pixels):
-    """Whether the stored values are grey levels already."""
+def _as_shown(dataset: Any, pixels: np.ndarray) -> bool:
+    """Tell whether the stored values already are grey levels."""
     other = ("WindowCenter", "VOILUTSequence", "ModalityLUTSequence")
     scaled = (dataset.get("RescaleSlope") or 1, dataset.get("RescaleIntercept") or 0) != (1, 0)
     eight = pixels.dtype == np.uint8 and dataset.BitsStored == 8
     return eight and not scaled and not any(_has(dataset, name) for name in other)
 
 
-def _shown(dataset, pixels):
+def _shown(dataset: Any, pixels: np.ndarray) -> np.ndarray:
     values = apply_modality_lut(pixels, dataset)
     if _has(dataset, "VOILUTSequence"):
         values = apply_voi_lut(values, dataset)
     elif _has(dataset, "WindowCenter") and _has(dataset, "WindowWidth"):
-        # What far too dark and far too bright become are the ends of the window's range.
+        # Values far below and far above the window become the two ends of its range.
         with np.errstate(over="ignore"):
             low, high = apply_windowing(np.array([-1e9, 1e9]), dataset)
         return _stretched(apply_windowing(values, dataset), low, high)
     return _stretched(values, values.min(), values.max())
 
 
-def _has(dataset, name):
-    """Whether there is a value: 0 is one."""
+def _has(dataset: Any, name: str) -> bool:
+    """Tell whether an element has a value; 0 is one."""
     return name in dataset and not dataset[name].is_empty
 
 
-def _stretched(values, low, high):
-    """`values` from `low` to `high` as uint8 from 0 to 255; all 0 where the two are equal."""
+def _stretched(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Map ``low`` to 0 and ``high`` to 255, as uint8; all values become 0 where the two are equal."""
     scale = 255 / (float(high) - float(low)) if high > low else 0.0
     return np.clip(np.rint((values - np.float64(low)) * scale), 0, 255).astype(np.uint8)

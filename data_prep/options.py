@@ -1,0 +1,22 @@
+"""Options that are common to all prepared folders."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a prepared folder is made.
+
+    Attributes:
+        size: Side of the prepared images, in pixels.
+        seed: Seed of synthetic images, and of the split where none is published.
+        strict: Stop at the first file that cannot be used, instead of leaving it out.
+        overwrite: Replace an earlier prepared folder.
+        colour: Keep the images in RGB instead of making them grey.
+    """
+
+    size: int = 256
+    seed: int | list[int] = 0
+    strict: bool = False
+    overwrite: bool = False
+    colour: bool = False

@@ -1,0 +1,261 @@
+"""Write prepared folders, each whole or not at all; the format is that of :mod:`ums.data.prepared`."""
+
+import csv
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ums.data.prepared import (
+    FIXED_COLUMNS,
+    SPLITS,
+    Prepared,
+    check_prepared,
+    count_labels,
+    load_prepared,
+)
+from ums.data.rows import parts
+
+PICTURES = ("sheet.png", "summary.png")
+_FILES = {"images.npy", "masks.npy", "opacities.npy", "table.csv", "about.json", *PICTURES}
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What a prepared folder will hold. Shapes are those of :class:`ums.data.prepared.Prepared`.
+
+    The arrays may be anything that has a shape and can be sliced, such as
+    :class:`ums.data.rows.Rows`. They are checked and written a part at a time, so the set may be
+    larger than memory.
+
+    Attributes:
+        images: (N, H, W) or (N, H, W, 3) uint8.
+        ids, patients, splits: N strings each.
+        labels: A name for each label, and its (N,) integers, -1 where an image is not labelled.
+        masks, opacities: (N, H, W) uint8 of 0 and 1, or None.
+        has_mask: N booleans; None stands for "all" where there are masks and "none" otherwise.
+        about: The content of about.json, to which the counts are added.
+    """
+
+    images: Any
+    ids: Sequence[str]
+    patients: Sequence[str]
+    splits: Sequence[str]
+    labels: Mapping[str, Any]
+    masks: Any = None
+    opacities: Any = None
+    has_mask: Any = None
+    about: dict = field(default_factory=dict)
+
+    def as_prepared(self, folder: Path) -> Prepared:
+        """Return the set as it will be read from ``folder``.
+
+        Raises:
+            ValueError: The arrays and columns disagree, or there is no image.
+        """
+        has_mask = self.has_mask
+        if has_mask is None:
+            has_mask = np.full(len(self.images), self.masks is not None)
+        prepared = Prepared(
+            folder,
+            _as_array(self.images),
+            None if self.masks is None else _as_array(self.masks),
+            None if self.opacities is None else _as_array(self.opacities),
+            ids=_strings(self.ids),
+            patients=_strings(self.patients),
+            splits=_strings(self.splits),
+            has_mask=np.asarray(has_mask, dtype=bool),
+            labels={name: np.asarray(values) for name, values in self.labels.items()},
+            about=dict(self.about),
+        )
+        check_prepared(prepared)
+        return prepared
+
+
+def save_prepared(
+    folder: str | Path,
+    content: Content,
+    *,
+    pictures: Mapping[str, bytes] | None = None,
+    overwrite: bool = False,
+) -> Prepared:
+    """Write a prepared folder, whole or not at all.
+
+    The files are written to a temporary folder beside ``folder``, which takes its name once
+    everything is on disk; an earlier folder of that name stays until then. Temporary folders that
+    killed processes left behind are removed. The same content always gives the same bytes.
+
+    Args:
+        folder: The folder to write.
+        content: The set.
+        pictures: The bytes of a PNG file for some of the names in ``PICTURES``.
+        overwrite: Whether an earlier prepared folder may be replaced.
+
+    Returns:
+        The set, as :func:`ums.data.prepared.load_prepared` reads it.
+
+    Raises:
+        FileExistsError: ``folder`` exists and may not be replaced.
+        ValueError: The arrays and columns disagree, or there is no image.
+    """
+    folder = Path(os.path.abspath(folder))
+    check_replaceable(folder, overwrite)
+    _write_then_rename(content.as_prepared(folder), pictures or {})
+    return load_prepared(folder)
+
+
+def check_replaceable(folder: str | Path, overwrite: bool = False) -> None:
+    """Check, before any work is done, that :func:`save_prepared` may write ``folder``.
+
+    Raises:
+        FileExistsError: ``folder`` exists, and ``overwrite`` is false or it holds other files.
+    """
+    folder = Path(folder)
+    if not os.path.lexists(folder):
+        return
+    if not overwrite:
+        raise FileExistsError(f"{folder} exists already; overwrite=True (--overwrite) replaces it")
+    # Replacing means deleting: never a folder that holds anything but a prepared set.
+    others = sorted(set(os.listdir(folder)) - _FILES) if folder.is_dir() else ["(not a folder)"]
+    if others:
+        raise FileExistsError(f"{folder} is not replaced: it holds {', '.join(others[:3])}")
+
+
+@contextmanager
+def scratch_folder(folder: str | Path) -> Iterator[Path]:
+    """Provide a temporary folder beside the prepared folder ``folder``, and remove it at the end.
+
+    If the process is killed, the temporary folder stays until ``folder`` is next saved.
+    """
+    folder = Path(os.path.abspath(folder))
+    scratch = folder.with_name(f".{folder.name}.drawn-{os.getpid()}")
+    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def new_array(folder: Path | None, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a uint8 array of zeros, in memory or in a file.
+
+    Args:
+        folder: Where to make the file; None keeps the array in memory.
+        name: The name of the file.
+        shape: The shape of the array.
+
+    Raises:
+        OSError: The disk has no room for the file.
+    """
+    if folder is None:
+        return np.zeros(shape, np.uint8)
+    with open(folder / name, "wb") as file:
+        if hasattr(os, "posix_fallocate"):  # else a full disk ends the process without a word
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+    return np.memmap(folder / name, np.uint8, "r+", shape=shape)
+
+
+def _as_array(rows: Any) -> Any:
+    """Return ``rows``, or an array of it where it is a list of images, for example."""
+    return rows if hasattr(rows, "shape") else np.asarray(rows)
+
+
+def _strings(values: Sequence[str]) -> np.ndarray:
+    return np.asarray([str(value) for value in values])
+
+
+def _write_then_rename(prepared: Prepared, pictures: Mapping[str, bytes]) -> None:
+    folder = prepared.folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    former = folder.with_name(f".{folder.name}.former-{os.getpid()}")
+    try:
+        partial.mkdir()
+        _write_files(partial, prepared, pictures)
+        if folder.exists():
+            folder.rename(former)
+        partial.rename(folder)
+    except BaseException:
+        if former.exists() and not folder.exists():
+            former.rename(folder)
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    _sync(folder.parent)
+    shutil.rmtree(former, ignore_errors=True)
+    _remove_leftovers(folder)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary folders of processes that were killed while they wrote `folder`."""
+    name = re.compile(re.escape(f".{folder.name}.") + r"(partial|former|drawn)-(\d+)")
+    for path in folder.parent.iterdir():
+        found = name.fullmatch(path.name)
+        if found and not _runs(int(found[2])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # another user's
+    return True
+
+
+def _write_files(folder: Path, prepared: Prepared, pictures: Mapping[str, bytes]) -> None:
+    for name in ("images", "masks", "opacities"):
+        array = getattr(prepared, name)
+        if array is not None:
+            _write_array(folder / f"{name}.npy", array)
+    for name, content in pictures.items():
+        (folder / name).write_bytes(content)
+    with open(folder / "table.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*FIXED_COLUMNS, *prepared.labels])
+        labels = [["" if v < 0 else int(v) for v in column] for column in prepared.labels.values()]
+        has_mask = prepared.has_mask.astype(int)
+        writer.writerows(
+            zip(prepared.ids, prepared.patients, prepared.splits, has_mask, *labels, strict=True)
+        )
+    about = {"skipped": [], **prepared.about, "counts": _counts(prepared)}
+    text = json.dumps(about, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    (folder / "about.json").write_text(text, encoding="utf-8")
+    for path in [*folder.iterdir(), folder]:
+        _sync(path)
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    """Write what ``np.save`` would, a part at a time."""
+    header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for _, part in parts(array):
+            file.write(np.ascontiguousarray(part).data)
+
+
+def _counts(prepared: Prepared) -> dict[str, Any]:
+    counts: dict[str, Any] = {s: int(np.count_nonzero(prepared.splits == s)) for s in SPLITS}
+    counts |= {"images": len(prepared), "has_mask": int(prepared.has_mask.sum())}
+    counts["labels"] = {
+        name: {s: count_labels(values[prepared.splits == s]) for s in SPLITS}
+        for name, values in prepared.labels.items()
+    }
+    return counts | {"patients": len(set(prepared.patients.tolist()))}
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,21 @@
+"""The command line ``python -m ums``: the version, and where the commands are."""
+
+import argparse
+
+from ums import __version__
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ums",
+        description="A deep-learning library for medical images. "
+        "The studies are run by `python -m ums.experiments`.",
+    )
+    parser.add_argument("--version", action="version", version=f"ums {__version__}")
+    parser.parse_args()
+    parser.print_help()
+
+
+if __name__ == "__main__":
+    main()
