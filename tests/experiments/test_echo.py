@@ -20,6 +20,7 @@ from ums.experiments.echo import as_grey, flow_examples
 from ums.experiments.report import echo as echo_report
 from ums.experiments.report import recommendation as recommendation_report
 from ums.experiments.report.echo import nearest_neighbours
+from ums.experiments.report.page import Report
 from ums.experiments.results import scores
 from ums.experiments.runner import STRATEGIES, TEST
 from ums.experiments.settings import Settings
@@ -363,7 +364,7 @@ def test_recommendation_is_scored_against_the_rule_on_the_true_labels(parts):
             tested[strategy][TEST][task.name] = one
     outcome = protocol.PartOutcome(part, [None, None], {}, tested, {}, None)
     section = recommendation_report.recommendation_section(outcome, 0)
-    scored, blamed = section.all("table")
+    scored, blamed = Report("", sections=[section]).tables
     n = int(
         ((part.learn.labels["quality"] == 0) & (part.learn.labels["flow"] == 2))[
             quality.test.rows

@@ -92,6 +92,7 @@ def denoising_panel(
     for ax, heading in zip(axes[0], ("Clean", "Noisy", "Denoised", "Error"), strict=True):
         ax.set_title(heading)
     bar = sheet.colorbar(scale, ax=axes, aspect=14 * len(axes), extend="max", pad=0.02)
+    bar.outline.set_visible(False)
     bar.set_label("|denoised − clean|, of 255")
     caption = (
         "A test image at each noise level, with its PSNR before and after denoising. Right: the "
@@ -203,6 +204,7 @@ def heat_map_panel(
     bar.set_ticks([0, 1], labels=["0", "most"])
     bar.set_label("speaks for the class", labelpad=-20)
     bar.ax.set_facecolor("0.3")
+    bar.outline.set_visible(False)
     lines = {o: {"color": c, "ls": ls} for o, (c, ls) in zip(outlines, OUTLINES, strict=False)}
     style.legend_below(sheet, lines, dark=True)
     caption = (

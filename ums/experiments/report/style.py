@@ -154,8 +154,8 @@ def legend_below(sheet: Sheet, entries: dict[str, Look], dark: bool = False) -> 
         dark: on a dark ground, as outlines stand on images, since one of them is white.
     """
     handles = [Line2D([], [], **{"color": SOFT, **style}) for style in entries.values()]
-    widest = 0.55 + 0.068 * max(map(len, entries))  # inches
-    columns = max(1, int(sheet.get_figwidth() / widest))
+    widths, room = [0.55 + 0.068 * len(words) for words in entries], sheet.get_figwidth()  # inches
+    columns = len(entries) if sum(widths) <= room else max(1, int(room / max(widths)))
     ground: Look = {"facecolor": "#26292d", "labelcolor": "white", "framealpha": 1}
     look = ground if dark else {"frameon": False}
     sheet.legend(handles, list(entries), loc="outside lower center", ncols=columns, **look)
@@ -163,7 +163,7 @@ def legend_below(sheet: Sheet, entries: dict[str, Look], dark: bool = False) -> 
 
 def scale_losses(ax: Axes, losses: Iterable[float]) -> None:
     """Make the axis logarithmic, with plain numbers, where the losses span more than a factor of 10."""
-    ax.grid(axis="y")
+    ax.grid(True, axis="y")
     values = [loss for loss in losses if np.isfinite(loss)]
     if 0 < 10 * min(values) < max(values):
         ax.set_yscale("log")
