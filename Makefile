@@ -6,7 +6,8 @@ PY := $(VENV)/bin/python
 
 # Variables, given on the command line: make reproduce-cxr SIZE=256 DEVICE=gpu. `make help` prints these lines.
 #: DATA                   folder of raw sets, or of one's own Doppler screens; without it, synthetic images
-#: PARTS                  diverse or similar, to run one of the two (both)
+#: TASKS                  diverse or similar, to run one of the two groups of tasks (both)
+#: QUESTIONS              what the ablation changes, such as "statistics weights" (all)
 #: SIZE                   side of the images in pixels, a multiple of 16 (96)
 #: IMAGES                 synthetic images of the source (1200), or Doppler screens (2444)
 #: WIDTH                  scales every channel count; 1 is the paper's (0.5; echo 1)
@@ -32,8 +33,8 @@ SOURCE_EPOCHS ?=
 CLASSIFIER_EPOCHS ?=
 BATCH ?=
 FOLDS ?=
-PARTS ?=
-CAUSES ?=
+TASKS ?=
+QUESTIONS ?=
 PREPARED ?= prepared/cxr-$(if $(DATA),real,synthetic)-$(SIZE)
 OUT ?= results/cxr
 TRIALS ?=
@@ -50,7 +51,7 @@ RUN_ARGS = --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
   $(if $(FOLDS),--folds $(FOLDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help data reproduce-cxr reproduce-cxr-full causes reproduce-echo search-echo lessons lessons-solved \
+.PHONY: help data reproduce-cxr reproduce-cxr-full ablation reproduce-echo search-echo lessons lessons-solved \
   test bench lint typecheck format networks gpu clean
 
 help:  ## commands and variables
@@ -59,7 +60,7 @@ help:  ## commands and variables
 
 reproduce-cxr: $(VENV)/ready  ## the chest X-ray study, small; DATA=folder for real images, else synthetic ones
 	$(PY) -m data_prep cxr "$(PREPARED)" $(PREPARE_ARGS)
-	$(PY) -m ums.experiments.cxr "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(PARTS),--parts $(PARTS))
+	$(PY) -m ums.experiments cxr "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(TASKS),--groups $(TASKS))
 
 reproduce-cxr-full: SIZE = 256
 reproduce-cxr-full: WIDTH = 1
@@ -71,9 +72,9 @@ reproduce-cxr-full: CLASSIFIER_EPOCHS = 100
 reproduce-cxr-full: OUT = results/cxr-full
 reproduce-cxr-full: reproduce-cxr  ## the same with the paper's size, folds and width; for a GPU
 
-causes: $(VENV)/ready  ## what it takes for sharing to pay: reproduce-cxr again with one thing changed at a time
+ablation: $(VENV)/ready  ## what it takes for sharing to pay: reproduce-cxr again with one thing changed at a time
 	$(PY) -m data_prep cxr "$(PREPARED)" $(PREPARE_ARGS)
-	$(PY) -m ums.experiments.ablation "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(CAUSES),--causes $(CAUSES))
+	$(PY) -m ums.experiments ablation "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(QUESTIONS),--questions $(QUESTIONS))
 
 reproduce-echo search-echo: IMAGES = 2444
 reproduce-echo search-echo: PREPARED = prepared/echo-$(if $(DATA),own,synthetic)-$(SIZE)
@@ -81,12 +82,12 @@ reproduce-echo search-echo: PREPARED = prepared/echo-$(if $(DATA),own,synthetic)
 reproduce-echo: OUT = results/echo
 reproduce-echo: $(VENV)/ready  ## the Doppler echo study, small; DATA=folder for one's own screens, else synthetic ones
 	$(PY) -m data_prep $(PREPARE_ECHO_ARGS)
-	$(PY) -m ums.experiments.echo "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(PARTS),--parts $(PARTS))
+	$(PY) -m ums.experiments echo "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(TASKS),--groups $(TASKS))
 
 search-echo: OUT = results/echo-search
 search-echo: $(VENV)/ready  ## the echo source's hyperparameters by random search; TRIALS=162 tries all
 	$(PY) -m data_prep $(PREPARE_ECHO_ARGS)
-	$(PY) -m ums.experiments.search "$(PREPARED)" --out "$(OUT)" --seed $(SEED) --device $(DEVICE) \
+	$(PY) -m ums.experiments search "$(PREPARED)" --out "$(OUT)" --seed $(SEED) --device $(DEVICE) \
 	  $(if $(TRIALS),--trials $(TRIALS)) $(if $(WIDTH),--width $(WIDTH)) $(if $(EPOCHS),--epochs $(EPOCHS))
 
 data: $(VENV)/ready  ## which public sets are in DATA, and download those that need no account

@@ -13,7 +13,7 @@ from ums.data.noise import NOISES, corrupt
 from ums.data.normalisation import STANDARD, Normalisation
 from ums.finetuning.loop import train_task
 from ums.finetuning.tasks import Task, Tuned
-from ums.layers import Sequential
+from ums.layers import Layer
 from ums.ops import mse
 from ums.optimizers import RMSprop
 from ums.training import Training
@@ -59,7 +59,7 @@ class DenoisingExamples:
 
 
 def train_denoising(
-    autoencoder: Sequential,
+    autoencoder: Layer,
     train: DenoisingExamples,
     validation: DenoisingExamples,
     training: Training,

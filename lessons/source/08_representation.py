@@ -348,7 +348,7 @@ for title, scores in (("opacity, AUC", opacity), ("lungs, F-score", lungs)):
 # On real films the project found the same division. On Montgomery's films, in the table of the [README](README.md), heads on the frozen denoised encoder
 # outline the lungs as well as separate models do (IoU 0.886 and 0.880), and tell abnormal from normal hardly better than by chance
 # (AUC 0.52, where separate models have 0.70). What it takes for sharing to pay, one thing changed at a time, is a study of its own:
-# [causes](ums/experiments/ablation_list.py:CAUSES), where *untrained source* is the random encoder of this lesson.
+# [ablations](ums/experiments/ablation_list.py:ABLATIONS), where *untrained source* is the random encoder of this lesson.
 #
 # ## Think
 #

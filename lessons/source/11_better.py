@@ -491,7 +491,7 @@ for (a, b), *values in zip(six, exact, holm(exact), flipped, holm(flipped), stri
 # **Look.** Of the six, some are below 0.05 as they stand; after Holm's correction only those of 4 x 4 against the 16 x 16
 # networks remain, and of McNemar's test only one of the two: the same method, trained once more, falls on the other side
 # of the line. 0.057 and 0.027 are hardly different evidence. The study's tables are made in this way
-# ([part_report](ums/experiments/report/part_tables.py)): of the paper's 30 claims about which strategy scores higher, most could not be
+# ([group.py](ums/experiments/report/group.py)): of the paper's 30 claims about which strategy scores higher, most could not be
 # told from chance on the images we have. That is a result too.
 #
 # ## Think

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -29,7 +31,7 @@ def foreground_box(image: np.ndarray, background: int = BACKGROUND) -> tuple[int
 
 def crop_to_foreground(
     images: np.ndarray, *masks: np.ndarray | None, background: int = BACKGROUND
-) -> tuple[np.ndarray | None, ...]:
+) -> tuple[Any, ...]:
     """Enlarge the foreground of images to fill them, and masks with them; proportions are not kept.
 
     Args:

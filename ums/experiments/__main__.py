@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         (CXR, "chest X-rays: a denoising source, three strategies and separate models"),
         (ECHO, "Doppler echo: a source that learns the flow, three strategies, separate models"),
     ):
-        command = add(modality.name, text, lambda options, m=modality: _study(m, options))
+        command = add(modality.name, text, partial(_study, modality))
         _add_basics(command, modality, modality.layout.folders, modality.defaults)
         command.add_argument(
             "--groups",

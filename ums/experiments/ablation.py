@@ -124,9 +124,9 @@ def cropped_to_foreground(datasets: Datasets) -> Datasets:
     """The same datasets with the foreground enlarged to fill every image, masks likewise."""
 
     def cropped(prepared: Prepared) -> Prepared:
-        names = ("images", "masks", "opacities")
-        arrays = crop_to_foreground(*(getattr(prepared, name) for name in names))
-        return replace(prepared, **dict(zip(names, arrays, strict=True)))
+        arrays = crop_to_foreground(prepared.images, prepared.masks, prepared.opacities)
+        images, masks, opacities = arrays
+        return replace(prepared, images=images, masks=masks, opacities=opacities)
 
     group = datasets.groups[0]
     changed = diverse_group(cropped(group.train_set), cropped(group.test_set))

@@ -15,13 +15,13 @@ from ums.backend import Device
 from ums.data import Normalisation, Prepared
 from ums.experiments.datasets import Layout, check_label, name_of, source_rows
 from ums.experiments.evaluation import score_denoising
-from ums.experiments.modality import Modality, Networks, Pictures
+from ums.experiments.modality import Make, Modality, Networks, Pictures
 from ums.experiments.names import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
 from ums.experiments.settings import Settings
 from ums.experiments.tasks import Labelled, TargetTask, TaskGroup, pairwise_tasks
 from ums.finetuning import Tuned
 from ums.finetuning.separate import denoise
-from ums.layers import Sequential
+from ums.layers import Layer, Sequential
 from ums.networks import (
     classification_head,
     denoising_autoencoder,
@@ -53,16 +53,16 @@ def diverse_group(target: Prepared, test: Prepared) -> TaskGroup:
             raise ValueError(f"{prepared.folder / 'table.csv'}: no image has a label {LABEL!r}")
         if not prepared.has_mask.any():
             raise ValueError(f"{prepared.folder} has no lung masks")
-    lungs = (Labelled(p, p.masks, np.flatnonzero(p.has_mask)) for p in (target, test))
-    abnormality = (
+    lungs = [Labelled(p, p.masks, np.flatnonzero(p.has_mask)) for p in (target, test)]
+    abnormality = [
         Labelled(p, p.labels[LABEL], np.flatnonzero(p.labels[LABEL] >= 0)) for p in (target, test)
-    )
+    ]
     return TaskGroup(
         DIVERSE,
         "Tasks with diverse annotations",
         (
-            TargetTask(LUNGS, "Lung segmentation", SEGMENTATION, *lungs),
-            TargetTask(ABNORMALITY, "Abnormality", CLASSIFICATION, *abnormality),
+            TargetTask(LUNGS, "Lung segmentation", SEGMENTATION, lungs[0], lungs[1]),
+            TargetTask(ABNORMALITY, "Abnormality", CLASSIFICATION, abnormality[0], abnormality[1]),
         ),
         pool=np.arange(len(target)),
         strata=target.labels[LABEL],
@@ -113,7 +113,7 @@ class ChestXRay(Modality):
 
     def train_source(
         self,
-        network: Sequential,
+        network: Layer,
         source: Prepared,
         normalisation: Normalisation,
         training: Training,
@@ -132,7 +132,7 @@ class ChestXRay(Modality):
 
     def test_source(
         self,
-        network: Sequential,
+        network: Layer,
         source: Prepared,
         normalisation: Normalisation,
         device: Device,
@@ -147,16 +147,19 @@ class ChestXRay(Modality):
         return {"denoising": noises}, pictures
 
     def networks(
-        self, group: TaskGroup, source: Sequential, settings: Settings, device: Device
+        self, group: TaskGroup, source: Layer, settings: Settings, device: Device
     ) -> Networks:
         """Heads on the autoencoder's encoder, and the baseline's networks (sections 4.1.1 and 4.1.2).
 
         An untrained source cannot denoise: the baseline then takes the images as they are.
         """
-        encoder, decoder = source.layers
+        assert isinstance(source, Sequential)
+        encoder, decoder = source
+        assert isinstance(decoder, Sequential)
         channels = encoder.output_shape((16, 16, 1))[-1]
         width, normalisation = settings.width, settings.normalisation()
-        heads, models = {}, {}
+        heads: dict[str, Make] = {}
+        models: dict[str, Make] = {}
         for task in group.tasks:
             if task.kind == SEGMENTATION:
                 heads[task.name] = lambda rng: segmentation_head(decoder, rng)

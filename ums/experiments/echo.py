@@ -21,12 +21,12 @@ from ums.data.prepared import SPLITS
 from ums.data.rows import Rows, parts
 from ums.derived.recommendation import FLOWS, OUTCOMES, Recommendations, outcomes
 from ums.experiments.datasets import Layout, check_label, source_rows
-from ums.experiments.modality import Modality, Networks, Pictures
+from ums.experiments.modality import Make, Modality, Networks, Pictures
 from ums.experiments.names import CLASSIFICATION, DIVERSE, LOGITS, SEGMENTATION, SIMILAR, TEST
 from ums.experiments.settings import Settings
 from ums.experiments.tasks import TargetTask, TaskGroup, pairwise_tasks, train_and_test
 from ums.finetuning import Task, Tuned, train_task
-from ums.layers import Sequential
+from ums.layers import Layer, Sequential
 from ums.networks import classification_head, echo_decoder, echo_encoder, separate_classifier
 from ums.ops import categorical_cross_entropy
 from ums.optimizers import SGD
@@ -120,9 +120,9 @@ def flow_classifier(
     return Sequential(encoder, head)
 
 
-def channels_of(encoder: Sequential) -> int:
+def channels_of(encoder: Layer) -> int:
     """The channels of an echo encoder's output."""
-    return encoder.output_shape((8, 8, 3))[-1]
+    return int(encoder.output_shape((8, 8, 3))[-1])
 
 
 def segmentation_model(rng: np.random.Generator, width: float = 1.0) -> Sequential:
@@ -197,7 +197,7 @@ class Echo(Modality):
 
     def train_source(
         self,
-        network: Sequential,
+        network: Layer,
         source: Prepared,
         normalisation: Normalisation,
         training: Training,
@@ -209,7 +209,7 @@ class Echo(Modality):
 
     def test_source(
         self,
-        network: Sequential,
+        network: Layer,
         source: Prepared,
         normalisation: Normalisation,
         device: Device,
@@ -238,11 +238,13 @@ class Echo(Modality):
         return record, {"shown": shown, "images": images[shown]}
 
     def networks(
-        self, group: TaskGroup, source: Sequential, settings: Settings, device: Device
+        self, group: TaskGroup, source: Layer, settings: Settings, device: Device
     ) -> Networks:
         """Heads on the source's encoder, and the baseline's networks on grey images (section 4.2.2)."""
-        encoder, width = source.layers[0], settings.width
-        heads, models = {}, {}
+        assert isinstance(source, Sequential)
+        encoder, width = source[0], settings.width
+        heads: dict[str, Make] = {}
+        models: dict[str, Make] = {}
         for task in group.tasks:
             K = task.classes
             if task.kind == SEGMENTATION:

@@ -40,12 +40,13 @@ def score(
         logits = predict(network, all_of(images, normalisation), device)
         return {LOGITS: logits.astype(np.float64)}
     predicted, target = masks(network, images, normalisation, device), np.asarray(targets) > 0
-    return {
-        "IoU": segmentation.iou(target, predicted),
-        "F-score": segmentation.f_score(target, predicted),
-        "Accuracy": segmentation.accuracy(target, predicted),
-        "Two-class IoU": segmentation.mean_iou(target, predicted),
+    measures = {
+        "IoU": segmentation.iou,
+        "F-score": segmentation.f_score,
+        "Accuracy": segmentation.accuracy,
+        "Two-class IoU": segmentation.mean_iou,
     }
+    return {name: np.asarray(measure(target, predicted)) for name, measure in measures.items()}
 
 
 def masks(
@@ -67,7 +68,8 @@ def heat_map_rows(group: TaskGroup) -> np.ndarray:
         return np.arange(0)
     labelled = group.task(group.heat_map_task).test
     rows = labelled.rows[labelled.targets[labelled.rows] == 1]
-    return rows[test.has_mask[rows]]
+    masked: np.ndarray = rows[test.has_mask[rows]]
+    return masked
 
 
 def outlines(group: TaskGroup, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -91,7 +93,7 @@ def class_1_maps(
 
 def shares_inside(maps: np.ndarray, masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Name of a mask -> share (n,) of each map's mass inside it; NaN where a map is 0 everywhere."""
-    return {name: mass_inside(maps, mask) for name, mask in masks.items()}
+    return {name: np.asarray(mass_inside(maps, mask)) for name, mask in masks.items()}
 
 
 # ------------------------------------------------------------------------ the source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +37,9 @@ class Networks:
         augment: Makes what changes training images, ``augment(rng)``.
     """
 
-    encoder: Sequential
-    heads: dict[str, Make]
-    models: dict[str, Make]
+    encoder: Layer
+    heads: Mapping[str, Make]
+    models: Mapping[str, Make]
     clean: Callable[[np.ndarray], np.ndarray]
     augment: Callable[[np.random.Generator], Augmentation] = Augmentation
 
@@ -70,7 +70,7 @@ class Modality:
 
     def train_source(
         self,
-        network: Sequential,
+        network: Layer,
         source: Prepared,
         normalisation: Normalisation,
         training: Training,
@@ -80,7 +80,7 @@ class Modality:
 
     def test_source(
         self,
-        network: Sequential,
+        network: Layer,
         source: Prepared,
         normalisation: Normalisation,
         device: Device,
@@ -90,7 +90,7 @@ class Modality:
         raise NotImplementedError
 
     def networks(
-        self, group: TaskGroup, source: Sequential, settings: Settings, device: Device
+        self, group: TaskGroup, source: Layer, settings: Settings, device: Device
     ) -> Networks:
         """What a group's tasks are built from, given the trained source."""
         raise NotImplementedError

@@ -166,7 +166,8 @@ class Study:
 
     def _pictures(self, job: Job) -> tuple[dict[str, Any], Pictures]:
         """What the page shows of a group: outlines and heat maps of the first fold, and the like."""
-        group, pictures = self.datasets.group(job.group), {}
+        group = self.datasets.group(job.group)
+        pictures: Pictures = {}
         records = {j.name: self.record(j) for j in self.tune_jobs(group, (INDEPENDENT,))}
         first = {
             arm: Job(TUNE, group.name, arm, 1, seed=job.seed) for arm in (*STRATEGIES, CONTROL)

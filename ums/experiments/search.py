@@ -172,11 +172,8 @@ class Search:
         """Loss, accuracy and MCC on a split, and the logits they are of."""
         examples = self.splits[split]
         logits = predict(network, examples, self.run.device)
-        labels, predicted, K = (
-            examples.targets[examples.rows],
-            logits.argmax(axis=1),
-            logits.shape[1],
-        )
+        labels = np.asarray(examples.targets)[examples.rows]
+        predicted, K = logits.argmax(axis=1), logits.shape[1]
         return {
             "loss": float(categorical_cross_entropy(logits, labels)[0]),
             "accuracy": accuracy(labels, predicted, K),

@@ -124,7 +124,7 @@ class Store:
         record, arrays = compute()
         if arrays:
             write(path.with_suffix(".npz"), arrays, {"key": full_key})
-        record = plain(record) | {"key": full_key, "made by": made_by(), "arrays": bool(arrays)}
+        record = {**plain(record), "key": full_key, "made by": made_by(), "arrays": bool(arrays)}
         write_whole(path, (json.dumps(record, allow_nan=False) + "\n").encode())
         return record
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Labelled:
     """
 
     prepared: Prepared
-    targets: np.ndarray
+    targets: Any
     rows: np.ndarray
 
 

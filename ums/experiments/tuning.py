@@ -93,7 +93,7 @@ class Tuning:
             self.encoder = self._renewed(networks.encoder)
         self._cleaned: dict[str, np.ndarray] = {}
 
-    def _renewed(self, encoder: Sequential) -> Sequential:
+    def _renewed(self, encoder: Layer) -> Layer:
         """A copy of the encoder whose batch norms have the statistics of the training set."""
         copy = copy_network(encoder).to(self.device)
         images = replace(
@@ -178,7 +178,8 @@ class Tuning:
         }
 
         def train(checkpoint: Checkpoint) -> dict[str, Tuned]:
-            tuned, images = {}, self.images(SEPARATE, "train_set")
+            tuned: dict[str, Tuned] = {}
+            images = self.images(SEPARATE, "train_set")
             for task in self.group.tasks:
                 name, rng = names[task.name], rngs[task.name]
                 one = self._task(task, models[task.name], images, job, name, rng)

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from ums.backend import Array
 from ums.finetuning.loop import Criterion, EndlessBatches, batch_count, train_together
 from ums.finetuning.tasks import Task, Tuned, check_tasks
-from ums.layers import Sequential
+from ums.layers import Layer, Sequential
 from ums.training import Epoch, Training, train_step
 
 
 def tune_alternately(
-    encoder: Sequential,
+    encoder: Layer,
     tasks: Sequence[Task],
     training: Training,
     mixing: Sequence[int] | None = None,

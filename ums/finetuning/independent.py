@@ -16,7 +16,7 @@ from ums.backend import Device
 from ums.data.examples import Dataset, Examples, epoch_batches
 from ums.finetuning.loop import train_task
 from ums.finetuning.tasks import Task, Tuned
-from ums.layers import Sequential
+from ums.layers import Layer, Sequential
 from ums.training import Training, predict
 
 FEATURE_BYTES = 1 << 30
@@ -24,7 +24,7 @@ FEATURE_BYTES = 1 << 30
 
 
 def tune_independently(
-    encoder: Sequential, tasks: Sequence[Task], training: Training
+    encoder: Layer, tasks: Sequence[Task], training: Training
 ) -> dict[str, Tuned]:
     """Freeze ``encoder`` and train each task's head with its own loss and optimizer.
 
@@ -49,7 +49,7 @@ def tune_independently(
     return tuned
 
 
-def on_features(encoder: Sequential, task: Task, device: Device) -> Task | None:
+def on_features(encoder: Layer, task: Task, device: Device) -> Task | None:
     """The task with the encoder's features for inputs, computed once.
 
     Returns:
@@ -68,7 +68,7 @@ def on_features(encoder: Sequential, task: Task, device: Device) -> Task | None:
 
 
 def renew_statistics(
-    encoder: Sequential, examples: Dataset, training: Training, passes: int = 3
+    encoder: Layer, examples: Dataset, training: Training, passes: int = 3
 ) -> None:
     """Give the batch norms of a frozen encoder running statistics of other images than the source's.
 
@@ -90,12 +90,12 @@ def renew_statistics(
     encoder.freeze()
 
 
-def features(encoder: Sequential, examples: Examples, device: Device) -> Examples:
+def features(encoder: Layer, examples: Examples, device: Device) -> Examples:
     """The same examples with the encoder's output (N, h, w, C) float32 for inputs."""
     return examples.with_inputs(predict(encoder, examples, device), prepare=np.asarray)
 
 
-def feature_bytes(encoder: Sequential, examples: Examples) -> int:
+def feature_bytes(encoder: Layer, examples: Examples) -> int:
     """The memory that the float32 features of all examples take."""
     x, _ = examples.batch(np.arange(1))
     return len(examples) * int(np.prod(encoder.output_shape(x.shape[1:]))) * 4

@@ -23,7 +23,7 @@ from ums.training import Epoch, Training
 
 
 def tune_jointly(
-    encoder: Sequential,
+    encoder: Layer,
     tasks: Sequence[Task],
     training: Training,
     weights: Weighting | None = None,

@@ -11,7 +11,7 @@ from ums.backend import Array
 from ums.checkpoint import Stopwatch
 from ums.data.examples import Dataset, device_batch, epoch_batches
 from ums.finetuning.tasks import Task, Tuned
-from ums.layers import Sequential
+from ums.layers import Layer, Sequential
 from ums.networks import parameter_count
 from ums.training import (
     Epoch,
@@ -56,7 +56,7 @@ def train_task(task: Task, training: Training) -> Tuned:
 
 def train_together(
     name: str,
-    encoder: Sequential,
+    encoder: Layer,
     tasks: Sequence[Task],
     epoch: Epoch,
     training: Training,

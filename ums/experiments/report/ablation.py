@@ -86,12 +86,14 @@ def _against_separate(
         written.append({"Changed": title, "To": label})
         own = results if SEPARATE in results.arms else base
         for arm in results.arms:
-            cell = {"mean": results.mean(arm, TEST, task)}
+            cell: dict[str, Any] = {"mean": results.mean(arm, TEST, task)}
             written[-1][LABELS[arm]] = cell
             if arm != SEPARATE:
                 pair = results.scores[arm, TEST, task.name], own.scores[SEPARATE, TEST, task.name]
-                folds = np.subtract(results.folds(arm, task), own.folds(SEPARATE, task))
-                compared.append((cell, folds, compare_cases(*pair, task.measure, rng)))
+                difference = np.subtract(results.folds(arm, task), own.folds(SEPARATE, task))
+                compared.append(
+                    (cell, difference.tolist(), compare_cases(*pair, task.measure, rng))
+                )
     corrected = holm([test.p_value for *_, test in compared])
     for (cell, folds, test), p in zip(compared, corrected, strict=True):
         cell[AGAINST] = verdict(folds, test.statistic, p)

@@ -160,8 +160,10 @@ def _source(
         note += f" At {side} pixels MS-SSIM has fewer than its five scales."
     table = Table("table-2", "Table 2, denoising", columns, rows, paper.denoising(), note)
     psnr = [[row["shown"][name] for row in noises] for name in ("noisy", "denoised")]
-    images = (shown[name] for name in ("clean", "noisy", "denoised"))
-    panel = pictures.denoising_panel(*images, [row["noise"] for row in noises], *psnr)
+    titles = [row["noise"] for row in noises]
+    panel = pictures.denoising_panel(
+        shown["clean"], shown["noisy"], shown["denoised"], titles, psnr[0], psnr[1]
+    )
     cost = sections.source_cost(study.parts[""])
     figures = [panel, *sections.source_curves(cost, "Source: denoising (MSE)")]
     text = (

@@ -112,4 +112,4 @@ def _examples(images: np.ndarray, flow: np.ndarray, logits: np.ndarray) -> Figur
         f"true {FLOWS[f]}, predicted {FLOWS[p]}" for f, p in zip(flow, predicted, strict=True)
     ]
     correct = (predicted == flow).tolist()
-    return pictures.examples_panel(images, titles, correct=correct, name="source-examples")
+    return pictures.examples_panel(list(images), titles, correct=correct, name="source-examples")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -200,7 +201,7 @@ def curves(results: GroupResults) -> Figure:
 def cosines(results: GroupResults) -> Figure:
     """Cosine of each two tasks' gradients on the encoder, by epoch of the joint strategy."""
     joint = results.costs[JOINT]
-    pairs = {
+    pairs: dict[str, Sequence[Sequence[float]]] = {
         f"{a.title} and {lowered(b.title)}": [c.history.cosines[b.name] for c in joint[a.name]]
         for a, b in combinations(results.tasks, 2)
     }

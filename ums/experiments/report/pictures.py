@@ -7,7 +7,7 @@ range 0 .. 255. A method has the same colour in all figures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 
 import numpy as np
@@ -217,32 +217,31 @@ def heat_map_panel(
 
 @style.styled
 def recommendation_panel(
-    images: dict[int, np.ndarray],
-    flow: Sequence[int],
-    quality: Sequence[int],
-    said: Recommendations,
+    images: Mapping[int, np.ndarray] | np.ndarray,
+    flow: np.ndarray,
+    quality: np.ndarray,
+    made: Recommendations,
     each: int = 4,
 ) -> Figure:
     """Show images rightly and wrongly used and excluded, with what the heads predict of them.
 
     Args:
-        images: Number of an image -> (H, W, 3) or (H, W) uint8; those to be shown suffice.
+        images: (N, H, W, 3) or (N, H, W) uint8; or number -> image, where those to be shown suffice.
         flow: (N,) true classes.
         quality: (N,) true classes.
-        said: what is recommended for the images.
+        made: what is recommended for the images.
         each: how many images of each outcome are shown, the first.
     """
-    kinds = outcomes(flow, quality, said)
+    kinds = outcomes(flow, quality, made)
     rows = {OUTCOMES[i]: np.flatnonzero(kinds == OUTCOMES[i]).tolist() for i in (0, 3, 2, 1)}
     counts = [f"{kind}: {len(found)}" for kind, found in rows.items()]
-    sheet, axes = mosaic(
-        [c for c in counts if not c.endswith(": 0")], each, next(iter(images.values())), lines=3
-    )
+    first = next(n for found in rows.values() for n in found)
+    sheet, axes = mosaic([c for c in counts if not c.endswith(": 0")], each, images[first], lines=3)
     for row, kind in zip(axes, filter(rows.get, rows), strict=True):
         colour = style.WRONG if kind.startswith("wrongly") else style.INK
         for ax, n in zip(row, rows[kind], strict=False):
             show(ax, images[n])
-            ax.set_title(_decision(flow[n], quality[n], said, n), color=colour, fontsize=8)
+            ax.set_title(_decision(flow[n], quality[n], made, n), color=colour, fontsize=8)
     caption = (
         f"Images {', '.join(counts)}; the first {each} of each kind. Below the truth stands each "
         "head's likeliest class, with its probability, and the recommendation with the probability of "
@@ -251,11 +250,11 @@ def recommendation_panel(
     return style.finished(sheet, "recommendations", "png", caption, in_words(axes))
 
 
-def _decision(flow: int, quality: int, said: Recommendations, n: int) -> str:
+def _decision(flow: int, quality: int, made: Recommendations, n: int) -> str:
     """Return the truth, the heads' predictions for image n, and the recommendation, a line each."""
-    f, q = said.predicted_flow[n], said.predicted_quality[n]
+    f, q = made.predicted_flow[n], made.predicted_quality[n]
     return (
         f"true {FLOWS[flow]}, {QUALITIES[quality]}\n"
-        f"predicted {FLOWS[f]} {said.flow[n][f]:.2f}, {QUALITIES[q]} {said.quality[n][q]:.2f}\n"
-        f"{'exclude' if said.excluded[n] else 'use'} (exclusion {said.probability[n]:.2f})"
+        f"predicted {FLOWS[f]} {made.flow[n][f]:.2f}, {QUALITIES[q]} {made.quality[n][q]:.2f}\n"
+        f"{'exclude' if made.excluded[n] else 'use'} (exclusion {made.probability[n]:.2f})"
     )

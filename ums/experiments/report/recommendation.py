@@ -42,8 +42,10 @@ def recommendation_section(group: GroupResults, seed: int) -> Section:
     _, *places = np.intersect1d(flow["id"], quality["id"], return_indices=True)
     by_case = np.argsort(places[0])  # in the order of the test set
     places = [place[by_case] for place in places]
-    truth = [np.array(c["label"])[p] for c, p in zip((flow, quality), places, strict=True)]
-    exclude, patients = excluded(*truth), np.array(flow["patient"])[places[0]]
+    true_flow, true_quality = (
+        np.array(c["label"])[p] for c, p in zip((flow, quality), places, strict=True)
+    )
+    exclude, patients = excluded(true_flow, true_quality), np.array(flow["patient"])[places[0]]
     rng = np.random.default_rng([seed, 9])
     scores, together = [], {}
     for arm, label in LABELS.items():
@@ -59,8 +61,8 @@ def recommendation_section(group: GroupResults, seed: int) -> Section:
                     partial(_of_folds, score), (exclude, np.transpose(predicted)), patients, rng
                 )
             scores.append(row)
-        means = (one.probabilities()[p] for one, p in zip(pair, places, strict=True))
-        together[label] = Recommendations(*means)
+        means = [one.probabilities()[p] for one, p in zip(pair, places, strict=True)]
+        together[label] = Recommendations(means[0], means[1])
     columns = ["Strategy", "Excluded where", *(Column(m, "{:.3f}") for m in MEASURES)]
     note = (
         f"On the {len(exclude)} images of {group.test_name} whose quality is known; {exclude.sum()} are "
@@ -69,7 +71,9 @@ def recommendation_section(group: GroupResults, seed: int) -> Section:
         "to be excluded that are; specificity: the share of the others that are used. An MCC of 0 is "
         "that of guessing."
     )
-    agreements = {label: agreement(*truth, found) for label, found in together.items()}
+    agreements = {
+        label: agreement(true_flow, true_quality, found) for label, found in together.items()
+    }
     case, images = (group.pictures[f"recommendations {name}"] for name in ("case", "images"))
     return Section(
         "Derived: recommendation",
@@ -81,7 +85,10 @@ def recommendation_section(group: GroupResults, seed: int) -> Section:
             confusion_tables({label: found.table for label, found in agreements.items()}),
             _error_table({label: found.causes for label, found in agreements.items()}),
             recommendation_panel(
-                dict(zip(case.tolist(), images, strict=True)), *truth, next(iter(together.values()))
+                dict(zip(case.tolist(), images, strict=True)),
+                true_flow,
+                true_quality,
+                next(iter(together.values())),
             ),
         ],
     )
@@ -89,8 +96,10 @@ def recommendation_section(group: GroupResults, seed: int) -> Section:
 
 def _of_fold(pair: list[CaseScores], places: Sequence[np.ndarray], i: int) -> Recommendations:
     """The recommendations of the i-th fold's two networks."""
-    logits = (one.values[LOGITS][i][p] for one, p in zip(pair, places, strict=True))
-    return Recommendations(*(softmax(z, axis=1) for z in logits))
+    flow, quality = (
+        softmax(one.values[LOGITS][i][p], axis=1) for one, p in zip(pair, places, strict=True)
+    )
+    return Recommendations(flow, quality)
 
 
 def _of_folds(score: Callable, true: np.ndarray, predicted: np.ndarray) -> list[float]:

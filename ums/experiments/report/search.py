@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ums.experiments.names import LOGITS
-from ums.experiments.report.page import Report, Section
+from ums.experiments.report.page import Figure, Report, Section
 from ums.experiments.report.search_plot import trials_figure
 from ums.experiments.report.sections import run_information
 from ums.experiments.report.tables import Column, Table
@@ -43,7 +43,10 @@ def build(study: StudyRecords) -> Report:
         "take fewer steps in each, have had less time than the paper's 64 epochs give."
     )
     tested = best._replace(**{name: test[name] for name in ("loss", "accuracy", "mcc")})
-    blocks = [trials_figure(trials), trials_table(trials, len(scored["label"]))]
+    blocks: list[Table | Figure] = [
+        trials_figure(trials),
+        trials_table(trials, len(scored["label"])),
+    ]
     return Report(
         title="The echo source's hyperparameters",
         subtitle="A random search over the ranges of section 4.2.1.",
@@ -84,7 +87,7 @@ def trials_table(trials: list[Trial], n: int) -> Table:
             "paper": trial.choice == PAPERS_CHOICE,
             "diverged": trial.diverged,
         }
-        row = {"Mark": ", ".join(mark for mark, there in marks.items() if there)}
+        row: dict[str, Any] = {"Mark": ", ".join(mark for mark, there in marks.items() if there)}
         row |= {"No.": trial.number} | _settings(trial) | {"Param.": trial.parameters}
         if not trial.diverged:
             row |= {"Loss": trial.loss, "Accuracy": trial.accuracy, "MCC": trial.mcc}

@@ -127,7 +127,7 @@ def run_information(study: StudyRecords) -> dict[str, str]:
     about = study.about
     settings = {text[0].upper() + text[1:]: _written(v) for text, v in about["settings"].items()}
     versions = ", ".join(f"{name} {version}" for name, version in about["made by"].items())
-    return about["data"] | settings | {"Device": about["device"], "Versions": versions}
+    return {**about["data"], **settings, "Device": about["device"], "Versions": versions}
 
 
 def _written(value: object) -> str:
@@ -209,7 +209,7 @@ def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
         text: Follows what is said about the folds.
     """
     number = own.score_table
-    blocks: list[str | Table | Figure | Section] = [score_dots(group, own.scores)]
+    blocks: list[Table | Figure] = [score_dots(group, own.scores)]
     for kind in dict.fromkeys(task.kind for task in group.tasks):
         for where, place in ((TEST, group.test_name), (HELD_OUT, group.held_out_name)):
             if where == TEST:

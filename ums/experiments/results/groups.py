@@ -146,13 +146,13 @@ class GroupResults:
         for task, a, b in pairs:
             one, other = (self.scores[arm, TEST, task.name] for arm in (a, b))
             tests.append(compare_cases(one, other, task.measure, rng))
-        corrected = holm([test.p_value for test in tests]) if tests else []
+        corrected = holm([test.p_value for test in tests]) if tests else np.zeros(0)
         return [
             Comparison(
                 task.name,
                 a,
                 b,
-                tuple(np.subtract(*(self.folds(arm, task) for arm in (a, b))).tolist()),
+                tuple(np.subtract(self.folds(a, task), self.folds(b, task)).tolist()),
                 float(test.statistic),
                 test.p_value,
                 float(p),

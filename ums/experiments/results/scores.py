@@ -36,7 +36,7 @@ class Estimate:
         ValueError: There is no fold.
     """
 
-    folds: Sequence[float]
+    folds: Sequence[float] | np.ndarray
     low: float = math.nan
     high: float = math.nan
 
@@ -147,7 +147,7 @@ def single_network(patients: np.ndarray, labels: np.ndarray, logits: np.ndarray)
 
 
 def estimated(
-    of_folds: Callable[..., Sequence[float]],
+    of_folds: Callable[..., Sequence[float] | np.ndarray],
     cases: tuple[np.ndarray, ...],
     patients: np.ndarray,
     rng: np.random.Generator,
