@@ -177,7 +177,7 @@ def restored(restored):
     alone = restored(network, films[:1])
     require(
         np.allclose(alone[0], output[0], atol=0.1),
-        "a film comes out differently alone and in a batch: is the network in inference mode, or in training mode?",
+        "a film comes out differently alone and in a batch: is the network in inference mode?",
     )
     require(
         float(np.ptp(output)) > 10,
