@@ -172,12 +172,12 @@ def restored(restored):
     output = as_array(restored(network, films), "what comes out", films.shape)
     require(
         all((network.state_dict()[name] == array).all() for name, array in before.items()),
-        "the network is not the same afterwards: is it in use, or in training?",
+        "the network is not the same afterwards: is it in inference mode, or in training mode?",
     )
     alone = restored(network, films[:1])
     require(
         np.allclose(alone[0], output[0], atol=0.1),
-        "a film comes out differently alone and in a batch: is the network in use, or in training?",
+        "a film comes out differently alone and in a batch: is the network in inference mode?",
     )
     require(
         float(np.ptp(output)) > 10,

@@ -97,7 +97,7 @@ def _has_the_layers(head, encoder, x):
 
 @check
 def features(features):
-    """what the encoder gives in use, in order, few films at a time, with nothing kept or changed."""
+    """what the encoder gives at inference, in order, few films at a time, with nothing kept or changed."""
     encoder = _Watched(_encoder())
     rng = np.random.default_rng(1)
     films = rng.normal(1, 2, (13, 8, 8, 1)).astype(np.float32)
@@ -106,7 +106,7 @@ def features(features):
     found = as_array(features(encoder, films, 5), "the features of 13 films", expected.shape)
     require(
         all((encoder.state_dict()[name] == array).all() for name, array in before.items()),
-        "computing features has changed the encoder: is it in use, or in training?",
+        "computing features has changed the encoder: is it in inference mode, or in training mode?",
     )
     require(
         max(encoder.sizes) <= 5,
@@ -119,7 +119,7 @@ def features(features):
     require(not encoder.kept, "the layers kept what only a way back needs: see keep=")
     require(
         np.allclose(found, expected, atol=1e-5),
-        "the features are not those the encoder gives in use, film by film, in their order",
+        "the features are not those the encoder gives at inference, film by film, in their order",
     )
 
 

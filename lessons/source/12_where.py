@@ -78,8 +78,8 @@ shuffled = np.random.default_rng(5).permutation(learning.labels)
 encoder, head = trained(learning.labels)
 control = trained(shuffled)
 for name, layers in (("right labels", (encoder, head)), ("shuffled labels", control)):
-    said = Sequential(*layers).forward(x_test, keep=False).argmax(axis=1)
-    print(f"{name:15}  accuracy on 160 new films {(said == testing.labels).mean():.3f}")
+    predicted = Sequential(*layers).forward(x_test, keep=False).argmax(axis=1)
+    print(f"{name:15}  accuracy on 160 new films {(predicted == testing.labels).mean():.3f}")
 
 
 # %%
@@ -258,8 +258,8 @@ def panel(films, rows, titles):
     plt.show()
 
 
-said = Sequential(encoder, head).forward(x_test[ill], keep=False).argmax(axis=1)
-hits, misses = ill[said == 1], ill[said == 0]
+predicted = Sequential(encoder, head).forward(x_test[ill], keep=False).argmax(axis=1)
+hits, misses = ill[predicted == 1], ill[predicted == 0]
 chosen = np.concatenate([hits[:5], misses[:3]])
 titles = ["hit"] * 5 + ["missed"] * 3
 rows = {
@@ -467,11 +467,11 @@ for name, decision in decisions.items():
 confusion_tables(tables)
 
 # %% [markdown]
-# And the screens themselves, by what became of them, with what the heads said (the library's picture, [recommendation_panel](ums/experiments/report/pictures.py:recommendation_panel)):
+# And the screens themselves, by what became of them, with what the heads predicted (the library's picture, [recommendation_panel](ums/experiments/report/pictures.py:recommendation_panel)):
 
 # %%
-said = Recommendations(p_flow, p_quality)
-recommendation_panel(echo.images[test], flow, quality, said)
+recommended = Recommendations(p_flow, p_quality)
+recommendation_panel(echo.images[test], flow, quality, recommended)
 
 # %% [markdown]
 # **Look.** Against using everything, each of the rules saves. Where spoilt measurements are dear, the lower threshold pays: fewer wrongly used, hardly more wrongly

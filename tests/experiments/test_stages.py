@@ -107,7 +107,7 @@ def package(tmp_path):
         ("ops/activations.py", "xp.maximum", "xp.minimum"),
         ("layers.py", "momentum: float = 0.9", "momentum: float = 0.5"),
         ("networks.py", "CXR_ENCODER = (64,", "CXR_ENCODER = (32,"),
-        ("finetuning/joint.py", "def compare", "def compared"),
+        ("finetuning/joint.py", "def norms_and_cosines", "def norms_and_angles"),
         ("data/augment.py", "angle: float = 8.0", "angle: float = 9.0"),
         ("experiments/tasks.py", "VALIDATION_SHARE = 0.15", "VALIDATION_SHARE = 0.4"),
         ("experiments/cxr.py", "batch_norm=True", "batch_norm=False"),

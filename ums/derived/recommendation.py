@@ -131,45 +131,49 @@ class Agreement:
     causes: dict[str, dict[str, int]]
 
 
-def agreement(flow: np.ndarray, quality: np.ndarray, made: Recommendations) -> Agreement:
+def agreement(flow: np.ndarray, quality: np.ndarray, recommended: Recommendations) -> Agreement:
     """Compare recommendations with the rule on the true flow (N,) and quality (N,).
 
     Raises:
         ValueError: as :func:`excluded`, or there are more or fewer images than recommendations.
     """
-    causes, outcome = (of(flow, quality, made) for of in (causes_of_errors, outcomes))
+    causes, outcome = (of(flow, quality, recommended) for of in (causes_of_errors, outcomes))
     counts = {
         wrong: {c: int(np.sum((causes == c) & (outcome == wrong))) for c in CAUSES}
         for wrong in ("wrongly used", "wrongly excluded")
     }
-    return Agreement(confusion_matrix(_truth(flow, quality, made), made.excluded, 2), counts)
+    return Agreement(
+        confusion_matrix(_truth(flow, quality, recommended), recommended.excluded, 2), counts
+    )
 
 
-def outcomes(flow: np.ndarray, quality: np.ndarray, made: Recommendations) -> np.ndarray:
+def outcomes(flow: np.ndarray, quality: np.ndarray, recommended: Recommendations) -> np.ndarray:
     """Which of :data:`OUTCOMES` each image is, (N,) strings; raises as :func:`agreement`."""
-    true = _truth(flow, quality, made)
-    names: np.ndarray = np.array(OUTCOMES)[2 * true + made.excluded]
+    true = _truth(flow, quality, recommended)
+    names: np.ndarray = np.array(OUTCOMES)[2 * true + recommended.excluded]
     return names
 
 
-def causes_of_errors(flow: np.ndarray, quality: np.ndarray, made: Recommendations) -> np.ndarray:
+def causes_of_errors(
+    flow: np.ndarray, quality: np.ndarray, recommended: Recommendations
+) -> np.ndarray:
     """Which head is to blame for each wrong recommendation, (N,) strings, "" where it is right.
 
     "flow" is wrong about TR or not TR (MV for MA does no harm), "quality" about poor or good, by
     their likeliest classes, or "both" are; "neither" where both are right but not sure enough for
     the threshold, or the threshold asks for little. Raises as :func:`agreement`.
     """
-    wrong = _truth(flow, quality, made) != made.excluded
-    flow_wrong = (np.asarray(flow) == TR) != (made.predicted_flow == TR)
-    quality_wrong = np.asarray(quality) != made.predicted_quality
+    wrong = _truth(flow, quality, recommended) != recommended.excluded
+    flow_wrong = (np.asarray(flow) == TR) != (recommended.predicted_flow == TR)
+    quality_wrong = np.asarray(quality) != recommended.predicted_quality
     blamed = np.take(["neither", "flow", "quality", "both"], flow_wrong + 2 * quality_wrong)
     return np.where(wrong, blamed, "")
 
 
-def _truth(flow: np.ndarray, quality: np.ndarray, made: Recommendations) -> np.ndarray:
+def _truth(flow: np.ndarray, quality: np.ndarray, recommended: Recommendations) -> np.ndarray:
     true = excluded(flow, quality)
-    if len(true) != len(made):
-        raise ValueError(f"{len(made)} recommendations for {len(true)} images")
+    if len(true) != len(recommended):
+        raise ValueError(f"{len(recommended)} recommendations for {len(true)} images")
     return true
 
 

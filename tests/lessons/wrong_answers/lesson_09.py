@@ -54,7 +54,7 @@ WRONG = {
         ("weight in the loss alone", "network.backward(w * dy)\n        losses.append(loss)",
          "network.backward(dy)\n        losses.append(w * loss)"),
         ("weighted loss returned", "losses.append(loss)", "losses.append(w * loss)"),
-        ("in use, not in training", "training=True), target)\n        network.backward",
+        ("at inference, not in training", "training=True), target)\n        network.backward",
          "training=False), target)\n        network.backward"),
         ("a step in between", "losses.append(loss)",
          "losses.append(loss); Adam(network.parameters(), 0.01).step()"),
