@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import jinja2
 
 from ums.experiments.report.tables import Table, formatted, plain
+from ums.files import write_whole
 
 
 @dataclass
@@ -144,17 +144,14 @@ class Report:
 
         Raises:
             ValueError: two tables or two figures have the same name.
-            OSError: the folder cannot be written; the message names it.
+            OSError: a file cannot be written; the message names it.
         """
-        folder = Path(folder)
         files = self._rendered()
-        try:
-            for name, data in files.items():
-                _write_whole(folder / name, data)
-        except OSError as error:
-            message = f"cannot write the report into {folder}: {error.strerror or error}"
-            raise OSError(error.errno, message) from error
-        return folder / "report.html"
+        for name, data in files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, data)
+        return Path(folder) / "report.html"
 
     def _rendered(self) -> dict[str, bytes]:
         """Return file name -> bytes, the page last."""
@@ -167,13 +164,3 @@ class Report:
         files["tables.json"] = (numbers + "\n").encode()
         files["report.html"] = self.html().encode()
         return files
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
