@@ -23,6 +23,9 @@ from ums.experiments.settings import Settings, add_options, from_options
 from ums.experiments.store import Store
 from ums.experiments.tuning import Run
 
+MODALITIES: tuple[Modality, ...] = (CXR, ECHO)
+"""Those that can be run; a modality of one's own is added here."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a study or make its page again; returns 2 after one line that says what is wrong."""
@@ -48,19 +51,15 @@ def _parser() -> argparse.ArgumentParser:
         description="The paper's studies. What is trained is kept in the folder for results: a study "
         "that was stopped goes on, and its page can be made again from its records alone.",
     )
-    commands = parser.add_subparsers(
-        required=True, metavar="cxr | echo | ablation | search | report"
-    )
+    commands = parser.add_subparsers(required=True, metavar="STUDY")
 
     def add(name: str, text: str, run: Callable[[argparse.Namespace], Path]) -> Any:
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         command.set_defaults(run=run)
         return command
 
-    for modality, text in (
-        (CXR, "chest X-rays: a denoising source, three strategies and separate models"),
-        (ECHO, "Doppler echo: a source that learns the flow, three strategies, separate models"),
-    ):
+    for modality in MODALITIES:
+        text = f"{modality.title}: the source, three strategies and separate models"
         command = add(modality.name, text, partial(_study, modality))
         _add_basics(command, modality, modality.layout.folders, modality.defaults)
         command.add_argument(

@@ -94,7 +94,7 @@ def similar_group(pneumonia: Prepared) -> TaskGroup:
 class ChestXRay(Modality):
     """Chest X-rays: grey images, and a source that learns to denoise them."""
 
-    name = "cxr"
+    name, title = "cxr", "chest X-rays"
     layout = Layout(
         "cxr",
         {

@@ -167,7 +167,7 @@ def _as_points(images: np.ndarray) -> np.ndarray:
 class Echo(Modality):
     """Doppler screens: RGB images, and a source that learns which flow they show."""
 
-    name = "echo"
+    name, title = "echo", "Doppler echo"
     layout = Layout(
         "echo",
         {DIVERSE: (("target",), diverse_group), SIMILAR: (("target",), similar_group)},

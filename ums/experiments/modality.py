@@ -49,11 +49,13 @@ class Modality:
 
     Attributes:
         name: For the command line and the records.
+        title: In words.
         layout: The prepared folders.
         defaults: The settings of a small run.
     """
 
     name: str
+    title: str
     layout: Layout
     defaults: Settings
 

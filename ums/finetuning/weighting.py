@@ -142,7 +142,7 @@ class GradNorm(_Learned):
 
     Chen, Badrinarayanan, Lee and Rabinovich, "GradNorm", 2018. With the inverse training rate
     r_i = (L_i / L_i(0)) / mean_j (L_j / L_j(0)) - above 1 for a task that lags behind - the norms are
-    drawn to G_i* = mean_j G_j * r_i^alpha by the loss sum_i |G_i - G_i*|, with G_i* constant:
+    drawn to G_i* = mean_j G_j * r_i^alpha by the loss sum_i ``|G_i - G_i*|``, with G_i* constant:
     its gradient on w_i is sign(G_i - G_i*) G_i / w_i. Then the weights are scaled to sum to K.
 
     L_i(0) is the loss of the first step. Chen et al. take only the last shared layer for theta_S, to

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ums.experiments.report import ablation, cxr, echo, search
-from ums.experiments.report.page import Report
+from ums.experiments.report import ablation, cxr, echo, search, sections
+from ums.experiments.report.page import Report, Section
 from ums.experiments.results.records import StudyRecords, read_study
 
 PAGES: dict[str, Callable[[StudyRecords], Report]] = {
@@ -15,7 +15,22 @@ PAGES: dict[str, Callable[[StudyRecords], Report]] = {
     "ablation": ablation.build,
     "search": search.build,
 }
-"""Name of a study -> what makes its page."""
+"""Name of a study -> what makes its page; other studies have a :func:`plain_page`."""
+
+
+def plain_page(study: StudyRecords) -> Report:
+    """A page without the paper's numbers, for a modality of one's own."""
+    text = sections.PageText(
+        title=f"{study.name}: one source, shared",
+        subtitle="Independent, alternating and joint fine-tuning on a shared encoder, against "
+        "separate models.",
+        source="source",
+        denoiser=False,
+        seen="",
+    )
+    cost = sections.source_cost(study.parts[""])
+    source = Section("The source", "", [], sections.source_curves(cost, "Source"))
+    return sections.build(study, text, source, lambda group: [])
 
 
 def write_report(folder: str | Path) -> tuple[Path, str]:
@@ -29,12 +44,10 @@ def write_report(folder: str | Path) -> tuple[Path, str]:
 
     Raises:
         FileNotFoundError: There is no study, or it is not finished; the message names the folder.
-        ValueError: A record cannot be read, or is of another kind of study; the message names it.
+        ValueError: A record cannot be read; the message names it.
         OSError: The page cannot be written.
     """
     study = read_study(folder)
-    if study.name not in PAGES:
-        raise ValueError(f"{folder}: no page is known for a study called {study.name!r}")
-    report = PAGES[study.name](study)
+    report = PAGES.get(study.name, plain_page)(study)
     page = report.write(folder)
     return page, "\n\n".join(table.text() for table in report.tables)

@@ -29,9 +29,7 @@ TEXT = PageText(
     seen="The source may have seen images of the folds, without labels, but none of that other set.",
     groups={
         DIVERSE: GroupText(
-            paper.table(3),
             3,
-            paper.table(4),
             4,
             {
                 SEGMENTATION: overlap_note("lungs")
@@ -42,9 +40,7 @@ TEXT = PageText(
             "of the head alone; its 295,715 for a classification head is of no such head on this encoder.",
         ),
         SIMILAR: GroupText(
-            paper.table(5),
             5,
-            paper.table(6),
             6,
             {
                 CLASSIFICATION: "The F-score is of the class named first. The paper's numbers are for the "

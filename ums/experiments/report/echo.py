@@ -33,9 +33,7 @@ TEXT = PageText(
     "optimizers learn by Adam.",
     groups={
         DIVERSE: GroupText(
-            paper.table(7),
             7,
-            paper.table(8),
             8,
             {
                 SEGMENTATION: overlap_note("envelope")
@@ -49,9 +47,7 @@ TEXT = PageText(
             "model is of two classes where there are three.",
         ),
         SIMILAR: GroupText(
-            paper.table(9),
             9,
-            paper.table(10),
             10,
             {CLASSIFICATION: "The F-score is of the flow named first."},
             _HEADS,

@@ -42,28 +42,61 @@ def recommendation_section(group: GroupResults, seed: int) -> Section:
     _, *places = np.intersect1d(flow["id"], quality["id"], return_indices=True)
     by_case = np.argsort(places[0])  # in the order of the test set
     places = [place[by_case] for place in places]
-    true_flow, true_quality = (
-        np.array(c["label"])[p] for c, p in zip((flow, quality), places, strict=True)
+    truth = [np.array(c["label"])[p] for c, p in zip((flow, quality), places, strict=True)]
+    together = {
+        label: _recommended([scores.probabilities()[p] for scores, p in _heads(group, arm, places)])
+        for arm, label in LABELS.items()
+    }
+    agreements = {label: agreement(truth[0], truth[1], made) for label, made in together.items()}
+    case, images = (group.pictures[f"recommendations {name}"] for name in ("case", "images"))
+    shown = dict(zip(case.tolist(), images, strict=True))
+    patients = np.array(flow["patient"])[places[0]]
+    return Section(
+        "Derived: recommendation",
+        "No network is trained for this: whether a screen is fit to be measured follows from the "
+        "predictions of the flow and the quality head. Below the first table the folds' networks decide "
+        "together, by their mean probabilities.",
+        blocks=[
+            _score_table(group, places, excluded(truth[0], truth[1]), patients, seed),
+            confusion_tables({label: found.table for label, found in agreements.items()}),
+            _error_table({label: found.causes for label, found in agreements.items()}),
+            recommendation_panel(shown, truth[0], truth[1], next(iter(together.values()))),
+        ],
     )
-    exclude, patients = excluded(true_flow, true_quality), np.array(flow["patient"])[places[0]]
-    rng = np.random.default_rng([seed, 9])
-    scores, together = [], {}
+
+
+def _heads(
+    group: GroupResults, arm: str, places: Sequence[np.ndarray]
+) -> list[tuple[CaseScores, np.ndarray]]:
+    """The scores of the flow and the quality head, each with the places of the common images."""
+    scores = [group.scores[arm, TEST, name] for name in (FLOW, QUALITY)]
+    return list(zip(scores, places, strict=True))
+
+
+def _score_table(
+    group: GroupResults,
+    places: Sequence[np.ndarray],
+    exclude: np.ndarray,
+    patients: np.ndarray,
+    seed: int,
+) -> Table:
+    """How well each strategy excludes, by P(TR) P(poor) and by the two likeliest classes."""
+    rng, rows = np.random.default_rng([seed, 9]), []
     for arm, label in LABELS.items():
-        pair = [group.scores[arm, TEST, name] for name in (FLOW, QUALITY)]
-        folds = [_of_fold(pair, places, i) for i in range(group.k)]
+        heads = _heads(group, arm, places)
+        folds = [
+            _recommended([softmax(scores.values[LOGITS][i][p], axis=1) for scores, p in heads])
+            for i in range(group.k)
+        ]
         for rule, predicted in (
             ("P(TR) P(poor) > 1/2", [fold.excluded for fold in folds]),
             ("both likeliest", [excluded(f.predicted_flow, f.predicted_quality) for f in folds]),
         ):
             row: dict[str, Any] = {"Strategy": label, "Excluded where": rule}
             for measure, score in MEASURES.items():
-                row[measure] = estimated(
-                    partial(_of_folds, score), (exclude, np.transpose(predicted)), patients, rng
-                )
-            scores.append(row)
-        means = [one.probabilities()[p] for one, p in zip(pair, places, strict=True)]
-        together[label] = Recommendations(means[0], means[1])
-    columns = ["Strategy", "Excluded where", *(Column(m, "{:.3f}") for m in MEASURES)]
+                cases = exclude, np.transpose(predicted)
+                row[measure] = estimated(partial(_of_folds, score), cases, patients, rng)
+            rows.append(row)
     note = (
         f"On the {len(exclude)} images of {group.test_name} whose quality is known; {exclude.sum()} are "
         "to be excluded, tricuspid regurgitations of poor quality. Mean and standard deviation over the "
@@ -71,35 +104,12 @@ def recommendation_section(group: GroupResults, seed: int) -> Section:
         "to be excluded that are; specificity: the share of the others that are used. An MCC of 0 is "
         "that of guessing."
     )
-    agreements = {
-        label: agreement(true_flow, true_quality, found) for label, found in together.items()
-    }
-    case, images = (group.pictures[f"recommendations {name}"] for name in ("case", "images"))
-    return Section(
-        "Derived: recommendation",
-        "No network is trained for this: whether a screen is fit to be measured follows from the "
-        "predictions of the flow and the quality head. Below the first table the folds' networks decide "
-        "together, by their mean probabilities.",
-        blocks=[
-            Table("recommendation", "The derived task: use or exclude", columns, scores, note=note),
-            confusion_tables({label: found.table for label, found in agreements.items()}),
-            _error_table({label: found.causes for label, found in agreements.items()}),
-            recommendation_panel(
-                dict(zip(case.tolist(), images, strict=True)),
-                true_flow,
-                true_quality,
-                next(iter(together.values())),
-            ),
-        ],
-    )
+    columns = ["Strategy", "Excluded where", *(Column(m, "{:.3f}") for m in MEASURES)]
+    return Table("recommendation", "The derived task: use or exclude", columns, rows, note=note)
 
 
-def _of_fold(pair: list[CaseScores], places: Sequence[np.ndarray], i: int) -> Recommendations:
-    """The recommendations of the i-th fold's two networks."""
-    flow, quality = (
-        softmax(one.values[LOGITS][i][p], axis=1) for one, p in zip(pair, places, strict=True)
-    )
-    return Recommendations(flow, quality)
+def _recommended(probabilities: list[np.ndarray]) -> Recommendations:
+    return Recommendations(probabilities[0], probabilities[1])
 
 
 def _of_folds(score: Callable, true: np.ndarray, predicted: np.ndarray) -> list[float]:

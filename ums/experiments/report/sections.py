@@ -11,7 +11,6 @@ from ums.experiments.names import HELD_OUT, INDEPENDENT, SEGMENTATION, SEPARATE,
 from ums.experiments.report import pictures
 from ums.experiments.report.group import (
     LABELS,
-    Printed,
     comparison_table,
     cosines,
     cost_table,
@@ -23,10 +22,10 @@ from ums.experiments.report.group import (
 from ums.experiments.report.page import Figure, Report, Section
 from ums.experiments.report.plots import training_curves
 from ums.experiments.report.tables import Column, Table, formatted_p
+from ums.experiments.results import paper
 from ums.experiments.results.claims import Verdict, verdict
 from ums.experiments.results.costs import GroupCosts, TrainingCost, cost_of
 from ums.experiments.results.groups import GroupResults
-from ums.experiments.results.paper import Claim
 from ums.experiments.results.records import Records, StudyRecords
 from ums.experiments.results.scores import Estimate
 
@@ -36,18 +35,14 @@ class GroupText:
     """What the paper prints about a group, and what the page says beside it.
 
     Attributes:
-        scores: The paper's table of scores.
-        score_table: Its number.
-        costs: The paper's table of costs.
-        cost_table: Its number.
+        score_table: The number of the paper's table of scores; 0 if it has none.
+        cost_table: The number of its table of costs; 0 if it has none.
         score_notes: Kind of task -> note under its table.
         cost_note: Note under the table of costs, after what is true of all.
     """
 
-    scores: Printed
-    score_table: int
-    costs: Printed
-    cost_table: int
+    score_table: int = 0
+    cost_table: int = 0
     score_notes: dict[str, str] = field(default_factory=dict)
     cost_note: str = ""
 
@@ -62,7 +57,7 @@ class PageText:
         source: What the source learned, in a word.
         denoiser: Whether the baseline's models stand behind a denoiser, which costs what the source does.
         seen: What the source has seen of the groups' images.
-        groups: Group -> its text.
+        groups: Group -> its text, where the paper has tables about it.
         claims: The paper's.
         cost_note: Note under every table of costs, before what is said of the group's.
     """
@@ -72,8 +67,8 @@ class PageText:
     source: str
     denoiser: bool
     seen: str
-    groups: dict[str, GroupText]
-    claims: Sequence[Claim]
+    groups: dict[str, GroupText] = field(default_factory=dict)
+    claims: Sequence[paper.Claim] = ()
     cost_note: str = ""
 
 
@@ -97,16 +92,17 @@ def build(
     groups = [GroupResults(records, name, study.about["seed"]) for name in records.groups]
     trained = source_cost(records)
     costs = {g.name: _costs(g, trained, text.denoiser) for g in groups}
-    sections = [claims_section(groups, text.claims), source]
+    claims = [claims_section(groups, text.claims)] if text.claims else []
+    sections = [*claims, source]
     for group in groups:
-        own, cost = text.groups[group.name], costs[group.name]
+        own, cost = text.groups.get(group.name, GroupText()), costs[group.name]
         sections.append(scores_section(group, own, text.seen))
         sections += own_sections(group)
         sections += [cost_section(group, cost, own, text), training_section(group)]
     return Report(
         title=text.title,
         subtitle=text.subtitle,
-        summary=[*summary_lines(groups, costs, sections[0]), *summary],
+        summary=[*summary_lines(groups, costs, claims), *summary],
         sections=sections,
         run=run_information(study),
     )
@@ -137,7 +133,7 @@ def _written(value: object) -> str:
 
 
 def summary_lines(
-    groups: Sequence[GroupResults], costs: dict[str, GroupCosts], claims: Section
+    groups: Sequence[GroupResults], costs: dict[str, GroupCosts], claims: Sequence[Section]
 ) -> list[str]:
     """The main numbers in words; all of them are in a table too."""
     lines = []
@@ -145,11 +141,12 @@ def summary_lines(
         for task in group.tasks:
             values = ", ".join(f"{arm} {group.mean(arm, TEST, task):.3f}" for arm in STRATEGIES)
             lines.append(f"{task.title}, {task.measure} on {group.test_name}: {values}.")
-    counts = [sum(row["Here"] is v for row in claims.tables[0].rows) for v in Verdict]
-    lines.append(
-        f"Of the paper's claims about which strategy scores higher, {counts[0]} hold here, "
-        f"{counts[1]} do not, and {counts[2]} are not distinguishable."
-    )
+    for section in claims:
+        counts = [sum(row["Here"] is v for row in section.tables[0].rows) for v in Verdict]
+        lines.append(
+            f"Of the paper's claims about which strategy scores higher, {counts[0]} hold here, "
+            f"{counts[1]} do not, and {counts[2]} are not distinguishable."
+        )
     for name, cost in costs.items():
         shared, separate = (cost.minutes(arm).mean() for arm in (INDEPENDENT, SEPARATE))
         totals = [f"{minutes:.1f}" for minutes in cost.totals]
@@ -164,7 +161,7 @@ def summary_lines(
     return lines
 
 
-def claims_section(groups: Sequence[GroupResults], claims: Sequence[Claim]) -> Section:
+def claims_section(groups: Sequence[GroupResults], claims: Sequence[paper.Claim]) -> Section:
     """Each claim on each task: what was measured, and the verdict."""
     rows = []
     for group in groups:
@@ -208,16 +205,15 @@ def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
         own: The paper's tables and the notes.
         text: Follows what is said about the folds.
     """
-    number = own.score_table
-    blocks: list[Table | Figure] = [score_dots(group, own.scores)]
+    number, printed = own.score_table, paper.table(own.score_table)
+    blocks: list[Table | Figure] = [score_dots(group, printed)]
     for kind in dict.fromkeys(task.kind for task in group.tasks):
         for where, place in ((TEST, group.test_name), (HELD_OUT, group.held_out_name)):
-            if where == TEST:
+            title, anchor = f"{kind.title()}: {place}", f"{group.name}-{kind}-{where}"
+            theirs, note = {}, ""
+            if where == TEST and number:
                 title, anchor = f"Table {number}, {kind}: {place}", f"table-{number}-{kind}"
-                theirs, note = own.scores, own.score_notes.get(kind, "")
-            else:
-                title, anchor = f"{kind.title()}: {place}", f"{group.name}-{kind}-{where}"
-                theirs, note = {}, ""
+                theirs, note = printed, own.score_notes.get(kind, "")
             blocks.append(score_table(group, kind, where, anchor, title, theirs, note))
     blocks.append(comparison_table(group, f"{group.name}-comparisons"))
     if "outlines case" in group.pictures:
@@ -259,8 +255,11 @@ def cost_section(group: GroupResults, costs: GroupCosts, own: GroupText, text: P
         own.cost_note,
         "Tuned alternately or jointly, the encoder goes on learning: its parameters count once.",
     )
-    title, note = f"Table {number}, cost of the {group.name} tasks", " ".join(filter(None, notes))
-    table = cost_table(costs, f"table-{number}", title, own.costs, text.source, note)
+    title, anchor = f"Cost of the {group.name} tasks", f"{group.name}-cost"
+    if number:
+        title, anchor = f"Table {number}, cost of the {group.name} tasks", f"table-{number}"
+    note = " ".join(filter(None, notes))
+    table = cost_table(costs, anchor, title, paper.table(number), text.source, note)
     figure = crossover_figure(group, costs)
     return Section(f"Cost: {group.name} tasks", "", [table], [figure])
 
