@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         tune_independently,
         tune_jointly,
     )
-    from ums.training import FitSettings, History, predict, train_step
+    from ums.training import FitSettings, History, Training, predict, train_step
 
 __version__ = "0.1.0"
 
@@ -50,7 +50,7 @@ _LATER = {
     "ums.data": "Examples load_prepared normalise",
     "ums.finetuning": "ByHand Equal GradNorm Task Tuned Uncertainty train_separately "
     "tune_alternately tune_independently tune_jointly",
-    "ums.training": "FitSettings History predict train_step",
+    "ums.training": "FitSettings History Training predict train_step",
 }
 """Modules that need more than NumPy, and the names they give."""
 
@@ -77,6 +77,7 @@ __all__ = [
     "ReduceOnPlateau",
     "Sequential",
     "Task",
+    "Training",
     "Tuned",
     "Uncertainty",
     "Upsample2D",
