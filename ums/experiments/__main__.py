@@ -21,6 +21,7 @@ from ums.experiments.names import DIVERSE
 from ums.experiments.report import write_report
 from ums.experiments.settings import Settings, add_options, from_options
 from ums.experiments.store import Store
+from ums.experiments.study import Study
 from ums.experiments.tuning import Run
 
 MODALITIES: tuple[Modality, ...] = (CXR, ECHO)
@@ -103,7 +104,7 @@ def _study(modality: Modality, options: argparse.Namespace) -> Path:
     settings = from_options(Settings, options)
     datasets = modality.layout.load(options.prepared, options.groups)
     with Store(options.out) as store:
-        study = runner.Study(modality, datasets, _run(options, store, settings))
+        study = Study(modality, datasets, _run(options, store, settings))
         runner.run(study, options.out)
     return Path(options.out)
 

@@ -25,3 +25,6 @@ MEASURES = {
 
 LOGITS = "logits"
 """What is recorded of a classification for each case."""
+
+STUDY_FILE = "study.json"
+"""Names the jobs of a study and the files of their records."""

@@ -28,7 +28,7 @@ import numpy as np
 import ums
 from ums.backend import Array
 from ums.checkpoint import Checkpoint, Kept, read, write
-from ums.files import write_whole
+from ums.files import PARTIAL, write_whole
 
 CHECKPOINT = ".checkpoint"
 
@@ -88,6 +88,8 @@ class Store:
         except (OSError, NotImplementedError) as error:
             note = f"{self.folder} cannot be locked ({error}): start no second run in it"
             print(note, file=sys.stderr)
+        for left_by_a_killed_run in self.folder.glob(f"*/*{PARTIAL}"):
+            left_by_a_killed_run.unlink()
         return self
 
     def __exit__(self, *_: object) -> None:

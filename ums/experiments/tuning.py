@@ -223,7 +223,7 @@ class Tuning:
         """Train what is not trained yet, test it, and return the job's record."""
         tuned = self.tune(job)
         tasks = {name: training_record(result) for name, result in tuned.items()}
-        record: dict[str, Any] = {"job": job.to_dict(), "tasks": tasks}
+        record: dict[str, Any] = {"tasks": tasks}
         rows = evaluation.heat_map_rows(self.group)
         for name, result in tuned.items():
             if job.arm != CONTROL:

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from ums.checkpoint import read
-from ums.experiments.names import HELD_OUT, LOGITS, MEASURES, SEGMENTATION, TEST
+from ums.experiments.names import HELD_OUT, LOGITS, MEASURES, SEGMENTATION, STUDY_FILE, TEST
 
 Record = dict[str, Any]
-STUDY_FILE = "study.json"
 
 
 @dataclass(frozen=True, eq=False)
