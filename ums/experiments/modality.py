@@ -1,4 +1,17 @@
-"""What a modality defines: its prepared folders, how its source is trained, and its networks."""
+"""What a modality defines: its prepared folders, how its source is trained, and its networks.
+
+To add one, write a file like ``echo.py``:
+
+1. For each group of tasks a function that makes a :class:`TaskGroup` of prepared folders
+   (:func:`ums.experiments.tasks.train_and_test` and :func:`~ums.experiments.tasks.pairwise_tasks` help).
+2. A subclass of :class:`Modality` with ``name``, ``title``, ``defaults`` and ``layout``, which names these
+   functions and the folders they take, and with the methods ``source_network``, ``train_source`` and
+   ``networks``; the others have defaults.
+3. Its instance in ``MODALITIES`` of ``ums/experiments/__main__.py``.
+
+``python -m ums.experiments NAME PREPARED`` then runs the study. Its page has no numbers of a paper unless
+``ums/experiments/report`` is given some.
+"""
 
 from __future__ import annotations
 
@@ -33,19 +46,20 @@ class Networks:
         encoder: The trained source's, on the device; it is not changed.
         heads: Task -> makes a new head for the encoder.
         models: Task -> makes a new separate network.
-        clean: Prepares the baseline's images (N, H, W) or (N, H, W, C), uint8.
+        clean: Prepares the baseline's images (N, H, W) or (N, H, W, C), uint8; by default it changes
+            nothing.
         augment: Makes what changes training images, ``augment(rng)``.
     """
 
     encoder: Layer
     heads: Mapping[str, Make]
     models: Mapping[str, Make]
-    clean: Callable[[np.ndarray], np.ndarray]
+    clean: Callable[[np.ndarray], np.ndarray] = np.asarray
     augment: Callable[[np.random.Generator], Augmentation] = Augmentation
 
 
 class Modality:
-    """A modality of the study; subclasses define all of it.
+    """What is special to one modality of the study.
 
     Attributes:
         name: For the command line and the records.
@@ -88,8 +102,8 @@ class Modality:
         device: Device,
         seed: int,
     ) -> tuple[dict[str, Any], Pictures]:
-        """A record of the source on test images of its own, and pictures for the page."""
-        raise NotImplementedError
+        """A record of the source on test images of its own, and pictures for the page; or nothing."""
+        return {}, {}
 
     def networks(
         self, group: TaskGroup, source: Layer, settings: Settings, device: Device
