@@ -24,7 +24,7 @@ from ums.experiments.study import Study
 from ums.experiments.tuning import Run
 
 FOLDER = "ablation"
-"""Of the page, in the folder of the study."""
+"""The folder of the page, in that of the study."""
 
 
 def run(datasets: Datasets, run: Run, out: Path, ablations: Sequence[Ablation]) -> None:

@@ -37,8 +37,8 @@ class Layout:
     Attributes:
         preparation: The command of ``python -m data_prep`` that makes them.
         groups: Name -> the folders a group of tasks needs, and the function that makes it of them.
-        channels: Of an image; 1 is grey, (H, W).
-        multiple: An image's sides must be multiples of it.
+        channels: The channels of an image; 1 is grey, (H, W).
+        multiple: The sides of an image must be multiples of it.
         why: The reason, in words.
         supervised: Whether the source learns labels; then no patient of it may be in the groups.
     """

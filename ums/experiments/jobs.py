@@ -28,7 +28,7 @@ class Job:
         arm: A strategy, the baseline or the control, or the trial's choice; otherwise empty.
         fold: From 1; 0 unless the job tunes.
         replicate: From 0; another replicate draws other random numbers.
-        seed: Of every random number.
+        seed: The seed of every random number.
     """
 
     kind: str

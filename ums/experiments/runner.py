@@ -44,7 +44,7 @@ def write_study(
 
     Args:
         out: The folder of the page, that of the store or one in it.
-        name: Of the study; it decides what page is made.
+        name: The study's name, which decides what page is made.
         about: What was run.
         files: Part of the study -> file names of its records.
         store: Where the records are.
@@ -70,7 +70,7 @@ def run_jobs(study: Study, jobs: Sequence[Job], report: Callable[[str], None] = 
 
 
 def described_run(study: Study) -> dict[str, Any]:
-    """What a page says of a run: data, settings, device, versions."""
+    """What was run, for the page: data, settings, device, versions."""
     source = study.datasets.source
     counts = ", ".join(f"{(source.splits == split).sum()} {split}" for split in SPLITS)
     data = {"Source images": described_set(source, counts)}
@@ -95,5 +95,6 @@ def described_run(study: Study) -> dict[str, Any]:
 
 
 def described_set(prepared: Prepared, counts: str) -> str:
+    """Where the images of a set come from, and how many there are."""
     source = prepared.about.get("source", prepared.folder.name)
     return f"{source}: {len(prepared)} images ({counts})"

@@ -92,7 +92,7 @@ class Search:
 
     Args:
         source: RGB images with the label "flow", split by patient.
-        settings: Of the trials.
+        settings: Those of the trials.
         run: Device, store and progress; its settings are not used.
 
     Raises:

@@ -42,12 +42,12 @@ class Trial(NamedTuple):
     Attributes:
         number: Its place in the order of trials, from 1.
         choice: The combination.
-        parameters: Of the network.
+        parameters: The number of the network's parameters.
         loss: Mean cross-entropy over the images of a split; NaN, as what follows, if it diverged.
-        accuracy: Over the same images.
-        mcc: Over the same images.
-        epochs: Trained, of which the best was kept.
-        seconds: Of training.
+        accuracy: The accuracy over the same images.
+        mcc: The MCC over the same images.
+        epochs: The number of epochs trained, of which the best was kept.
+        seconds: The time of training.
         diverged: The error if the training diverged.
     """
 

@@ -24,7 +24,7 @@ from ums.ops import bce_dice, categorical_cross_entropy
 from ums.optimizers import Adam
 
 VALIDATION_SHARE = 0.15
-"""Of the images that are not held out; the paper does not give its own."""
+"""Share of the images not held out that decides when to stop; the paper does not give its own."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,7 +54,7 @@ class Run:
     """What all jobs of a run share beside the data.
 
     Attributes:
-        settings: Of the study.
+        settings: The settings of the study.
         device: Where to compute.
         store: Where finished jobs are kept.
         progress: Whether progress bars are shown.
