@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     start = time.perf_counter()
     try:
         folder = options.run(options)
+        print(f"making the page of {folder}")
         page, tables = write_report(folder)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -87,8 +88,8 @@ def _add_basics(
     out: str = "",
 ) -> None:  # fmt: skip
     """The folders, an option for each setting, the device."""
-    preparation = f"python -m data_prep {modality.layout.preparation}"
-    parser.add_argument("prepared", help=f"folder that `{preparation}` made: {', '.join(folders)}")
+    made_by = f"folder that `{modality.layout.preparation}` made"
+    parser.add_argument("prepared", help=f"{made_by}: {', '.join(folders)}")
     out = out or f"results/{modality.name}"
     parser.add_argument("--out", type=Path, default=out, help="folder to write (%(default)s)")
     add_options(parser, defaults)

@@ -7,6 +7,7 @@ children's pneumonia.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,8 +96,9 @@ class ChestXRay(Modality):
     """Chest X-rays: grey images, and a source that learns to denoise them."""
 
     name, title = "cxr", "chest X-rays"
+    source_task, denoises_baseline = "denoising", True
     layout = Layout(
-        "cxr",
+        "python -m data_prep cxr",
         {
             DIVERSE: (("target", "test"), diverse_group),
             SIMILAR: (("pneumonia",), similar_group),
@@ -162,13 +164,12 @@ class ChestXRay(Modality):
         models: dict[str, Make] = {}
         for task in group.tasks:
             if task.kind == SEGMENTATION:
-                heads[task.name] = lambda rng: segmentation_head(decoder, rng)
-                models[task.name] = lambda rng: denoising_autoencoder(rng, width=width)
+                heads[task.name] = partial(segmentation_head, decoder)
+                models[task.name] = partial(denoising_autoencoder, width=width)
             else:
-                heads[task.name] = lambda rng: classification_head(
-                    channels, 2, rng, batch_norm=True
-                )
-                models[task.name] = lambda rng: separate_classifier(rng, width=width)
+                K = task.classes
+                heads[task.name] = partial(_head, channels, K)
+                models[task.name] = partial(separate_classifier, classes=K, width=width)
 
         def clean(images: np.ndarray) -> np.ndarray:
             if settings.source_epochs == 0:
@@ -176,6 +177,10 @@ class ChestXRay(Modality):
             return denoise(source, images, device, normalisation)
 
         return Networks(encoder, heads, models, clean)
+
+
+def _head(channels: int, classes: int, rng: np.random.Generator) -> Sequential:
+    return classification_head(channels, classes, rng, batch_norm=True)
 
 
 CXR = ChestXRay()

@@ -35,11 +35,11 @@ class Layout:
     """What the prepared folders of a modality must hold.
 
     Attributes:
-        preparation: The command of ``python -m data_prep`` that makes them.
-        groups: Name -> the folders a group of tasks needs, and the function that makes it of them.
+        preparation: The command that makes them, ahead of the name of their folder.
+        groups: Name of a group of tasks -> the folders it needs, and the function that makes it of them.
         channels: The channels of an image; 1 is grey, (H, W).
         multiple: The sides of an image must be multiples of it.
-        why: The reason, in words.
+        why: Why the sides must be such multiples, in words.
         supervised: Whether the source learns labels; then no patient of it may be in the groups.
     """
 
@@ -75,11 +75,13 @@ class Layout:
             there = all((folder / f).is_dir() for f in folders)
             if name in groups if groups else there:
                 made.append(make(*map(opened, folders)))
+                if made[-1].name != name:
+                    raise ValueError(f"the group {made[-1].name!r} must be called {name!r}")
         if not made:
             wanted = dict.fromkeys(" and ".join(folders) for folders, _ in self.groups.values())
             raise FileNotFoundError(
                 f"{folder} holds {'neither ' if len(wanted) > 1 else 'no '}{' nor '.join(wanted)}; "
-                f"make them with `python -m data_prep {self.preparation} {folder}`"
+                f"make them with `{self.preparation} {folder}`"
             )
         source = load_prepared(folder / "source") if (folder / "source").is_dir() else None
         datasets = Datasets(source or made[0].train_set, tuple(made))

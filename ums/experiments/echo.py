@@ -167,9 +167,9 @@ def _as_points(images: np.ndarray) -> np.ndarray:
 class Echo(Modality):
     """Doppler screens: RGB images, and a source that learns which flow they show."""
 
-    name, title = "echo", "Doppler echo"
+    name, title, source_task = "echo", "Doppler echo", "flow"
     layout = Layout(
-        "echo",
+        "python -m data_prep echo",
         {DIVERSE: (("target",), diverse_group), SIMILAR: (("target",), similar_group)},
         channels=3,
         multiple=8,

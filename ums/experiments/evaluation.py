@@ -73,9 +73,13 @@ def heat_map_rows(group: TaskGroup) -> np.ndarray:
 
 
 def outlines(group: TaskGroup, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Name -> masks (n, H, W) booleans in which a heat map may lie: lungs and, if known, opacities."""
+    """Name -> masks (n, H, W) booleans in which a heat map may lie.
+
+    They are those of the group's segmentation task, such as lungs, and those of opacities, if known.
+    """
     test = group.test_set
-    masks = {"lungs": test.masks, "opacity": test.opacities}
+    segmented = [task.name for task in group.tasks if task.kind == SEGMENTATION]
+    masks = {(segmented or ["masks"])[0]: test.masks, "opacity": test.opacities}
     return {name: mask[rows] > 0 for name, mask in masks.items() if mask is not None}
 
 

@@ -1,20 +1,22 @@
 """What a modality defines: its prepared folders, how its source is trained, and its networks.
 
-To add one, write a file like ``echo.py``:
+To add one:
 
-1. For each group of tasks a function that makes a :class:`TaskGroup` of prepared folders
-   (:func:`ums.experiments.tasks.train_and_test` and :func:`~ums.experiments.tasks.pairwise_tasks` help).
-2. A subclass of :class:`Modality` with ``name``, ``title``, ``defaults`` and ``layout``, which names these
-   functions and the folders they take, and with the methods ``source_network``, ``train_source`` and
-   ``networks``; the others have defaults.
-3. Its instance in ``MODALITIES`` of ``ums/experiments/__main__.py``.
+1. Write its prepared folders, as a command of ``data_prep`` does (``data_prep/README.md``). Of the folder
+   with the tasks only the split "test" matters, which is never trained on; a source needs all three splits.
+2. Write a file like ``cxr.py`` or ``echo.py``: for each group of tasks a function that makes a
+   :class:`~ums.experiments.tasks.TaskGroup` of the folders, and a subclass of :class:`Modality`. If the
+   source learns to denoise, a subclass of ``ChestXRay`` needs only ``name``, ``title`` and ``layout``.
+3. Add an instance of it to ``MODALITIES`` in ``ums/experiments/__main__.py``.
 
-``python -m ums.experiments NAME PREPARED`` then runs the study. Its page has no numbers of a paper unless
-``ums/experiments/report`` is given some.
+``python -m ums.experiments NAME PREPARED`` then runs the study. Its page has no numbers of a paper; for a
+page with some, see ``PAGES`` in ``ums/experiments/report``. Finished jobs are kept under a hash of the
+code of ``ums``, so that a change of the code trains again.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +26,8 @@ import numpy as np
 from ums.backend import Device
 from ums.data import Normalisation, Prepared
 from ums.data.augment import Augmentation
-from ums.experiments.datasets import Layout
+from ums.data.prepared import SPLITS
+from ums.experiments.datasets import Layout, source_rows
 from ums.experiments.settings import Settings
 from ums.experiments.tasks import TaskGroup
 from ums.finetuning import Tuned
@@ -46,8 +49,8 @@ class Networks:
         encoder: The trained source's, on the device; it is not changed.
         heads: Task -> makes a new head for the encoder.
         models: Task -> makes a new separate network.
-        clean: Prepares the baseline's images (N, H, W) or (N, H, W, C), uint8; by default it changes
-            nothing.
+        clean: What is done to the baseline's images (N, H, W) or (N, H, W, C), uint8, before it sees
+            them, such as denoising; by default nothing.
         augment: Makes what changes training images, ``augment(rng)``.
     """
 
@@ -58,7 +61,7 @@ class Networks:
     augment: Callable[[np.random.Generator], Augmentation] = Augmentation
 
 
-class Modality:
+class Modality(ABC):
     """What is special to one modality of the study.
 
     Attributes:
@@ -66,16 +69,20 @@ class Modality:
         title: In words.
         layout: The prepared folders.
         defaults: The settings of a small run.
+        source_task: What the source learns, in a word.
+        denoises_baseline: Whether the baseline's images are denoised by the source.
     """
 
     name: str
     title: str
     layout: Layout
-    defaults: Settings
+    defaults: Settings = Settings()
+    source_task: str = "source"
+    denoises_baseline: bool = False
 
+    @abstractmethod
     def source_network(self, rng: np.random.Generator, width: float) -> Sequential:
         """The source, ``Sequential(encoder, ...)``, before training."""
-        raise NotImplementedError
 
     def check_source(self, source: Prepared) -> None:
         """Check that the source can be trained and tested on this folder.
@@ -83,7 +90,10 @@ class Modality:
         Raises:
             ValueError: It cannot; the message names the folder.
         """
+        for split in SPLITS:
+            source_rows(source, split)
 
+    @abstractmethod
     def train_source(
         self,
         network: Layer,
@@ -92,7 +102,6 @@ class Modality:
         training: Training,
     ) -> Tuned:
         """Train the source on its images (stage 1)."""
-        raise NotImplementedError
 
     def test_source(
         self,
@@ -105,11 +114,11 @@ class Modality:
         """A record of the source on test images of its own, and pictures for the page; or nothing."""
         return {}, {}
 
+    @abstractmethod
     def networks(
         self, group: TaskGroup, source: Layer, settings: Settings, device: Device
     ) -> Networks:
         """What a group's tasks are built from, given the trained source."""
-        raise NotImplementedError
 
     def pictures(self, group: TaskGroup, records: list[dict[str, Any]]) -> Pictures:
         """Further pictures of a group, given the records of its independent heads, fold by fold."""

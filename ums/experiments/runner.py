@@ -85,6 +85,9 @@ def described_run(study: Study) -> dict[str, Any]:
     height, width, *channels = source.images.shape[1:]
     data["Image size"] = f"{height} x {width}, {'RGB' if channels else 'grey'}"
     return {
+        "title": study.modality.title,
+        "source task": study.modality.source_task,
+        "denoises baseline": study.modality.denoises_baseline,
         "data": data,
         "settings": described(study.settings),
         "seed": study.settings.seed,

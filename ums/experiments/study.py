@@ -79,7 +79,8 @@ class Study:
 
     def _source_key(self) -> dict[str, Any]:
         source = fingerprint(self.datasets.source)
-        return {"source": source, "device": self.run.device.name} | self.settings.key()
+        key = {"modality": self.modality.name, "source": source, "device": self.run.device.name}
+        return key | self.settings.key()
 
     def _group_key(self, group: TaskGroup) -> dict[str, Any]:
         return self._source_key() | {"train": fingerprint(group.train_set)}

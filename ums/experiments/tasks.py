@@ -113,7 +113,7 @@ class TaskGroup:
     """Tasks that share a training set and a test set.
 
     Attributes:
-        name: DIVERSE or SIMILAR.
+        name: As in the modality's layout; DIVERSE or SIMILAR in the paper's studies.
         title: For the page.
         tasks: At least one.
         pool: Rows of the training set that are shared out to the folds.
@@ -201,7 +201,7 @@ def thinned(
 
 
 def train_and_test(
-    prepared: Prepared, targets: np.ndarray, known: np.ndarray, what: str
+    prepared: Prepared, targets: Any, known: np.ndarray, what: str
 ) -> tuple[Labelled, Labelled]:
     """The training and the test examples of a task where both lie in one folder.
 
