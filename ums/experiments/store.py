@@ -165,8 +165,10 @@ def read_record(path: Path) -> dict[str, Any] | None:
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict) or "key" not in record:
             raise ValueError("not a record")
-        if record["arrays"] and not path.with_suffix(".npz").is_file():
-            raise ValueError("its arrays are gone")
+        if record["arrays"]:
+            arrays = read(path.with_suffix(".npz"))
+            if not arrays or arrays[1].get("key") != record["key"]:
+                raise ValueError("its arrays are gone")
     except (OSError, ValueError, KeyError) as error:
         print(f"{path} cannot be read ({error}) and is left out")
         return None

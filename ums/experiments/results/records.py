@@ -47,10 +47,18 @@ class Records:
         return tuple(dict.fromkeys(job["arm"] for job in jobs if job["group"] == group))
 
     def arrays(self, record: Record) -> dict[str, np.ndarray]:
-        """The arrays beside a record, by name; there may be none."""
-        name = self.files[self.records.index(record)]
-        kept = read((self.folder / name).with_suffix(".npz")) if record["arrays"] else None
-        return kept[0] if kept else {}
+        """The arrays beside a record, by name; there may be none.
+
+        Raises:
+            ValueError: Their file is missing or cannot be read; the message names it.
+        """
+        if not record["arrays"]:
+            return {}
+        path = self.folder / self.files[self.records.index(record)]
+        kept = read(path.with_suffix(".npz"))
+        if kept is None:
+            raise ValueError(f"{path.with_suffix('.npz')} is missing or cannot be read")
+        return kept[0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,118 @@
+"""Names and random numbers of jobs, and the print of the data that they are kept by."""
+
+import re
+import zlib
+from dataclasses import fields, replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from data_prep.writing import Content, save_prepared
+from ums.data import load_prepared
+from ums.experiments.datasets import fingerprint
+from ums.experiments.jobs import CASES, PICTURES, SOURCE, SOURCE_TEST, TRIAL, TUNE, Job, generator
+from ums.experiments.names import CONTROL, STRATEGIES
+
+JOB = Job(TUNE, "diverse", "joint", fold=2, replicate=3, seed=4)
+
+# ---------------------------------------------------------------------------- names
+
+
+def test_name_carries_group_fold_arm_replicate_and_seed():
+    assert JOB.name == "diverse-fold2-joint-replicate3-seed4"
+    assert Job(SOURCE).name == "source-replicate0-seed0"
+    assert Job(CASES, "similar", seed=7).name == "similar-cases-replicate0-seed7"
+    assert Job(TRIAL, arm="kernel3", seed=7).name == "kernel3-replicate0-seed7"
+
+
+def test_no_two_jobs_have_one_name():
+    kinds = [(SOURCE, ""), (SOURCE_TEST, ""), *product((CASES, PICTURES), ("diverse", "similar"))]
+    jobs = [Job(kind, group, seed=seed) for kind, group in kinds for seed in (0, 1)]
+    each = product(("diverse", "similar"), (*STRATEGIES, CONTROL), (1, 11), (0, 1), (0, 1, 11))
+    jobs += [Job(TUNE, *own) for own in each]
+    assert len({job.name for job in jobs}) == len(jobs)
+    assert all(re.fullmatch("[a-z0-9-]+", job.name) for job in jobs)  # a file name anywhere
+
+
+def test_record_of_a_job_names_every_field():
+    assert JOB.to_dict() == {field.name: getattr(JOB, field.name) for field in fields(Job)}
+
+
+# ---------------------------------------------------------------------------- random numbers
+
+
+def drawn(rng):
+    return rng.integers(2**62, size=3).tolist()
+
+
+def test_generator_depends_on_seed_stream_and_replicate_only():
+    first = drawn(generator(0, "source"))
+    np.random.default_rng(0).normal(size=100)
+    assert drawn(generator(0, "source")) == first
+    others = [(1, "source"), (0, "noise"), (1, "noise"), (0, "source", 1), (0, "source", 2)]
+    assert len({tuple(drawn(generator(*own))) for own in [(0, "source"), *others]}) == 6
+
+
+def test_first_replicate_draws_what_the_stream_of_the_seed_says():
+    expected = drawn(np.random.default_rng([5, zlib.crc32(b"source")]))
+    assert drawn(generator(5, "source")) == drawn(generator(5, "source", 0)) == expected
+    assert drawn(replace(JOB, replicate=0, seed=5).generator("source")) == expected
+
+
+def test_job_draws_by_its_seed_and_replicate():
+    assert drawn(JOB.generator("head")) == drawn(generator(4, "head", 3))
+    assert drawn(replace(JOB, replicate=1).generator("head")) != drawn(JOB.generator("head"))
+
+
+# ---------------------------------------------------------------------------- data
+
+
+def prepared(folder, **changes):
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8), dtype=np.uint8)
+    columns = {
+        "images": images,
+        "ids": list("abcd"),
+        "patients": list("abcd"),
+        "splits": ["train", "train", "validation", "test"],
+        "labels": {"abnormal": [0, 1, 0, 1]},
+        "masks": images % 2,
+    }
+    return save_prepared(folder, Content(**columns | changes))
+
+
+def test_fingerprint_is_of_the_contents_and_not_of_the_place(tmp_path):
+    one, two = (prepared(tmp_path / name) for name in "ab")
+    assert fingerprint(one) == fingerprint(two)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": {"abnormal": [0, 1, 1, 1]}},
+        {"labels": {"quality": [0, 1, 0, 1]}},
+        {"splits": ["train", "validation", "validation", "test"]},
+        {"ids": list("abce")},
+        {"patients": list("aacd")},
+        {"masks": np.zeros((4, 8, 8), np.uint8)},
+        {"masks": None},
+        {"opacities": np.zeros((4, 8, 8), np.uint8)},
+    ],
+)
+def test_fingerprint_changes_with_any_content(changes, tmp_path):
+    assert fingerprint(prepared(tmp_path / "a")) != fingerprint(prepared(tmp_path / "b", **changes))
+
+
+def test_fingerprint_changes_with_one_pixel(tmp_path):
+    before = fingerprint(prepared(tmp_path / "a"))
+    path = tmp_path / "a" / "images.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    assert fingerprint(load_prepared(tmp_path / "a")) != before
+
+
+def test_fingerprint_is_of_the_images_that_were_opened(tmp_path):
+    whole = prepared(tmp_path / "a")
+    assert fingerprint(whole.subset(np.array([0, 1]))) != fingerprint(whole)
+    assert fingerprint(whole.subset(np.array([1, 0]))) != fingerprint(
+        whole.subset(np.array([0, 1]))
+    )
