@@ -1,13 +1,27 @@
-"""Tiny prepared folders of made-up X-rays, for the tests of the study: two images of each patient."""
+"""Tiny prepared folders of made-up images, for the tests of the studies: two images of each patient."""
 
 import numpy as np
-from ums.experiments.stages import Stages
 
 from data_prep.writing import Content, save_prepared
+from ums.backend import Device
+from ums.experiments.runner import Study
+from ums.experiments.settings import Settings
+from ums.experiments.store import Store
+from ums.experiments.tuning import Run
 
 ADULTS = ("train",) * 8 + ("validation",) * 2 + ("test",) * 2
 CHILDREN = ("train",) * 6 + ("validation",) * 2 + ("test",) * 4
 FOLDERS = ("source", "target", "test", "pneumonia")
+CPU = Device(np, "CPU")
+SMALL = Settings(
+    folds=2,
+    width=0.05,
+    source_epochs=1,
+    epochs=1,
+    classifier_epochs=1,
+    batch=8,
+    augment=False,
+)
 
 
 def x_rays(rng, kind, side):
@@ -87,6 +101,11 @@ def save_all(folder, names=FOLDERS, **changes):
     return folder
 
 
+def small_study(modality, datasets, out, settings=SMALL):
+    """A study without progress bars, whose jobs are kept in ``out``."""
+    return Study(modality, datasets, Run(settings, CPU, Store(out), progress=False))
+
+
 PICTURES = {"svg": b"<svg></svg>", "png": b"\x89PNG\r\n\x1a\n"}
 
 
@@ -95,16 +114,35 @@ def blank(figure, file, format, metadata=None):
     file.write(PICTURES[format])
 
 
+class Computed:
+    """The names of the jobs whose weights or records were computed, not taken from disk."""
+
+    def __init__(self):
+        self.weights, self.records = [], []
+
+    def clear(self):
+        """Forget what was computed so far."""
+        self.weights.clear()
+        self.records.clear()
+
+
 def note_computed(monkeypatch):
-    """A list that the names of the stages that are computed, not taken from disk, are added to."""
-    computed, original = [], Stages.run
+    """What any store computes from now on: a :class:`Computed` that fills as jobs run."""
+    computed, weights, record = Computed(), Store.weights, Store.record
 
-    def run(self, name, key, compute):
-        def noted(checkpoint):
-            computed.append(name)
-            return compute(checkpoint)
+    def noting(names, name, compute):
+        def noted(*arguments):
+            names.append(name)
+            return compute(*arguments)
 
-        return original(self, name, key, noted)
+        return noted
 
-    monkeypatch.setattr(Stages, "run", run)
+    def weights_noted(self, name, key, compute):
+        return weights(self, name, key, noting(computed.weights, name, compute))
+
+    def record_noted(self, name, key, compute):
+        return record(self, name, key, noting(computed.records, name, compute))
+
+    monkeypatch.setattr(Store, "weights", weights_noted)
+    monkeypatch.setattr(Store, "record", record_noted)
     return computed
