@@ -28,7 +28,7 @@ import numpy as np
 import ums
 from ums.backend import Array
 from ums.checkpoint import Checkpoint, Kept, read, write
-from ums.files import write_whole
+from ums.files import PARTIAL, write_whole
 
 CHECKPOINT = ".checkpoint"
 
@@ -73,7 +73,8 @@ class Store:
     def __enter__(self) -> Store:
         """Take the folder; it is free again at the end, even if the process is killed.
 
-        Some shared file systems know no locks: there a warning is printed instead.
+        What a killed process left half written is removed. Some shared file systems know no locks:
+        there a warning is printed instead.
 
         Raises:
             OSError: Another run has it; the message names the folder.
@@ -88,6 +89,9 @@ class Store:
         except (OSError, NotImplementedError) as error:
             note = f"{self.folder} cannot be locked ({error}): start no second run in it"
             print(note, file=sys.stderr)
+        for folder in (self.weights_folder, self.records_folder):
+            for unfinished in folder.glob(f"*{PARTIAL}"):
+                unfinished.unlink()
         return self
 
     def __exit__(self, *_: object) -> None:
