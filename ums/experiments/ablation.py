@@ -51,7 +51,7 @@ def run(datasets: Datasets, run: Run, out: Path, ablations: Sequence[Ablation]) 
         try:
             files[name] = record_files(*variant_jobs(variant, arms, datasets, run))
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+            raise ValueError(f"{name or UNCHANGED.label}: {error}") from error
     about = described_run(variant_study(UNCHANGED, datasets, run))
     about["ablations"] = [ablation.name for ablation in ablations]
     write_study(out / FOLDER, FOLDER, about, files, run.store)

@@ -69,6 +69,8 @@ class SearchSettings:
         # Report an error now rather than after some trials.
         if not 1 <= self.trials <= len(GRID):
             raise ValueError(f"trials must be 1 to {len(GRID)}, got {self.trials}")
+        if not 0 < self.width < math.inf:
+            raise ValueError(f"width must be a positive number, got {self.width}")
         self.normalisation()
         self.fit(PAPERS_CHOICE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -93,6 +94,8 @@ class Settings:
         # Report an error now rather than after the source is trained.
         if self.folds < 2:
             raise ValueError(f"folds must be at least 2, got {self.folds}")
+        if not 0 < self.width < math.inf:
+            raise ValueError(f"width must be a positive number, got {self.width}")
         if self.source_epochs < 0:
             raise ValueError(f"source epochs must be at least 0, got {self.source_epochs}")
         if self.statistics not in ("source", "target"):

@@ -73,7 +73,8 @@ class Store:
     def __enter__(self) -> Store:
         """Take the folder; it is free again at the end, even if the process is killed.
 
-        Some shared file systems know no locks: there a warning is printed instead.
+        What a killed process left half written is removed. Some shared file systems know no locks:
+        there a warning is printed instead.
 
         Raises:
             OSError: Another run has it; the message names the folder.

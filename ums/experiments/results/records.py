@@ -54,10 +54,10 @@ class Records:
         """
         if not record["arrays"]:
             return {}
-        path = self.folder / self.files[self.records.index(record)]
-        kept = read(path.with_suffix(".npz"))
+        path = (self.folder / self.files[self.records.index(record)]).with_suffix(".npz")
+        kept = read(path)
         if kept is None:
-            raise ValueError(f"{path.with_suffix('.npz')} is missing or cannot be read")
+            raise ValueError(f"{path} cannot be read: remove it and run the study again")
         return kept[0]
 
 
@@ -86,7 +86,7 @@ def read_study(folder: str | Path) -> StudyRecords:
     path = Path(folder) / STUDY_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: {folder} holds no study")
-    study = _json(path)
+    study = _json(path, "jobs")
     place = Path(folder) / study["records"]
     names = dict.fromkeys(name for files in study["jobs"].values() for name in files)
     missing = [name for name in names if not (place / name).is_file()]
@@ -95,7 +95,7 @@ def read_study(folder: str | Path) -> StudyRecords:
             f"the study in {folder} is not finished: {len(missing)} of {len(names)} records are "
             f"missing in {place}, such as {missing[0]}; run it again to go on"
         )
-    found = {name: _json(place / name) for name in names}
+    found = {name: _json(place / name, "job") for name in names}
     parts = {
         part: Records(place, tuple(files), tuple(found[name] for name in files))
         for part, files in study["jobs"].items()
@@ -103,9 +103,11 @@ def read_study(folder: str | Path) -> StudyRecords:
     return StudyRecords(study["study"], study["about"], parts)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path, needed: str) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or needed not in content:
+            raise ValueError(f"it has no {needed!r}")
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     return content

@@ -1,0 +1,68 @@
+"""Whole studies from the command line, and what they leave, for the tests of the studies."""
+
+import json
+import shutil
+
+from ums.experiments import cxr, tuning
+from ums.experiments.__main__ import main
+from ums.finetuning import Tuned
+from ums.training import History
+
+OPTIONS = ["--width", "0.1", "--epochs", "2", "--source-epochs", "2", "--classifier-epochs", "2"]
+OPTIONS += ["--folds", "2", "--batch", "8", "--device", "cpu", "--quiet"]
+
+
+def run(study, folders, out, *more):
+    """The exit code of a study with small settings; later options replace earlier ones."""
+    return main([study, str(folders), "--out", str(out), *OPTIONS, *more])
+
+
+def tables(out, without=()):
+    """Name -> rows of the tables that were written, less some columns."""
+    written = json.loads((out / "tables.json").read_text())["tables"]
+    return {
+        table["name"]: [
+            {name: value for name, value in row.items() if name not in without}
+            for row in table["rows"]
+        ]
+        for table in written
+    }
+
+
+def short(name):
+    """A job's name without replicate and seed, which are 0 in all tests."""
+    return name.replace("-replicate0-seed0", "")
+
+
+def jobs_in(folder, suffix):
+    """Short name of a job -> its file of weights or its record."""
+    return {short(path.stem.rpartition("-")[0]): path for path in folder.glob(f"*.{suffix}")}
+
+
+def records_alone(finished, folder, page="."):
+    """Copy the records of a study and the file that names them, and nothing else."""
+    shutil.copytree(finished / "records", folder / "records")
+    (folder / page).mkdir(exist_ok=True)
+    shutil.copy(finished / page / "study.json", folder / page)
+    return folder / page
+
+
+def leave_out_training(monkeypatch):
+    """Leave out all training: networks stay as they were made."""
+
+    def tune(*arguments, **more):
+        tasks = next(a for a in arguments if isinstance(a, list))
+        history = History([1.0], [1.0], cosines={task.name: [0.0] for task in tasks})
+        return {task.name: Tuned(task.head, history, 1.0, 1) for task in tasks}
+
+    for name in ("tune_independently", "tune_alternately", "tune_jointly", "train_separately"):
+        monkeypatch.setattr(tuning, name, tune)
+    source = History([1.0], [1.0])
+    monkeypatch.setattr(cxr, "train_denoising", lambda network, *_: Tuned(network, source, 1.0, 1))
+
+
+def error_line(capsys):
+    """The one line that an error prints."""
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ")
+    return lines[0]

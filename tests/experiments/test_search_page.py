@@ -1,0 +1,125 @@
+"""The search's page: the order of trials, sentences, and the picture with its marks and axes."""
+
+import numpy as np
+import pytest
+
+from ums.experiments.report import search as page
+from ums.experiments.report import search_plot, style
+from ums.experiments.report.search_plot import trials_figure
+from ums.experiments.search_space import GRID, PAPERS_CHOICE, Choice, Trial, ranked
+
+
+def trial_with(number, loss, choice=PAPERS_CHOICE):
+    if np.isnan(loss):
+        return Trial(number, choice, 1, diverged="its loss is nan")
+    return Trial(number, choice, 1, loss, 0.5, 0.0)
+
+
+def test_lowest_loss_comes_first_and_of_equals_the_first_and_what_diverged_last():
+    trials = [trial_with(i, loss) for i, loss in enumerate([np.nan, 0.5, 0.25, 0.25], start=1)]
+    assert [trial.number for trial in ranked(trials)] == [3, 4, 2, 1]
+
+
+def test_interval_of_the_best_follows_the_seed():
+    rng = np.random.default_rng(0)
+    record = {"patient": np.arange(30) // 3, "label": rng.integers(3, size=30)}
+    record["logits"] = rng.normal(size=(30, 3))
+    first, again, other = (
+        page.test_table(trial_with(1, 0.5), record, seed).rows for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_summary_names_the_best_and_the_papers_place():
+    trials = [trial_with(i + 1, loss, GRID[i]) for i, loss in enumerate([0.5, 0.25])]
+    test = trials[1]._replace(accuracy=0.75, mcc=0.5)
+    lines = page.summary_lines(trials, test)
+    best = "Lowest validation loss: 3 x 3 kernels, dilation 2, dropout 0.1, SGD"
+    assert lines[0].startswith(best)
+    assert "number 2 of 2" in lines[1] and "accuracy 0.750, MCC 0.500" in lines[2]
+    assert page.summary_lines(trials[:1], test)[1] == "That is the paper's choice."
+
+
+# ---------------------------------------------------------------------------- the picture
+
+
+def tried(*losses, kernels=(3, 5, 5, 3), optimizers=("Adam", "SGD", "Adam", "SGD")):
+    """Trials that differ in kernel and optimizer; the first need not be the paper's."""
+    return [
+        trial_with(i, loss, Choice(kernel, 2, 0.5, optimizer, 16))
+        for i, (loss, kernel, optimizer) in enumerate(
+            zip(losses, kernels, optimizers, strict=True), start=1
+        )
+    ]
+
+
+LOSSES = (0.5, np.nan, 0.25, 0.75)
+
+
+@pytest.fixture
+def axes(monkeypatch):
+    """The axes of every sheet drawn, by title or, without one, label, as they are when it is saved."""
+    drawn, finished = [], style.finished
+
+    def noted(sheet, *rest):
+        drawn.append({ax.get_title("left") or ax.get_xlabel(): ax for ax in sheet.axes})
+        return finished(sheet, *rest)
+
+    monkeypatch.setattr(style, "finished", noted)
+    return drawn
+
+
+def lines_of(ax):
+    return [
+        (np.round(line.get_xdata()).tolist(), list(line.get_ydata())) for line in ax.get_lines()
+    ]
+
+
+def test_every_trial_stands_at_its_values_with_means_and_marks(axes):
+    trials_figure(tried(*LOSSES))
+    assert list(axes[0]) == ["Kernel", "Dilation", "Dropout", "Optimizer", "Batch", "Trial"]
+    kernel, optimizer, course = (axes[0][name] for name in ("Kernel", "Optimizer", "Trial"))
+    dots, best, paper, diverged = lines_of(kernel)
+    assert dots[0] == [0, 1, 1, 0] and dots[1][2:] == [0.25, 0.75] and np.isnan(dots[1][1])
+    assert best == ([1], [0.25]) and paper == ([0], [0.5]) and diverged[0] == [1]
+    bars = kernel.collections[0].get_segments()
+    assert [float(bar[0, 1]) for bar in bars if len(bar)] == [0.625, 0.25]
+    assert [label.get_text() for label in optimizer.get_xticklabels()] == ["SGD", "Adam", "RMSprop"]
+    assert lines_of(course)[-1] == ([1, 2, 3, 4], [0.5, 0.5, 0.25, 0.25])
+    assert lines_of(course)[0][0] == [1, 2, 3, 4]
+    assert kernel.get_ylim() == optimizer.get_ylim() == course.get_ylim()
+
+
+def test_alternative_text_names_marks_and_means():
+    text = trials_figure(tried(*LOSSES)).alt
+    assert "4 trials (best: trial 3, 0.250; paper's choice: trial 1, 0.500; diverged: 1)" in text
+    assert "kernel 0.625, 0.250, none; dilation 0.500, none; " in text
+    assert "optimizer 0.750, 0.375, none; batch 0.500, none, none." in text
+
+
+def test_papers_choice_that_diverged_is_not_marked(axes):
+    figure = trials_figure(tried(np.nan, 0.5, 0.25, 0.75))
+    assert "paper" not in figure.alt and "best: trial 3" in figure.alt
+    assert len(axes[0]["Kernel"].get_lines()) == 3  # dots, best, diverged
+
+
+@pytest.mark.parametrize("losses", [LOSSES, (0.5, 0.5, 0.25, 0.75), (np.nan, 0.5, 0.25, 0.75)])
+def test_legend_explains_what_is_drawn_and_nothing_else(losses, monkeypatch):
+    explained = []
+    monkeypatch.setattr(style, "legend_below", lambda sheet, marks: explained.extend(marks))
+    trials_figure(tried(*losses))
+    absent = {"paper's choice"} if np.isnan(losses[0]) else set()
+    absent |= set() if np.isnan(losses).any() else {"diverged"}
+    assert explained == [mark for mark in search_plot.MARKS if mark not in absent]
+
+
+def test_losses_far_apart_are_on_a_logarithmic_axis(axes):
+    trials_figure(tried(0.1, 0.2, 0.3, 5.0))
+    trials_figure(tried(0.1, 0.2, 0.3, 0.4))
+    scales = [{ax.get_yscale() for ax in each.values()} for each in axes]
+    assert scales == [{"log"}, {"linear"}]
+
+
+def test_search_in_which_nothing_converged_is_not_drawn():
+    with pytest.raises(RuntimeError, match="all 4 trials diverged; the first: its loss is nan"):
+        trials_figure(tried(*[np.nan] * 4))
