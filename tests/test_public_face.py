@@ -1,7 +1,9 @@
 """What ``from ums import ...`` gives, and what it needs."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +47,12 @@ def test_names_that_need_more_are_loaded_when_asked_for():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "True"
+
+
+def test_an_installation_has_every_file_that_the_package_reads():
+    package = Path(ums.__file__).parent
+    settings = (package.parent / "pyproject.toml").read_text(encoding="utf-8")
+    for path in (p for p in package.rglob("*.*") if p.suffix not in (".py", ".pyc", ".md")):
+        folder = ".".join(path.parent.relative_to(package.parent).parts)
+        files = rf"(\*{re.escape(path.suffix)}|{re.escape(path.name)})"
+        assert re.search(rf'^"?{folder}"? = \[.*"{files}"', settings, re.M), path

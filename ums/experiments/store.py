@@ -128,7 +128,7 @@ class Store:
         if arrays:
             write(path.with_suffix(".npz"), arrays, {"key": full_key})
         record = {**plain(record), "key": full_key, "made by": made_by(), "arrays": bool(arrays)}
-        write_whole(path, (json.dumps(record, allow_nan=False) + "\n").encode())
+        write_whole(path, (json.dumps(record) + "\n").encode())  # a PSNR may be infinite
         return record
 
     def weights(
