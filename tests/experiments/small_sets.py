@@ -4,9 +4,9 @@ import numpy as np
 
 from data_prep.writing import Content, save_prepared
 from ums.backend import Device
-from ums.experiments.runner import Study
 from ums.experiments.settings import Settings
 from ums.experiments.store import Store
+from ums.experiments.study import Study
 from ums.experiments.tuning import Run
 
 ADULTS = ("train",) * 8 + ("validation",) * 2 + ("test",) * 2

@@ -227,7 +227,7 @@ def test_file_in_the_place_of_the_results_is_named_and_left(
 def test_folder_in_which_another_run_is_at_work_is_refused(
     folders, tmp_path, nothing_trained, capsys
 ):
-    with runner.Store(tmp_path):
+    with Store(tmp_path):
         assert run("cxr", folders, tmp_path) == 2
     assert f"another run is at work in {tmp_path}" in error_line(capsys)
 

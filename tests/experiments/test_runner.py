@@ -15,9 +15,10 @@ from ums.experiments.cxr import ABNORMALITY, CXR, LUNGS
 from ums.experiments.jobs import CASES, PICTURES, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.names import CONTROL, DIVERSE, HELD_OUT, LOGITS, SIMILAR, STRATEGIES, TEST
 from ums.experiments.results import read_study
-from ums.experiments.runner import SHOWN, described_run, run_jobs, write_study
+from ums.experiments.runner import described_run, run_jobs, write_study
 from ums.experiments.settings import Settings
 from ums.experiments.store import Store
+from ums.experiments.study import SHOWN, Study
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_other_images_change_the_key_of_what_is_trained_or_tested_on_them(
 
 def test_another_device_changes_every_key(finished):
     run = replace(finished.run, device=replace(finished.run.device, name="another"))
-    other = runner.Study(CXR, finished.datasets, run)
+    other = Study(CXR, finished.datasets, run)
     assert all(other.key(job) != finished.key(job) for job in finished.jobs())
 
 

@@ -29,7 +29,7 @@ TESTS_AFTERWARDS = {
     "ums.derived.recommendation": {"ums.metrics.classification"},
     "ums.experiments.ablation": {"ums.experiments.ablation_list"},
     "ums.experiments.cxr": {"ums.experiments.evaluation"},
-    "ums.experiments.runner": {"ums.experiments.evaluation"},
+    "ums.experiments.study": {"ums.experiments.evaluation"},
     "ums.experiments.search": {"ums.metrics.classification"},
     "ums.experiments.tuning": {"ums.experiments.evaluation"},
 }

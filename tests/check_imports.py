@@ -1,6 +1,6 @@
 """Import every module of the library, its tests and its tools as a user has them, without PyTorch.
 
-Run by itself: ``python tests/imports.py``. A test that needs PyTorch, pandas or scikit-learn must skip
+Run by itself: ``python tests/check_imports.py``. A test that needs PyTorch, pandas or scikit-learn must skip
 itself where they are missing, not fail on import.
 """
 
