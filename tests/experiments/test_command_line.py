@@ -17,6 +17,7 @@ from ums.experiments.ablation_list import ABLATIONS
 from ums.experiments.cxr import CXR
 from ums.experiments.echo import ECHO
 from ums.experiments.settings import described
+from ums.experiments.store import Store
 
 DEFAULTS = {
     "cxr": CXR.defaults,

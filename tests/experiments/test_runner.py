@@ -333,3 +333,8 @@ def test_networks_tuned_are_those_of_the_study_s_source(finished):
     tuned = finished.tuning(DIVERSE).tune(Job(TUNE, DIVERSE, "independent", 2))[LUNGS]
     ours = tuned.network.layers[0].state_dict()
     assert all(np.array_equal(ours[name], encoder[name]) for name in encoder)
+
+
+def test_every_record_names_its_job(finished):
+    jobs = finished.jobs()
+    assert [finished.record(job)["job"] for job in jobs] == [job.to_dict() for job in jobs]

@@ -186,12 +186,6 @@ def test_costs_are_of_what_learned(finished):
             assert found["seconds"] > 0 and len(found["history"]["train"]) == 1
 
 
-def test_record_names_its_job(finished):
-    for name, (_, records) in finished.items():
-        for (arm, fold), record in records.items():
-            assert record["job"] == Job(TUNE, name, arm, fold).to_dict()
-
-
 def test_one_loss_has_one_optimizer(rng):
     def task(optimizer):
         return Task("a", None, None, None, None, optimizer)
