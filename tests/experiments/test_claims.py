@@ -151,5 +151,9 @@ def test_paper_has_three_scores_of_every_strategy_on_every_task(study, group):
 def test_summary_counts_what_holds_what_does_not_and_what_is_open():
     here = [Verdict.OPEN] * 4 + [Verdict.HOLDS] * 2 + [Verdict.FAILS]
     table = Table("claims", "", ["Here"], [{"Here": each} for each in here])
-    (line,) = summary_lines([], {}, Section("", "", [table]))
+    (line,) = summary_lines([], {}, [Section("", "", [table])])
     assert "2 hold here, 1 do not, and 4 are not" in line
+
+
+def test_page_without_the_papers_claims_counts_none():
+    assert summary_lines([], {}, []) == []

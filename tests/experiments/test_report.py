@@ -288,16 +288,17 @@ def test_an_interrupted_write_leaves_every_file_whole(tmp_path, monkeypatch):
         return Report("R", sections=[Section("S", figures=[Figure("lungs", data, "", "lungs")])])
 
     with_picture(PNG).write(tmp_path)
-    monkeypatch.setattr("ums.experiments.report.page.os.replace", full)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space left"):
         with_picture(PNG + b"new").write(tmp_path)
     assert (tmp_path / "figures" / "lungs.png").read_bytes() == PNG
-    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")]
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OSError, match=r"cannot write the report into .*file/reports"):
+    with pytest.raises(OSError, match="file/reports"):
         small_report().write(tmp_path / "file" / "reports")
 
 
