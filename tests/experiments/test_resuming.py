@@ -2,12 +2,14 @@
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from small_sets import CPU, blank, children, hospital, note_computed, save_all
@@ -290,9 +292,19 @@ def test_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(
     assert ends == [-signal.SIGKILL] * 4 + [0]
     assert_similar_group_is_the_same(tmp_path, finished)
     for path in (tmp_path / "weights").iterdir():
-        assert (
-            finished / "weights" / path.name
-        ).is_file()  # no checkpoint, no half of a file is left
+        expected = finished / "weights" / path.name
+        assert expected.is_file()  # no checkpoint, no half of a file is left
+        found, wanted = (np.load(one) for one in (path, expected))
+        names = [name for name in wanted.files if name != "__record__"]
+        assert names and all(np.array_equal(found[name], wanted[name]) for name in names)
+    for path in (tmp_path / "records").glob("*.json"):
+        expected = finished / "records" / path.name
+        assert numbers_in(path) == numbers_in(expected)
+
+
+def numbers_in(path):
+    """A record without the seconds that training took."""
+    return re.sub(r'"seconds": (\[[^]]*\]|[^,]+), ', "", path.read_text())
 
 
 def test_stopping_a_run_keeps_what_is_finished(folders, tmp_path, monkeypatch, capsys):
