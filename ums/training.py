@@ -1,8 +1,8 @@
 """One training loop for everything that is trained: early stopping, plateaus, progress, recovery.
 
-A strategy defines what an epoch is (:class:`Epoch`); :func:`fit` decides when to stop. The network
-ends with the weights of its best validation epoch. A stopped training continues from its checkpoint and
-ends with the same weights, to the byte.
+A strategy defines the steps of an epoch (:class:`Epoch`); :func:`fit` decides when to stop, and leaves
+the weights of the epoch with the lowest validation loss. An interrupted training continues from its
+checkpoint and ends with the same weights, to the byte.
 """
 
 from __future__ import annotations
@@ -32,17 +32,11 @@ class TrainingDiverged(RuntimeError):
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How long and how fast to train.
+    """How long and how fast to train, ``epochs`` at most, ``batch`` examples per step.
 
-    Batch and learning rate are the paper's (section 4.1.1); where it is silent, the values are ours.
-
-    Attributes:
-        epochs: the largest number of epochs.
-        batch: examples per batch.
-        learning_rate: of the optimizers, at the start.
-        patience: training stops after this many epochs without a lower validation loss.
-        plateau_patience: the learning rate is reduced after this many such epochs.
-        plateau_factor: what the learning rate is then multiplied by.
+    Training stops after ``patience`` epochs without a lower validation loss, and multiplies the
+    learning rate by ``plateau_factor`` after ``plateau_patience`` such epochs. Batch and learning rate
+    are the paper's (section 4.1.1); where it is silent, the values are ours.
     """
 
     epochs: int = 20
@@ -67,8 +61,8 @@ class Training:
         rng: draws the order of the examples.
         device: where to compute; the networks must be there already.
         progress: whether to show progress bars.
-        checkpoint: where the state is saved between epochs. A training that finds one of a stopped
-            training like it continues from there; without it nothing is saved.
+        checkpoint: where the state is saved between epochs, or None. If the file is there already,
+            the training continues from it.
     """
 
     settings: FitSettings
@@ -78,20 +72,20 @@ class Training:
     checkpoint: Checkpoint | None = None
 
     def part(self, name: str) -> Training:
-        """The same for one of several trainings, with its own part of the checkpoint."""
+        """The same for one of several trainings, with a checkpoint of its own."""
         return replace(self, checkpoint=self.checkpoint and self.checkpoint.part(name))
 
 
 @dataclass(frozen=True, eq=False)
 class Epoch:
-    """One epoch of a training: its steps, and what they change apart from the networks.
+    """One epoch of a training.
 
     Attributes:
-        steps: runs the steps of an epoch and yields the loss of each. A FloatingPointError raised
-            in it is taken for a loss that is not finite.
+        steps: runs the steps of an epoch and yields the loss of each. A FloatingPointError in it
+            counts as a loss that is not finite.
         length: the number of steps.
-        optimizers: the optimizers that the steps use; their rates are reduced on a plateau.
-        state: whatever else the steps and the validation change.
+        optimizers: those that the steps use; their learning rates are reduced on a plateau.
+        state: whatever else the steps and the validation change, for checkpoints.
     """
 
     steps: Callable[[], Iterable[Any]]
@@ -102,17 +96,12 @@ class Epoch:
 
 @dataclass
 class History:
-    """The course of a training, epoch by epoch.
+    """Mean training loss, validation loss, learning rate and wall seconds of each epoch.
 
-    ``criterion``, ``weight`` and ``cosines`` belong to tasks tuned together, and are empty where a
-    network is trained by itself.
+    The others belong to tasks tuned together, and are empty where a network is trained by itself.
 
     Attributes:
-        train: mean training losses.
-        validation: validation losses.
-        learning_rate: of the first optimizer.
-        seconds: wall time.
-        criterion: what decided, for all tasks, which weights are kept; if empty, ``validation``.
+        criterion: the value for all tasks that decides which epoch is kept, in place of ``validation``.
         weight: the task's mean weight w_i in the joint loss.
         cosines: other task -> mean cosine of the two tasks' gradients on the shared parameters.
     """
@@ -126,7 +115,7 @@ class History:
     cosines: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, train: float, validation: float, learning_rate: float, start: float) -> None:
-        """Add an epoch that began at ``start`` of :func:`time.perf_counter`."""
+        """Add an epoch that began when :func:`time.perf_counter` was ``start``."""
         self.train.append(train)
         self.validation.append(validation)
         self.learning_rate.append(learning_rate)
@@ -138,20 +127,18 @@ class History:
         return int(np.argmin(self.criterion or self.validation))
 
     def to_dict(self) -> dict:
-        """A dict that is ready for JSON."""
+        """Return the lists by name, ready for JSON."""
         return asdict(self)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """The whole history, for a checkpoint."""
         return {"lists": np.array(json.dumps(self.to_dict()))}
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Become the history that :meth:`state_dict` was taken from."""
         vars(self).update(json.loads(str(arrays["lists"])))
 
 
 def train_step(network: Layer, loss: Loss, optimizer: Optimizer, x: Array, target: Array) -> Array:
-    """Forward, backward, update, for one batch; returns the loss (on its device)."""
+    """Forward, backward, update, for one batch; returns the loss (on the device)."""
     network.zero_gradients()
     value, gradient = loss(network.forward(x, training=True), target)
     network.backward(gradient, input_gradient=False)
@@ -199,16 +186,15 @@ def fit(
     """Run epochs until the validation loss stops falling, and keep the best epoch's weights.
 
     Args:
-        name: what is trained, for the progress bar and error messages.
+        name: for the progress bar and error messages.
         networks: everything that learns; holds the best epoch's weights afterwards.
         epoch: the steps of one epoch.
-        validate: the loss on the validation part, lower is better. A FloatingPointError raised in
-            it is taken for a loss that is not finite.
-        training: the settings and all else.
+        validate: returns the validation loss. A FloatingPointError in it counts as a loss that is not
+            finite.
+        training: settings, generator, device, checkpoint.
 
     Raises:
-        TrainingDiverged: a loss is not finite. The message says where; the best weights so far (the
-            first ones, if no epoch was finished) are restored before.
+        TrainingDiverged: a loss is not finite; the best weights so far are restored.
         OSError: the checkpoint cannot be written; names it.
         ValueError: the checkpoint is of another training; names it.
     """
@@ -236,14 +222,13 @@ def fit(
             for plateau in plateaus:
                 plateau.update(validation)
             if checkpoint and (checkpoint.due() or _finished(history, settings)):
-                record = {"training": name, "epochs": len(history.train)}
-                checkpoint.save(gather(changing), record)
+                done = {"training": name, "epochs": len(history.train)}
+                checkpoint.save(gather(changing), done)
     best.restore()
     return history
 
 
 def _progress_bar(name: str, length: int, done: int, training: Training) -> tqdm:
-    """A bar over the steps of all epochs, ``done`` of which were finished before."""
     return tqdm(
         desc=name,
         total=training.settings.epochs * length,
@@ -255,7 +240,6 @@ def _progress_bar(name: str, length: int, done: int, training: Training) -> tqdm
 
 
 def _finished(history: History, settings: FitSettings) -> bool:
-    """Whether there were epochs enough, or too many since the best one."""
     epochs = len(history.validation)
     if epochs == 0:
         return False
@@ -265,7 +249,7 @@ def _finished(history: History, settings: FitSettings) -> bool:
 def _one_epoch(
     steps: Callable[[], Iterable[Array]], validate: Callable[[], float], bar: tqdm
 ) -> tuple[float, float]:
-    """Mean training loss and validation loss; FloatingPointError says what is not finite."""
+    """Mean training loss and validation loss; raises FloatingPointError if one is not finite."""
     losses = []
     for value in steps():
         losses.append(value)
@@ -279,9 +263,7 @@ def _one_epoch(
 
 
 def read_losses(losses: Sequence[Array], owners: Sequence[str] | None = None) -> np.ndarray:
-    """The losses of an epoch's batches as one float64 array.
-
-    They are read from the device together, at the end: each reading makes a GPU wait.
+    """The losses of an epoch's batches as float64, read from the device all at once: a GPU waits.
 
     Raises:
         FloatingPointError: one is not finite; names the first, and its owner if there are ``owners``.
