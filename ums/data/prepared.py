@@ -56,13 +56,14 @@ class Prepared:
 
     def subset(self, rows: np.ndarray) -> "Prepared":
         """Return the images of some rows (n,), with their masks and columns, in memory."""
+
+        def chosen(array: np.ndarray | None) -> np.ndarray | None:
+            return None if array is None else np.array(array[rows])
+
         names = ("images", "masks", "opacities", "ids", "patients", "splits", "has_mask")
-        arrays = {name: getattr(self, name) for name in names}
-        chosen: dict[str, Any] = {
-            k: a if a is None else np.array(a[rows]) for k, a in arrays.items()
-        }
+        arrays: dict[str, Any] = {name: chosen(getattr(self, name)) for name in names}
         labels = {name: np.array(values[rows]) for name, values in self.labels.items()}
-        return replace(self, **chosen, labels=labels)
+        return replace(self, **arrays, labels=labels)
 
     def __repr__(self) -> str:
         size = "x".join(str(n) for n in self.images.shape[1:])

@@ -5,8 +5,6 @@ task; their gradients on theta_S add up, dL/dtheta_S = sum_i w_i dL_i/dtheta_S, 
 in opposite directions the tasks work against each other: the cosines are kept in the history.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -39,7 +37,7 @@ def tune_jointly(
     Args:
         encoder: the trained source, on the device; it is trained further (pass a copy to keep the source).
         tasks: their heads take the encoder's output and are on the device.
-        training: settings, for all tasks alike, and generator, device, checkpoint.
+        training: settings, generator, device and checkpoint, for all tasks alike.
         weights: the w_i, of :mod:`ums.finetuning.weighting`; by default all are 1.
         criterion: decides which epoch is kept, as for :func:`ums.finetuning.loop.train_together`.
 
@@ -48,8 +46,8 @@ def tune_jointly(
         and cosines of each epoch) and cost. The losses are those of the task, without its weight.
 
     Raises:
-        ValueError: tasks that cannot be tuned together or name different optimizers, or weights for
-            another number of tasks.
+        ValueError: the tasks cannot be tuned together or have different optimizers, or the weights are
+            for another number of tasks.
         TrainingDiverged: a task's loss is not finite; all networks are restored.
     """
     settings = training.settings
@@ -87,16 +85,9 @@ def add_gradients(
 ) -> tuple[Array, Array]:
     """Leave the gradient of L = sum_i w_i L_i in the parameters of the encoder and the heads.
 
-    A layer keeps one forward pass, so the tasks run forward and backward one after the other.
-
-    Args:
-        encoder: theta_S are its parameters.
-        tasks: K of them.
-        batches: an input and a target for each.
-        weights: (K,) w_i.
-
-    Returns:
-        L_i (K,), without weights, and the summands w_i dL_i/dtheta_S, (K, size of theta_S).
+    A layer keeps one forward pass, so the K tasks, with a batch each, run forward and backward one
+    after the other. Returns the L_i (K,), without weights, and the summands w_i dL_i/dtheta_S,
+    (K, size of theta_S).
     """
     shared = encoder.trainable_parameters()
     losses: list[Array] = []
@@ -124,19 +115,12 @@ def norms_and_cosines(gradients: Array) -> tuple[Array, Array]:
 
 
 def common_optimizer(tasks: Sequence[Task]) -> Callable[..., Optimizer]:
-    """The optimizer that all tasks name.
-
-    Raises:
-        ValueError: they name different ones, and a joint loss is minimised by one.
-    """
-    first = tasks[0]
-    for task in tasks[1:]:
+    """The optimizer of all tasks; a ValueError if theirs differ, as one minimises the joint loss."""
+    first, *others = tasks
+    for task in others:
         if task.optimizer != first.optimizer:
-            both = " and ".join(
-                f"{t.name} names {getattr(t.optimizer, '__name__', t.optimizer)}"
-                for t in (first, task)
-            )
-            raise ValueError(f"joint tuning has one optimizer for all tasks; {both}")
+            names = f"those of {first.name} and {task.name} differ"
+            raise ValueError(f"joint tuning has one optimizer for all tasks; {names}")
     return first.optimizer
 
 
@@ -149,8 +133,8 @@ class EpochMeans:
 
     def add(self, weights: Sequence[Array], cosines: Sequence[Array]) -> None:
         """Add an epoch, from the arrays of all its steps."""
-        self.weights.append(mean_over_steps(weights))
-        self.cosines.append(mean_over_steps(cosines))
+        for means, arrays in ((self.weights, weights), (self.cosines, cosines)):
+            means.append(to_numpy(array_module(arrays[0]).stack(arrays).mean(axis=0)))
 
     def add_to_histories(self, tuned: dict[str, Tuned]) -> None:
         """Set ``weight`` and ``cosines`` of every task's history."""
@@ -163,14 +147,7 @@ class EpochMeans:
             }
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """The means of all epochs, for a checkpoint."""
         return {"weights": np.array(self.weights), "cosines": np.array(self.cosines)}
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Continue from what :meth:`state_dict` returned."""
         self.weights, self.cosines = list(arrays["weights"]), list(arrays["cosines"])
-
-
-def mean_over_steps(arrays: Sequence[Array]) -> np.ndarray:
-    """The mean of arrays of one shape, read from the device once."""
-    return to_numpy(array_module(arrays[0]).stack(arrays).mean(axis=0))
