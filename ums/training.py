@@ -1,4 +1,4 @@
-"""One training loop for everything that is trained: early stopping, plateaus, progress, recovery.
+"""The training loop of every network: early stopping, plateaus, progress, recovery.
 
 A strategy defines the steps of an epoch (:class:`Epoch`); :func:`fit` decides when to stop, and leaves
 the weights of the epoch with the lowest validation loss. An interrupted training continues from its
@@ -27,7 +27,7 @@ Loss = Callable[[Array, Array], tuple[Array, Array]]
 
 
 class TrainingDiverged(RuntimeError):
-    """A loss became infinite or not a number; the best weights so far were restored."""
+    """A loss is infinite or not a number; the best weights so far were restored."""
 
 
 @dataclass(frozen=True)
@@ -185,13 +185,8 @@ def fit(
 ) -> History:
     """Run epochs until the validation loss stops falling, and keep the best epoch's weights.
 
-    Args:
-        name: for the progress bar and error messages.
-        networks: everything that learns; holds the best epoch's weights afterwards.
-        epoch: the steps of one epoch.
-        validate: returns the validation loss. A FloatingPointError in it counts as a loss that is not
-            finite.
-        training: settings, generator, device, checkpoint.
+    ``networks`` are all that learn. ``validate`` returns the validation loss; a FloatingPointError in
+    it counts as a loss that is not finite. The name is for the progress bar and error messages.
 
     Raises:
         TrainingDiverged: a loss is not finite; the best weights so far are restored.
@@ -208,7 +203,14 @@ def fit(
     changing += [generators, *epoch.state]
     if checkpoint and checkpoint.restore(changing):
         print(f"{name}: continues after epoch {len(history.train)}, from {checkpoint.path}")
-    with _progress_bar(name, epoch.length, len(history.train), training) as bar:
+    with tqdm(
+        desc=name,
+        total=settings.epochs * epoch.length,
+        initial=len(history.train) * epoch.length,
+        unit="batch",
+        mininterval=0.5,
+        disable=not training.progress,
+    ) as bar:
         while not _finished(history, settings):
             start = time.perf_counter()
             try:
@@ -222,21 +224,9 @@ def fit(
             for plateau in plateaus:
                 plateau.update(validation)
             if checkpoint and (checkpoint.due() or _finished(history, settings)):
-                done = {"training": name, "epochs": len(history.train)}
-                checkpoint.save(gather(changing), done)
+                checkpoint.save(gather(changing), {"training": name, "epochs": len(history.train)})
     best.restore()
     return history
-
-
-def _progress_bar(name: str, length: int, done: int, training: Training) -> tqdm:
-    return tqdm(
-        desc=name,
-        total=training.settings.epochs * length,
-        initial=done * length,
-        unit="batch",
-        mininterval=0.5,
-        disable=not training.progress,
-    )
 
 
 def _finished(history: History, settings: FitSettings) -> bool:

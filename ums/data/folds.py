@@ -17,14 +17,7 @@ def stratified_folds(
     where each has one image. Where patients have several classes the folds are about as even,
     without that guarantee. The result does not depend on the order of the rows.
 
-    Args:
-        labels: (N,) integers.
-        patients: (N,) names.
-        k: the number of folds.
-        rng: draws the order among equals.
-
-    Returns:
-        The images' fold numbers 0..k - 1, (N,) integers.
+    ``labels`` are integers (N,), ``patients`` names (N,). Returns fold numbers 0..k - 1 (N,).
 
     Raises:
         ValueError: there are fewer than 2 folds, or fewer patients of a class than folds, or the arrays
@@ -38,10 +31,10 @@ def stratified_folds(
         c = having.argmin()
         raise ValueError(f"class {classes[c]} has {having[c]} patients, too few for {k} folds")
     fold = _share_out(counts, np.full(k, 1 / k), rng)
-    if lacking := _lacking(fold, counts, k):
+    for i, c in _lacking(fold, counts, k):
         raise ValueError(
-            f"fold {lacking[0]} came out without class {classes[lacking[1]]}, whose patients have "
-            "other classes too; try another seed or fewer folds"
+            f"fold {i} came out without class {classes[c]}, whose patients have other classes too; "
+            "try another seed or fewer folds"
         )
     return np.asarray(fold[patient_of_row])
 
@@ -76,11 +69,10 @@ def fold_splits(
         raise ValueError(f"patient {min(shared)} is in fold {i} and in another")
     counts, patient_of_row, classes = _class_counts(labels[others], patients[others])
     side = _share_out(counts, np.array([1 - validation_share, validation_share]), rng)
-    if lacking := _lacking(side, counts, 2):
-        name, c = ("training", "validation")[lacking[0]], lacking[1]
+    for s, c in _lacking(side, counts, 2):
         raise ValueError(
-            f"fold {i} leaves no patient of class {classes[c]} for {name}: it has "
-            f"{np.count_nonzero(counts[:, c])} patients, the validation share is {validation_share}"
+            f"fold {i} leaves no patient of class {classes[c]} for {('training', 'validation')[s]}: it "
+            f"has {np.count_nonzero(counts[:, c])} patients, the validation share is {validation_share}"
         )
     side = side[patient_of_row]
     return others[side == 0], others[side == 1], test
@@ -123,10 +115,6 @@ def _share_out(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator)
     return part
 
 
-def _lacking(part: np.ndarray, counts: np.ndarray, n: int) -> tuple[int, int] | None:
-    """The first (part, class) of n parts without a patient of a class, or None."""
-    for s in range(n):
-        absent = np.flatnonzero(counts[part == s].sum(axis=0) == 0)
-        if len(absent):
-            return s, int(absent[0])
-    return None
+def _lacking(part: np.ndarray, counts: np.ndarray, n: int) -> np.ndarray:
+    """The numbers (part, class) of all of n parts without an image of a class."""
+    return np.argwhere([counts[part == s].sum(axis=0) == 0 for s in range(n)])

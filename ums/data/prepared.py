@@ -18,7 +18,7 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,17 +83,14 @@ def load_prepared(folder: str | Path) -> Prepared:
         ValueError: A file cannot be read, or two of them disagree.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no prepared folder at {folder}: {_hint(folder)}")
-    images = _open_array(folder / "images.npy")
+    images = _read(folder / "images.npy", _open_array)
     masks, opacities = (
-        _open_array(path) if path.is_file() else None
+        _read(path, _open_array) if path.is_file() else None
         for path in (folder / "masks.npy", folder / "opacities.npy")
     )
-    table = _read_table(folder / "table.csv")
-    prepared = Prepared(
-        folder, images, masks, opacities, **table, about=_read_about(folder / "about.json")
-    )
+    table = _columns(folder / "table.csv", *_read(folder / "table.csv", _rows))
+    about = _read(folder / "about.json", _json_object)
+    prepared = Prepared(folder, images, masks, opacities, **table, about=about)
     check_prepared(prepared)
     return prepared
 
@@ -103,44 +100,36 @@ def count_labels(values: np.ndarray) -> dict[str, int]:
     return {str(v): n for v, n in sorted(Counter(values[values >= 0].tolist()).items())}
 
 
-def _hint(folder: Path) -> str:
-    return f"make one with, for example, `python -m data_prep synthetic {folder}`"
-
-
-def _check_present(path: Path) -> None:
+def _read(path: Path, content: Callable[[Path], Any]) -> Any:
+    """Read a file; errors name it."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: {_hint(path.parent)}")
-
-
-def _open_array(path: Path) -> np.ndarray:
-    _check_present(path)
+        hint = f"make a folder with, for example, `python -m data_prep synthetic {path.parent}`"
+        raise FileNotFoundError(f"{path} is missing: {hint}")
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        return array
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is not a readable .npy array: {error}") from error
+        return content(path)
+    except (ValueError, EOFError, OSError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
-def _read_about(path: Path) -> dict:
-    _check_present(path)
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not readable as JSON: {error}") from error
-    if not isinstance(about, dict):
-        raise ValueError(f"{path} should hold a JSON object, found {type(about).__name__}")
-    return about
+def _open_array(path: Path) -> Any:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _read_table(path: Path) -> dict[str, Any]:
-    """Return the columns of table.csv, named as the fields of :class:`Prepared`."""
-    _check_present(path)
+def _json_object(path: Path) -> dict:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"it should hold a JSON object, not a {type(found).__name__}")
+    return found
+
+
+def _rows(path: Path) -> list[list[str]]:
     # A spreadsheet that saved the table may have put a byte order mark before "id": utf-8-sig.
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not readable as CSV: {error}") from error
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        return list(csv.reader(file)) or [[]]
+
+
+def _columns(path: Path, header: list[str], *rows: list[str]) -> dict[str, Any]:
+    """Return the columns of table.csv, named as the fields of :class:`Prepared`."""
     if tuple(header[:4]) != FIXED_COLUMNS or len(set(header)) != len(header):
         raise ValueError(
             f"{path}: the columns should be {', '.join(FIXED_COLUMNS)} and then one per label; "

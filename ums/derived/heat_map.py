@@ -26,8 +26,8 @@ def heat_maps(network: Layer, x: Array, classes: int | np.ndarray | None = None)
     """Heat maps of images as a classifier sees them, in [0, 1], on the host.
 
     The network runs as at inference (no dropout, running statistics), so an image's map does not
-    depend on the others in its batch. Each map is enlarged bilinearly to the image's size
-    and divided by its maximum; one that is 0 everywhere, where nothing speaks for the class, stays so.
+    depend on the others in its batch. Each map is enlarged bilinearly to the image's size and divided
+    by its maximum, if that is not 0.
 
     Args:
         network: images to scores: ``Sequential(encoder, head)``, or a model with its pooling inside.
@@ -39,7 +39,7 @@ def heat_maps(network: Layer, x: Array, classes: int | np.ndarray | None = None)
         (N, H, W) of the network's dtype.
 
     Raises:
-        ValueError: as :func:`split_at_pooling` and :func:`grad_cam` do.
+        ValueError: as for :func:`split_at_pooling` and :func:`grad_cam`.
     """
     encoder, head = split_at_pooling(network)
     coarse = to_numpy(grad_cam(encoder.forward(x, keep=False), head, classes))
@@ -52,12 +52,8 @@ def heat_maps(network: Layer, x: Array, classes: int | np.ndarray | None = None)
 def grad_cam(features: Array, head: Layer, classes: int | np.ndarray | None = None) -> Array:
     """The maps before they are enlarged and scaled: (N, h, w, C) -> (N, h, w), on the device.
 
-    The gradient comes from the backward pass of a copy of the head; the head itself is not changed.
-
-    Args:
-        features: the last feature map, which ``head`` pools.
-        head: features to scores (N, K).
-        classes: as for :func:`heat_maps`, numbers 0 .. K - 1.
+    ``features`` is the last feature map, which ``head`` pools and maps to scores (N, K). The gradient
+    comes from the backward pass of a copy of the head; the head itself is not changed.
 
     Raises:
         ValueError: ``classes`` are not whole numbers in 0 .. K - 1, one or N of them.

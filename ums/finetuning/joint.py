@@ -34,12 +34,10 @@ def tune_jointly(
     batch after the other: it normalises by that batch alone, and its running statistics, which are
     used at inference, average over all tasks.
 
-    Args:
-        encoder: the trained source, on the device; it is trained further (pass a copy to keep the source).
-        tasks: their heads take the encoder's output and are on the device.
-        training: settings, generator, device and checkpoint, for all tasks alike.
-        weights: the w_i, of :mod:`ums.finetuning.weighting`; by default all are 1.
-        criterion: decides which epoch is kept, as for :func:`ums.finetuning.loop.train_together`.
+    The encoder is trained further (pass a copy to keep the source); it and the heads, which take its
+    output, are on the device. The ``weights`` w_i are those of :mod:`ums.finetuning.weighting`, by
+    default all 1. ``criterion`` chooses the epoch that is kept, as for
+    :func:`ums.finetuning.loop.train_together`.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history (with the weights
