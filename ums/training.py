@@ -253,7 +253,7 @@ def _one_epoch(
 
 
 def read_losses(losses: Sequence[Array], owners: Sequence[str] | None = None) -> np.ndarray:
-    """The losses of an epoch's batches as float64, read from the device all at once: a GPU waits.
+    """The losses of all batches as float64, read from the device at once, since each read waits.
 
     Raises:
         FloatingPointError: one is not finite; names the first, and its owner if there are ``owners``.

@@ -32,8 +32,7 @@ def heat_maps(network: Layer, x: Array, classes: int | np.ndarray | None = None)
     Args:
         network: images to scores: ``Sequential(encoder, head)``, or a model with its pooling inside.
         x: (N, H, W, C), normalised as for the network, on its device.
-        classes: the class to explain, one for all or one per image (N,); by default the one that
-            the network predicts.
+        classes: the class to explain, one for all or one per image (N,); by default the predicted one.
 
     Returns:
         (N, H, W) of the network's dtype.

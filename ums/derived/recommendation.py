@@ -57,12 +57,9 @@ def exclusion_probability(flow: np.ndarray, quality: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Recommendations:
-    """Recommendations for N images, and the probabilities that they follow from.
+    """Recommendations from the probabilities of flow (N, 3) and quality (N, 2).
 
-    Attributes:
-        flow: (N, 3) probabilities.
-        quality: (N, 2) probabilities.
-        threshold: the probability of exclusion above which an image is excluded.
+    Images are excluded whose probability of exclusion is above the threshold.
 
     Raises:
         ValueError: as :func:`exclusion_probability`, or the threshold is not in [0, 1].
@@ -102,10 +99,8 @@ class Recommendations:
 class Agreement:
     """Recommendations compared with the truth.
 
-    Attributes:
-        table: (2, 2) counts, true use and exclude in rows, recommended use and exclude in columns.
-        causes: "wrongly used" and "wrongly excluded" -> cause of :data:`CAUSES` -> count; see
-            :func:`causes_of_errors`.
+    ``table`` (2, 2) has counts, true use and exclude in rows, recommended use and exclude in columns.
+    ``causes`` has counts by "wrongly used" or "wrongly excluded", and by cause of :data:`CAUSES`.
     """
 
     table: np.ndarray

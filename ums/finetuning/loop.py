@@ -95,10 +95,8 @@ def train_together(
     seconds, shared = watch.seconds / len(tasks), parameter_count(encoder)
     tuned = {}
     for task, network, history in zip(tasks, networks, histories, strict=True):
-        history.learning_rate, history.criterion = (
-            list(common.learning_rate),
-            list(common.validation),
-        )
+        history.learning_rate = list(common.learning_rate)
+        history.criterion = list(common.validation)
         history.seconds = [seconds / len(tasks) for seconds in common.seconds]
         own = parameter_count(task.head)
         tuned[task.name] = Tuned(network, history, seconds, own, shared)
@@ -106,10 +104,7 @@ def train_together(
 
 
 def relative_loss(histories: Sequence[History]) -> float:
-    """The mean over tasks of the last validation loss divided by the first.
-
-    Losses of different kinds count alike, which their sum would not do.
-    """
+    """The mean over tasks of the last validation loss divided by the first: all tasks count alike."""
     least = 1e-6  # a first loss of 0 leaves nothing to gain
     return float(np.mean([h.validation[-1] / max(h.validation[0], least) for h in histories]))
 

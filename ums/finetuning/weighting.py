@@ -62,7 +62,7 @@ class Equal(Weighting):
 
 
 class _Learned(Weighting):
-    """A weighting with arrays of its own and an optimizer that moves them."""
+    """A weighting with arrays of its own, which an optimizer changes."""
 
     _optimizer: Optimizer
 
@@ -83,7 +83,7 @@ class Uncertainty(_Learned):
 
     Kendall, Gal and Cipolla, "Multi-task learning using uncertainty to weigh losses", 2018. A noisy
     task, whose loss stays high, gets a large s_i and a small weight w_i = c_i exp(-s_i). c_i is 1/2
-    for each task of ``regression`` (the squared error of a Gaussian likelihood), and 1 otherwise.
+    where ``regression[i]`` is true (the squared error of a Gaussian likelihood), and 1 otherwise.
     dL/ds_i = 1 - w_i L_i, so that steady losses lead to w_i = 1 / L_i. (Kendall et al. have
     log sigma_i = s_i / 2 in place of the last s_i: then all weights are half of these.)
     """
@@ -116,7 +116,7 @@ class Uncertainty(_Learned):
 
 
 class GradNorm(_Learned):
-    """Weights that give the tasks gradients G_i = ||w_i dL_i/dtheta_S|| of similar size.
+    """Weights that make the norms G_i = ``||w_i dL_i/dtheta_S||`` of the tasks' gradients similar.
 
     Chen, Badrinarayanan, Lee and Rabinovich, "GradNorm", 2018. With the inverse training rate
     r_i = (L_i / L_i(0)) / mean_j (L_j / L_j(0)) - above 1 for a task that lags behind - the norms are

@@ -83,24 +83,16 @@ def bootstrap_interval(
 ) -> Interval:
     """Confidence interval of a score by percentile bootstrap (Efron and Tibshirani 1993, ch. 13).
 
-    N cases are drawn with replacement, again and again; the interval holds the middle ``level`` of
-    the resamples' scores. Resamples whose score is not finite are left out. A score that every case
-    agrees on (accuracy 1.0) gives an interval of no width: no resample can hold an error that the
-    test set does not.
+    The score is ``statistic(*cases)``, of arrays with a common first axis N, such as labels and
+    predictions. N cases are drawn with replacement, again and again; the interval holds the middle
+    ``level`` of the resamples' scores. Scores that are not finite are left out; where they are more
+    than half, or there is only one case or group, the bounds are NaN. A score that every case agrees
+    on (accuracy 1.0) gives an interval of no width, as no resample has an error that the test set
+    does not have.
 
-    Args:
-        statistic: ``statistic(*cases)``, a number.
-        cases: arrays with a common first axis N, such as labels and predictions.
-        rng: draws the resamples.
-        level: the share of the resamples' scores inside the interval.
-        resamples: how many to draw.
-        groups: (N,) the patient of each case. Whole patients are drawn then: images of one patient
-            resemble each other, and an interval that took them as independent would be too narrow
-            (Field and Welsh 2007, JRSS B 69).
-
-    Returns:
-        The bounds. They are NaN where more than half of the scores are not finite, or where there is
-        only one case or group to draw from.
+    With ``groups``, the patient of each case (N,), whole patients are drawn: images of one patient
+    resemble each other, and an interval that took them as independent would be too narrow (Field and
+    Welsh 2007, JRSS B 69).
     """
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")
@@ -140,16 +132,12 @@ def paired_permutation(
 ) -> float:
     """Two-sided p-value that paired scores differ, by flipping signs (Fisher 1935, ch. 3).
 
-    If two methods are alike, each difference could as well have the other sign: p is the share of
-    sign patterns whose sum is at least as far from 0 as the sum observed. All 2^N patterns are taken
-    where that is at most ``resamples``. Otherwise that many are drawn, and the observed one counts as
-    one more, ``p = (1 + at least as far) / (1 + resamples)``: p is never 0 (Phipson and Smyth 2010).
-
-    Args:
-        differences: (N,) one method's scores less the other's, case by case (IoU of the same image,
-            say; one mean per patient where patients have several images), finite.
-        rng: draws the signs.
-        resamples: the number of sign patterns at most.
+    The N differences are one method's scores less the other's, case by case (IoU of the same image,
+    say; one mean per patient where patients have several images). If both methods are alike, each
+    could as well have the other sign: p is the share of sign patterns whose sum is at least as far
+    from 0 as the sum observed. All 2^N patterns are taken where that is at most ``resamples``.
+    Otherwise that many are drawn, and the observed one counts as one more,
+    ``p = (1 + at least as far) / (1 + resamples)``: p is never 0 (Phipson and Smyth 2010).
     """
     d = vector(differences, "differences", np.float64)
     if not np.isfinite(d).all():
