@@ -11,8 +11,7 @@ import glob
 import json
 import time
 import zipfile
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
@@ -21,7 +20,7 @@ import numpy as np
 
 from ums.backend import Array, to_numpy
 from ums.files import PARTIAL, write_whole
-from ums.layers import Layer, copy_arrays
+from ums.layers import Dropout, Layer, copy_arrays
 
 Kept = tuple[dict[str, np.ndarray], dict]
 """Arrays by name and a record that is ready for JSON."""
@@ -50,14 +49,14 @@ def restore_all(arrays: Mapping[str, np.ndarray], things: Sequence[Stateful]) ->
     Raises:
         ValueError: the state is that of other objects.
     """
-    own: defaultdict[int, dict[str, np.ndarray]] = defaultdict(dict)
+    own: list[dict[str, np.ndarray]] = [{} for _ in things]
     for key, array in arrays.items():
         number, _, name = key.partition(".")
+        if int(number) >= len(things):
+            raise ValueError(f"these are the arrays of more than {len(things)} objects")
         own[int(number)][name] = array
-    if max(own, default=-1) >= len(things):
-        raise ValueError(f"these are the arrays of more than {len(things)} objects")
-    for i, thing in enumerate(things):
-        thing.load_state_dict(own[i])
+    for thing, state in zip(things, own, strict=True):
+        thing.load_state_dict(state)
 
 
 class Snapshot:
@@ -97,12 +96,10 @@ class Generators:
             rng.bit_generator.state = json.loads(str(arrays[str(i)]))
 
 
-def generators_of(layers: Iterable[Layer]) -> Iterator[np.random.Generator]:
+def generators_of(layers: Iterable[Layer]) -> list[np.random.Generator]:
     """The generators of all dropout layers in ``layers``."""
-    for layer in layers:
-        if hasattr(layer, "rng"):
-            yield layer.rng
-        yield from generators_of(getattr(layer, "layers", ()))
+    leaves = (leaf for layer in layers for leaf in layer.leaves())
+    return [leaf.rng for leaf in leaves if isinstance(leaf, Dropout)]
 
 
 class Stopwatch:

@@ -56,10 +56,7 @@ class DenoisingExamples:
 
 
 def train_denoising(
-    autoencoder: Layer,
-    train: DenoisingExamples,
-    validation: DenoisingExamples,
-    training: Training,
+    autoencoder: Layer, train: DenoisingExamples, validation: DenoisingExamples, training: Training
 ) -> Tuned:
     """Train a denoising autoencoder by the paper's recipe: MSE, RMSprop, plateau, early stopping.
 

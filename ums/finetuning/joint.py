@@ -6,18 +6,18 @@ in opposite directions the tasks work against each other: the cosines are kept i
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from ums.backend import Array, array_module, to_numpy
+from ums.checkpoint import Stateful
 from ums.finetuning.loop import Criterion, EndlessBatches, batch_count, train_together
 from ums.finetuning.tasks import Task, Tuned, check_tasks
 from ums.finetuning.weighting import Equal, Weighting
 from ums.layers import Layer, Sequential
 from ums.ops.fast.threads import matmul
 from ums.optimizers import Optimizer
-from ums.training import Epoch, Training
+from ums.training import Epoch, History, Training
 
 
 def tune_jointly(
@@ -58,7 +58,7 @@ def tune_jointly(
     optimizer = make_optimizer(learning.trainable_parameters(), settings.learning_rate)
     batches = [EndlessBatches(task.train, training) for task in tasks]
     length = max(batch_count(task.train, settings.batch) for task in tasks)
-    means = EpochMeans()
+    means = {task.name: History() for task in tasks}
 
     def steps() -> Iterator[tuple[int, Array]]:
         seen = []
@@ -70,11 +70,13 @@ def tune_jointly(
             weighting.update(losses, norms)
             seen.append((w, cosines))
             yield from enumerate(losses)
-        means.add(*zip(*seen, strict=True))
+        add_means(means, *zip(*seen, strict=True))
 
-    epoch = Epoch(steps, length * len(tasks), [optimizer], [*batches, weighting, means])
+    state: list[Stateful] = [*batches, weighting, *means.values()]
+    epoch = Epoch(steps, length * len(tasks), [optimizer], state)
     tuned = train_together("joint tuning", encoder, tasks, epoch, training, criterion)
-    means.add_to_histories(tuned)
+    for name, mean in means.items():
+        tuned[name].history.weight, tuned[name].history.cosines = mean.weight, mean.cosines
     return tuned
 
 
@@ -122,30 +124,14 @@ def common_optimizer(tasks: Sequence[Task]) -> Callable[..., Optimizer]:
     return first.optimizer
 
 
-@dataclass
-class EpochMeans:
-    """The weights (K,) and cosines (K, K) of every epoch, each the mean over its steps."""
-
-    weights: list[np.ndarray] = field(default_factory=list)
-    cosines: list[np.ndarray] = field(default_factory=list)
-
-    def add(self, weights: Sequence[Array], cosines: Sequence[Array]) -> None:
-        """Add an epoch, from the arrays of all its steps."""
-        for means, arrays in ((self.weights, weights), (self.cosines, cosines)):
-            means.append(to_numpy(array_module(arrays[0]).stack(arrays).mean(axis=0)))
-
-    def add_to_histories(self, tuned: dict[str, Tuned]) -> None:
-        """Set ``weight`` and ``cosines`` of every task's history."""
-        for i, result in enumerate(tuned.values()):
-            result.history.weight = [float(w[i]) for w in self.weights]
-            result.history.cosines = {
-                other: [float(cosines[i, j]) for cosines in self.cosines]
-                for j, other in enumerate(tuned)
-                if j != i
-            }
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        return {"weights": np.array(self.weights), "cosines": np.array(self.cosines)}
-
-    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        self.weights, self.cosines = list(arrays["weights"]), list(arrays["cosines"])
+def add_means(
+    histories: dict[str, History], weights: Sequence[Array], cosines: Sequence[Array]
+) -> None:
+    """Add the means over an epoch's steps of the weights (K,) and the cosines (K, K)."""
+    xp = array_module(cosines[0])
+    w, c = (to_numpy(xp.stack(arrays).mean(axis=0)) for arrays in (weights, cosines))
+    for i, history in enumerate(histories.values()):
+        history.weight.append(float(w[i]))
+        for j, other in enumerate(histories):
+            if j != i:
+                history.cosines.setdefault(other, []).append(float(c[i, j]))
