@@ -47,7 +47,7 @@ def restore_all(arrays: Mapping[str, np.ndarray], things: Sequence[Stateful]) ->
     """Restore the state of objects, given in the same order as to :func:`gather`.
 
     Raises:
-        ValueError: the state is that of other objects.
+        ValueError: The state is that of other objects.
     """
     own: list[dict[str, np.ndarray]] = [{} for _ in things]
     for key, array in arrays.items():
@@ -138,7 +138,7 @@ class Checkpoint:
         """Restore the state of objects from the file; False if there is none.
 
         Raises:
-            ValueError: the file holds the state of other objects; names it.
+            ValueError: The file holds the state of other objects; names it.
         """
         kept = self.load()
         if kept is None:
@@ -173,7 +173,7 @@ def write(path: Path, arrays: Mapping[str, Array], record: dict) -> None:
     """Write arrays and a record to an .npz file, whole or not at all.
 
     Raises:
-        OSError: the file cannot be written; names it. A previous version is unchanged.
+        OSError: The file cannot be written; names it. A previous version is unchanged.
     """
     host: dict[str, Array] = {name: to_numpy(array) for name, array in arrays.items()}
     write_whole(path, lambda file: np.savez(file, __record__=json.dumps(record), **host))

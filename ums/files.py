@@ -16,7 +16,7 @@ def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object]) -> No
     file has the number of the process in its name, so that two processes never share one.
 
     Raises:
-        OSError: the file cannot be written; names it. A previous version is unchanged.
+        OSError: The file cannot be written; names it. A previous version is unchanged.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
     try:

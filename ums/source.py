@@ -22,10 +22,10 @@ class DenoisingExamples:
 
     Args:
         images: (M, H, W) in 0..255, clean.
-        rows: the rows of ``images`` to use, (N,) integers.
-        rng: draws the noise: its kind and strength for each image, and its pixels.
-        fixed: whether an image has the same noise in every epoch, as for validation.
-        normalisation: of noisy inputs and clean targets.
+        rows: The rows of ``images`` to use, (N,) integers.
+        rng: Draws the noise: its kind and strength for each image, and its pixels.
+        fixed: Whether an image has the same noise in every epoch, as for validation.
+        normalisation: Of noisy inputs and clean targets.
     """
 
     def __init__(

@@ -57,11 +57,11 @@ class Training:
     """What every training needs, whatever it trains and by whichever strategy.
 
     Attributes:
-        settings: how long and how fast to train.
-        rng: draws the order of the examples.
-        device: where to compute; the networks must be there already.
-        progress: whether to show progress bars.
-        checkpoint: where the state is saved between epochs, or None. If the file is there already,
+        settings: How long and how fast to train.
+        rng: Draws the order of the examples.
+        device: Where to compute; the networks must be there already.
+        progress: Whether to show progress bars.
+        checkpoint: Where the state is saved between epochs, or None. If the file is there already,
             the training continues from it.
     """
 
@@ -81,11 +81,11 @@ class Epoch:
     """One epoch of a training.
 
     Attributes:
-        steps: runs the steps of an epoch and yields the loss of each. A FloatingPointError in it
+        steps: Runs the steps of an epoch and yields the loss of each. A FloatingPointError in it
             counts as a loss that is not finite.
-        length: the number of steps.
-        optimizers: those that the steps use; their learning rates are reduced on a plateau.
-        state: whatever else the steps and the validation change, for checkpoints.
+        length: The number of steps.
+        optimizers: Those that the steps use; their learning rates are reduced on a plateau.
+        state: Whatever else the steps and the validation change, for checkpoints.
     """
 
     steps: Callable[[], Iterable[Any]]
@@ -101,9 +101,9 @@ class History:
     The others belong to tasks tuned together, and are empty where a network is trained by itself.
 
     Attributes:
-        criterion: the value for all tasks that decides which epoch is kept, in place of ``validation``.
-        weight: the task's mean weight w_i in the joint loss.
-        cosines: other task -> mean cosine of the two tasks' gradients on the shared parameters.
+        criterion: The value for all tasks that decides which epoch is kept, in place of ``validation``.
+        weight: The task's mean weight w_i in the joint loss.
+        cosines: Other task -> mean cosine of the two tasks' gradients on the shared parameters.
     """
 
     train: list[float] = field(default_factory=list)
@@ -189,9 +189,9 @@ def fit(
     it counts as a loss that is not finite. The name is for the progress bar and error messages.
 
     Raises:
-        TrainingDiverged: a loss is not finite; the best weights so far are restored.
-        OSError: the checkpoint cannot be written; names it.
-        ValueError: the checkpoint is of another training; names it.
+        TrainingDiverged: A loss is not finite; the best weights so far are restored.
+        OSError: The checkpoint cannot be written; names it.
+        ValueError: The checkpoint is of another training; names it.
     """
     settings, checkpoint, optimizers = training.settings, training.checkpoint, epoch.optimizers
     history, best = History(), Snapshot(networks)
@@ -256,7 +256,7 @@ def read_losses(losses: Sequence[Array], owners: Sequence[str] | None = None) ->
     """The losses of all batches as float64, read from the device at once, since each read waits.
 
     Raises:
-        FloatingPointError: one is not finite; names the first, and its owner if there are ``owners``.
+        FloatingPointError: A loss is not finite; names the first, and its owner if there are ``owners``.
     """
     values = to_numpy(array_module(losses[0]).stack(losses)).astype(np.float64)
     if not np.isfinite(values).all():

@@ -1,7 +1,7 @@
 """Augmentation: small random rotations, shifts, scales and exposures of training images.
 
-The paper has none. Hospitals differ in how patients stand and how films are exposed; a network that
-has seen such changes depends on them less.
+The paper has none. Hospitals differ in how patients stand and how X-rays are exposed; a network
+trained with such changes depends on them less.
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class Augmentation:
     change is drawn uniformly between plus and minus its attribute.
 
     Attributes:
-        rng: draws the changes.
-        angle: the largest rotation, in degrees.
-        shift: the largest shift, as a share of the image's side.
-        zoom: the logarithm of the largest scale.
-        gamma: the logarithm of the largest exponent of the grey levels, taken as shares of 255.
+        rng: Draws the changes.
+        angle: The largest rotation, in degrees.
+        shift: The largest shift, as a share of the image's side.
+        zoom: The logarithm of the largest scale.
+        gamma: The logarithm of the largest exponent of the grey levels, taken as shares of 255.
     """
 
     rng: np.random.Generator
@@ -35,7 +35,7 @@ class Augmentation:
         """Change copies of images and of their (n, H, W) masks or (n,) labels.
 
         Raises:
-            ValueError: the images are not (n, H, W) or (n, H, W, 3) uint8.
+            ValueError: The images are not (n, H, W) or (n, H, W, 3) uint8.
         """
         images, targets = np.array(images), np.array(targets)
         grey_or_rgb = images.ndim == 3 or images.shape[3:] == (3,)

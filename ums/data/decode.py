@@ -38,7 +38,7 @@ def decode_colour(data: bytes, path: str | Path) -> np.ndarray:
 
 
 def decode_mask(data: bytes, path: str | Path) -> np.ndarray:
-    """Decode a mask to (H, W) uint8 of 0 and 1, whichever two values the file holds."""
+    """Decode a mask to (H, W) uint8 of 0 and 1, whichever two values the file has."""
     grey = decode_grey(data, path)
     return np.asarray((grey > grey.max() // 2).view(np.uint8))
 

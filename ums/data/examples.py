@@ -28,9 +28,9 @@ class Examples:
     Attributes:
         inputs: (M, ...) images in 0..255, memory-mapped or not, or features.
         targets: (M, H, W) masks of 0 and 1, (M,) integer labels, or None.
-        rows: which of the M to use, (N,) integers.
-        prepare: turns a batch of ``inputs`` into a float32 network input.
-        augment: changes a batch of inputs and targets at random before that, or None.
+        rows: Which of the M to use, (N,) integers.
+        prepare: Turns a batch of ``inputs`` into a float32 network input.
+        augment: Changes a batch of inputs and targets at random before that, or None.
     """
 
     inputs: np.ndarray
@@ -94,7 +94,7 @@ def epoch_batches(n: int, size: int, rng: np.random.Generator) -> Iterator[np.nd
     The sizes are equal so that no batch of one or two spoils a batch norm's statistics.
 
     Raises:
-        ValueError: there are fewer examples than a batch holds.
+        ValueError: There are fewer examples than a batch holds.
     """
     if not 0 < size <= n:
         raise ValueError(f"{n} training examples cannot fill a batch of {size}")

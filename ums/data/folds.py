@@ -20,7 +20,7 @@ def stratified_folds(
     ``labels`` are integers (N,), ``patients`` names (N,). Returns fold numbers 0..k - 1 (N,).
 
     Raises:
-        ValueError: there are fewer than 2 folds, or fewer patients of a class than folds, or the arrays
+        ValueError: There are fewer than 2 folds, or fewer patients of a class than folds, or the arrays
             do not fit; or a fold has no image of a class, since patients have several classes.
     """
     if k < 2:
@@ -53,7 +53,7 @@ def fold_splits(
     chosen as the folds of :func:`stratified_folds` are: whole patients, every class in its proportion.
 
     Raises:
-        ValueError: there is no fold ``i`` or no other, a patient is in two folds, a class has too
+        ValueError: There is no fold ``i`` or no other, a patient is in two folds, a class has too
             few patients for training and validation, or the arrays differ in length.
     """
     folds, labels, patients = (np.asarray(a) for a in (folds, labels, patients))

@@ -1,7 +1,7 @@
-"""The noise the source learns to remove (section 4.1.1, Table 2 of the UMS-Rep paper).
+"""The noise that the source learns to remove (section 4.1.1, Table 2 of the UMS-Rep paper).
 
-The paper's five standard deviations and its Poisson level were lost with its symbols; ours are
-stated here. Noisy images are clipped to 0..255, as any 8-bit image is.
+The symbols of the paper's five standard deviations and Poisson level are missing in print; these levels
+are ours. Noisy images are clipped to 0..255, like any 8-bit image.
 """
 
 from collections.abc import Sequence

@@ -118,7 +118,7 @@ def _open_array(path: Path) -> Any:
 def _json_object(path: Path) -> dict:
     found = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(found, dict):
-        raise ValueError(f"it should hold a JSON object, not a {type(found).__name__}")
+        raise ValueError(f"it should be a JSON object, not a {type(found).__name__}")
     return found
 
 

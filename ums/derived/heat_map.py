@@ -10,7 +10,7 @@ A channel counts by how much more of it, anywhere in the image, would raise the 
 against the class is cut off. Where a single dense layer w follows the pooling, alpha_k is
 w[k, class] / (h w) and the map is the class activation map of Zhou et al. (2016).
 
-A heat map says which places the network used, not that it used them for a good reason.
+A heat map shows which places the network used, not whether it used them for a good reason.
 """
 
 import cv2
@@ -30,15 +30,15 @@ def heat_maps(network: Layer, x: Array, classes: int | np.ndarray | None = None)
     by its maximum, if that is not 0.
 
     Args:
-        network: images to scores: ``Sequential(encoder, head)``, or a model with its pooling inside.
+        network: Images to scores: ``Sequential(encoder, head)``, or a model with its pooling inside.
         x: (N, H, W, C), normalised as for the network, on its device.
-        classes: the class to explain, one for all or one per image (N,); by default the predicted one.
+        classes: The class to explain, one for all or one per image (N,); by default the predicted one.
 
     Returns:
         (N, H, W) of the network's dtype.
 
     Raises:
-        ValueError: as for :func:`split_at_pooling` and :func:`grad_cam`.
+        ValueError: As for :func:`split_at_pooling` and :func:`grad_cam`.
     """
     encoder, head = split_at_pooling(network)
     coarse = to_numpy(grad_cam(encoder.forward(x, keep=False), head, classes))
@@ -69,7 +69,7 @@ def split_at_pooling(network: Layer) -> tuple[Sequential, Sequential]:
     """Split a network before its global average pooling; both parts share its layers.
 
     Raises:
-        ValueError: the network has no global average pooling, or more than one.
+        ValueError: The network has no global average pooling, or more than one.
     """
     layers = network.leaves()
     pools = [i for i, layer in enumerate(layers) if isinstance(layer, GlobalAveragePool)]
@@ -85,7 +85,7 @@ def mass_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray | float:
     (N,) for (N, H, W), a float for one map (H, W), and NaN for a map that is 0 everywhere.
 
     Raises:
-        ValueError: the shapes differ, the masks are not boolean or a map has a negative value.
+        ValueError: The shapes differ, the masks are not boolean or a map has a negative value.
     """
     maps_, masks_ = paired_batches(maps, masks)
     if masks_.dtype != bool:

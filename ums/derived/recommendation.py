@@ -36,7 +36,7 @@ def excluded(flow: np.ndarray, quality: np.ndarray) -> np.ndarray:
     """Apply the rule to classes (N,), numbers of :data:`FLOWS` and :data:`QUALITIES`; (N,) bool.
 
     Raises:
-        ValueError: the shapes differ, or a value is not a class (-1, not labelled, is none).
+        ValueError: The shapes differ, or a value is not a class (-1, not labelled, is none).
     """
     flow, quality = _classes(flow, FLOWS, "flow"), _classes(quality, QUALITIES, "quality")
     _check_pairs(flow, quality)
@@ -47,7 +47,7 @@ def exclusion_probability(flow: np.ndarray, quality: np.ndarray) -> np.ndarray:
     """P(TR) P(poor) of each image: (N, 3) and (N, 2) probabilities -> (N,).
 
     Raises:
-        ValueError: other shapes, or rows that are not probabilities (logits need a softmax first).
+        ValueError: Other shapes, or rows that are not probabilities (logits need a softmax first).
     """
     flow = _probabilities(flow, FLOWS, "flow")
     quality = _probabilities(quality, QUALITIES, "quality")
@@ -62,7 +62,7 @@ class Recommendations:
     Images are excluded whose probability of exclusion is above the threshold.
 
     Raises:
-        ValueError: as :func:`exclusion_probability`, or the threshold is not in [0, 1].
+        ValueError: As :func:`exclusion_probability`, or the threshold is not in [0, 1].
     """
 
     flow: np.ndarray
@@ -111,7 +111,7 @@ def agreement(flow: np.ndarray, quality: np.ndarray, recommended: Recommendation
     """Compare recommendations with the rule on the true flow (N,) and quality (N,).
 
     Raises:
-        ValueError: as :func:`excluded`, or there are more or fewer images than recommendations.
+        ValueError: As :func:`excluded`, or there are more or fewer images than recommendations.
     """
     causes = causes_of_errors(flow, quality, recommended)
     outcome = outcomes(flow, quality, recommended)

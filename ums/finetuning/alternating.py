@@ -35,8 +35,8 @@ def tune_alternately(
         task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.
 
     Raises:
-        ValueError: the tasks cannot be tuned together, or ``mixing`` does not fit them.
-        TrainingDiverged: a task's loss is not finite; all networks are restored.
+        ValueError: The tasks cannot be tuned together, or ``mixing`` does not fit them.
+        TrainingDiverged: A task's loss is not finite; all networks are restored.
     """
     settings = training.settings
     check_tasks(tasks, settings.batch)

@@ -44,9 +44,9 @@ def tune_jointly(
         and cosines of each epoch) and cost. The losses are those of the task, without its weight.
 
     Raises:
-        ValueError: the tasks cannot be tuned together or have different optimizers, or the weights are
+        ValueError: The tasks cannot be tuned together or have different optimizers, or the weights are
             for another number of tasks.
-        TrainingDiverged: a task's loss is not finite; all networks are restored.
+        TrainingDiverged: A task's loss is not finite; all networks are restored.
     """
     settings = training.settings
     check_tasks(tasks, settings.batch)

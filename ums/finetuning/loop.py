@@ -26,8 +26,8 @@ def train_task(task: Task, training: Training) -> Tuned:
     ``training.rng``.
 
     Raises:
-        TrainingDiverged: a loss is not finite; the network is restored.
-        ValueError: there are fewer training examples than a batch holds.
+        TrainingDiverged: A loss is not finite; the network is restored.
+        ValueError: There are fewer training examples than a batch holds.
     """
     watch = Stopwatch()
     network, loss, settings = task.head, task.loss, training.settings
@@ -64,7 +64,7 @@ def train_together(
         task name -> ``Sequential(encoder, head)``, the history of its losses, its part of the cost.
 
     Raises:
-        TrainingDiverged: a loss is not finite; names its task. All networks are restored.
+        TrainingDiverged: A loss is not finite; names its task. All networks are restored.
     """
     watch = Stopwatch()
     networks = [Sequential(encoder, task.head) for task in tasks]

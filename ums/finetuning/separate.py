@@ -46,7 +46,7 @@ def denoise_examples(denoiser: Layer, examples: Dataset, device: Device) -> Exam
     """The same examples with denoised images for inputs, in their own normalisation.
 
     Raises:
-        TypeError: the examples are not prepared by a :class:`ums.data.Normalisation`.
+        TypeError: The examples are not prepared by a :class:`ums.data.Normalisation`.
     """
     if not isinstance(examples, Examples) or not isinstance(examples.prepare, Normalisation):
         raise TypeError(f"denoising needs examples prepared by a Normalisation, got {examples!r}")

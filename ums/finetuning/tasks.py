@@ -17,12 +17,12 @@ class Task:
     Tasks may have different images, and different numbers of them.
 
     Attributes:
-        name: for tables and progress bars.
-        head: follows the shared encoder; for a separate model, the whole network.
+        name: For tables and progress bars.
+        head: Follows the shared encoder; for a separate model, the whole network.
         loss: ``value, gradient = loss(output, target)``.
-        train: the training set, of images for every strategy.
-        validation: the validation set, likewise.
-        optimizer: makes the task's own optimizer, ``optimizer(parameters, learning_rate)``.
+        train: The training set, of images for every strategy.
+        validation: The validation set, likewise.
+        optimizer: Makes the task's own optimizer, ``optimizer(parameters, learning_rate)``.
     """
 
     name: str
@@ -56,7 +56,7 @@ def check_tasks(tasks: Sequence[Task], batch: int) -> None:
     """Refuse tasks that cannot be tuned together.
 
     Raises:
-        ValueError: there is none, two share a name or a head, or one has less than a batch.
+        ValueError: There is no task, two share a name or a head, or one has less than a batch.
     """
     if not tasks:
         raise ValueError("there is no task to tune")

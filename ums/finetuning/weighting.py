@@ -31,7 +31,7 @@ class Weighting:
         return self._w
 
     def update(self, losses: Array, norms: Array) -> None:
-        """Learn from L_i, without weights, and the norms of w_i dL_i/dtheta_S (theta_S: the encoder)."""
+        """Adapt to a step's losses L_i, without weights, and its norms of w_i dL_i/dtheta_S."""
 
     def state_dict(self) -> dict[str, Array]:
         """All that :meth:`update` has changed, by name."""

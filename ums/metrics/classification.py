@@ -1,9 +1,9 @@
 """How well predicted classes match the true ones: accuracy, F-score, MCC, area under the ROC curve.
 
 Labels and predictions are integer arrays (N,) with classes 0 .. classes - 1; a whole set gives one
-number. Where a ratio has nothing to divide by, it is 0.0 (F-score, MCC) or NaN (recall, area under the
-ROC curve), as each docstring says. An empty set, shapes that differ and values that are no class (or,
-for scores, not finite) raise a ValueError.
+number. Where a ratio is 0 / 0, it is 0.0 (F-score, MCC) or NaN (recall, area under the ROC curve). An
+empty set, shapes that differ, values that are not classes and scores that are not finite raise a
+ValueError.
 """
 
 import numpy as np

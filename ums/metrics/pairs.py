@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 
 def vector(values: ArrayLike, name: str, dtype: DTypeLike | None = None) -> np.ndarray:
-    """Return values as an array (N,); a ValueError says by ``name`` which are not, or are none."""
+    """Return values as a non-empty array (N,); a ValueError gives their ``name`` and shape."""
     array = np.asarray(values, dtype)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"{name} must be a non-empty array (N,), got shape {array.shape}")
@@ -16,7 +16,7 @@ def paired_batches(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, n
     """Return an image or a batch and its counterpart, both as (N, H, W).
 
     Raises:
-        ValueError: the shapes differ, or are neither (H, W) nor (N, H, W); names both.
+        ValueError: The shapes differ, or are neither (H, W) nor (N, H, W); names both.
     """
     first, second = np.asarray(first), np.asarray(second)
     if first.shape != second.shape or first.ndim not in (2, 3) or first.size == 0:
