@@ -144,9 +144,7 @@ def _columns(path: Path, header: list[str], *rows: list[str]) -> dict[str, Any]:
     ids, patients, splits = (np.array(columns.pop(c), dtype=str) for c in FIXED_COLUMNS[:3])
     has_mask = _integers(path, "has_mask", columns.pop("has_mask"), "[01]", "0 or 1") == 1
     labels = {name: _integers(path, name, values) for name, values in columns.items()}
-    return {
-        "ids": ids, "patients": patients, "splits": splits, "has_mask": has_mask, "labels": labels,
-    }  # fmt: skip
+    return dict(ids=ids, patients=patients, splits=splits, has_mask=has_mask, labels=labels)
 
 
 def _integers(
@@ -192,20 +190,16 @@ def _check_binary(path: Path, masks: np.ndarray | None, images: np.ndarray) -> N
     if masks is None:
         return
     if masks.dtype != np.uint8 or masks.shape != images.shape[:3]:
-        raise ValueError(
-            f"{path}: {masks.shape} {masks.dtype} does not fit images.npy {images.shape}; "
-            f"should be {images.shape[:3]} uint8"
-        )
+        fit = f"does not fit images.npy {images.shape}; should be {images.shape[:3]} uint8"
+        raise ValueError(f"{path}: {masks.shape} {masks.dtype} {fit}")
     highest = max(int(part.max()) for _, part in parts(masks))
     if highest > 1:
         raise ValueError(f"{path}: values should be 0 and 1, found {highest}")
 
 
 def _check_columns(path: Path, prepared: Prepared) -> None:
-    columns = {
-        "id": prepared.ids, "patient": prepared.patients, "split": prepared.splits,
-        "has_mask": prepared.has_mask, **prepared.labels,
-    }  # fmt: skip
+    fixed = (prepared.ids, prepared.patients, prepared.splits, prepared.has_mask)
+    columns = dict(zip(FIXED_COLUMNS, fixed, strict=True)) | prepared.labels
     for name, values in columns.items():
         if values.shape != (len(prepared),):
             shapes = f"of shape {values.shape} for images.npy of shape {prepared.images.shape}"
