@@ -22,7 +22,7 @@ class Weighting:
     _w: Array
 
     def start(self, tasks: int, device: Device) -> None:
-        """Begin anew; a ValueError if the weighting was made for another number of tasks."""
+        """Start anew; raises a ValueError if the weighting is for another number of tasks."""
         raise NotImplementedError
 
     @property
@@ -34,11 +34,10 @@ class Weighting:
         """Adapt to a step's losses L_i, without weights, and its norms of w_i dL_i/dtheta_S."""
 
     def state_dict(self) -> dict[str, Array]:
-        """All that :meth:`update` has changed, by name."""
         return {}
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Restore the state of :meth:`state_dict`."""
+        """Restore what :meth:`update` changed; nothing, if the weights are constant."""
 
 
 class ByHand(Weighting):
