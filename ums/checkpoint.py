@@ -1,8 +1,8 @@
-"""Checkpoints: the state of a training, kept in a file that is there whole or not at all.
+"""Checkpoints: the state of a training, in a file that is there whole or not at all.
 
 Everything that training changes has two methods, as layers and optimizers do: ``state_dict()``, its
 state as arrays by name, and ``load_state_dict(state)``, which restores it. :func:`gather` and
-:func:`restore_all` do so for many objects at once; a :class:`Checkpoint` keeps on disk what was gathered.
+:func:`restore_all` do so for many objects at once, and a :class:`Checkpoint` saves the gathered state.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import glob
 import json
 import time
 import zipfile
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
@@ -21,20 +20,18 @@ import numpy as np
 
 from ums.backend import Array, to_numpy
 from ums.files import PARTIAL, write_whole
-from ums.layers import Layer, copy_arrays
+from ums.layers import Dropout, Layer, copy_arrays
 
 Kept = tuple[dict[str, np.ndarray], dict]
 """Arrays by name and a record that is ready for JSON."""
 
 
 class Stateful(Protocol):
-    """Something with state."""
+    """An object with state: arrays by name, on any device, and back from the host."""
 
-    def state_dict(self) -> dict[str, Array]:
-        """All of the state, by name, on any device."""
+    def state_dict(self) -> dict[str, Array]: ...
 
-    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Continue from what :meth:`state_dict` returned."""
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None: ...
 
 
 def gather(things: Sequence[Stateful]) -> dict[str, Array]:
@@ -47,19 +44,19 @@ def gather(things: Sequence[Stateful]) -> dict[str, Array]:
 
 
 def restore_all(arrays: Mapping[str, np.ndarray], things: Sequence[Stateful]) -> None:
-    """Restore the state of objects, in the order in which :func:`gather` was given them.
+    """Restore the state of objects, given in the same order as to :func:`gather`.
 
     Raises:
-        ValueError: the state is that of other objects.
+        ValueError: The state is that of other objects.
     """
-    own: defaultdict[int, dict[str, np.ndarray]] = defaultdict(dict)
+    own: list[dict[str, np.ndarray]] = [{} for _ in things]
     for key, array in arrays.items():
         number, _, name = key.partition(".")
+        if int(number) >= len(things):
+            raise ValueError(f"these are the arrays of more than {len(things)} objects")
         own[int(number)][name] = array
-    if max(own, default=-1) >= len(things):
-        raise ValueError(f"these are the arrays of more than {len(things)} objects")
-    for i, thing in enumerate(things):
-        thing.load_state_dict(own[i])
+    for thing, state in zip(things, own, strict=True):
+        thing.load_state_dict(state)
 
 
 class Snapshot:
@@ -70,7 +67,7 @@ class Snapshot:
         self.take()
 
     def take(self) -> None:
-        """Replace the copy by what the networks hold now."""
+        """Copy the weights and statistics that the networks have now."""
         self.kept = {name: array.copy() for name, array in gather(self.networks).items()}
 
     def restore(self) -> None:
@@ -78,20 +75,14 @@ class Snapshot:
         copy_arrays(self.kept, gather(self.networks))
 
     def state_dict(self) -> dict[str, Array]:
-        """The copies, by name."""
         return self.kept
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Set every copy, in place, from what :meth:`state_dict` returned."""
         copy_arrays(arrays, self.kept)
 
 
 class Generators:
-    """The states of random generators, as one object with state.
-
-    Args:
-        generators: of :func:`numpy.random.default_rng`; the same one may occur more than once.
-    """
+    """The states of random generators as one object; a generator may occur more than once."""
 
     def __init__(self, generators: Iterable[np.random.Generator]):
         self.generators = list({id(rng): rng for rng in generators}.values())
@@ -105,16 +96,14 @@ class Generators:
             rng.bit_generator.state = json.loads(str(arrays[str(i)]))
 
 
-def generators_of(layers: Iterable[Layer]) -> Iterator[np.random.Generator]:
-    """The generators that the dropout layers among ``layers`` and within them draw from."""
-    for layer in layers:
-        if hasattr(layer, "rng"):
-            yield layer.rng
-        yield from generators_of(getattr(layer, "layers", ()))
+def generators_of(layers: Iterable[Layer]) -> list[np.random.Generator]:
+    """The generators of all dropout layers in ``layers``."""
+    leaves = (leaf for layer in layers for leaf in layer.leaves())
+    return [leaf.rng for leaf in leaves if isinstance(leaf, Dropout)]
 
 
 class Stopwatch:
-    """Wall seconds since it was made; as its state is saved, the time before a stop counts too."""
+    """Wall seconds since it was made, those of an interrupted run included once it is restored."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
@@ -131,31 +120,25 @@ class Stopwatch:
 
 
 class Checkpoint:
-    """A file from which a stopped training continues; its parts are files beside it.
-
-    Args:
-        path: the file, which need not exist.
-        every: the seconds between two savings, at least.
-    """
+    """The file ``path`` of an interrupted training, saved again after ``every`` seconds at least."""
 
     def __init__(self, path: Path, every: float = 60.0):
         self.path, self.every = Path(path), every
         self._saved = time.monotonic()
 
     def part(self, name: str) -> Checkpoint:
-        """The checkpoint of one of several trainings in a row; :meth:`remove` removes it too."""
+        """The checkpoint of one of several trainings, a file beside this one, removed with it."""
         own = f"{self.path.stem}+{quote(name, safe='')}{self.path.suffix}"
         return Checkpoint(self.path.with_name(own), self.every)
 
     def load(self) -> Kept | None:
-        """What was saved last; None if nothing was, or if it cannot be read (prints why)."""
         return read(self.path)
 
     def restore(self, things: Sequence[Stateful]) -> bool:
         """Restore the state of objects from the file; False if there is none.
 
         Raises:
-            ValueError: the file holds the state of other objects; names it.
+            ValueError: The file holds the state of other objects; names it.
         """
         kept = self.load()
         if kept is None:
@@ -167,20 +150,15 @@ class Checkpoint:
         return True
 
     def due(self) -> bool:
-        """Whether it is time to save again."""
         return time.monotonic() - self._saved >= self.every
 
     def save(self, arrays: Mapping[str, Array], record: dict) -> None:
-        """Replace the file by this state, from :func:`gather`, and a record of it.
-
-        Raises:
-            OSError: the file cannot be written; names it. The previous one is still there.
-        """
+        """Replace the file by a state, from :func:`gather`, and a record; see :func:`write`."""
         write(self.path, arrays, record)
         self._saved = time.monotonic()
 
     def remove(self) -> None:
-        """Remove the file, its parts, and what killed processes have left half written of them."""
+        """Remove the file, its parts, and the unfinished copies that killed processes left."""
         stem, suffix = (glob.escape(part) for part in (self.path.stem, self.path.suffix))
         for part in ("", "+*"):
             for unfinished in ("", f".*{PARTIAL}"):
@@ -195,14 +173,14 @@ def write(path: Path, arrays: Mapping[str, Array], record: dict) -> None:
     """Write arrays and a record to an .npz file, whole or not at all.
 
     Raises:
-        OSError: the file cannot be written; names it. A previous version is unchanged.
+        OSError: The file cannot be written; names it. A previous version is unchanged.
     """
-    own: dict[str, Array] = {name: to_numpy(array) for name, array in arrays.items()}
-    write_whole(path, lambda file: np.savez(file, __record__=json.dumps(record), **own))
+    host: dict[str, Array] = {name: to_numpy(array) for name, array in arrays.items()}
+    write_whole(path, lambda file: np.savez(file, __record__=json.dumps(record), **host))
 
 
 def read(path: Path) -> Kept | None:
-    """What :func:`write` wrote; None if there is no file, or it cannot be read (prints why)."""
+    """Read a file of :func:`write`; None if there is none, or it cannot be read (prints why)."""
     if not path.is_file():
         return None
     try:

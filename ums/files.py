@@ -1,7 +1,5 @@
 """Crash-safe writing: a file is there whole or not at all."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,15 +12,11 @@ PARTIAL = ".partial"
 def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file beside ``path``, flush it to the disk, and rename it to ``path``.
 
-    Two processes never share a temporary file: its name is that of ``path``, the number of the
-    process and :data:`PARTIAL`. The folder must exist.
-
-    Args:
-        path: the file to write or replace.
-        content: the bytes of the file, or a function that writes them to an open binary file.
+    ``content`` is the bytes, or a function that writes them to an open binary file. The temporary
+    file has the number of the process in its name, so that two processes never share one.
 
     Raises:
-        OSError: the file cannot be written; names it. A previous version is unchanged.
+        OSError: The file cannot be written; names it. A previous version is unchanged.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
     try:

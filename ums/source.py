@@ -1,11 +1,9 @@
 """Stage 1: the source S, one representation per imaging modality (section 3.2.2).
 
-Without labels, as for the chest X-ray: a denoising autoencoder is trained to restore clean images,
-and its encoder is what later tasks share (section 4.1.1). With labels, as for Doppler echo, the
-source is an ordinary classifier, trained as any task is (:func:`ums.finetuning.train_task`).
+Without labels, as for the chest X-ray, a denoising autoencoder is trained to restore clean images,
+and later tasks share its encoder (section 4.1.1). With labels, as for Doppler echo, the source is an
+ordinary classifier, trained like any task (:func:`ums.finetuning.train_task`).
 """
-
-from __future__ import annotations
 
 import numpy as np
 
@@ -24,11 +22,10 @@ class DenoisingExamples:
 
     Args:
         images: (M, H, W) in 0..255, clean.
-        rows: the rows of ``images`` to use, (N,) integers.
-        rng: draws the noise: its kind and strength for each image, and its pixels.
-        fixed: whether an image has the same noise in every epoch, as for validation; otherwise it
-            is new every time.
-        normalisation: of noisy inputs and clean targets.
+        rows: The rows of ``images`` to use, (N,) integers.
+        rng: Draws the noise: its kind and strength for each image, and its pixels.
+        fixed: Whether an image has the same noise in every epoch, as for validation.
+        normalisation: Of noisy inputs and clean targets.
     """
 
     def __init__(
@@ -48,7 +45,7 @@ class DenoisingExamples:
         return len(self.rows)
 
     def batch(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Noisy inputs and clean targets, both float32 (n, H, W, 1), by the noisy statistics."""
+        """Noisy inputs and clean targets, float32 (n, H, W, 1), normalised as the noisy ones."""
         clean = self.images[self.rows[chosen]]
         if self.seeds is None:
             noisy = corrupt(clean, self.rng, NOISES)
@@ -59,19 +56,13 @@ class DenoisingExamples:
 
 
 def train_denoising(
-    autoencoder: Layer,
-    train: DenoisingExamples,
-    validation: DenoisingExamples,
-    training: Training,
+    autoencoder: Layer, train: DenoisingExamples, validation: DenoisingExamples, training: Training
 ) -> Tuned:
     """Train a denoising autoencoder by the paper's recipe: MSE, RMSprop, plateau, early stopping.
 
-    Args:
-        autoencoder: ``autoencoder.layers[0]`` is the encoder to share afterwards.
-        train: noise that is new in every epoch; to continue exactly from a checkpoint, it must be
-            drawn from ``training.rng``.
-        validation: decides when to stop, with fixed noise.
-        training: settings, generator, device, checkpoint.
+    ``autoencoder.layers[0]`` is the encoder to share afterwards. The training set has new noise in
+    every epoch, drawn from ``training.rng`` if an interrupted training is to continue exactly; the
+    noise of the validation set is fixed.
     """
     task = Task("source: denoising", autoencoder, mse, train, validation, RMSprop)
     return train_task(task, training)

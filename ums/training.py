@@ -1,8 +1,8 @@
-"""One training loop for everything that is trained: early stopping, plateaus, progress, recovery.
+"""The training loop of every network: early stopping, plateaus, progress, recovery.
 
-A strategy defines what an epoch is (:class:`Epoch`); :func:`fit` decides when to stop. The network
-ends with the weights of its best validation epoch. A stopped training continues from its checkpoint and
-ends with the same weights, to the byte.
+A strategy defines the steps of an epoch (:class:`Epoch`); :func:`fit` decides when to stop, and leaves
+the weights of the epoch with the lowest validation loss. An interrupted training continues from its
+checkpoint and ends with the same weights, to the byte.
 """
 
 from __future__ import annotations
@@ -27,22 +27,16 @@ Loss = Callable[[Array, Array], tuple[Array, Array]]
 
 
 class TrainingDiverged(RuntimeError):
-    """A loss became infinite or not a number; the best weights so far were restored."""
+    """A loss is infinite or not a number; the best weights so far were restored."""
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How long and how fast to train.
+    """How long and how fast to train, ``epochs`` at most, ``batch`` examples per step.
 
-    Batch and learning rate are the paper's (section 4.1.1); where it is silent, the values are ours.
-
-    Attributes:
-        epochs: the largest number of epochs.
-        batch: examples per batch.
-        learning_rate: of the optimizers, at the start.
-        patience: training stops after this many epochs without a lower validation loss.
-        plateau_patience: the learning rate is reduced after this many such epochs.
-        plateau_factor: what the learning rate is then multiplied by.
+    Training stops after ``patience`` epochs without a lower validation loss, and multiplies the
+    learning rate by ``plateau_factor`` after ``plateau_patience`` such epochs. Batch and learning rate
+    are the paper's (section 4.1.1); where it is silent, the values are ours.
     """
 
     epochs: int = 20
@@ -63,12 +57,12 @@ class Training:
     """What every training needs, whatever it trains and by whichever strategy.
 
     Attributes:
-        settings: how long and how fast to train.
-        rng: draws the order of the examples.
-        device: where to compute; the networks must be there already.
-        progress: whether to show progress bars.
-        checkpoint: where the state is saved between epochs. A training that finds one of a stopped
-            training like it continues from there; without it nothing is saved.
+        settings: How long and how fast to train.
+        rng: Draws the order of the examples.
+        device: Where to compute; the networks must be there already.
+        progress: Whether to show progress bars.
+        checkpoint: Where the state is saved between epochs, or None. If the file is there already,
+            the training continues from it.
     """
 
     settings: FitSettings
@@ -78,20 +72,20 @@ class Training:
     checkpoint: Checkpoint | None = None
 
     def part(self, name: str) -> Training:
-        """The same for one of several trainings, with its own part of the checkpoint."""
+        """The same for one of several trainings, with a checkpoint of its own."""
         return replace(self, checkpoint=self.checkpoint and self.checkpoint.part(name))
 
 
 @dataclass(frozen=True, eq=False)
 class Epoch:
-    """One epoch of a training: its steps, and what they change apart from the networks.
+    """One epoch of a training.
 
     Attributes:
-        steps: runs the steps of an epoch and yields the loss of each. A FloatingPointError raised
-            in it is taken for a loss that is not finite.
-        length: the number of steps.
-        optimizers: the optimizers that the steps use; their rates are reduced on a plateau.
-        state: whatever else the steps and the validation change.
+        steps: Runs the steps of an epoch and yields the loss of each. A FloatingPointError in it
+            counts as a loss that is not finite.
+        length: The number of steps.
+        optimizers: Those that the steps use; their learning rates are reduced on a plateau.
+        state: Whatever else the steps and the validation change, for checkpoints.
     """
 
     steps: Callable[[], Iterable[Any]]
@@ -102,19 +96,14 @@ class Epoch:
 
 @dataclass
 class History:
-    """The course of a training, epoch by epoch.
+    """Mean training loss, validation loss, learning rate and wall seconds of each epoch.
 
-    ``criterion``, ``weight`` and ``cosines`` belong to tasks tuned together, and are empty where a
-    network is trained by itself.
+    The others belong to tasks tuned together, and are empty where a network is trained by itself.
 
     Attributes:
-        train: mean training losses.
-        validation: validation losses.
-        learning_rate: of the first optimizer.
-        seconds: wall time.
-        criterion: what decided, for all tasks, which weights are kept; if empty, ``validation``.
-        weight: the task's mean weight w_i in the joint loss.
-        cosines: other task -> mean cosine of the two tasks' gradients on the shared parameters.
+        criterion: The value for all tasks that decides which epoch is kept, in place of ``validation``.
+        weight: The task's mean weight w_i in the joint loss.
+        cosines: Other task -> mean cosine of the two tasks' gradients on the shared parameters.
     """
 
     train: list[float] = field(default_factory=list)
@@ -126,7 +115,7 @@ class History:
     cosines: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, train: float, validation: float, learning_rate: float, start: float) -> None:
-        """Add an epoch that began at ``start`` of :func:`time.perf_counter`."""
+        """Add an epoch that began when :func:`time.perf_counter` was ``start``."""
         self.train.append(train)
         self.validation.append(validation)
         self.learning_rate.append(learning_rate)
@@ -138,20 +127,18 @@ class History:
         return int(np.argmin(self.criterion or self.validation))
 
     def to_dict(self) -> dict:
-        """A dict that is ready for JSON."""
+        """Return the lists by name, ready for JSON."""
         return asdict(self)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """The whole history, for a checkpoint."""
         return {"lists": np.array(json.dumps(self.to_dict()))}
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Become the history that :meth:`state_dict` was taken from."""
         vars(self).update(json.loads(str(arrays["lists"])))
 
 
 def train_step(network: Layer, loss: Loss, optimizer: Optimizer, x: Array, target: Array) -> Array:
-    """Forward, backward, update, for one batch; returns the loss (on its device)."""
+    """Forward, backward, update, for one batch; returns the loss (on the device)."""
     network.zero_gradients()
     value, gradient = loss(network.forward(x, training=True), target)
     network.backward(gradient, input_gradient=False)
@@ -198,19 +185,13 @@ def fit(
 ) -> History:
     """Run epochs until the validation loss stops falling, and keep the best epoch's weights.
 
-    Args:
-        name: what is trained, for the progress bar and error messages.
-        networks: everything that learns; holds the best epoch's weights afterwards.
-        epoch: the steps of one epoch.
-        validate: the loss on the validation part, lower is better. A FloatingPointError raised in
-            it is taken for a loss that is not finite.
-        training: the settings and all else.
+    ``networks`` are all that learn. ``validate`` returns the validation loss; a FloatingPointError in
+    it counts as a loss that is not finite. The name is for the progress bar and error messages.
 
     Raises:
-        TrainingDiverged: a loss is not finite. The message says where; the best weights so far (the
-            first ones, if no epoch was finished) are restored before.
-        OSError: the checkpoint cannot be written; names it.
-        ValueError: the checkpoint is of another training; names it.
+        TrainingDiverged: A loss is not finite; the best weights so far are restored.
+        OSError: The checkpoint cannot be written; names it.
+        ValueError: The checkpoint is of another training; names it.
     """
     settings, checkpoint, optimizers = training.settings, training.checkpoint, epoch.optimizers
     history, best = History(), Snapshot(networks)
@@ -222,7 +203,14 @@ def fit(
     changing += [generators, *epoch.state]
     if checkpoint and checkpoint.restore(changing):
         print(f"{name}: continues after epoch {len(history.train)}, from {checkpoint.path}")
-    with _progress_bar(name, epoch.length, len(history.train), training) as bar:
+    with tqdm(
+        desc=name,
+        total=settings.epochs * epoch.length,
+        initial=len(history.train) * epoch.length,
+        unit="batch",
+        mininterval=0.5,
+        disable=not training.progress,
+    ) as bar:
         while not _finished(history, settings):
             start = time.perf_counter()
             try:
@@ -236,26 +224,12 @@ def fit(
             for plateau in plateaus:
                 plateau.update(validation)
             if checkpoint and (checkpoint.due() or _finished(history, settings)):
-                record = {"training": name, "epochs": len(history.train)}
-                checkpoint.save(gather(changing), record)
+                checkpoint.save(gather(changing), {"training": name, "epochs": len(history.train)})
     best.restore()
     return history
 
 
-def _progress_bar(name: str, length: int, done: int, training: Training) -> tqdm:
-    """A bar over the steps of all epochs, ``done`` of which were finished before."""
-    return tqdm(
-        desc=name,
-        total=training.settings.epochs * length,
-        initial=done * length,
-        unit="batch",
-        mininterval=0.5,
-        disable=not training.progress,
-    )
-
-
 def _finished(history: History, settings: FitSettings) -> bool:
-    """Whether there were epochs enough, or too many since the best one."""
     epochs = len(history.validation)
     if epochs == 0:
         return False
@@ -265,7 +239,7 @@ def _finished(history: History, settings: FitSettings) -> bool:
 def _one_epoch(
     steps: Callable[[], Iterable[Array]], validate: Callable[[], float], bar: tqdm
 ) -> tuple[float, float]:
-    """Mean training loss and validation loss; FloatingPointError says what is not finite."""
+    """Mean training loss and validation loss; raises FloatingPointError if one is not finite."""
     losses = []
     for value in steps():
         losses.append(value)
@@ -279,12 +253,10 @@ def _one_epoch(
 
 
 def read_losses(losses: Sequence[Array], owners: Sequence[str] | None = None) -> np.ndarray:
-    """The losses of an epoch's batches as one float64 array.
-
-    They are read from the device together, at the end: each reading makes a GPU wait.
+    """The losses of all batches as float64, read from the device at once, since each read waits.
 
     Raises:
-        FloatingPointError: one is not finite; names the first, and its owner if there are ``owners``.
+        FloatingPointError: A loss is not finite; names the first, and its owner if there are ``owners``.
     """
     values = to_numpy(array_module(losses[0]).stack(losses)).astype(np.float64)
     if not np.isfinite(values).all():

@@ -178,7 +178,7 @@ def test_tasks_that_name_different_optimizers_are_refused(rng):
     source = encoder(rng)
     before = bytes_of(source)
     tasks = [abnormality(rng, optimizer=SGD), lungs(rng, optimizer=RMSprop)]
-    wanted = "one optimizer for all tasks; abnormality names SGD and lungs names RMSprop"
+    wanted = "one optimizer for all tasks; those of abnormality and lungs differ"
     with pytest.raises(ValueError, match=wanted):
         tune(source, tasks, rng)
     assert bytes_of(source) == before

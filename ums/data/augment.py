@@ -1,10 +1,8 @@
 """Augmentation: small random rotations, shifts, scales and exposures of training images.
 
-The paper has none. Hospitals differ in how patients stand and how films are exposed; a network that
-has seen such changes depends on them less.
+The paper has none. Hospitals differ in how patients stand and how X-rays are exposed; a network
+trained with such changes depends on them less.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -16,15 +14,15 @@ import numpy as np
 class Augmentation:
     """Random changes of images and, with them, of their masks; labels stay.
 
-    What comes in from outside the image is black. Images are not mirrored: the
-    heart is on one side.
+    Pixels from outside the image are black. Images are not mirrored: the heart is on one side. Each
+    change is drawn uniformly between plus and minus its attribute.
 
     Attributes:
-        rng: draws the changes, each uniformly from -most to most.
-        angle: degrees at most.
-        shift: share of the image's side at most, each way.
-        zoom: log of the scale at most.
-        gamma: log of the exponent at most, of grey levels as shares of 255.
+        rng: Draws the changes.
+        angle: The largest rotation, in degrees.
+        shift: The largest shift, as a share of the image's side.
+        zoom: The logarithm of the largest scale.
+        gamma: The logarithm of the largest exponent of the grey levels, taken as shares of 255.
     """
 
     rng: np.random.Generator
@@ -34,17 +32,10 @@ class Augmentation:
     gamma: float = 0.35
 
     def __call__(self, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Change images and masks alike.
-
-        Args:
-            images: (n, H, W) or (n, H, W, 3) uint8.
-            targets: (n, H, W) masks or (n,) labels.
-
-        Returns:
-            Changed copies of both.
+        """Change copies of images and of their (n, H, W) masks or (n,) labels.
 
         Raises:
-            ValueError: images of another shape or dtype.
+            ValueError: The images are not (n, H, W) or (n, H, W, 3) uint8.
         """
         images, targets = np.array(images), np.array(targets)
         grey_or_rgb = images.ndim == 3 or images.shape[3:] == (3,)

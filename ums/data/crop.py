@@ -1,7 +1,5 @@
 """Cropping images to their foreground: hospitals leave different borders around it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import cv2
@@ -20,11 +18,9 @@ def foreground_box(image: np.ndarray, background: int = BACKGROUND) -> tuple[int
     """
     foreground = image > background
     ends: list[int] = []
-    for along in (1, 0):
-        lines = np.flatnonzero(foreground.mean(axis=along) >= LEAST)
-        ends += (
-            [int(lines[0]), int(lines[-1]) + 1] if len(lines) else [0, foreground.shape[1 - along]]
-        )
+    for shares in (foreground.mean(axis=1), foreground.mean(axis=0)):
+        lines = np.flatnonzero(shares >= LEAST)
+        ends += [int(lines[0]), int(lines[-1]) + 1] if len(lines) else [0, len(shares)]
     top, bottom, left, right = ends
     return top, bottom, left, right
 
@@ -32,25 +28,18 @@ def foreground_box(image: np.ndarray, background: int = BACKGROUND) -> tuple[int
 def crop_to_foreground(
     images: np.ndarray, *masks: np.ndarray | None, background: int = BACKGROUND
 ) -> tuple[Any, ...]:
-    """Enlarge the foreground of images to fill them, and masks with them; proportions are not kept.
+    """Enlarge the foreground of images (N, H, W) to fill them; proportions are not kept.
 
-    Args:
-        images: (N, H, W) uint8; resized by bicubic interpolation.
-        masks: (N, H, W) each, resized to the nearest neighbour; None stays None.
-        background: the highest grey level of the background.
-
-    Returns:
-        Copies of the images and of each of the masks.
+    Masks are enlarged with them, by the nearest neighbour where images are interpolated; None stays
+    None. Grey levels up to ``background`` are background. Returns copies of all arrays, in order.
     """
     results = [None if a is None else np.array(a) for a in (images, *masks)]
     H, W = images.shape[1:]
     for k in range(len(images)):
         top, bottom, left, right = foreground_box(images[k], background)
-        for array, method in zip(
-            results, (cv2.INTER_CUBIC, *(cv2.INTER_NEAREST for _ in masks)), strict=True
-        ):
+        for i, array in enumerate(results):
             if array is not None:
-                array[k] = cv2.resize(
-                    array[k, top:bottom, left:right], (W, H), interpolation=method
-                )
+                method = cv2.INTER_NEAREST if i else cv2.INTER_CUBIC
+                part = array[k, top:bottom, left:right]
+                array[k] = cv2.resize(part, (W, H), interpolation=method)
     return tuple(results)

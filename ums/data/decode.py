@@ -10,18 +10,11 @@ _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
 def decode_grey(data: bytes, path: str | Path) -> np.ndarray:
-    """Decode a PNG, JPEG or DICOM file to grey values.
+    """Decode the bytes of a PNG, JPEG or DICOM file to grey values (H, W) uint8.
 
     Colours and palettes become luminance, transparency is ignored, 16 bits become 8 over their full
-    range, and a DICOM is shown as :func:`ums.data.dicom.decode_dicom` describes. The kind of file is
-    told from its bytes, not from its name.
-
-    Args:
-        data: The bytes of the file.
-        path: The name that an error gives to the file.
-
-    Returns:
-        (H, W) uint8.
+    range; for a DICOM see :func:`ums.data.dicom.decode_dicom`. The bytes decide which kind of file it
+    is; ``path`` is for error messages.
 
     Raises:
         ValueError: The file is empty, cut off, damaged or no such image.
@@ -31,7 +24,8 @@ def decode_grey(data: bytes, path: str | Path) -> np.ndarray:
         return _decode_dicom(data, path)
     image = _decode(data, path)
     if image.ndim == 3:
-        image = image[..., 0] if image.shape[2] < 3 else _luminance(image[..., :3])
+        colour = np.ascontiguousarray(image[..., :3])
+        image = colour[..., 0] if image.shape[2] < 3 else cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
     return _to_8_bits(image, path)
 
 
@@ -44,14 +38,13 @@ def decode_colour(data: bytes, path: str | Path) -> np.ndarray:
 
 
 def decode_mask(data: bytes, path: str | Path) -> np.ndarray:
-    """Decode a mask to (H, W) uint8 of 0 and 1, whichever two values the file holds."""
+    """Decode a mask to (H, W) uint8 of 0 and 1, whichever two values the file has."""
     grey = decode_grey(data, path)
-    mask: np.ndarray = (grey > grey.max() // 2).view(np.uint8)
-    return mask
+    return np.asarray((grey > grey.max() // 2).view(np.uint8))
 
 
 def image_kind(path: str | Path) -> str | None:
-    """Tell "PNG", "JPEG" or "DICOM" from the first bytes of a file; None is anything else."""
+    """Return "PNG", "JPEG" or "DICOM" by the first bytes of a file, or None for any other."""
     with open(path, "rb") as file:
         start = file.read(132)
     if is_dicom(start):
@@ -60,7 +53,7 @@ def image_kind(path: str | Path) -> str | None:
 
 
 def is_dicom(data: bytes) -> bool:
-    """Tell whether the bytes begin as a DICOM file does."""
+    """Return whether the bytes begin like a DICOM file."""
     return data[128:132] == b"DICM"
 
 
@@ -99,15 +92,8 @@ def _to_8_bits(image: np.ndarray, path: str | Path) -> np.ndarray:
     return image
 
 
-def _luminance(image: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)
-
-
 def _damage(data: bytes) -> str | None:
-    """Say what is wrong with the bytes of an image, if anything.
-
-    Decoders do not say it: they fill in what is cut off.
-    """
+    """What is wrong with the bytes of an image, if anything; decoders just fill in missing parts."""
     if not data:
         return "the file is empty"
     if data.startswith(_PNG):
@@ -135,7 +121,7 @@ def _png_damage(data: bytes) -> str | None:
 def _jpeg_damage(data: bytes) -> str | None:
     """Walk the segments to the scan, so that the end of a thumbnail is not taken for the image's.
 
-    Damage within the scan is not found: OpenCV fills it in, and libjpeg only prints a warning.
+    Damage within the scan is not found.
     """
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:

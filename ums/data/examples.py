@@ -15,11 +15,10 @@ from ums.data.normalisation import STANDARD, Normalisation
 class Dataset(Protocol):
     """Numbered examples, of which a network sees some at a time."""
 
-    def __len__(self) -> int:
-        """The number of examples."""
+    def __len__(self) -> int: ...
 
     def batch(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Inputs of the examples with these numbers, and targets for the loss or None."""
+        """Inputs of the examples with these numbers, and targets for the loss, or None."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +28,9 @@ class Examples:
     Attributes:
         inputs: (M, ...) images in 0..255, memory-mapped or not, or features.
         targets: (M, H, W) masks of 0 and 1, (M,) integer labels, or None.
-        rows: which of the M are meant, (N,) integers.
-        prepare: makes a float32 network input of a few rows of ``inputs``.
-        augment: changes a few rows of inputs and targets at random before that, or None.
+        rows: Which of the M to use, (N,) integers.
+        prepare: Turns a batch of ``inputs`` into a float32 network input.
+        augment: Changes a batch of inputs and targets at random before that, or None.
     """
 
     inputs: np.ndarray
@@ -42,10 +41,8 @@ class Examples:
 
     def __post_init__(self) -> None:
         if self.targets is not None and len(self.targets) != len(self.inputs):
-            raise ValueError(
-                f"inputs and targets must be as many, got {self.inputs.shape} and "
-                f"{self.targets.shape}"
-            )
+            shapes = f"{self.inputs.shape} and {self.targets.shape}"
+            raise ValueError(f"inputs and targets must be as many, got {shapes}")
         if len(self.rows) == 0:
             raise ValueError("a set of examples is empty")
 
@@ -63,15 +60,12 @@ class Examples:
     def with_inputs(
         self, inputs: np.ndarray, prepare: Callable[[np.ndarray], np.ndarray]
     ) -> Examples:
-        """The same examples made of other inputs (N, ...), given in their order."""
+        """The same examples with other inputs (N, ...), in the order of ``rows``."""
         targets = None if self.targets is None else np.asarray(self.targets[self.rows])
         return Examples(inputs, targets, np.arange(len(self)), prepare, self.augment)
 
     def batch(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Examples number ``chosen`` (0 <= chosen < N): float32 inputs, and targets for the loss.
-
-        Masks become float32 (n, H, W, 1), labels stay integers.
-        """
+        """Float32 inputs, and targets: masks as float32 (n, H, W, 1), or integer labels (n,)."""
         rows = self.rows[chosen]
         if self.targets is None:
             return self.prepare(self.inputs[rows]), None
@@ -87,11 +81,7 @@ def all_of(images: np.ndarray, normalisation: Normalisation = STANDARD) -> Examp
 
 
 def device_batch(examples: Dataset, chosen: np.ndarray, device: Device) -> tuple[Array, Array]:
-    """Inputs and targets of examples number ``chosen``, on the device.
-
-    Raises:
-        ValueError: the examples have no targets.
-    """
+    """Inputs and targets of some examples, on the device; a ValueError if they have no targets."""
     x, target = examples.batch(chosen)
     if target is None:
         raise ValueError(f"there are no targets to learn from: {examples!r}")
@@ -101,10 +91,10 @@ def device_batch(examples: Dataset, chosen: np.ndarray, device: Device) -> tuple
 def epoch_batches(n: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """0..n - 1 in a new random order, cut into ceil(n / size) batches of almost equal size.
 
-    Equal sizes, so that no batch of one or two spoils a batch norm's statistics.
+    The sizes are equal so that no batch of one or two spoils a batch norm's statistics.
 
     Raises:
-        ValueError: there are fewer examples than a batch holds.
+        ValueError: There are fewer examples than a batch holds.
     """
     if not 0 < size <= n:
         raise ValueError(f"{n} training examples cannot fill a batch of {size}")

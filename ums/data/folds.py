@@ -1,10 +1,8 @@
 """Folds for cross-validation: by patient, and each with its part of every class.
 
 UMS-Rep, section 4.1, takes ten. Images of one patient are much alike: a network tested on a patient of
-its training set would be tested on what it has learned by heart.
+its training set would be tested on images that it almost knows.
 """
-
-from __future__ import annotations
 
 import numpy as np
 
@@ -17,22 +15,13 @@ def stratified_folds(
     All images of a patient are in one fold and every fold has every class. Where each patient has
     one class, the folds differ in a class by no more than the images of its largest patient: by one,
     where each has one image. Where patients have several classes the folds are about as even,
-    without that guarantee. The result depends on the images and on ``rng``, not on the order of the
-    rows.
+    without that guarantee. The result does not depend on the order of the rows.
 
-    Args:
-        labels: (N,) integers.
-        patients: (N,) names.
-        k: the number of folds.
-        rng: draws the order among equals.
-
-    Returns:
-        The images' fold numbers 0..k - 1, (N,) integers.
+    ``labels`` are integers (N,), ``patients`` names (N,). Returns fold numbers 0..k - 1 (N,).
 
     Raises:
-        ValueError: there are fewer than 2 folds, fewer patients of a class than folds, or not as
-            many labels as patients; or a fold came out without a class, which can only happen where
-            patients have several classes.
+        ValueError: There are fewer than 2 folds, or fewer patients of a class than folds, or the arrays
+            do not fit; or a fold has no image of a class, since patients have several classes.
     """
     if k < 2:
         raise ValueError(f"{k} folds asked for, must be at least 2")
@@ -42,10 +31,10 @@ def stratified_folds(
         c = having.argmin()
         raise ValueError(f"class {classes[c]} has {having[c]} patients, too few for {k} folds")
     fold = _share_out(counts, np.full(k, 1 / k), rng)
-    if lacking := _lacking(fold, counts, k):
+    for i, c in _lacking(fold, counts, k):
         raise ValueError(
-            f"fold {lacking[0]} came out without class {classes[lacking[1]]}, whose patients have "
-            "other classes too; try another seed or fewer folds"
+            f"fold {i} came out without class {classes[c]}, whose patients have other classes too; "
+            "try another seed or fewer folds"
         )
     return np.asarray(fold[patient_of_row])
 
@@ -58,29 +47,19 @@ def fold_splits(
     patients: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows to train on, to validate on and to test on in fold ``i``, each ascending.
+    """Training, validation and test rows of fold ``i``, each in ascending order.
 
-    The test rows are those of fold ``i``. The validation rows are chosen from the others as the
-    folds are: whole patients, every class in its proportion.
-
-    Args:
-        folds: (N,) fold numbers, of :func:`stratified_folds`.
-        i: the fold to test on.
-        validation_share: about how much of the other folds is to validate on, between 0 and 1.
-        labels: (N,) integers.
-        patients: (N,) names.
-        rng: draws the order among equals.
+    The test rows are those of fold ``i``. About ``validation_share`` of the others are validation rows,
+    chosen as the folds of :func:`stratified_folds` are: whole patients, every class in its proportion.
 
     Raises:
-        ValueError: there is no fold ``i`` or no other, a patient is in two folds, a class has too
+        ValueError: There is no fold ``i`` or no other, a patient is in two folds, a class has too
             few patients for training and validation, or the arrays differ in length.
     """
     folds, labels, patients = (np.asarray(a) for a in (folds, labels, patients))
     if not folds.shape == labels.shape == patients.shape or folds.ndim != 1:
-        raise ValueError(
-            f"folds, labels and patients must be (N,), got {folds.shape}, {labels.shape} and "
-            f"{patients.shape}"
-        )
+        shapes = f"{folds.shape}, {labels.shape} and {patients.shape}"
+        raise ValueError(f"folds, labels and patients must be (N,), got {shapes}")
     if not 0 < validation_share < 1:
         raise ValueError(f"the validation share must be between 0 and 1, got {validation_share}")
     test, others = np.flatnonzero(folds == i), np.flatnonzero(folds != i)
@@ -90,11 +69,10 @@ def fold_splits(
         raise ValueError(f"patient {min(shared)} is in fold {i} and in another")
     counts, patient_of_row, classes = _class_counts(labels[others], patients[others])
     side = _share_out(counts, np.array([1 - validation_share, validation_share]), rng)
-    if lacking := _lacking(side, counts, 2):
-        name, c = ("training", "validation")[lacking[0]], lacking[1]
+    for s, c in _lacking(side, counts, 2):
         raise ValueError(
-            f"fold {i} leaves no patient of class {classes[c]} for {name}: it has "
-            f"{np.count_nonzero(counts[:, c])} patients, the validation share is {validation_share}"
+            f"fold {i} leaves no patient of class {classes[c]} for {('training', 'validation')[s]}: it "
+            f"has {np.count_nonzero(counts[:, c])} patients, the validation share is {validation_share}"
         )
     side = side[patient_of_row]
     return others[side == 0], others[side == 1], test
@@ -106,9 +84,8 @@ def _class_counts(
     """Images of each patient and class (P, C), the patient number of each row (N,), classes (C,)."""
     labels, patients = np.asarray(labels), np.asarray(patients)
     if labels.shape != patients.shape or labels.ndim != 1 or not len(labels):
-        raise ValueError(
-            f"labels and patients must be (N,) with N > 0, got {labels.shape} and {patients.shape}"
-        )
+        shapes = f"{labels.shape} and {patients.shape}"
+        raise ValueError(f"labels and patients must be (N,) with N > 0, got {shapes}")
     if labels.dtype.kind not in "iu" or labels.min() < 0:
         raise ValueError(f"labels must be integers from 0, got {labels.dtype} from {labels.min()}")
     classes, class_of_row = np.unique(labels, return_inverse=True)
@@ -119,11 +96,11 @@ def _class_counts(
 
 
 def _share_out(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Give each of P patients to a part; return the parts' numbers (P,).
+    """Assign each of P patients with ``counts`` (P, C) images to a part; return part numbers (P,).
 
-    Of ``counts`` (P, C) images, the parts should have ``shares`` (S,), which sum to 1. With x_sc the
-    part's share of a class, sum_sc x_sc^2 / share_s is smallest where x_sc = share_s for all c; each
-    patient goes where that sum grows least, the largest first, equal ones in random order.
+    The parts should have ``shares`` (S,), which sum to 1, of every class. With x_sc the share that part
+    s has of class c, sum_sc x_sc^2 / share_s is smallest where x_sc = share_s for all c; each patient
+    goes where that sum grows least, the largest first, equal ones in random order.
     """
     totals = counts.sum(axis=0)
     part = np.empty(len(counts), np.int64)
@@ -131,17 +108,13 @@ def _share_out(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator)
     order = rng.permutation(len(counts))
     for p in order[np.argsort(-(counts[order] / totals).sum(axis=1), kind="stable")]:
         growth = (counts[p] * (2 * filled + counts[p]) / totals**2).sum(axis=1) / shares
-        # Where that is equal, a patient of another class may have made one part larger.
+        # Of parts with equal growth, take the smallest: other classes may have made one larger.
         s = np.lexsort((filled.sum(axis=1) / shares, growth))[0]
         part[p] = s
         filled[s] += counts[p]
     return part
 
 
-def _lacking(part: np.ndarray, counts: np.ndarray, n: int) -> tuple[int, int] | None:
-    """The first (part, class) of n parts without a patient of a class, or None."""
-    for s in range(n):
-        absent = np.flatnonzero(counts[part == s].sum(axis=0) == 0)
-        if len(absent):
-            return s, int(absent[0])
-    return None
+def _lacking(part: np.ndarray, counts: np.ndarray, n: int) -> np.ndarray:
+    """The numbers (part, class) of all of n parts without an image of a class."""
+    return np.argwhere([counts[part == s].sum(axis=0) == 0 for s in range(n)])

@@ -1,10 +1,8 @@
-"""The noise the source learns to remove (section 4.1.1, Table 2 of the UMS-Rep paper).
+"""The noise that the source learns to remove (section 4.1.1, Table 2 of the UMS-Rep paper).
 
-The paper's five standard deviations and its Poisson level were lost with its symbols; ours are
-stated here. Noisy images are clipped to 0..255, as any 8-bit image is.
+The symbols of the paper's five standard deviations and Poisson level are missing in print; these levels
+are ours. Noisy images are clipped to 0..255, like any 8-bit image.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +12,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Noise:
-    """One kind of noise at one strength.
+    """Noise of kind ``"gaussian"`` or ``"poisson"``.
 
-    Attributes:
-        kind: ``"gaussian"`` or ``"poisson"``.
-        level: Gaussian: the standard deviation in grey levels (0..255). Poisson: the number of
-            photons that a white pixel counts; fewer is noisier.
+    The level is the standard deviation of Gaussian noise in grey levels (0..255), or the number of
+    photons that a white pixel counts; fewer is noisier.
     """
 
     kind: str

@@ -1,7 +1,5 @@
 """How images become a network's input, and its output images again (section 3.1.1)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +12,10 @@ BACKGROUND = 8
 class Normalisation:
     """Images in 0..255 as a network's input, x = (image - mean) / (4 standard deviations).
 
-    The mean normalisation of section 3.1.1, with each image's own mean and deviation, so that another
-    exposure, contrast or border does not move the input as a whole. They are those of the foreground:
-    borders differ between hospitals, and would move the mean of what the image shows.
-
-    Attributes:
-        background: the highest grey level of the background; with -1 every pixel is foreground.
-
-    Raises:
-        ValueError: ``background`` is not -1 to 254.
+    This is the mean normalisation of section 3.1.1, with each image's own mean and deviation, so that
+    another exposure, contrast or border does not shift the input as a whole. Both are taken over the
+    foreground, since borders differ between hospitals. ``background`` is the highest grey level of the
+    background, at most 254; with -1 every pixel is foreground.
     """
 
     background: int = BACKGROUND
@@ -34,16 +27,11 @@ class Normalisation:
             )
 
     def __call__(self, images: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
-        """Normalise images.
+        """Normalise images (N, H, W) or (N, H, W, C) to float32 (N, H, W, C), with C = 1 for (N, H, W).
 
-        Args:
-            images: (N, H, W) or (N, H, W, C) in 0..255.
-            like: images of the same shape whose statistics are used. A clean image becomes the target
-                of its noisy version by the noisy one's statistics, the only ones known at inference.
-
-        Returns:
-            float32 (N, H, W, C), one channel for (N, H, W). All background pixels have one value, -1
-            (lower where black itself is).
+        The statistics are those of ``like``, if given: a clean target is normalised by the statistics
+        of its noisy input, the only ones known at inference. All background pixels get one value, -1,
+        or that of black where it is lower.
 
         Raises:
             ValueError: ``images`` or ``like`` has another shape.
@@ -64,10 +52,7 @@ class Normalisation:
         return np.asarray(np.clip(outputs[..., 0] * (4 * deviation) + mean, 0, 255))
 
     def statistics(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each image's foreground, in grey levels.
-
-        Both are float32 (N, 1, ...), the deviation at least 1.
-        """
+        """Mean and deviation (at least 1) of each image's foreground: float32 (N, 1, ...)."""
         images = np.asarray(images, np.float32)
         axes = tuple(range(1, images.ndim))
         foreground = images > self.background
@@ -78,7 +63,6 @@ class Normalisation:
 
 
 STANDARD = Normalisation()
-"""The normalisation with the standard background level."""
 
 
 def normalise(

@@ -7,19 +7,18 @@
     opacities.npy  (N, H, W) uint8, 0 or 1           where the true place of the disease is known
     table.csv      id, patient, split, has_mask, then one column per label (empty: not labelled)
     about.json     source, licence or citation, settings, counts, what was skipped and why
-    sheet.png      some of the images
-    summary.png    their sizes, grey levels and classes
+    sheet.png      some of the images (not read again)
+    summary.png    their sizes, grey levels and classes (not read again)
 
-Both pictures are for the eye alone; no program reads them. Splits are made by patient (UMS-Rep,
-section 3.1.1), so a patient who is in two of them is an error here, as is any other disagreement
-between the files. ``data_prep.writing`` writes such folders.
+Splits are made by patient (UMS-Rep, section 3.1.1), so a patient in two of them is an error, as is any
+other disagreement between the files. ``data_prep.writing`` writes such folders.
 """
 
 import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,19 +34,10 @@ FIXED_COLUMNS = ("id", "patient", "split", "has_mask")
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """One prepared folder. Row i of every array belongs to the same image.
+    """The arrays and columns of one prepared folder; row i of each belongs to the same image.
 
-    Attributes:
-        folder: Where the files are.
-        images: (N, H, W) or (N, H, W, 3) uint8.
-        masks: (N, H, W) uint8 of 0 and 1, or None.
-        opacities: (N, H, W) uint8 of 0 and 1, or None.
-        ids: (N,) strings.
-        patients: (N,) strings.
-        splits: (N,) strings, each one of ``SPLITS``.
-        has_mask: (N,) bool.
-        labels: A name for each label, and its (N,) integers, -1 where an image is not labelled.
-        about: The content of about.json.
+    ``ids``, ``patients`` and ``splits`` are strings (N,), ``has_mask`` is bool (N,), and ``labels``
+    holds (N,) integers by name, -1 where an image is not labelled.
     """
 
     folder: Path
@@ -65,22 +55,15 @@ class Prepared:
         return len(self.images)
 
     def subset(self, rows: np.ndarray) -> "Prepared":
-        """Return some images, given by their rows (n,), with all that belongs to them, in memory."""
+        """Return the images of some rows (n,), with their masks and columns, in memory."""
 
-        def chosen(array: np.ndarray) -> np.ndarray:
-            return np.array(array[rows])
+        def chosen(array: np.ndarray | None) -> np.ndarray | None:
+            return None if array is None else np.array(array[rows])
 
-        return replace(
-            self,
-            images=chosen(self.images),
-            masks=None if self.masks is None else chosen(self.masks),
-            opacities=None if self.opacities is None else chosen(self.opacities),
-            ids=chosen(self.ids),
-            patients=chosen(self.patients),
-            splits=chosen(self.splits),
-            has_mask=chosen(self.has_mask),
-            labels={name: chosen(values) for name, values in self.labels.items()},
-        )
+        names = ("images", "masks", "opacities", "ids", "patients", "splits", "has_mask")
+        arrays: dict[str, Any] = {name: chosen(getattr(self, name)) for name in names}
+        labels = {name: np.array(values[rows]) for name, values in self.labels.items()}
+        return replace(self, **arrays, labels=labels)
 
     def __repr__(self) -> str:
         size = "x".join(str(n) for n in self.images.shape[1:])
@@ -100,70 +83,53 @@ def load_prepared(folder: str | Path) -> Prepared:
         ValueError: A file cannot be read, or two of them disagree.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no prepared folder at {folder}: {_hint(folder)}")
-    images = _open_array(folder / "images.npy")
+    images = _read(folder / "images.npy", _open_array)
     masks, opacities = (
-        _open_array(path) if path.is_file() else None
+        _read(path, _open_array) if path.is_file() else None
         for path in (folder / "masks.npy", folder / "opacities.npy")
     )
-    table = _read_table(folder / "table.csv")
-    prepared = Prepared(
-        folder, images, masks, opacities, **table, about=_read_about(folder / "about.json")
-    )
+    table = _columns(folder / "table.csv", *_read(folder / "table.csv", _rows))
+    about = _read(folder / "about.json", _json_object)
+    prepared = Prepared(folder, images, masks, opacities, **table, about=about)
     check_prepared(prepared)
     return prepared
 
 
 def count_labels(values: np.ndarray) -> dict[str, int]:
-    """Count the images (N,) of each value of a label, the unlabelled left out.
-
-    The keys are strings, as those of JSON are.
-    """
+    """Count the images of each value of a label (N,), without -1; the keys are ready for JSON."""
     return {str(v): n for v, n in sorted(Counter(values[values >= 0].tolist()).items())}
 
 
-# Reading ------------------------------------------------------------------------------------------
-
-
-def _hint(folder: Path) -> str:
-    return f"make one with, for example, `python -m data_prep synthetic {folder}`"
-
-
-def _check_present(path: Path) -> None:
+def _read(path: Path, content: Callable[[Path], Any]) -> Any:
+    """Read a file; errors name it."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: {_hint(path.parent)}")
-
-
-def _open_array(path: Path) -> np.ndarray:
-    _check_present(path)
+        hint = f"make a folder with, for example, `python -m data_prep synthetic {path.parent}`"
+        raise FileNotFoundError(f"{path} is missing: {hint}")
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        return array
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is not a readable .npy array: {error}") from error
+        return content(path)
+    except (ValueError, EOFError, OSError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
-def _read_about(path: Path) -> dict:
-    _check_present(path)
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not readable as JSON: {error}") from error
-    if not isinstance(about, dict):
-        raise ValueError(f"{path} should hold a JSON object, found {type(about).__name__}")
-    return about
+def _open_array(path: Path) -> Any:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _read_table(path: Path) -> dict[str, Any]:
+def _json_object(path: Path) -> dict:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"it should be a JSON object, not a {type(found).__name__}")
+    return found
+
+
+def _rows(path: Path) -> list[list[str]]:
+    # A spreadsheet that saved the table may have put a byte order mark before "id": utf-8-sig.
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        return list(csv.reader(file)) or [[]]
+
+
+def _columns(path: Path, header: list[str], *rows: list[str]) -> dict[str, Any]:
     """Return the columns of table.csv, named as the fields of :class:`Prepared`."""
-    _check_present(path)
-    # A spreadsheet that saved the table again may have put a byte order mark before "id".
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not readable as CSV: {error}") from error
     if tuple(header[:4]) != FIXED_COLUMNS or len(set(header)) != len(header):
         raise ValueError(
             f"{path}: the columns should be {', '.join(FIXED_COLUMNS)} and then one per label; "
@@ -171,46 +137,38 @@ def _read_table(path: Path) -> dict[str, Any]:
         )
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
-            raise ValueError(
-                f"{path}, row {number}: {len(row)} values for {len(header)} columns: {row}"
-            )
+            found = f"{len(row)} values for {len(header)} columns: {row}"
+            raise ValueError(f"{path}, row {number}: {found}")
     values = zip(*rows, strict=True) if rows else [()] * len(header)
     columns = dict(zip(header, values, strict=True))
     ids, patients, splits = (np.array(columns.pop(c), dtype=str) for c in FIXED_COLUMNS[:3])
-    has_mask = _integers(path, "has_mask", columns.pop("has_mask"), allowed=("0", "1")) == 1
+    has_mask = _integers(path, "has_mask", columns.pop("has_mask"), "[01]", "0 or 1") == 1
     labels = {name: _integers(path, name, values) for name, values in columns.items()}
-    return {
-        "ids": ids, "patients": patients, "splits": splits, "has_mask": has_mask, "labels": labels,
-    }  # fmt: skip
+    return dict(ids=ids, patients=patients, splits=splits, has_mask=has_mask, labels=labels)
 
 
 def _integers(
-    path: Path, name: str, values: Sequence[str], allowed: Collection[str] | None = None
+    path: Path,
+    name: str,
+    values: Sequence[str],
+    pattern: str = "[0-9]{0,9}",
+    wanted: str = "empty or a whole number from 0",
 ) -> np.ndarray:
-    numbers = np.full(len(values), -1, dtype=np.int64)
-    for i, value in enumerate(values):
-        if value == "" and allowed is None:
-            continue
-        if not (value in allowed if allowed else re.fullmatch("[0-9]{1,9}", value)):
-            wanted = " or ".join(allowed) if allowed else "empty or a whole number from 0"
-            raise ValueError(f"{path}, row {i + 2}: {name} is {value!r}, should be {wanted}")
-        numbers[i] = int(value)
-    return numbers
-
-
-# Checking -----------------------------------------------------------------------------------------
+    for row, value in enumerate(values, start=2):
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{path}, row {row}: {name} is {value!r}, should be {wanted}")
+    return np.array([int(value or -1) for value in values], dtype=np.int64)
 
 
 def check_prepared(prepared: Prepared) -> None:
     """Check that the arrays and columns of a prepared set fit together.
 
     Raises:
-        ValueError: They do not; the message names the file they are, or would be, in.
+        ValueError: They do not; the message names the file that they are, or would be, in.
     """
-    folder, images = prepared.folder, prepared.images
-    if images.dtype != np.uint8 or not (
-        images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)
-    ):
+    folder, images, table = prepared.folder, prepared.images, prepared.folder / "table.csv"
+    grey_or_rgb = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)
+    if images.dtype != np.uint8 or not grey_or_rgb:
         raise ValueError(
             f"{folder / 'images.npy'}: should be (N, H, W) or (N, H, W, 3) uint8, "
             f"found {images.shape} {images.dtype}"
@@ -219,68 +177,53 @@ def check_prepared(prepared: Prepared) -> None:
         raise ValueError(f"{folder / 'images.npy'}: no image in an array of shape {images.shape}")
     _check_binary(folder / "masks.npy", prepared.masks, images)
     _check_binary(folder / "opacities.npy", prepared.opacities, images)
-    _check_columns(prepared)
-    if prepared.masks is None and prepared.has_mask.any():
-        raise ValueError(
-            f"{folder / 'table.csv'}: {prepared.has_mask.sum()} rows say has_mask 1, "
-            f"but there is no masks.npy"
-        )
-    if prepared.masks is not None and any(
-        masks[~prepared.has_mask[places]].any() for places, masks in parts(prepared.masks)
-    ):
-        raise ValueError(f"{folder / 'table.csv'}: has_mask is 0 for an image whose mask is not")
+    _check_columns(table, prepared)
+    _check_ids_and_splits(table, prepared)
+    if prepared.masks is None:
+        if with_mask := prepared.has_mask.sum():
+            raise ValueError(f"{table}: {with_mask} rows say has_mask 1, but there is no masks.npy")
+    elif any(masks[~prepared.has_mask[rows]].any() for rows, masks in parts(prepared.masks)):
+        raise ValueError(f"{table}: has_mask is 0 for an image whose mask is not")
 
 
 def _check_binary(path: Path, masks: np.ndarray | None, images: np.ndarray) -> None:
     if masks is None:
         return
     if masks.dtype != np.uint8 or masks.shape != images.shape[:3]:
-        raise ValueError(
-            f"{path}: {masks.shape} {masks.dtype} does not fit images.npy {images.shape}; "
-            f"should be {images.shape[:3]} uint8"
-        )
+        fit = f"does not fit images.npy {images.shape}; should be {images.shape[:3]} uint8"
+        raise ValueError(f"{path}: {masks.shape} {masks.dtype} {fit}")
     highest = max(int(part.max()) for _, part in parts(masks))
     if highest > 1:
         raise ValueError(f"{path}: values should be 0 and 1, found {highest}")
 
 
-def _check_columns(prepared: Prepared) -> None:
-    path = prepared.folder / "table.csv"
-    columns = {
-        "id": prepared.ids, "patient": prepared.patients, "split": prepared.splits,
-        "has_mask": prepared.has_mask, **prepared.labels,
-    }  # fmt: skip
+def _check_columns(path: Path, prepared: Prepared) -> None:
+    fixed = (prepared.ids, prepared.patients, prepared.splits, prepared.has_mask)
+    columns = dict(zip(FIXED_COLUMNS, fixed, strict=True)) | prepared.labels
     for name, values in columns.items():
         if values.shape != (len(prepared),):
-            raise ValueError(
-                f"{path}: column {name} of shape {values.shape} for images.npy of shape "
-                f"{prepared.images.shape}"
-            )
+            shapes = f"of shape {values.shape} for images.npy of shape {prepared.images.shape}"
+            raise ValueError(f"{path}: column {name} {shapes}")
     for name, values in prepared.labels.items():
         if name in (*FIXED_COLUMNS, "") or values.dtype.kind not in "iu" or values.min() < -1:
             raise ValueError(
                 f"{path}: label {name!r} should be whole numbers from 0, or -1 where absent, "
                 f"under a name of its own; found {values.dtype} from {values.min()}"
             )
-    _check_ids_and_splits(path, prepared)
 
 
 def _check_ids_and_splits(path: Path, prepared: Prepared) -> None:
     first_row: dict[str, int] = {}
     split_of: dict[str, str] = {}
-    for row, (id_, patient, split) in enumerate(
-        zip(prepared.ids, prepared.patients, prepared.splits, strict=True), start=2
-    ):
+    columns = (prepared.ids.tolist(), prepared.patients.tolist(), prepared.splits.tolist())
+    for row, (id_, patient, split) in enumerate(zip(*columns, strict=True), start=2):
+        at = f"{path}, row {row}"
         if split not in SPLITS:
-            raise ValueError(f"{path}, row {row}: split is {str(split)!r}, should be in {SPLITS}")
+            raise ValueError(f"{at}: split is {split!r}, should be in {SPLITS}")
         if not id_ or not patient:
-            raise ValueError(f"{path}, row {row}: id or patient is empty")
+            raise ValueError(f"{at}: id or patient is empty")
         if first_row.setdefault(id_, row) != row:
-            raise ValueError(
-                f"{path}, row {row}: id {str(id_)!r} again, after row {first_row[id_]}"
-            )
+            raise ValueError(f"{at}: id {id_!r} again, after row {first_row[id_]}")
         if split_of.setdefault(patient, split) != split:
-            raise ValueError(
-                f"{path}, row {row}: patient {str(patient)!r} is in {split} "
-                f"and in {split_of[patient]}; a patient belongs to one split"
-            )
+            both = f"{split} and in {split_of[patient]}"
+            raise ValueError(f"{at}: patient {patient!r} is in {both}, not in one split")

@@ -1,7 +1,5 @@
 """Arrays larger than memory, taken some rows at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,14 +9,10 @@ PART_BYTES = 1 << 24
 
 
 class Rows:
-    """Chosen rows of an array, read only when they are asked for.
+    """Rows (N,) of an array (M, ...), in any order, read only when they are used; row -1 is all zeros.
 
-    It stands for an array (N, ...) wherever only slices are taken of that, as when a
-    prepared folder is written; nothing is copied before.
-
-    Args:
-        array: (M, ...), memory-mapped say.
-        rows: (N,) integers, in any order; row -1 is all zeros.
+    It can replace an array (N, ...) of which only slices are taken, as when a prepared folder is
+    written.
     """
 
     def __init__(self, array: np.ndarray, rows: np.ndarray):
@@ -38,11 +32,7 @@ class Rows:
 
 
 def parts(array: np.ndarray | Rows) -> Iterator[tuple[slice, np.ndarray]]:
-    """Go through an array (N, ...), at most :data:`PART_BYTES` at a time.
-
-    Yields:
-        A slice of the rows, and these rows.
-    """
+    """Yield slices of the rows of an array (N, ...) with these rows, :data:`PART_BYTES` at most."""
     row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:]))
     step = max(1, PART_BYTES // max(1, row_bytes))
     for start in range(0, len(array), step):

@@ -1,6 +1,6 @@
 r"""Where a classifier looks: a heat map of the image, from the gradient of one class's score.
 
-The chest X-ray part's derivable task (section 4.1.3), by Grad-CAM (Selvaraju et al. 2017, equations
+The derivable task of the chest X-ray study (section 4.1.3), by Grad-CAM (Selvaraju et al. 2017, equations
 1 and 2). With A (h, w, C) the last feature map, the one that is pooled, and s the score (logit) of
 a class,
 
@@ -10,10 +10,8 @@ A channel counts by how much more of it, anywhere in the image, would raise the 
 against the class is cut off. Where a single dense layer w follows the pooling, alpha_k is
 w[k, class] / (h w) and the map is the class activation map of Zhou et al. (2016).
 
-A heat map says which places the network used, not that it used them for a good reason.
+A heat map shows which places the network used, not whether it used them for a good reason.
 """
-
-from __future__ import annotations
 
 import cv2
 import numpy as np
@@ -27,21 +25,20 @@ from ums.networks import copy_network
 def heat_maps(network: Layer, x: Array, classes: int | np.ndarray | None = None) -> np.ndarray:
     """Heat maps of images as a classifier sees them, in [0, 1], on the host.
 
-    The network runs as at inference (no dropout, running statistics), so an image's map
-    does not depend on the others in its batch. Each map is enlarged bilinearly to the image's size
-    and divided by its maximum; one that is 0 everywhere, where nothing speaks for the class, stays so.
+    The network runs as at inference (no dropout, running statistics), so an image's map does not
+    depend on the others in its batch. Each map is enlarged bilinearly to the image's size and divided
+    by its maximum, if that is not 0.
 
     Args:
-        network: images to scores: ``Sequential(encoder, head)``, or a model with its pooling inside.
+        network: Images to scores: ``Sequential(encoder, head)``, or a model with its pooling inside.
         x: (N, H, W, C), normalised as for the network, on its device.
-        classes: the class asked about, one for all or one per image (N,); by default each image's
-            winning class.
+        classes: The class to explain, one for all or one per image (N,); by default the predicted one.
 
     Returns:
         (N, H, W) of the network's dtype.
 
     Raises:
-        ValueError: as :func:`split_at_pooling` and :func:`grad_cam` do.
+        ValueError: As for :func:`split_at_pooling` and :func:`grad_cam`.
     """
     encoder, head = split_at_pooling(network)
     coarse = to_numpy(grad_cam(encoder.forward(x, keep=False), head, classes))
@@ -54,13 +51,8 @@ def heat_maps(network: Layer, x: Array, classes: int | np.ndarray | None = None)
 def grad_cam(features: Array, head: Layer, classes: int | np.ndarray | None = None) -> Array:
     """The maps before they are enlarged and scaled: (N, h, w, C) -> (N, h, w), on the device.
 
-    The gradient comes from the backward pass of a copy of the head. The head itself is left as it
-    is: parameters, gradients, what is frozen, and the forward pass it may have kept.
-
-    Args:
-        features: the last feature map, what ``head`` pools.
-        head: features to scores (N, K).
-        classes: as for :func:`heat_maps`, numbers 0 .. K - 1.
+    ``features`` is the last feature map, which ``head`` pools and maps to scores (N, K). The gradient
+    comes from the backward pass of a copy of the head; the head itself is not changed.
 
     Raises:
         ValueError: ``classes`` are not whole numbers in 0 .. K - 1, one or N of them.
@@ -74,12 +66,10 @@ def grad_cam(features: Array, head: Layer, classes: int | np.ndarray | None = No
 
 
 def split_at_pooling(network: Layer) -> tuple[Sequential, Sequential]:
-    """What comes before a network's global average pooling, and the head that begins with it.
-
-    Both are made of the network's own layers, not of copies.
+    """Split a network before its global average pooling; both parts share its layers.
 
     Raises:
-        ValueError: the network has no global average pooling, or more than one.
+        ValueError: The network has no global average pooling, or more than one.
     """
     layers = network.leaves()
     pools = [i for i, layer in enumerate(layers) if isinstance(layer, GlobalAveragePool)]
@@ -89,19 +79,13 @@ def split_at_pooling(network: Layer) -> tuple[Sequential, Sequential]:
 
 
 def mass_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray | float:
-    """The share of each map's sum that lies inside its mask (the lungs, say), in [0, 1].
+    """The share of each map's sum that lies inside its boolean mask (the lungs, say), in [0, 1].
 
-    Read it beside the mask's share of the image, which a map that is the same everywhere has.
-
-    Args:
-        maps: (N, H, W) or (H, W), not negative.
-        masks: boolean, of the same shape.
-
-    Returns:
-        (N,), or a float for one map; NaN for a map that is 0 everywhere.
+    Compare it with the mask's share of the image, which a constant map would give. The result is
+    (N,) for (N, H, W), a float for one map (H, W), and NaN for a map that is 0 everywhere.
 
     Raises:
-        ValueError: the shapes differ, the masks are not boolean or a map has a negative value.
+        ValueError: The shapes differ, the masks are not boolean or a map has a negative value.
     """
     maps_, masks_ = paired_batches(maps, masks)
     if masks_.dtype != bool:

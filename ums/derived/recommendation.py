@@ -14,8 +14,6 @@ near 0 or 1. A mistake one way loses an image, one the other way spoils a measur
 not cost the same, ``threshold`` should be the cost of a lost image divided by the sum of both costs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,23 +33,13 @@ CAUSES = ("flow", "quality", "both", "neither")
 
 
 def excluded(flow: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """Apply the rule to classes.
-
-    Args:
-        flow: (N,), numbers of :data:`FLOWS`.
-        quality: (N,), numbers of :data:`QUALITIES`.
-
-    Returns:
-        (N,) bool.
+    """Apply the rule to classes (N,), numbers of :data:`FLOWS` and :data:`QUALITIES`; (N,) bool.
 
     Raises:
-        ValueError: the shapes differ, or a value is not a class (-1, not labelled, is none).
+        ValueError: The shapes differ, or a value is not a class (-1, not labelled, is none).
     """
     flow, quality = _classes(flow, FLOWS, "flow"), _classes(quality, QUALITIES, "quality")
-    if flow.shape != quality.shape:
-        raise ValueError(
-            f"as many flows as qualities are needed, got {flow.shape}, {quality.shape}"
-        )
+    _check_pairs(flow, quality)
     return np.asarray((flow == TR) & (quality == POOR))
 
 
@@ -59,29 +47,22 @@ def exclusion_probability(flow: np.ndarray, quality: np.ndarray) -> np.ndarray:
     """P(TR) P(poor) of each image: (N, 3) and (N, 2) probabilities -> (N,).
 
     Raises:
-        ValueError: other shapes, or rows that are not probabilities (logits need a softmax first).
+        ValueError: Other shapes, or rows that are not probabilities (logits need a softmax first).
     """
     flow = _probabilities(flow, FLOWS, "flow")
     quality = _probabilities(quality, QUALITIES, "quality")
-    if len(flow) != len(quality):
-        raise ValueError(
-            f"as many flows as qualities are needed, got {flow.shape}, {quality.shape}"
-        )
-    probability: np.ndarray = flow[:, TR] * quality[:, POOR]
-    return probability
+    _check_pairs(flow, quality)
+    return np.asarray(flow[:, TR] * quality[:, POOR])
 
 
 @dataclass(frozen=True, eq=False)
 class Recommendations:
-    """Recommendations for N images, and the probabilities that they follow from.
+    """Recommendations from the probabilities of flow (N, 3) and quality (N, 2).
 
-    Attributes:
-        flow: (N, 3) probabilities.
-        quality: (N, 2) probabilities.
-        threshold: the probability of exclusion above which an image is excluded.
+    Images are excluded whose probability of exclusion is above the threshold.
 
     Raises:
-        ValueError: as :func:`exclusion_probability`, or the threshold is not in [0, 1].
+        ValueError: As :func:`exclusion_probability`, or the threshold is not in [0, 1].
     """
 
     flow: np.ndarray
@@ -92,9 +73,6 @@ class Recommendations:
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"the threshold must be in [0, 1], got {self.threshold}")
         exclusion_probability(self.flow, self.quality)
-
-    def __len__(self) -> int:
-        return len(self.flow)
 
     @property
     def probability(self) -> np.ndarray:
@@ -119,12 +97,10 @@ class Recommendations:
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """Recommendations beside the truth.
+    """Recommendations compared with the truth.
 
-    Attributes:
-        table: (2, 2) counts, true use and exclude in rows, recommended use and exclude in columns.
-        causes: "wrongly used" and "wrongly excluded" -> cause of :data:`CAUSES` -> count, as
-            :func:`causes_of_errors` says.
+    ``table`` (2, 2) has counts, true use and exclude in rows, recommended use and exclude in columns.
+    ``causes`` has counts by "wrongly used" or "wrongly excluded", and by cause of :data:`CAUSES`.
     """
 
     table: np.ndarray
@@ -135,23 +111,22 @@ def agreement(flow: np.ndarray, quality: np.ndarray, recommended: Recommendation
     """Compare recommendations with the rule on the true flow (N,) and quality (N,).
 
     Raises:
-        ValueError: as :func:`excluded`, or there are more or fewer images than recommendations.
+        ValueError: As :func:`excluded`, or there are more or fewer images than recommendations.
     """
-    causes, outcome = (of(flow, quality, recommended) for of in (causes_of_errors, outcomes))
+    causes = causes_of_errors(flow, quality, recommended)
+    outcome = outcomes(flow, quality, recommended)
     counts = {
         wrong: {c: int(np.sum((causes == c) & (outcome == wrong))) for c in CAUSES}
         for wrong in ("wrongly used", "wrongly excluded")
     }
-    return Agreement(
-        confusion_matrix(_truth(flow, quality, recommended), recommended.excluded, 2), counts
-    )
+    true = _truth(flow, quality, recommended)
+    return Agreement(confusion_matrix(true, recommended.excluded, 2), counts)
 
 
 def outcomes(flow: np.ndarray, quality: np.ndarray, recommended: Recommendations) -> np.ndarray:
     """Which of :data:`OUTCOMES` each image is, (N,) strings; raises as :func:`agreement`."""
     true = _truth(flow, quality, recommended)
-    names: np.ndarray = np.array(OUTCOMES)[2 * true + recommended.excluded]
-    return names
+    return np.asarray(np.take(OUTCOMES, 2 * true + recommended.excluded))
 
 
 def causes_of_errors(
@@ -160,8 +135,8 @@ def causes_of_errors(
     """Which head is to blame for each wrong recommendation, (N,) strings, "" where it is right.
 
     "flow" is wrong about TR or not TR (MV for MA does no harm), "quality" about poor or good, by
-    their likeliest classes, or "both" are; "neither" where both are right but not sure enough for
-    the threshold, or the threshold asks for little. Raises as :func:`agreement`.
+    their likeliest classes, or "both" are; "neither" where both are right but their probabilities
+    lead to the other side of the threshold. Raises as :func:`agreement`.
     """
     wrong = _truth(flow, quality, recommended) != recommended.excluded
     flow_wrong = (np.asarray(flow) == TR) != (recommended.predicted_flow == TR)
@@ -172,9 +147,15 @@ def causes_of_errors(
 
 def _truth(flow: np.ndarray, quality: np.ndarray, recommended: Recommendations) -> np.ndarray:
     true = excluded(flow, quality)
-    if len(true) != len(recommended):
-        raise ValueError(f"{len(recommended)} recommendations for {len(true)} images")
+    if len(true) != len(recommended.flow):
+        raise ValueError(f"{len(recommended.flow)} recommendations for {len(true)} images")
     return true
+
+
+def _check_pairs(flow: np.ndarray, quality: np.ndarray) -> None:
+    if len(flow) != len(quality):
+        shapes = f"{flow.shape}, {quality.shape}"
+        raise ValueError(f"as many flows as qualities are needed, got {shapes}")
 
 
 def _classes(values: np.ndarray, names: Sequence[str], what: str) -> np.ndarray:

@@ -5,8 +5,6 @@ theta_i: a_i batches of task i, then a_(i+1) of the next task, and so on in turn
 the encoder, and nothing of another task's head.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from ums.backend import Array
@@ -28,20 +26,17 @@ def tune_alternately(
     A batch norm of the encoder normalises each batch by itself; its running statistics, which are
     used at inference, follow the batches of all tasks as they come.
 
-    Args:
-        encoder: the trained source, on the device; it is trained further (pass a copy to keep the source).
-        tasks: their heads take the encoder's output and are on the device.
-        training: settings, for all tasks alike, and generator, device, checkpoint.
-        mixing: the batches a_i of each task's turn; by default they follow the tasks' numbers of
-            examples.
-        criterion: decides which epoch is kept, as for :func:`ums.finetuning.loop.train_together`.
+    The encoder is trained further (pass a copy to keep the source); it and the heads, which take its
+    output, are on the device. ``mixing`` holds the batches a_i of each task's turn, by default in
+    proportion to its examples. ``criterion`` chooses the epoch that is kept, as for
+    :func:`ums.finetuning.loop.train_together`.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.
 
     Raises:
-        ValueError: tasks that cannot be tuned together, or a mixing that does not fit them.
-        TrainingDiverged: a task's loss is not finite; all networks are restored.
+        ValueError: The tasks cannot be tuned together, or ``mixing`` does not fit them.
+        TrainingDiverged: A task's loss is not finite; all networks are restored.
     """
     settings = training.settings
     check_tasks(tasks, settings.batch)
@@ -70,15 +65,11 @@ def turns(batches: Sequence[int], mixing: Sequence[int] | None = None) -> list[i
     and the smallest task's turns are of one batch. With B_i batches of task i there are R = min B_i
     rounds, and a_i = B_i / R, rounded up or down so that the turns add up to B_i.
 
-    With ``mixing`` a turn is of exactly a_i = ``mixing[i]`` batches, and an epoch is the number of
+    With ``mixing`` a turn has exactly a_i = ``mixing[i]`` batches, and an epoch has the number of
     rounds that comes nearest to sum B_i batches; a task whose examples are used up starts on them
     again, in a new order, and one with examples left goes on with them in the next epoch.
 
     (Luong et al. draw the next task at random; the UMS-Rep paper's tasks follow each other.)
-
-    Args:
-        batches: B_i, the batches that task i's examples make.
-        mixing: a_i, positive integers in the order of the tasks.
 
     Raises:
         ValueError: ``mixing`` is not one positive integer for each task.

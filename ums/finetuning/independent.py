@@ -4,8 +4,6 @@ The shared parameters do not move, so an image's features do not change: they ar
 the head is trained on them.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,10 +26,8 @@ def tune_independently(
 ) -> dict[str, Tuned]:
     """Freeze ``encoder`` and train each task's head with its own loss and optimizer.
 
-    Args:
-        encoder: the trained source, on the device; frozen and shared, never copied.
-        tasks: their heads take the encoder's output and are on the device.
-        training: settings, for every head alike, and generator, device, checkpoint.
+    The encoder is the trained source, shared and not copied. It and the heads, which take its output,
+    are on the device; the settings of ``training`` are those of every head.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.
@@ -50,18 +46,16 @@ def tune_independently(
 
 
 def on_features(encoder: Layer, task: Task, device: Device) -> Task | None:
-    """The task with the encoder's features for inputs, computed once.
+    """The task with the encoder's features for inputs, or None if they cannot be computed once.
 
-    Returns:
-        None if the features change from epoch to epoch, or would take more than
-        :data:`FEATURE_BYTES`.
+    They cannot if they change from epoch to epoch, or would take more than :data:`FEATURE_BYTES`.
     """
     train, validation = task.train, task.validation
     if not (isinstance(train, Examples) and isinstance(validation, Examples)):
         return None
-    if train.augment is not None:  # an augmented image is another one each time
+    if train.augment is not None:  # an augmented image is different each time
         return None
-    if sum(feature_bytes(encoder, part) for part in (train, validation)) > FEATURE_BYTES:
+    if feature_bytes(encoder, train) + feature_bytes(encoder, validation) > FEATURE_BYTES:
         return None
     train, validation = (features(encoder, part, device) for part in (train, validation))
     return replace(task, train=train, validation=validation)
@@ -70,17 +64,12 @@ def on_features(encoder: Layer, task: Task, device: Device) -> Task | None:
 def renew_statistics(
     encoder: Layer, examples: Dataset, training: Training, passes: int = 3
 ) -> None:
-    """Give the batch norms of a frozen encoder running statistics of other images than the source's.
+    """Replace the running statistics of an encoder's batch norms by those of other images.
 
-    Weights stay as they are. What a frozen batch norm subtracts was measured on the source's images,
-    and other hospitals' may lie elsewhere (Li et al., "Revisiting batch normalization for practical
-    domain adaptation", 2017).
-
-    Args:
-        encoder: on the device; changed, and frozen afterwards.
-        examples: images of the target, targets are not needed.
-        training: its settings say how many images make a batch; its generator draws their order.
-        passes: how often all images are seen; the statistics are running means of the last batches.
+    Weights stay as they are. The statistics of a frozen batch norm were measured on the source's
+    images, and images of other hospitals may differ (Li et al., "Revisiting batch normalization for
+    practical domain adaptation", 2017). The encoder is frozen afterwards. All images are seen
+    ``passes`` times, in batches of the settings' size; targets are not needed.
     """
     encoder.freeze(False)
     for _ in range(passes):

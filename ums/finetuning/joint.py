@@ -5,21 +5,19 @@ task; their gradients on theta_S add up, dL/dtheta_S = sum_i w_i dL_i/dtheta_S, 
 in opposite directions the tasks work against each other: the cosines are kept in the history.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from ums.backend import Array, array_module, to_numpy
+from ums.checkpoint import Stateful
 from ums.finetuning.loop import Criterion, EndlessBatches, batch_count, train_together
 from ums.finetuning.tasks import Task, Tuned, check_tasks
 from ums.finetuning.weighting import Equal, Weighting
 from ums.layers import Layer, Sequential
 from ums.ops.fast.threads import matmul
 from ums.optimizers import Optimizer
-from ums.training import Epoch, Training
+from ums.training import Epoch, History, Training
 
 
 def tune_jointly(
@@ -36,21 +34,19 @@ def tune_jointly(
     batch after the other: it normalises by that batch alone, and its running statistics, which are
     used at inference, average over all tasks.
 
-    Args:
-        encoder: the trained source, on the device; it is trained further (pass a copy to keep the source).
-        tasks: their heads take the encoder's output and are on the device.
-        training: settings, for all tasks alike, and generator, device, checkpoint.
-        weights: the w_i, of :mod:`ums.finetuning.weighting`; by default all are 1.
-        criterion: decides which epoch is kept, as for :func:`ums.finetuning.loop.train_together`.
+    The encoder is trained further (pass a copy to keep the source); it and the heads, which take its
+    output, are on the device. The ``weights`` w_i are those of :mod:`ums.finetuning.weighting`, by
+    default all 1. ``criterion`` chooses the epoch that is kept, as for
+    :func:`ums.finetuning.loop.train_together`.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history (with the weights
         and cosines of each epoch) and cost. The losses are those of the task, without its weight.
 
     Raises:
-        ValueError: tasks that cannot be tuned together or name different optimizers, or weights for
-            another number of tasks.
-        TrainingDiverged: a task's loss is not finite; all networks are restored.
+        ValueError: The tasks cannot be tuned together or have different optimizers, or the weights are
+            for another number of tasks.
+        TrainingDiverged: A task's loss is not finite; all networks are restored.
     """
     settings = training.settings
     check_tasks(tasks, settings.batch)
@@ -62,7 +58,7 @@ def tune_jointly(
     optimizer = make_optimizer(learning.trainable_parameters(), settings.learning_rate)
     batches = [EndlessBatches(task.train, training) for task in tasks]
     length = max(batch_count(task.train, settings.batch) for task in tasks)
-    means = EpochMeans()
+    means = {task.name: History() for task in tasks}
 
     def steps() -> Iterator[tuple[int, Array]]:
         seen = []
@@ -74,11 +70,13 @@ def tune_jointly(
             weighting.update(losses, norms)
             seen.append((w, cosines))
             yield from enumerate(losses)
-        means.add(*zip(*seen, strict=True))
+        add_means(means, *zip(*seen, strict=True))
 
-    epoch = Epoch(steps, length * len(tasks), [optimizer], [*batches, weighting, means])
+    state: list[Stateful] = [*batches, weighting, *means.values()]
+    epoch = Epoch(steps, length * len(tasks), [optimizer], state)
     tuned = train_together("joint tuning", encoder, tasks, epoch, training, criterion)
-    means.add_to_histories(tuned)
+    for name, mean in means.items():
+        tuned[name].history.weight, tuned[name].history.cosines = mean.weight, mean.cosines
     return tuned
 
 
@@ -87,16 +85,9 @@ def add_gradients(
 ) -> tuple[Array, Array]:
     """Leave the gradient of L = sum_i w_i L_i in the parameters of the encoder and the heads.
 
-    A layer keeps one forward pass, so the tasks run forward and backward one after the other.
-
-    Args:
-        encoder: theta_S are its parameters.
-        tasks: K of them.
-        batches: an input and a target for each.
-        weights: (K,) w_i.
-
-    Returns:
-        L_i (K,), without weights, and the summands w_i dL_i/dtheta_S, (K, size of theta_S).
+    A layer keeps one forward pass, so the K tasks, with a batch each, run forward and backward one
+    after the other. Returns the L_i (K,), without weights, and the summands w_i dL_i/dtheta_S,
+    (K, size of theta_S).
     """
     shared = encoder.trainable_parameters()
     losses: list[Array] = []
@@ -124,53 +115,23 @@ def norms_and_cosines(gradients: Array) -> tuple[Array, Array]:
 
 
 def common_optimizer(tasks: Sequence[Task]) -> Callable[..., Optimizer]:
-    """The optimizer that all tasks name.
-
-    Raises:
-        ValueError: they name different ones, and a joint loss is minimised by one.
-    """
-    first = tasks[0]
-    for task in tasks[1:]:
+    """The optimizer of all tasks; a ValueError if theirs differ, as one minimises the joint loss."""
+    first, *others = tasks
+    for task in others:
         if task.optimizer != first.optimizer:
-            both = " and ".join(
-                f"{t.name} names {getattr(t.optimizer, '__name__', t.optimizer)}"
-                for t in (first, task)
-            )
-            raise ValueError(f"joint tuning has one optimizer for all tasks; {both}")
+            names = f"those of {first.name} and {task.name} differ"
+            raise ValueError(f"joint tuning has one optimizer for all tasks; {names}")
     return first.optimizer
 
 
-@dataclass
-class EpochMeans:
-    """The weights (K,) and cosines (K, K) of every epoch, each the mean over its steps."""
-
-    weights: list[np.ndarray] = field(default_factory=list)
-    cosines: list[np.ndarray] = field(default_factory=list)
-
-    def add(self, weights: Sequence[Array], cosines: Sequence[Array]) -> None:
-        """Add an epoch, from the arrays of all its steps."""
-        self.weights.append(mean_over_steps(weights))
-        self.cosines.append(mean_over_steps(cosines))
-
-    def add_to_histories(self, tuned: dict[str, Tuned]) -> None:
-        """Set ``weight`` and ``cosines`` of every task's history."""
-        for i, result in enumerate(tuned.values()):
-            result.history.weight = [float(w[i]) for w in self.weights]
-            result.history.cosines = {
-                other: [float(cosines[i, j]) for cosines in self.cosines]
-                for j, other in enumerate(tuned)
-                if j != i
-            }
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """The means of all epochs, for a checkpoint."""
-        return {"weights": np.array(self.weights), "cosines": np.array(self.cosines)}
-
-    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Continue from what :meth:`state_dict` returned."""
-        self.weights, self.cosines = list(arrays["weights"]), list(arrays["cosines"])
-
-
-def mean_over_steps(arrays: Sequence[Array]) -> np.ndarray:
-    """The mean of arrays of one shape, read from the device once."""
-    return to_numpy(array_module(arrays[0]).stack(arrays).mean(axis=0))
+def add_means(
+    histories: dict[str, History], weights: Sequence[Array], cosines: Sequence[Array]
+) -> None:
+    """Add the means over an epoch's steps of the weights (K,) and the cosines (K, K)."""
+    xp = array_module(cosines[0])
+    w, c = (to_numpy(xp.stack(arrays).mean(axis=0)) for arrays in (weights, cosines))
+    for i, history in enumerate(histories.values()):
+        history.weight.append(float(w[i]))
+        for j, other in enumerate(histories):
+            if j != i:
+                history.cosines.setdefault(other, []).append(float(c[i, j]))

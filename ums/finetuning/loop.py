@@ -13,29 +13,21 @@ from ums.data.examples import Dataset, device_batch, epoch_batches
 from ums.finetuning.tasks import Task, Tuned
 from ums.layers import Layer, Sequential
 from ums.networks import parameter_count
-from ums.training import (
-    Epoch,
-    History,
-    Training,
-    epoch_steps,
-    fit,
-    mean_loss,
-    read_losses,
-)
+from ums.training import Epoch, History, Training, epoch_steps, fit, mean_loss, read_losses
 
 Criterion = Callable[[Sequence[History]], float]
-"""Judges an epoch by the histories of all tasks; the weights with the lowest value are kept."""
+"""A function of the histories of all tasks; the epoch with the lowest value is kept."""
 
 
 def train_task(task: Task, training: Training) -> Tuned:
-    """Train what is not frozen of ``task.head`` on the task's inputs, with an optimizer of its own.
+    """Train the layers of ``task.head`` that are not frozen on the task's inputs.
 
-    The seconds are wall time, all of it. To continue exactly from a checkpoint, the examples (their
-    noise, their augmentation) must draw from ``training.rng``.
+    To continue exactly from a checkpoint, the examples (their noise, their augmentation) must draw from
+    ``training.rng``.
 
     Raises:
-        TrainingDiverged: a loss is not finite, as :func:`ums.training.fit` says.
-        ValueError: there are fewer training examples than a batch holds.
+        TrainingDiverged: A loss is not finite; the network is restored.
+        ValueError: There are fewer training examples than a batch holds.
     """
     watch = Stopwatch()
     network, loss, settings = task.head, task.loss, training.settings
@@ -62,24 +54,17 @@ def train_together(
     training: Training,
     criterion: Criterion | None = None,
 ) -> dict[str, Tuned]:
-    """Train a shared encoder and several heads, with one decision when to stop and what to keep.
+    """Train a shared encoder and several heads, and stop all of them together.
 
-    There is one encoder, so the heads that fit it are those of the same epoch. By default
-    :func:`relative_loss` decides; the joint weights, which may themselves change, do not affect it.
-
-    Args:
-        name: of the strategy, for the progress bar and error messages.
-        encoder: learns with the heads.
-        tasks: in the order in which the steps number them.
-        epoch: its steps yield a task's number and that task's loss for every batch.
-        training: the settings and all else, for all tasks alike.
-        criterion: of the tasks' histories after an epoch; the weights of the lowest are kept.
+    The heads that are kept are those of the same epoch, since they share one encoder. The epoch is
+    chosen by ``criterion``, by default :func:`relative_loss`, which does not depend on the joint
+    weights. For every batch, the steps of ``epoch`` yield a task's number and its loss.
 
     Returns:
         task name -> ``Sequential(encoder, head)``, the history of its losses, its part of the cost.
 
     Raises:
-        TrainingDiverged: a loss is not finite; names its task. All networks are restored.
+        TrainingDiverged: A loss is not finite; names its task. All networks are restored.
     """
     watch = Stopwatch()
     networks = [Sequential(encoder, task.head) for task in tasks]
@@ -108,33 +93,18 @@ def train_together(
     recorded = replace(epoch, steps=steps, state=[watch, *histories, *epoch.state])
     common = fit(name, learning, recorded, validate, training)
     seconds, shared = watch.seconds / len(tasks), parameter_count(encoder)
-    return {
-        task.name: Tuned(
-            network,
-            _with_common(history, common, len(tasks)),
-            seconds,
-            parameter_count(task.head),
-            shared,
-        )
-        for task, network, history in zip(tasks, networks, histories, strict=True)
-    }
-
-
-def _with_common(history: History, common: History, tasks: int) -> History:
-    """A task's history with its share of what all tasks have in common."""
-    return replace(
-        history,
-        learning_rate=list(common.learning_rate),
-        seconds=[seconds / tasks for seconds in common.seconds],
-        criterion=list(common.validation),
-    )
+    tuned = {}
+    for task, network, history in zip(tasks, networks, histories, strict=True):
+        history.learning_rate = list(common.learning_rate)
+        history.criterion = list(common.validation)
+        history.seconds = [seconds / len(tasks) for seconds in common.seconds]
+        own = parameter_count(task.head)
+        tuned[task.name] = Tuned(network, history, seconds, own, shared)
+    return tuned
 
 
 def relative_loss(histories: Sequence[History]) -> float:
-    """The mean over tasks of the last validation loss divided by the first.
-
-    Losses of different kinds count alike, which their sum would not do.
-    """
+    """The mean over tasks of the last validation loss divided by the first: all tasks count alike."""
     least = 1e-6  # a first loss of 0 leaves nothing to gain
     return float(np.mean([h.validation[-1] / max(h.validation[0], least) for h in histories]))
 
@@ -145,10 +115,7 @@ def batch_count(examples: Dataset, size: int) -> int:
 
 
 class EndlessBatches:
-    """An iterator over inputs and targets on the device: pass after pass, each in a new random order.
-
-    Its state is the order of the present pass and how many of its batches were shown.
-    """
+    """An iterator over inputs and targets on the device: pass after pass, each in a new random order."""
 
     def __init__(self, examples: Dataset, training: Training):
         self.examples, self.training = examples, training
@@ -168,12 +135,10 @@ class EndlessBatches:
         return device_batch(self.examples, chosen, self.training.device)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Order and position, for a checkpoint."""
         order = np.concatenate(self.order) if self.order else np.arange(0)
         return {"order": order, "shown": np.array(self.shown)}
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Continue from what :meth:`state_dict` returned."""
         order, self.shown = arrays["order"], int(arrays["shown"])
         count = batch_count(self.examples, self.training.settings.batch)
         self.order = np.array_split(order, count) if len(order) else []

@@ -1,10 +1,8 @@
 """The baseline (Fig. 4): a model of its own for every task, trained from a random start.
 
-A separate denoising model cleans the images first (section 4.1.2), since the shared encoder has
-learned to see through noise as well.
+A separate denoising model cleans the images first (section 4.1.2), since the shared encoder was
+trained on noisy images too.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,17 +21,13 @@ from ums.training import Training, predict
 def train_separately(
     tasks: Sequence[Task], training: Training, denoiser: Layer | None = None
 ) -> dict[str, Tuned]:
-    """Train each task's own network, ``task.head``, on images that ``denoiser`` has cleaned.
+    """Train each task's own network on images that ``denoiser``, if given, has cleaned.
 
-    Args:
-        tasks: their heads are whole networks here, from image to output.
-        training: settings, for every network alike, and generator, device, checkpoint.
-        denoiser: a network trained with the normalisation of the tasks' examples; without it the
-            images are taken as they are.
+    The task's head is the whole network here, from image to output; with a denoiser it takes *denoised*
+    images. The denoiser was trained with the normalisation of the tasks' examples.
 
     Returns:
-        task name -> the trained network, its history and cost. With a denoiser the network takes
-        *denoised* images.
+        task name -> the trained network, its history and cost.
     """
     tuned = {}
     for task in tasks:
@@ -49,10 +43,10 @@ def train_separately(
 
 
 def denoise_examples(denoiser: Layer, examples: Dataset, device: Device) -> Examples:
-    """The same examples with denoised images for inputs, denoised by their own normalisation.
+    """The same examples with denoised images for inputs, in their own normalisation.
 
     Raises:
-        TypeError: the examples are not prepared by a :class:`ums.data.Normalisation`.
+        TypeError: The examples are not prepared by a :class:`ums.data.Normalisation`.
     """
     if not isinstance(examples, Examples) or not isinstance(examples.prepare, Normalisation):
         raise TypeError(f"denoising needs examples prepared by a Normalisation, got {examples!r}")
@@ -67,17 +61,9 @@ def denoise(
     normalisation: Normalisation = STANDARD,
     size: int = 32,
 ) -> np.ndarray:
-    """Denoise images, ``size`` at a time, and round them to 8 bits.
+    """Denoise images (N, H, W) in 0..255, ``size`` at a time, and round them to uint8.
 
-    Args:
-        denoiser: on ``device``.
-        images: (N, H, W) in 0..255, uint8 or float.
-        device: where to compute.
-        normalisation: that of the denoiser's training (:func:`ums.source.train_denoising`).
-        size: how many images make a batch.
-
-    Returns:
-        (N, H, W) uint8.
+    The normalisation is that of the denoiser's training (:func:`ums.source.train_denoising`).
     """
     denoised = np.empty(images.shape, np.uint8)
     for chosen in in_order(len(images), size):
@@ -87,10 +73,7 @@ def denoise(
 
 
 def denoise_exactly(
-    denoiser: Layer,
-    images: np.ndarray,
-    device: Device,
-    normalisation: Normalisation = STANDARD,
+    denoiser: Layer, images: np.ndarray, device: Device, normalisation: Normalisation = STANDARD
 ) -> np.ndarray:
     """The same as :func:`denoise` without rounding: (N, H, W) float32 in 0..255."""
     outputs = predict(denoiser, all_of(images, normalisation), device)

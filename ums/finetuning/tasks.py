@@ -1,9 +1,8 @@
-"""Target tasks, and what tuning them returns."""
-
-from __future__ import annotations
+"""Target tasks, and the results of tuning them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from ums.data.examples import Dataset
 from ums.layers import Layer, Parameter
@@ -15,15 +14,15 @@ from ums.training import History, Loss
 class Task:
     """A target task T_i (section 3.2.1): a head, a loss and data of its own.
 
-    Tasks need share neither images nor their number; a strategy pairs them with one source.
+    Tasks may have different images, and different numbers of them.
 
     Attributes:
-        name: for tables and progress bars.
-        head: what follows the shared encoder; for a separate model, the whole network.
+        name: For tables and progress bars.
+        head: Follows the shared encoder; for a separate model, the whole network.
         loss: ``value, gradient = loss(output, target)``.
-        train: the training set; its inputs are images, whatever the strategy makes of them.
-        validation: the validation set, likewise.
-        optimizer: makes the task's own optimizer, ``optimizer(parameters, learning_rate)``.
+        train: The training set, of images for every strategy.
+        validation: The validation set, likewise.
+        optimizer: Makes the task's own optimizer, ``optimizer(parameters, learning_rate)``.
     """
 
     name: str
@@ -41,16 +40,9 @@ class Task:
 class Tuned:
     """A tuned task: the whole network from image to output, its history, and the cost.
 
-    The costs of tasks can be added up. Tasks tuned together have equal parts of the seconds, and
-    the encoder's parameters are counted apart.
-
-    Attributes:
-        network: from image to output.
-        history: of this task's own losses.
-        seconds: wall time, or this task's part of it.
-        trainable: the task's own parameters that learned.
-        shared: the encoder's parameters that learned with them, the same ones for every task; count
-            them once, or not at all where the source is counted too.
+    Costs can be added over tasks: those tuned together have equal parts of the wall ``seconds``, and
+    ``trainable`` counts the task's own trained parameters. The encoder's trained parameters, ``shared``,
+    are the same for every task; count them once, or not at all where the source is counted too.
     """
 
     network: Layer
@@ -64,16 +56,15 @@ def check_tasks(tasks: Sequence[Task], batch: int) -> None:
     """Refuse tasks that cannot be tuned together.
 
     Raises:
-        ValueError: there is none, two share a name or a head, or one has less than a batch.
+        ValueError: There is no task, two share a name or a head, or one has less than a batch.
     """
     if not tasks:
         raise ValueError("there is no task to tune")
-    for i, task in enumerate(tasks):
-        if task.name in [other.name for other in tasks[:i]]:
-            raise ValueError(f"two tasks are called {task.name!r}")
-        for other in tasks[:i]:
-            if task.head is other.head:
-                raise ValueError(f"{other.name} and {task.name} have one head")
-        if len(task.train) < batch:
-            n = len(task.train)
+    for first, second in combinations(tasks, 2):
+        if first.name == second.name:
+            raise ValueError(f"two tasks are called {first.name!r}")
+        if first.head is second.head:
+            raise ValueError(f"{first.name} and {second.name} have one head")
+    for task in tasks:
+        if (n := len(task.train)) < batch:
             raise ValueError(f"{task.name}: {n} training examples cannot fill a batch of {batch}")

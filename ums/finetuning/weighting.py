@@ -1,10 +1,8 @@
 """The weights w_i of the joint loss L = sum_i w_i L_i (section 2.3): equal, by hand, or learned.
 
 Weights, losses and norms are arrays (K,) on the device, one element for each of K tasks in their
-order. No weighting reads one, so that a GPU need not wait.
+order. None is copied to the host, so that a GPU need not wait.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
@@ -21,33 +19,25 @@ LEAST = 1e-3
 class Weighting:
     """The interface of all weightings: read ``weights`` before a step, call ``update`` after it."""
 
-    def start(self, tasks: int, device: Device) -> None:
-        """Forget what was learned, and begin with this number of tasks on this device.
+    _w: Array
 
-        Raises:
-            ValueError: the weighting was made for another number of tasks.
-        """
+    def start(self, tasks: int, device: Device) -> None:
+        """Start anew; raises a ValueError if the weighting is for another number of tasks."""
         raise NotImplementedError
 
     @property
     def weights(self) -> Array:
         """w_i (K,) float32, positive."""
-        raise NotImplementedError
+        return self._w
 
     def update(self, losses: Array, norms: Array) -> None:
-        """Learn from a step.
-
-        Args:
-            losses: L_i (K,), without weights.
-            norms: (K,), of the gradients of w_i L_i on the shared parameters.
-        """
+        """Adapt to a step's losses L_i, without weights, and its norms of w_i dL_i/dtheta_S."""
 
     def state_dict(self) -> dict[str, Array]:
-        """What was learned since :meth:`start`, for a checkpoint."""
         return {}
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
-        """Continue from what :meth:`state_dict` returned."""
+        """Restore what :meth:`update` changed; nothing, if the weights are constant."""
 
 
 class ByHand(Weighting):
@@ -62,10 +52,6 @@ class ByHand(Weighting):
         _check_number("weights", self._given, tasks)
         self._w = _vector(self._given, device)
 
-    @property
-    def weights(self) -> Array:
-        return self._w
-
 
 class Equal(Weighting):
     """w_i = 1: the plain sum of the losses."""
@@ -73,13 +59,9 @@ class Equal(Weighting):
     def start(self, tasks: int, device: Device) -> None:
         self._w = _vector([1] * tasks, device)
 
-    @property
-    def weights(self) -> Array:
-        return self._w
-
 
 class _Learned(Weighting):
-    """A weighting with arrays of its own and an optimizer that moves them."""
+    """A weighting with arrays of its own, which an optimizer changes."""
 
     _optimizer: Optimizer
 
@@ -100,14 +82,9 @@ class Uncertainty(_Learned):
 
     Kendall, Gal and Cipolla, "Multi-task learning using uncertainty to weigh losses", 2018. A noisy
     task, whose loss stays high, gets a large s_i and a small weight w_i = c_i exp(-s_i). c_i is 1/2
-    for a regression (the squared error of a Gaussian likelihood), and 1 otherwise. dL/ds_i = 1 - w_i L_i,
-    so that steady losses lead to w_i = 1 / L_i. (Kendall et al. have log sigma_i = s_i / 2 in place of
-    the last s_i: then all weights are half of these.)
-
-    Args:
-        regression: for each task, whether its loss is that of a regression; by default none is.
-        optimizer: moves the s_i, ``optimizer(parameters, learning_rate)``.
-        learning_rate: its rate.
+    where ``regression[i]`` is true (the squared error of a Gaussian likelihood), and 1 otherwise.
+    dL/ds_i = 1 - w_i L_i, so that steady losses lead to w_i = 1 / L_i. (Kendall et al. have
+    log sigma_i = s_i / 2 in place of the last s_i: then all weights are half of these.)
     """
 
     def __init__(
@@ -138,7 +115,7 @@ class Uncertainty(_Learned):
 
 
 class GradNorm(_Learned):
-    """Weights that give the tasks gradients G_i = ||w_i dL_i/dtheta_S|| of similar size.
+    """Weights that make the norms G_i = ``||w_i dL_i/dtheta_S||`` of the tasks' gradients similar.
 
     Chen, Badrinarayanan, Lee and Rabinovich, "GradNorm", 2018. With the inverse training rate
     r_i = (L_i / L_i(0)) / mean_j (L_j / L_j(0)) - above 1 for a task that lags behind - the norms are
@@ -146,12 +123,8 @@ class GradNorm(_Learned):
     its gradient on w_i is sign(G_i - G_i*) G_i / w_i. Then the weights are scaled to sum to K.
 
     L_i(0) is the loss of the first step. Chen et al. take only the last shared layer for theta_S, to
-    save time; here all shared parameters are taken, since their gradients are computed anyway.
-
-    Args:
-        alpha: how strongly a task that lags behind is favoured; 0 makes all norms equal.
-        optimizer: moves the w_i, ``optimizer(parameters, learning_rate)``.
-        learning_rate: its rate.
+    save time; here all shared parameters are taken, since their gradients are computed anyway. A
+    larger alpha favours tasks that lag behind more strongly; 0 makes all norms equal.
     """
 
     def __init__(
@@ -190,6 +163,6 @@ def _vector(values: Sequence[float], device: Device) -> Array:
     return device.put(np.array(values, np.float32))
 
 
-def _check_number(what: str, given: Sequence, tasks: int) -> None:
+def _check_number(name: str, given: Sequence, tasks: int) -> None:
     if len(given) != tasks:
-        raise ValueError(f"there are {len(given)} {what} for {tasks} tasks")
+        raise ValueError(f"there are {len(given)} {name} for {tasks} tasks")

@@ -1,8 +1,7 @@
-"""What the tables print: image quality, segmentation and classification measures on NumPy arrays.
+"""Measures of image quality, segmentation and classification, on NumPy arrays.
 
-Everything here runs on the host; the caller brings arrays back from the GPU first. Accuracy and
-F-score exist both per image (``segmentation``) and per set (``classification``), so those two are
-called by their module's name: ``classification.f_score``, ``segmentation.f_score``.
+Accuracy and F-score exist both per image (``segmentation``) and per set (``classification``), so use
+their module's name: ``classification.f_score``, ``segmentation.f_score``.
 """
 
 from ums.metrics import classification, image_quality, segmentation

@@ -1,24 +1,20 @@
 """How well predicted classes match the true ones: accuracy, F-score, MCC, area under the ROC curve.
 
 Labels and predictions are integer arrays (N,) with classes 0 .. classes - 1; a whole set gives one
-number. Where a ratio has nothing to divide by, it is 0.0 (F-score, MCC) or NaN (recall, area under the
-ROC curve), as each docstring says. An empty set raises a ValueError.
+number. Where a ratio is 0 / 0, it is 0.0 (F-score, MCC) or NaN (recall, area under the ROC curve). An
+empty set, shapes that differ, values that are not classes and scores that are not finite raise a
+ValueError.
 """
-
-from __future__ import annotations
 
 import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import rankdata
 
+from ums.metrics.pairs import vector
+
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """Count how often true class i was predicted as class j: int64 (classes, classes).
-
-    Raises:
-        ValueError: the shapes differ, are not (N,) with N > 0, or a value is not a whole number in
-            0 .. classes - 1.
-    """
+    """Count how often true class i was predicted as class j: int64 (classes, classes)."""
     labels = _class_numbers(labels, classes, "labels")
     predictions = _class_numbers(predictions, classes, "predictions")
     if labels.shape != predictions.shape:
@@ -41,26 +37,18 @@ def f_score(
     ``positive`` names the class that counts as positive (in a two-class problem the finding that is
     looked for). Without it the result is the macro mean: every class's F-score, equally weighted.
     A class that is neither present nor predicted has no F-score and counts as 0.0.
-
-    Raises:
-        ValueError: as :func:`confusion_matrix`, or ``positive`` is not a class.
     """
     counts = confusion_matrix(labels, predictions, classes)
-    if positive is not None:
-        _checked_class(positive, classes)
     present_and_predicted = counts.sum(axis=0) + counts.sum(axis=1)  # 2 TP + FP + FN per class
     scores = 2 * np.diag(counts) / np.maximum(present_and_predicted, 1)
-    return float(scores.mean() if positive is None else scores[positive])
+    return float(scores.mean() if positive is None else scores[_checked_class(positive, classes)])
 
 
 def recall(labels: np.ndarray, predictions: np.ndarray, classes: int, positive: int) -> float:
     """The share of the cases of class ``positive`` that are predicted as such, ``TP / (TP + FN)``.
 
-    Of two classes, the sensitivity is that of what is looked for and the specificity that of the other.
-    NaN where no case is of the class.
-
-    Raises:
-        ValueError: as :func:`f_score`.
+    Of two classes, the sensitivity is the recall of the finding that is looked for, the specificity
+    that of the other class. NaN where no case is of the class.
     """
     row = confusion_matrix(labels, predictions, classes)[_checked_class(positive, classes)]
     return float(row[positive] / row.sum()) if row.sum() else float("nan")
@@ -75,9 +63,6 @@ def mcc(labels: np.ndarray, predictions: np.ndarray, classes: int) -> float:
 
     For two classes this is Matthews' formula (1975), the correlation of labels and predictions.
     0.0 where it is undefined: all labels, or all predictions, are of one class.
-
-    Raises:
-        ValueError: as :func:`confusion_matrix`.
     """
     counts = confusion_matrix(labels, predictions, classes).astype(np.float64)
     s, c = counts.sum(), np.trace(counts)
@@ -89,19 +74,10 @@ def mcc(labels: np.ndarray, predictions: np.ndarray, classes: int) -> float:
 def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Area under the ROC curve: the chance that a positive outscores a negative, ties counting 1/2.
 
-    By ranks (Mann and Whitney 1947), tied scores sharing their mean rank::
+    Labels are 0 and 1, or booleans; a higher score is more positive. NaN where one of the classes is
+    absent. By ranks (Mann and Whitney 1947), tied scores sharing their mean rank::
 
         AUC = (sum of the positives' ranks - P (P + 1) / 2) / (P Q),  P positives, Q negatives
-
-    Args:
-        labels: (N,), 0 and 1, or booleans.
-        scores: (N,), finite; a higher score is more positive.
-
-    Returns:
-        The area, NaN where one of the classes is absent.
-
-    Raises:
-        ValueError: other labels, scores that are not finite, or shapes that differ.
     """
     positive = _class_numbers(labels, 2, "labels") == 1
     scores = np.asarray(scores, dtype=np.float64)
@@ -117,20 +93,11 @@ def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def one_vs_rest_auc(labels: np.ndarray, logits: np.ndarray) -> float:
-    """The mean over classes of the area under the ROC curve of the class against all others.
+    """The mean over K classes of the area under the ROC curve of the class against all others.
 
-    A class is scored by its log odds, ``z_c - log sum_(j != c) exp z_j``; of two classes, both have the
-    same area, that of :func:`roc_auc` on the difference of their logits.
-
-    Args:
-        labels: (N,), 0 .. K - 1.
-        logits: (N, K).
-
-    Returns:
-        The mean area, NaN where a class is absent.
-
-    Raises:
-        ValueError: labels that are not classes, or shapes that differ.
+    A class is scored by its log odds, ``z_c - log sum_(j != c) exp z_j``, from the logits z (N, K); of
+    two classes, both have the same area, that of :func:`roc_auc` on the difference of their logits.
+    NaN where a class is absent.
     """
     z = np.asarray(logits, dtype=np.float64)
     if z.ndim != 2 or z.shape[1] < 2:
@@ -148,11 +115,8 @@ def _checked_class(positive: int, classes: int) -> int:
     return positive
 
 
-def _class_numbers(values: np.ndarray, classes: int, what: str) -> np.ndarray:
-    values = np.asarray(values)
-    if values.ndim != 1 or values.size == 0:
-        raise ValueError(f"{what} must be a non-empty array (N,), got shape {values.shape}")
-    numbers = values.astype(np.int64)
-    if (numbers != values).any() or numbers.min() < 0 or numbers.max() >= classes:
-        raise ValueError(f"{what} must be whole numbers in 0 .. {classes - 1}")
-    return numbers
+def _class_numbers(values: np.ndarray, classes: int, name: str) -> np.ndarray:
+    values = vector(values, name)
+    if not np.isin(values, range(classes)).all():
+        raise ValueError(f"{name} must be whole numbers in 0 .. {classes - 1}")
+    return values.astype(np.int64)

@@ -2,12 +2,11 @@
 
 All three take (H, W) or (N, H, W) arrays of grey values, calculate in float64 and return one value
 per image: a float, or an array (N,). ``data_range`` is the distance between black and white in the
-images' own unit: 255 for 8-bit images, 1.0 for images scaled to [0, 1].
+images' own unit: 255 for 8-bit images, 1.0 for images scaled to [0, 1]. Shapes that differ or do not
+fit, and images smaller than the window of SSIM, raise a ValueError.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -24,17 +23,11 @@ def psnr(clean: np.ndarray, image: np.ndarray, data_range: float = 255.0) -> np.
     """Peak signal-to-noise ratio in dB: ``10 log10(data_range^2 / mean((clean - image)^2))``.
 
     Identical images give infinity.
-
-    Raises:
-        ValueError: the shapes differ, or are neither (H, W) nor (N, H, W).
     """
     a, b = paired_batches(clean, image)
-    difference = a.astype(np.float64) - b
-    mse = np.mean(difference**2, axis=(1, 2))  # (N,)
-    values = np.full(mse.shape, np.inf)
-    differs = mse > 0
-    values[differs] = 10 * np.log10(data_range**2 / mse[differs])
-    return like_input(values, clean)
+    mse = np.mean((a.astype(np.float64) - b) ** 2, axis=(1, 2))  # (N,)
+    with np.errstate(divide="ignore"):
+        return like_input(10 * np.log10(data_range**2 / mse), clean)
 
 
 def ssim(clean: np.ndarray, image: np.ndarray, data_range: float = 255.0) -> np.ndarray | float:
@@ -46,16 +39,13 @@ def ssim(clean: np.ndarray, image: np.ndarray, data_range: float = 255.0) -> np.
         SSIM = (2 m_x m_y + C1) / (m_x^2 + m_y^2 + C1) * (2 c + C2) / (v_x + v_y + C2)
 
     averaged over every position where the window lies inside the image.
-
-    Raises:
-        ValueError: the shapes differ or do not fit, or an image is smaller than the window.
     """
-    a, b = paired_batches(clean, image)
-    _check_window_fits(a)
-    values = [
-        np.mean(np.prod(_similarity_maps(x, y, data_range), axis=0)) for x, y in _floats(a, b)
-    ]
-    return like_input(np.array(values), clean)
+
+    def of_one(x: np.ndarray, y: np.ndarray) -> float:
+        luminance, contrast = _similarity_maps(x, y, data_range)
+        return float(np.mean(luminance * contrast))
+
+    return _image_by_image(of_one, clean, image)
 
 
 def ms_ssim(clean: np.ndarray, image: np.ndarray, data_range: float = 255.0) -> np.ndarray | float:
@@ -72,27 +62,31 @@ def ms_ssim(clean: np.ndarray, image: np.ndarray, data_range: float = 255.0) -> 
     divided by their sum: such values are comparable with each other only at equal image size.
     Negative terms (an image that is locally the clean one's negative) are clipped to 0, where a
     fractional power would not exist.
-
-    Raises:
-        ValueError: the shapes differ or do not fit, or an image is smaller than the window.
     """
+
+    def of_one(x: np.ndarray, y: np.ndarray) -> float:
+        product, exponents = 1.0, _exponents_that_fit(min(x.shape))
+        for exponent in exponents[:-1]:
+            _, contrast = _similarity_maps(x, y, data_range)
+            product *= max(contrast.mean(), 0.0) ** exponent
+            x, y = _halved(x), _halved(y)
+        luminance, contrast = _similarity_maps(x, y, data_range)
+        return float(product * max(np.mean(luminance * contrast), 0.0) ** exponents[-1])
+
+    return _image_by_image(of_one, clean, image)
+
+
+def _image_by_image(
+    measure: Callable[[np.ndarray, np.ndarray], float], clean: np.ndarray, image: np.ndarray
+) -> np.ndarray | float:
+    """A measure of each pair of images, as float64: 8-bit differences and squares would wrap."""
     a, b = paired_batches(clean, image)
-    _check_window_fits(a)
-    exponents = _exponents_that_fit(min(a.shape[1:]))
-    values = [_ms_ssim_of_one(x, y, data_range, exponents) for x, y in _floats(a, b)]
+    H, W = a.shape[1:]
+    if min(H, W) < WINDOW:
+        raise ValueError(f"images of {H}x{W} pixels are smaller than the {WINDOW}x{WINDOW} window")
+    pairs = zip(a, b, strict=True)
+    values = [measure(x.astype(np.float64), y.astype(np.float64)) for x, y in pairs]
     return like_input(np.array(values), clean)
-
-
-def _ms_ssim_of_one(
-    x: np.ndarray, y: np.ndarray, data_range: float, exponents: np.ndarray
-) -> float:
-    product = 1.0
-    for exponent in exponents[:-1]:
-        _, contrast = _similarity_maps(x, y, data_range)
-        product *= max(contrast.mean(), 0.0) ** exponent
-        x, y = _halved(x), _halved(y)
-    luminance, contrast = _similarity_maps(x, y, data_range)
-    return float(product * max(np.mean(luminance * contrast), 0.0) ** exponents[-1])
 
 
 def _similarity_maps(
@@ -121,17 +115,3 @@ def _exponents_that_fit(side: int) -> np.ndarray:
     exponents = np.array(SCALE_EXPONENTS[:scales])
     # The five published exponents add up to 1.0001; they are used as published.
     return exponents if scales == len(SCALE_EXPONENTS) else exponents / exponents.sum()
-
-
-def _floats(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of float64 images: 8-bit differences and squares would wrap around."""
-    for x, y in zip(a, b, strict=True):
-        yield x.astype(np.float64), y.astype(np.float64)
-
-
-def _check_window_fits(images: np.ndarray) -> None:
-    if min(images.shape[1:]) < WINDOW:
-        raise ValueError(
-            f"images of {images.shape[1]}x{images.shape[2]} pixels are smaller than the "
-            f"{WINDOW}x{WINDOW} window"
-        )

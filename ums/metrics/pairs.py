@@ -1,15 +1,22 @@
-"""One image or a batch of them, and its counterpart: the shapes every per-image measure accepts."""
-
-from __future__ import annotations
+"""The shapes that the measures accept: one number per case, one image, or a batch of images."""
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+
+def vector(values: ArrayLike, name: str, dtype: DTypeLike | None = None) -> np.ndarray:
+    """Return values as a non-empty array (N,); a ValueError gives their ``name`` and shape."""
+    array = np.asarray(values, dtype)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"{name} must be a non-empty array (N,), got shape {array.shape}")
+    return array
 
 
 def paired_batches(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return both arrays as (N, H, W), checked to belong together.
+    """Return an image or a batch and its counterpart, both as (N, H, W).
 
     Raises:
-        ValueError: the shapes differ, or are neither (H, W) nor (N, H, W); names both.
+        ValueError: The shapes differ, or are neither (H, W) nor (N, H, W); names both.
     """
     first, second = np.asarray(first), np.asarray(second)
     if first.shape != second.shape or first.ndim not in (2, 3) or first.size == 0:
@@ -17,9 +24,7 @@ def paired_batches(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, n
             "expected two non-empty arrays of one shape, (H, W) or (N, H, W); "
             f"got {first.shape} and {second.shape}"
         )
-    if first.ndim == 2:
-        return first[None], second[None]
-    return first, second
+    return (first[None], second[None]) if first.ndim == 2 else (first, second)
 
 
 def like_input(values: np.ndarray, given: np.ndarray) -> np.ndarray | float:

@@ -9,8 +9,6 @@ target is empty is wrong (0.0). The Dice loss with its small eps in numerator an
 with that: it is exactly 0 in the first case and close to 1 in the second.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ums.metrics.pairs import like_input, paired_batches

@@ -1,11 +1,11 @@
 """Is a difference more than chance? McNemar's test, Holm's correction, bootstrap, sign-flip test.
 
-A test set of a hundred images moves a score by a few points either way, so a table says how sure
-its figures are. All of it holds for the networks at hand on images like these: how far another
-training run would come out elsewhere is seen by training again, not from one run's test images.
-"""
+With a hundred test images a score is uncertain by a few points either way, so tables give intervals.
+They hold for the trained networks on images like these; how much scores vary from one training run to
+another shows only when the training is repeated.
 
-from __future__ import annotations
+Arguments of a wrong shape, type or range raise a ValueError.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binom
 
-Units = np.ndarray | list[np.ndarray]
-"""What the bootstrap draws from: case numbers (N,), or the case numbers of each group."""
+from ums.metrics.pairs import vector
 
 PATTERN_SIGNS = 1 << 18
 """Signs drawn at a time by the sign-flip test, to bound its memory (2 MiB)."""
@@ -38,20 +37,14 @@ class Interval(NamedTuple):
 def mcnemar_exact(correct_a: np.ndarray, correct_b: np.ndarray) -> McNemar:
     """Exact two-sided test that two classifiers err equally often (McNemar 1947, Psychometrika 12).
 
-    Cases that both or neither classifier got right say nothing; of the n others, the discordant
-    ones, either classifier wins Binomial(n, 1/2) if they are equally good, so that::
+    The arguments are booleans (N,): whether each classifier is right about each case. Only the n
+    discordant cases count, those that exactly one classifier got right. If both are equally good,
+    either wins Binomial(n, 1/2) of these, so that::
 
         p = min(1, 2 P(X <= min(only_a, only_b))),    X ~ Binomial(n, 1/2)
 
     and p = 1 where there is no discordant case. Cases are taken as independent, which several
     images of one patient are not.
-
-    Args:
-        correct_a: booleans (N,), whether the first classifier is right about each case.
-        correct_b: the same for the second classifier, on the same test set.
-
-    Raises:
-        ValueError: the shapes differ, are not (N,) with N > 0, or a value is not boolean.
     """
     a, b = np.asarray(correct_a), np.asarray(correct_b)
     if a.shape != b.shape or a.ndim != 1 or a.size == 0:
@@ -64,21 +57,13 @@ def mcnemar_exact(correct_a: np.ndarray, correct_b: np.ndarray) -> McNemar:
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """p-values corrected for their number m (Holm 1979, Scandinavian Journal of Statistics 6).
+    """Correct m p-values for their number, in their order (Holm 1979, Scand. J. Statistics 6).
 
     With p_1 <= ... <= p_m in rising order, the k-th becomes the largest of ``(m - i + 1) p_i`` over
     i <= k, at most 1. Where only corrected values below 0.05 are called significant, the chance of
     calling any true null hypothesis so is at most 0.05, whatever the tests' dependence.
-
-    Returns:
-        (m,), in the order given.
-
-    Raises:
-        ValueError: the values are not (m,) with m > 0, or one is NaN or outside [0, 1].
     """
-    p = np.asarray(p_values, dtype=np.float64)
-    if p.ndim != 1 or p.size == 0:
-        raise ValueError(f"p-values must be a non-empty array (m,), got shape {p.shape}")
+    p = vector(p_values, "p-values", np.float64)
     if not ((p >= 0) & (p <= 1)).all():
         raise ValueError(f"p-values must lie in [0, 1], got {p.tolist()}")
     rising = np.argsort(p)
@@ -98,43 +83,48 @@ def bootstrap_interval(
 ) -> Interval:
     """Confidence interval of a score by percentile bootstrap (Efron and Tibshirani 1993, ch. 13).
 
-    N cases are drawn with replacement, again and again; the interval holds the middle ``level`` of
-    the resamples' scores. Resamples whose score is not finite are left out. A score that every case
-    agrees on (accuracy 1.0) gives an interval of no width: no resample can hold an error that the
-    test set does not.
+    The score is ``statistic(*cases)``, of arrays with a common first axis N, such as labels and
+    predictions. N cases are drawn with replacement, again and again; the interval holds the middle
+    ``level`` of the resamples' scores. Scores that are not finite are left out; where they are more
+    than half, or there is only one case or group, the bounds are NaN. A score that every case agrees
+    on (accuracy 1.0) gives an interval of no width, as no resample has an error that the test set
+    does not have.
 
-    Args:
-        statistic: ``statistic(*cases)``, a number.
-        cases: a tuple of arrays with a common first axis N, such as labels and predictions.
-        rng: draws the resamples.
-        level: the share of the resamples' scores inside the interval.
-        resamples: how many to draw.
-        groups: (N,) the patient of each case. Whole patients are drawn then: images of one patient
-            resemble each other, and an interval that took them as independent would be too narrow
-            (Field and Welsh 2007, JRSS B 69).
-
-    Returns:
-        The bounds. They are NaN where more than half of the scores are not finite, or where there is
-        only one case or group to draw from.
-
-    Raises:
-        ValueError: ``cases`` is no tuple of arrays with one N > 0, ``groups`` is not (N,), the level
-            is not inside (0, 1), or there are no resamples.
+    With ``groups``, the patient of each case (N,), whole patients are drawn: images of one patient
+    resemble each other, and an interval that took them as independent would be too narrow (Field and
+    Welsh 2007, JRSS B 69).
     """
-    cases, units = _cases_and_units(cases, groups)
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
+    arrays = [np.asarray(array) for array in cases]
+    shapes = [array.shape for array in arrays]
+    if len({shape[:1] for shape in shapes}) != 1 or shapes[0][:1] in ((), (0,)):
+        raise ValueError(f"cases must share a first axis N > 0, got shapes {shapes}")
+    members = None if groups is None else _members(groups, len(arrays[0]))
+    units = len(arrays[0] if members is None else members)
     values = np.empty(resamples)
     for k in range(resamples):
-        drawn = _draw(units, rng)
-        values[k] = statistic(*(array[drawn] for array in cases))
+        drawn = rng.integers(units, size=units)
+        if members is not None:
+            drawn = np.concatenate([members[group] for group in drawn])
+        values[k] = statistic(*(array[drawn] for array in arrays))
     finite = values[np.isfinite(values)]
-    if len(units) < 2 or 2 * finite.size < resamples:
+    if units < 2 or 2 * finite.size < resamples:
         return Interval(float("nan"), float("nan"))
     low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
+
+
+def _members(groups: np.ndarray, cases: int) -> list[np.ndarray]:
+    """The case numbers of each group, the groups in the order in which they first occur."""
+    if np.shape(groups) != (cases,):
+        raise ValueError(f"groups must be ({cases},) for {cases} cases, got {np.shape(groups)}")
+    members: dict[object, list[int]] = {}
+    for case, group in enumerate(np.asarray(groups).tolist()):
+        members.setdefault(group, []).append(case)
+    return [np.array(of_one) for of_one in members.values()]
 
 
 def paired_permutation(
@@ -142,23 +132,14 @@ def paired_permutation(
 ) -> float:
     """Two-sided p-value that paired scores differ, by flipping signs (Fisher 1935, ch. 3).
 
-    If two methods are alike, each difference could as well have the other sign: p is the share of
-    sign patterns whose sum is at least as far from 0 as the sum observed. All 2^N patterns are taken
-    where that is at most ``resamples``. Otherwise that many are drawn, and the observed one counts as
-    one more, ``p = (1 + at least as far) / (1 + resamples)``: p is never 0 (Phipson and Smyth 2010).
-
-    Args:
-        differences: (N,) one method's scores less the other's, case by case (IoU of the same image,
-            say; one mean per patient where patients have several images).
-        rng: draws the signs.
-        resamples: the number of sign patterns at most.
-
-    Raises:
-        ValueError: the differences are not (N,) with N > 0, or not finite, or there are no resamples.
+    The N differences are one method's scores less the other's, case by case (IoU of the same image,
+    say; one mean per patient where patients have several images). If both methods are alike, each
+    could as well have the other sign: p is the share of sign patterns whose sum is at least as far
+    from 0 as the sum observed. All 2^N patterns are taken where that is at most ``resamples``.
+    Otherwise that many are drawn, and the observed one counts as one more,
+    ``p = (1 + at least as far) / (1 + resamples)``: p is never 0 (Phipson and Smyth 2010).
     """
-    d = np.asarray(differences, dtype=np.float64)
-    if d.ndim != 1 or d.size == 0:
-        raise ValueError(f"differences must be a non-empty array (N,), got shape {d.shape}")
+    d = vector(differences, "differences", np.float64)
     if not np.isfinite(d).all():
         raise ValueError("differences must be finite numbers")
     if resamples < 1:
@@ -174,34 +155,3 @@ def paired_permutation(
         flips = rng.integers(2, size=(min(at_once, resamples - start), d.size))
         as_far += int(np.count_nonzero(abs((1 - 2 * flips) @ d) >= far))
     return float(as_far / (1 + resamples))
-
-
-def _cases_and_units(
-    cases: Sequence[np.ndarray], groups: np.ndarray | None
-) -> tuple[list[np.ndarray], Units]:
-    """The arrays, and the units to draw: case numbers (N,), or one such array per group."""
-    if not isinstance(cases, tuple | list) or not cases:
-        raise ValueError(f"cases must be a tuple of arrays, got {type(cases).__name__}")
-    cases = [np.asarray(array) for array in cases]
-    shapes = [array.shape for array in cases]
-    lengths = {shape[:1] for shape in shapes}
-    if len(lengths) > 1 or not lengths.isdisjoint({(), (0,)}):
-        raise ValueError(f"cases must share a first axis N > 0, got shapes {shapes}")
-    (N,) = lengths.pop()
-    if groups is None:
-        return cases, np.arange(N)
-    groups = np.asarray(groups)
-    if groups.shape != (N,):
-        raise ValueError(f"groups must be ({N},) for {N} cases, got {groups.shape}")
-    members: dict[object, list[int]] = {}
-    for case, group in enumerate(groups.tolist()):
-        members.setdefault(group, []).append(case)
-    return cases, [np.array(of_one) for of_one in members.values()]
-
-
-def _draw(units: Units, rng: np.random.Generator) -> np.ndarray:
-    drawn = rng.integers(len(units), size=len(units))
-    if isinstance(units, np.ndarray):
-        chosen: np.ndarray = units[drawn]
-        return chosen
-    return np.concatenate([units[group] for group in drawn])
