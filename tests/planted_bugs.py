@@ -175,7 +175,7 @@ def mutant(module: str, snippet: str, replacement: str) -> ModuleType:
 
 TURNED = "xp.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))"
 CONV_BIAS = "db += channel_sums(dy[images, top:bottom])"
-CONV_COLUMNS = "_columns(x[images], top, bottom, w.shape[0], stride, dilation, xp)"
+CONV_COLUMNS = "_columns(x[images], top, bottom, w.shape[0], stride, dilation)"
 CONV_SPREAD = "_add_windows(x_pad[:, top * stride :], dA, stride, dilation)"
 ADD_WINDOW = "v : v + together] += dA"
 ADD_PLACE = "x_pad[:, rows, columns] += windows"
@@ -201,8 +201,8 @@ BUGS = {
         ("weights of the last tile only", "dw += A.T @ dy2", "dw = A.T @ dy2"),
     ],
     "conv2d, dilated": [
-        ("dilation forgotten for dx", "_convolve(dy, turned, None, 1, dilation)",
-         "_convolve(dy, turned, None, 1, 1)"),
+        ("dilation forgotten for dx", "(dy, turned, None, 1, dilation)",
+         "(dy, turned, None, 1, 1)"),
         ("dilation forgotten for dw", CONV_COLUMNS, CONV_COLUMNS.replace("dilation", "1")),
         ("kernel not turned", TURNED, "xp.ascontiguousarray(w.swapaxes(2, 3))"),
     ],

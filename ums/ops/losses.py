@@ -72,7 +72,7 @@ def _dice_gradient(xp: ModuleType, y: Array, target: Array, I: Array, U: Array, 
 def bce_dice(
     logits: Array, target: Array, weight: float = 0.5, eps: float = 1.0
 ) -> tuple[Array, Array]:
-    """Equation (1): weight BCE + (1 - weight) Dice; the paper's weight is lost, ours is 1/2."""
+    """Equation (1): weight BCE + (1 - weight) Dice. The paper's weight is not known; ours is 1/2."""
     bce_value, d_bce = bce(logits, target)
     dice_value, d_dice = dice(logits, target, eps)
     value = weight * bce_value + (1 - weight) * dice_value

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import numpy as np
 
-from ums.backend import Array
+from ums.backend import Array, array_module
 from ums.ops.fast.threads import scratch
 
 
-def padded_rows(x: Array, first: int, height: int, p: int, xp: ModuleType) -> Array:
+def padded_rows(x: Array, first: int, height: int, p: int) -> Array:
     """Rows first..first + height of x (n, H, W, C), zeros where x has none: (n, height, W + 2p, C)."""
+    xp = array_module(x)
     n, H, W, C = x.shape
     above, below = max(0, -first), max(0, first + height - H)
     shape = (n, height, W + 2 * p, C)
