@@ -372,7 +372,7 @@ OPTIMIZER_BUGS = {
     "RMSprop": [
         ("root forgotten", "xp.sqrt(s) + eps", "s + eps"),
         ("eps under the root", "xp.sqrt(s) + eps", "xp.sqrt(s + eps)"),
-        ("gradient not squared", "one_minus_rho * g * g", "one_minus_rho * g"),
+        ("gradient not squared", "gain * g * g", "gain * g"),
     ],
     "Adam": [
         ("m not corrected", "m / correction1", "m"),

@@ -24,8 +24,7 @@ Array = Any
 def array_module(x: Array) -> ModuleType:
     """The module whose functions work on ``x``: ``numpy``, or ``cupy`` for an array on a GPU.
 
-    The module is found by the name of the array's type, so CuPy is never imported for its own
-    sake, and any other array library with NumPy's functions can be used too.
+    The module is found by the name of the array's type, so CuPy is never imported for its own sake.
 
     Raises:
         TypeError: ``x`` is not an array.
@@ -44,17 +43,9 @@ def to_numpy(x: Array) -> np.ndarray:
     return array
 
 
-# ---------------------------------------------------------------------------------- the device
-
-
 @dataclass(frozen=True)
 class Device:
-    """Where a run computes.
-
-    Attributes:
-        xp: The array module, NumPy or CuPy.
-        name: A name to print.
-    """
+    """Where a run computes: the array module, NumPy or CuPy, and a name to print."""
 
     xp: ModuleType
     name: str
@@ -65,10 +56,7 @@ class Device:
 
 
 def choose_device(wanted: str = "auto") -> Device:
-    """Choose the device of a run, once.
-
-    Args:
-        wanted: ``"cpu"``, ``"gpu"``, or ``"auto"`` (a GPU if one works, else the CPU).
+    """The device of a run: ``"cpu"``, ``"gpu"``, or ``"auto"`` (a GPU if one works, else the CPU).
 
     Raises:
         ValueError: ``wanted`` is none of the three.
@@ -85,6 +73,25 @@ def choose_device(wanted: str = "auto") -> Device:
     return Device(np, f"CPU, {thread_count()} threads")
 
 
+GPU_MEMORY_SHARE = 0.9
+"""The share of a GPU's memory that ums uses at most, because CuPy's pool keeps what is freed and other
+programs need the rest. ``CUPY_GPU_MEMORY_LIMIT`` (bytes, a share such as ``50%``, or 0 for no limit),
+which CuPy reads, is respected."""
+
+
+def _gpu() -> Device:
+    import cupy  # only here: the CPU never needs it
+
+    probe = cupy.arange(4, dtype=cupy.float32)
+    if float((probe @ probe).get()) != 14.0:  # a device can be present and not compute
+        raise RuntimeError("the GPU computed a wrong result")
+    pool = cupy.get_default_memory_pool()
+    if "CUPY_GPU_MEMORY_LIMIT" not in os.environ and pool.get_limit() == 0:
+        pool.set_limit(fraction=GPU_MEMORY_SHARE)
+    name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+    return Device(cupy, f"GPU, {name}, CuPy {cupy.__version__}")
+
+
 def thread_count() -> int:
     """The CPU threads of the ops: ``UMS_THREADS`` if set, else the processors this process may use.
 
@@ -97,34 +104,6 @@ def thread_count() -> int:
             raise ValueError(f"UMS_THREADS must be a positive integer, got {wanted!r}")
         return int(wanted)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _gpu() -> Device:
-    import cupy  # only here: the CPU never needs it
-
-    probe = cupy.arange(4, dtype=cupy.float32)
-    if float((probe @ probe).get()) != 14.0:  # a device can be present and not compute
-        raise RuntimeError("the GPU computed a wrong result")
-    _bound_memory(cupy.get_default_memory_pool())
-    name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-    return Device(cupy, f"GPU, {name}, CuPy {cupy.__version__}")
-
-
-GPU_MEMORY_SHARE = 0.9
-"""The share of a GPU's memory that ums uses at most. Beyond it CuPy raises a MemoryError that says
-how much was requested; the rest is left to the display and to other programs."""
-
-
-def _bound_memory(pool: Any) -> None:
-    """Limit CuPy's memory pool, which keeps what is freed, unless somebody else has done so.
-
-    ``CUPY_GPU_MEMORY_LIMIT`` (bytes, or a share such as ``50%``; 0 for no limit) is read by CuPy.
-    """
-    if "CUPY_GPU_MEMORY_LIMIT" not in os.environ and pool.get_limit() == 0:
-        pool.set_limit(fraction=GPU_MEMORY_SHARE)
-
-
-# ------------------------------------------------------------------------ fused kernels
 
 
 def fused(function: Callable) -> Callable:

@@ -32,11 +32,10 @@ from ums.backend import Array, array_module, to_numpy
 if TYPE_CHECKING:
     from ums.layer import Layer
 
+__all__ = ["GradientError", "check_gradients", "check_layer", "check_loss", "relative_error"]
+
 STEP = 1e-5
 """The step h of the central differences."""
-
-
-__all__ = ["GradientError", "check_gradients", "check_layer", "check_loss", "relative_error"]
 
 
 class GradientError(AssertionError):
@@ -88,7 +87,7 @@ def check_gradients(
     errors = {}
     for (name, array), gradient in zip(inputs.items(), gradients, strict=True):
         entries = _entries(array.size, max_entries, rng)
-        errors[name] = _compare(name, array, to_numpy(gradient), value, entries, tolerance)
+        errors[name] = _compare(name, array, gradient, value, entries, tolerance)
     return errors
 
 
@@ -101,10 +100,7 @@ def check_loss(
     tolerance: float = 1e-6,
     max_entries: int = 400,
 ) -> float:
-    """Check ``value, gradient = loss(prediction, target)`` with respect to the prediction.
-
-    Returns:
-        The relative error of the gradient.
+    """Check ``value, gradient = loss(prediction, target)``; returns the gradient's relative error.
 
     Raises:
         GradientError, TypeError, ValueError: As :func:`check_gradients`.
@@ -117,7 +113,7 @@ def check_loss(
         return float(loss(prediction, target)[0])
 
     entries = _entries(prediction.size, max_entries, rng)
-    return _compare("prediction", prediction, to_numpy(gradient), value, entries, tolerance)
+    return _compare("prediction", prediction, gradient, value, entries, tolerance)
 
 
 def check_layer(
@@ -129,11 +125,10 @@ def check_layer(
     tolerance: float = 1e-6,
     max_entries: int = 400,
 ) -> dict[str, float]:
-    """Check a layer or network of :mod:`ums.layers` (float64): its input and its parameters.
+    """Check a float64 layer or network: its input and its parameters that are not frozen.
 
-    Every parameter that is not frozen is checked under its own name. A layer that draws random
-    numbers in training (dropout) has no derivative between two draws: check it with
-    ``training=False``, and its op with a generator seeded inside the function.
+    A layer that draws random numbers in training (dropout) has no derivative between two draws: check
+    it with ``training=False``, and its op with a generator seeded inside the function.
 
     Returns:
         The relative error of the gradient of x, as ``"x"``, and of each parameter by its name.
@@ -177,12 +172,7 @@ def _entries(size: int, most: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _compare(
-    name: str,
-    array: Array,
-    gradient: np.ndarray,
-    value: Callable[[], float],
-    entries: np.ndarray,
-    tolerance: float,
+    name: str, array: Array, gradient: Array, value: Callable, entries: np.ndarray, tolerance: float
 ) -> float:
     """The relative error of one input's gradient in the entries."""
     if not array.flags.c_contiguous:  # the copy that reshape makes would be perturbed instead
@@ -190,11 +180,14 @@ def _compare(
     numeric, smooth, size = _differences(array.reshape(-1), entries, value)
     if smooth.mean() < 0.5:
         raise ValueError(f"input {name!r}: over half of its entries lie within {STEP} of a kink")
-    analytic = gradient.reshape(-1)[entries]
-    error = relative_error(analytic[smooth], numeric[smooth], size)
+    entries, numeric = entries[smooth], numeric[smooth]
+    analytic = to_numpy(gradient).reshape(-1)[entries]
+    error = relative_error(analytic, numeric, size)
     if error > tolerance:
+        where = _where(array.shape, entries, analytic, numeric)
         raise GradientError(
-            _describe(name, array.shape, entries[smooth], analytic[smooth], numeric[smooth], error)
+            f"the gradient of input {name!r} {array.shape} is wrong: "
+            f"relative error {error:.1e}, {where}"
         )
     return error
 
@@ -207,8 +200,7 @@ def _differences(
     At a kink the two one-sided slopes differ by a jump; on a smooth function they differ by about
     step times the second derivative.
     """
-    numeric = np.empty(len(entries))
-    jumps = np.empty(len(entries))
+    numeric, jumps = np.empty((2, len(entries)))
     middle = value()
     for k, i in enumerate(entries):
         kept = float(flat[i])
@@ -223,21 +215,13 @@ def _differences(
     return numeric, smooth, abs(middle)
 
 
-def _describe(
-    name: str,
-    shape: tuple[int, ...],
-    entries: np.ndarray,
-    analytic: np.ndarray,
-    numeric: np.ndarray,
-    error: float,
-) -> str:
-    """Which input, how many entries, and at the worst of them: index, expected, got."""
+def _where(shape: tuple, entries: np.ndarray, analytic: np.ndarray, numeric: np.ndarray) -> str:
+    """How many entries differ, and at the worst of them: index, expected, got."""
     difference = np.nan_to_num(abs(analytic - numeric), nan=np.inf)
     wrong = int((difference > 1e-6 * np.maximum(abs(numeric), 1e-3)).sum())
     worst = int(difference.argmax())
     index = tuple(int(i) for i in np.unravel_index(entries[worst], shape))
     return (
-        f"the gradient of input {name!r} {shape} is wrong: relative error {error:.1e}, "
         f"{wrong} of {len(entries)} entries differ, most at index {index}: "
         f"expected {numeric[worst]:.8g} (central difference), got {analytic[worst]:.8g}"
     )
@@ -250,15 +234,16 @@ def _check_float64(inputs: Mapping[str, Array]) -> None:
 
 
 def _check_shapes(inputs: Mapping[str, Array], gradients: Sequence[Array | None]) -> None:
-    if len(gradients) != len(inputs):
+    expected, got = len(inputs), len(gradients)
+    if expected != got:
         names = ", ".join(inputs)
         raise GradientError(
-            f"expected {len(inputs)} gradients ({names}), the backward pass returned {len(gradients)}"
+            f"expected {expected} gradients ({names}), the backward pass returned {got}"
         )
     for (name, array), gradient in zip(inputs.items(), gradients, strict=True):
-        got = getattr(gradient, "shape", None)
-        if got != array.shape:
-            found = "None" if gradient is None else f"shape {got}"
+        shape = getattr(gradient, "shape", None)
+        if shape != array.shape:
+            found = "None" if gradient is None else f"shape {shape}"
             raise GradientError(
                 f"the gradient of input {name!r} must be {array.shape}, got {found}"
             )

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +22,7 @@ if TYPE_CHECKING:
 
 
 class Parameter:
-    """A learned array and its gradient.
-
-    Attributes:
-        value: The array.
-        grad: Its gradient; None until a backward pass adds to it.
-    """
+    """A learned array ``value`` and its gradient ``grad``, None until a backward pass adds to it."""
 
     def __init__(self, value: Array):
         self.value = value
@@ -122,18 +116,18 @@ class Layer:
     def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
         """A table of the layers and their trainable parameters, to print or to show in a notebook.
 
-        Args:
-            input_shape: The shape of one input, without the batch axis; with it the table gives the
-                output shape of each layer.
+        With ``input_shape``, the shape of one input without the batch axis, it has the output shape
+        of each layer too.
 
         Raises:
             ValueError: A layer cannot take the output of the one before it.
         """
-        shape, rows = input_shape, []
+        rows = [("layer", "output" if input_shape else "", "parameters")]
+        shape = input_shape or ()
         for layer in self.leaves():
-            shape = None if shape is None else layer.output_shape(shape)
-            rows.append((repr(layer), shape, parameter_count(layer)))
-        return Summary(rows, parameter_count(self))
+            shape = layer.output_shape(shape) if input_shape else ()
+            rows.append((repr(layer), " x ".join(map(str, shape)), f"{parameter_count(layer):,d}"))
+        return Summary([*rows, ("trainable parameters", "", f"{parameter_count(self):,d}")])
 
     def state_dict(self) -> dict[str, Array]:
         """Parameters and statistics by name: everything that must be saved to use the layer again."""
@@ -149,10 +143,7 @@ class Layer:
         copy_arrays(arrays, self.state_dict())
 
     def map_arrays(self, function: Callable[[Array], Array]) -> Self:
-        """Replace every parameter and statistic by ``function`` of it; returns the layer.
-
-        Gradients are forgotten.
-        """
+        """Replace every parameter and statistic by ``function`` of it, and forget the gradients."""
         for layer in self.leaves():
             for parameter in layer.parameters():
                 parameter.value, parameter.grad = function(parameter.value), None
@@ -219,44 +210,23 @@ class Weighted(Layer):
         return self._grad_input(dy, cache), *self._grad_weights(dy, cache)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
-    """The table of :meth:`Layer.summary`.
+    """The table of :meth:`Layer.summary`: layer, output shape and trainable parameters, as text."""
 
-    Attributes:
-        rows: (layer, output shape or None, trainable parameters) of each layer in order.
-        trainable: Trainable parameters of the whole network.
-    """
+    rows: list[tuple[str, str, str]]
 
-    rows: list[tuple[str, tuple[int, ...] | None, int]]
-    trainable: int
-
-    def __str__(self) -> str:
-        return "\n".join(f"  {a:42} {b:>16} {c:>12}" for a, b, c in self._cells())
-
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return "\n".join(f"  {a:42} {b:>16} {c:>12}" for a, b, c in self.rows)
 
     def _repr_html_(self) -> str:
-        cells = "</td><td>".join
-        rows = (cells(map(escape, row)) for row in self._cells())
+        rows = ("</td><td>".join(map(escape, row)) for row in self.rows)
         return "<table>" + "".join(f"<tr><td>{row}</td></tr>" for row in rows) + "</table>"
-
-    def _cells(self) -> list[tuple[str, str, str]]:
-        """The rows as text, a heading above and the sum below them."""
-        rows = [
-            (name, " x ".join(map(str, shape or ())), f"{n:,d}") for name, shape, n in self.rows
-        ]
-        heading = (
-            "layer",
-            "output" if any(shape for _, shape, _ in self.rows) else "",
-            "parameters",
-        )
-        return [heading, *rows, ("trainable parameters", "", f"{self.trainable:,d}")]
 
 
 def parameter_count(network: Layer) -> int:
     """Trainable parameters of layers that are not frozen; running statistics are not counted."""
-    return sum(prod(parameter.value.shape) for parameter in network.trainable_parameters())
+    return sum(parameter.value.size for parameter in network.trainable_parameters())
 
 
 def he_normal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -16,20 +16,9 @@ from ums.backend import Array
 from ums.layer import Layer, Parameter, Unweighted, Weighted, copy_arrays, he_normal
 
 __all__ = [
-    "BatchNorm",
-    "Conv2D",
-    "Dense",
-    "Dropout",
-    "GlobalAveragePool",
-    "Layer",
-    "Parameter",
-    "ReLU",
-    "Sequential",
-    "Upsample2D",
-    "UpsampleConv2D",
-    "copy_arrays",
-    "he_normal",
-]
+    "BatchNorm", "Conv2D", "Dense", "Dropout", "GlobalAveragePool", "Layer", "Parameter", "ReLU",
+    "Sequential", "Upsample2D", "UpsampleConv2D", "copy_arrays", "he_normal",
+]  # fmt: skip
 
 
 class ReLU(Unweighted):
@@ -59,11 +48,10 @@ class GlobalAveragePool(Unweighted):
         return shape[2:]
 
 
-class Dropout(Layer):
-    """Drop a share ``rate`` of the elements in training; none at inference.
+class Dropout(Unweighted):
+    """Drop a share ``rate`` of the elements in training, by masks from ``rng``; none at inference."""
 
-    The masks come from ``rng``; the layer keeps it, so that a run is repeated by its seed.
-    """
+    _op = (ops.dropout_forward, ops.dropout_backward)
 
     def __init__(self, rate: float, rng: Generator):
         super().__init__()
@@ -74,10 +62,6 @@ class Dropout(Layer):
         self._cache = cache if keep else None
         return y
 
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        cache = self._take_cache()
-        return ops.dropout_backward(dy, cache) if input_gradient else None
-
     def __repr__(self) -> str:
         return f"Dropout({self.rate})"
 
@@ -85,16 +69,9 @@ class Dropout(Layer):
 class Conv2D(Weighted):
     """y = w * x + b with an odd K x K kernel and zero padding: H becomes ceil(H / stride).
 
-    The weights start as He et al. (2015) proposed for ReLU, normal with variance 2 / fan_in, drawn
-    from ``rng``; the bias starts at 0.
-
-    Args:
-        C: Input channels.
-        O: Output channels.
-        rng: Draws the weights.
-        kernel: The side K of the kernel.
-        stride: The step of the kernel in pixels, s.
-        dilation: The distance of the kernel's weights in pixels, d.
+    C channels in, O channels out; ``stride`` is the step of the kernel and ``dilation`` the distance of
+    its weights, both in pixels. The weights are drawn from ``rng`` as He et al. (2015) proposed for
+    ReLU, normal with variance 2 / fan_in; the bias starts at 0.
     """
 
     _grad_input = staticmethod(ops.conv2d_grad_input)
@@ -152,7 +129,7 @@ class UpsampleConv2D(Weighted):
 
 
 class Dense(Weighted):
-    """y = x w + b: (N, C) -> (N, O). Starts as :class:`Conv2D` does."""
+    """y = x w + b: (N, C) -> (N, O), with the first weights of :class:`Conv2D`."""
 
     _grad_input = staticmethod(ops.dense_grad_input)
     _grad_weights = staticmethod(ops.dense_grad_weights)
@@ -179,12 +156,8 @@ class Dense(Weighted):
 class BatchNorm(Weighted):
     """Batch normalisation over everything but channels; see :mod:`ums.ops.norm`.
 
-    Frozen, it uses its running statistics and leaves them alone, in training too.
-
-    Args:
-        C: Channels.
-        momentum: The share of the old running statistics that an update keeps.
-        eps: Is added to the variance.
+    ``momentum`` is the share of the old running statistics that an update keeps; ``eps`` is added to
+    the variance. Frozen, the layer uses its running statistics and leaves them alone, in training too.
     """
 
     _grad_input = staticmethod(ops.batchnorm_grad_input)
@@ -200,16 +173,9 @@ class BatchNorm(Weighted):
         self.momentum, self.eps = momentum, eps
 
     def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        y, cache = ops.batchnorm_forward(
-            x,
-            self.gamma.value,
-            self.beta.value,
-            self.running_mean,
-            self.running_var,
-            training and not self.frozen,
-            self.momentum,
-            self.eps,
-        )
+        arrays = self.gamma.value, self.beta.value, self.running_mean, self.running_var
+        batch_statistics = training and not self.frozen
+        y, cache = ops.batchnorm_forward(x, *arrays, batch_statistics, self.momentum, self.eps)
         self._cache = cache if keep else None
         return y
 
@@ -289,11 +255,9 @@ class Sequential(Layer):
         }
 
     def trainable_parameters(self) -> list[Parameter]:
-        """The parameters of the layers that are not frozen."""
         return [p for layer in self.layers for p in layer.trainable_parameters()]
 
     def statistics(self) -> dict[str, Array]:
-        """The statistics of all layers, by place and name."""
         return {
             f"{i}.{name}": value
             for i, layer in enumerate(self.layers)
@@ -301,11 +265,9 @@ class Sequential(Layer):
         }
 
     def leaves(self) -> list[Layer]:
-        """The layers in order, with nested ones opened."""
         return [leaf for layer in self.layers for leaf in layer.leaves()]
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the last layer's output."""
         for layer in self.layers:
             shape = layer.output_shape(shape)
         return shape

@@ -12,8 +12,7 @@ import argparse
 import copy
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -31,17 +30,9 @@ from ums.layers import (
 )
 
 __all__ = [
-    "classification_head",
-    "copy_network",
-    "cxr_decoder",
-    "cxr_encoder",
-    "denoising_autoencoder",
-    "echo_decoder",
-    "echo_encoder",
-    "parameter_count",
-    "segmentation_head",
-    "separate_classifier",
-]
+    "classification_head", "copy_network", "cxr_decoder", "cxr_encoder", "denoising_autoencoder",
+    "echo_decoder", "echo_encoder", "parameter_count", "segmentation_head", "separate_classifier",
+]  # fmt: skip
 
 CXR_ENCODER = (64, 64, 128, 256)
 CXR_DECODER = (128, 64, 32, 16)
@@ -91,8 +82,7 @@ def denoising_autoencoder(
 
     With one channel in and three out it has the 800,067 trainable parameters of Table 4.
     """
-    encoder = cxr_encoder(rng, in_channels, width)
-    return Sequential(encoder, cxr_decoder(rng, out_channels, width))
+    return Sequential(cxr_encoder(rng, in_channels, width), cxr_decoder(rng, out_channels, width))
 
 
 def segmentation_head(decoder: Sequential, rng: np.random.Generator) -> Sequential:
@@ -200,64 +190,37 @@ def copy_network(network: AnyLayer) -> AnyLayer:
     return twin
 
 
-@dataclass(frozen=True)
-class Recovered:
-    """A network of the paper.
-
-    Attributes:
-        title: Its name, with the table of the paper.
-        network: The network at full width.
-        channels: Input channels.
-        paper: The parameters the paper prints.
-        remark: What is to be known about the count.
-    """
+class Recovered(NamedTuple):
+    """A network of the paper at full width, beside the parameters that the paper's table gives."""
 
     title: str
-    network: Sequential
-    channels: int
+    channels: int  # of the input
     paper: int
+    network: Sequential
     remark: str = ""
 
 
 def recovered(rng: np.random.Generator) -> list[Recovered]:
-    """The paper's networks at full width beside the counts it prints."""
-    echo_head = classification_head(ECHO_ENCODER[-1], 3, rng)
+    """The paper's networks, with the tables that give their parameters."""
+    cdae = denoising_autoencoder(rng, out_channels=3)
     cxr_head = classification_head(CXR_ENCODER[-1], 2, rng, batch_norm=True)
+    cxr = Sequential(cxr_encoder(rng).freeze(), cxr_head)
+    segmentation = Sequential(echo_encoder(rng, in_channels=1), echo_decoder(rng))
+    echo = Sequential(echo_encoder(rng), classification_head(ECHO_ENCODER[-1], 3, rng))
+    one_channel = "three channels out; the experiments use one (800,033)"
+    no_head = "not recovered: no GAP-FC-dropout-softmax head on these encoders has this count"
+    six_layers = (
+        "the whole six-layer network, not a head; Table 4 gives it for the X-rays as well, "
+        "where the text describes the four-layer CDAE, which the experiments use"
+    )
     return [
+        Recovered("CXR source, the CDAE (Table 4)", 1, 800_067, cdae, one_channel),
+        Recovered("CXR abnormality head on the CDAE's encoder (Table 4)", 1, 295_715, cxr, no_head),
+        Recovered("segmentation network (Tables 4 and 8)", 1, 786_497, segmentation, six_layers),
         Recovered(
-            "CXR source, the CDAE (Table 4)",
-            denoising_autoencoder(rng, out_channels=3),
-            1,
-            800_067,
-            "three channels out; the experiments use one (800,033)",
+            "separate classifier (Tables 4, 6, 8 and 10)", 1, 1_573_506, separate_classifier(rng)
         ),
-        Recovered(
-            "CXR abnormality head on the CDAE's encoder (Table 4)",
-            Sequential(cxr_encoder(rng).freeze(), cxr_head),
-            1,
-            295_715,
-            "not recovered: no GAP-FC-dropout-softmax head on these encoders has this count",
-        ),
-        Recovered(
-            "segmentation network (Tables 4 and 8)",
-            Sequential(echo_encoder(rng, in_channels=1), echo_decoder(rng)),
-            1,
-            786_497,
-            "the whole six-layer network, not a head; Table 4 gives it for the X-rays as well, "
-            "where the text describes the four-layer CDAE, which the experiments use",
-        ),
-        Recovered(
-            "separate classifier (Tables 4, 6, 8 and 10)",
-            separate_classifier(rng),
-            1,
-            1_573_506,
-        ),
-        Recovered(
-            "echo source (Tables 8 and 10)",
-            Sequential(echo_encoder(rng), echo_head),
-            3,
-            460_115,
-        ),
+        Recovered("echo source (Tables 8 and 10)", 3, 460_115, echo),
     ]
 
 
@@ -266,11 +229,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ums.networks", description=main.__doc__)
     parser.add_argument("--size", type=int, default=256, help="image side in pixels (default 256)")
     size = parser.parse_args().size
-    for one in recovered(np.random.default_rng(0)):
-        print(f"{one.title}, input {size} x {size} x {one.channels}")
-        print(one.network.summary((size, size, one.channels)))
-        print(f"  {'in the paper':42} {'':16} {one.paper:12,d}")
-        print(f"  note: {one.remark}\n" if one.remark else "")
+    for title, channels, paper, network, remark in recovered(np.random.default_rng(0)):
+        print(f"{title}, input {size} x {size} x {channels}")
+        print(network.summary((size, size, channels)))
+        print(f"  {'in the paper':42} {'':16} {paper:12,d}")
+        print(f"  note: {remark}\n" if remark else "")
 
 
 if __name__ == "__main__":
