@@ -70,7 +70,7 @@ def check_gradients(
         ValueError: An input is not contiguous in memory, or lies mostly at kinks.
     """
     arrays = list(inputs.values())
-    _check_float64(inputs)
+    _check_inputs(inputs)
     before = [array.copy() for array in arrays]
     y, cache = forward(*arrays)
     dy = array_module(y).asarray(rng.normal(size=y.shape))
@@ -84,11 +84,7 @@ def check_gradients(
     def value() -> float:
         return float((forward(*arrays)[0] * dy).sum())
 
-    errors = {}
-    for (name, array), gradient in zip(inputs.items(), gradients, strict=True):
-        entries = _entries(array.size, max_entries, rng)
-        errors[name] = _compare(name, array, gradient, value, entries, tolerance)
-    return errors
+    return _compare(inputs, gradients, value, rng, tolerance, max_entries)
 
 
 def check_loss(
@@ -105,15 +101,15 @@ def check_loss(
     Raises:
         GradientError, TypeError, ValueError: As :func:`check_gradients`.
     """
-    _check_float64({"prediction": prediction})
-    gradient = loss(prediction, target)[1]
-    _check_shapes({"prediction": prediction}, (gradient,))
+    inputs = {"prediction": prediction}
+    _check_inputs(inputs)
+    gradients = loss(prediction, target)[1:]
+    _check_shapes(inputs, gradients)
 
     def value() -> float:
         return float(loss(prediction, target)[0])
 
-    entries = _entries(prediction.size, max_entries, rng)
-    return _compare("prediction", prediction, gradient, value, entries, tolerance)
+    return _compare(inputs, gradients, value, rng, tolerance, max_entries)["prediction"]
 
 
 def check_layer(
@@ -165,31 +161,34 @@ def relative_error(analytic: np.ndarray, numeric: np.ndarray, size: float = 1.0)
     return error if np.isfinite(error) else np.inf
 
 
-def _entries(size: int, most: int, rng: np.random.Generator) -> np.ndarray:
-    """The entries to compare: all of them, or as many as ``most``, drawn at random."""
-    entries = np.arange(size)
-    return np.sort(rng.choice(entries, most, replace=False)) if size > most else entries
-
-
 def _compare(
-    name: str, array: Array, gradient: Array, value: Callable, entries: np.ndarray, tolerance: float
-) -> float:
-    """The relative error of one input's gradient in the entries."""
-    if not array.flags.c_contiguous:  # the copy that reshape makes would be perturbed instead
-        raise ValueError(f"input {name!r} must be contiguous in memory")
-    numeric, smooth, size = _differences(array.reshape(-1), entries, value)
-    if smooth.mean() < 0.5:
-        raise ValueError(f"input {name!r}: over half of its entries lie within {STEP} of a kink")
-    entries, numeric = entries[smooth], numeric[smooth]
-    analytic = to_numpy(gradient).reshape(-1)[entries]
-    error = relative_error(analytic, numeric, size)
-    if error > tolerance:
-        where = _where(array.shape, entries, analytic, numeric)
-        raise GradientError(
-            f"the gradient of input {name!r} {array.shape} is wrong: "
-            f"relative error {error:.1e}, {where}"
-        )
-    return error
+    inputs: Mapping[str, Array],
+    gradients: Sequence[Array],
+    value: Callable[[], float],
+    rng: np.random.Generator,
+    tolerance: float,
+    max_entries: int,
+) -> dict[str, float]:
+    """The relative error of each input's gradient of value()."""
+    errors = {}
+    for (name, array), gradient in zip(inputs.items(), gradients, strict=True):
+        entries = np.arange(array.size)
+        if array.size > max_entries:
+            entries = np.sort(rng.choice(entries, max_entries, replace=False))
+        numeric, smooth, size = _differences(array.reshape(-1), entries, value)
+        if smooth.mean() < 0.5:
+            raise ValueError(
+                f"input {name!r}: over half of its entries lie within {STEP} of a kink"
+            )
+        entries, numeric = entries[smooth], numeric[smooth]
+        analytic = to_numpy(gradient).reshape(-1)[entries]
+        errors[name] = relative_error(analytic, numeric, size)
+        if errors[name] > tolerance:
+            raise GradientError(
+                f"the gradient of input {name!r} {array.shape} is wrong: relative error "
+                f"{errors[name]:.1e}, {_where(array.shape, entries, analytic, numeric)}"
+            )
+    return errors
 
 
 def _differences(
@@ -227,10 +226,12 @@ def _where(shape: tuple, entries: np.ndarray, analytic: np.ndarray, numeric: np.
     )
 
 
-def _check_float64(inputs: Mapping[str, Array]) -> None:
+def _check_inputs(inputs: Mapping[str, Array]) -> None:
     for name, array in inputs.items():
         if array.dtype != np.float64:
             raise TypeError(f"gradient checks need float64, input {name!r} is {array.dtype}")
+        if not array.flags.c_contiguous:  # the copy that reshape makes would be perturbed instead
+            raise ValueError(f"input {name!r} must be contiguous in memory")
 
 
 def _check_shapes(inputs: Mapping[str, Array], gradients: Sequence[Array | None]) -> None:
