@@ -37,11 +37,14 @@ class Parameter:
 
 
 class Layer:
-    """What all layers share. A layer is its ``forward`` and ``backward``; the rest is bookkeeping.
+    """What all layers share: the bookkeeping around an op.
 
-    Attributes:
-        frozen: Whether the layer has stopped learning.
+    A subclass calls its op in ``_forward`` and names the op's gradients; or it overrides ``forward`` and
+    ``backward``.
     """
+
+    _grad_input: Callable
+    _grad_weights: Callable
 
     def __init__(self) -> None:
         self.frozen = False
@@ -55,6 +58,11 @@ class Layer:
             training: Dropout is on, batch statistics are used (where not frozen).
             keep: Keep what ``backward`` needs; False saves that memory at inference.
         """
+        y, cache = self._forward(x, training)
+        self._cache = cache if keep else None
+        return y
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
         raise NotImplementedError
 
     def __call__(self, x: Array, training: bool = False, keep: bool = True) -> Array:
@@ -63,10 +71,26 @@ class Layer:
     def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
         """Add to the parameters' gradients and return dx (None if ``input_gradient`` is False).
 
+        The cache of the forward pass is then given up: each has one backward pass.
+
         Raises:
             RuntimeError: No forward pass was kept.
         """
-        raise NotImplementedError
+        if self._cache is None:
+            raise RuntimeError(f"{self!r}.backward needs a forward pass with keep=True before it")
+        cache, self._cache = self._cache, None
+        if not self.trainable_parameters():
+            return self._grad_input(dy, cache) if input_gradient else None
+        if input_gradient:
+            dx, *gradients = self._gradients(dy, cache)
+        else:
+            dx, gradients = None, self._grad_weights(dy, cache)
+        for parameter, gradient in zip(self.parameters(), gradients, strict=True):
+            parameter.add(gradient)
+        return dx
+
+    def _gradients(self, dy: Array, cache: tuple) -> tuple[Array, ...]:
+        return self._grad_input(dy, cache), *self._grad_weights(dy, cache)
 
     def named_parameters(self) -> dict[str, Parameter]:
         """The layer's parameters by name, frozen or not."""
@@ -159,55 +183,11 @@ class Layer:
         """Convert the layer, to float64 for a gradient check."""
         return self.map_arrays(lambda array: array.astype(dtype))
 
-    def _take_cache(self) -> tuple:
-        """The cache of the last forward pass, which is then given up: one backward per forward."""
-        if self._cache is None:
-            raise RuntimeError(f"{self!r}.backward needs a forward pass with keep=True before it")
-        cache, self._cache = self._cache, None
-        return cache
-
     def __repr__(self) -> str:
         return type(self).__name__ + "()"
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
-
-
-class Unweighted(Layer):
-    """A layer without parameters around one op."""
-
-    _op: tuple[Callable, Callable]
-
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        y, cache = self._op[0](x)
-        self._cache = cache if keep else None
-        return y
-
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        cache = self._take_cache()
-        return self._op[1](dy, cache) if input_gradient else None
-
-
-class Weighted(Layer):
-    """A layer with parameters: which gradients its backward pass computes, and which it omits."""
-
-    _grad_input: Callable
-    _grad_weights: Callable
-
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        cache = self._take_cache()
-        if self.frozen:
-            return self._grad_input(dy, cache) if input_gradient else None
-        if input_gradient:
-            dx, *gradients = self._gradients(dy, cache)
-        else:
-            dx, gradients = None, self._grad_weights(dy, cache)
-        for parameter, gradient in zip(self.parameters(), gradients, strict=True):
-            parameter.add(gradient)
-        return dx
-
-    def _gradients(self, dy: Array, cache: tuple) -> tuple[Array, ...]:
-        return self._grad_input(dy, cache), *self._grad_weights(dy, cache)
 
 
 @dataclass(frozen=True, repr=False)

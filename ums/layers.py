@@ -13,7 +13,7 @@ from numpy.random import Generator
 
 from ums import ops
 from ums.backend import Array
-from ums.layer import Layer, Parameter, Unweighted, Weighted, copy_arrays, he_normal
+from ums.layer import Layer, Parameter, copy_arrays, he_normal
 
 __all__ = [
     "BatchNorm", "Conv2D", "Dense", "Dropout", "GlobalAveragePool", "Layer", "Parameter", "ReLU",
@@ -21,16 +21,22 @@ __all__ = [
 ]  # fmt: skip
 
 
-class ReLU(Unweighted):
+class ReLU(Layer):
     """max(x, 0), any shape."""
 
-    _op = (ops.relu_forward, ops.relu_backward)
+    _grad_input = staticmethod(ops.relu_backward)
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.relu_forward(x)
 
 
-class Upsample2D(Unweighted):
+class Upsample2D(Layer):
     """Every pixel four times: (N, H, W, C) -> (N, 2H, 2W, C)."""
 
-    _op = (ops.upsample2d_forward, ops.upsample2d_backward)
+    _grad_input = staticmethod(ops.upsample2d_backward)
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.upsample2d_forward(x)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         self._check_input(shape, "H, W, C")
@@ -38,35 +44,36 @@ class Upsample2D(Unweighted):
         return 2 * H, 2 * W, C
 
 
-class GlobalAveragePool(Unweighted):
+class GlobalAveragePool(Layer):
     """The mean over the image: (N, H, W, C) -> (N, C)."""
 
-    _op = (ops.global_average_pool_forward, ops.global_average_pool_backward)
+    _grad_input = staticmethod(ops.global_average_pool_backward)
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.global_average_pool_forward(x)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         self._check_input(shape, "H, W, C")
         return shape[2:]
 
 
-class Dropout(Unweighted):
+class Dropout(Layer):
     """Drop a share ``rate`` of the elements in training, by masks from ``rng``; none at inference."""
 
-    _op = (ops.dropout_forward, ops.dropout_backward)
+    _grad_input = staticmethod(ops.dropout_backward)
 
     def __init__(self, rate: float, rng: Generator):
         super().__init__()
         self.rate, self.rng = rate, rng
 
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        y, cache = ops.dropout_forward(x, self.rate, self.rng, training)
-        self._cache = cache if keep else None
-        return y
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.dropout_forward(x, self.rate, self.rng, training)
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate})"
 
 
-class Conv2D(Weighted):
+class Conv2D(Layer):
     """y = w * x + b with an odd K x K kernel and zero padding: H becomes ceil(H / stride).
 
     C channels in, O channels out; ``stride`` is the step of the kernel and ``dilation`` the distance of
@@ -85,10 +92,8 @@ class Conv2D(Weighted):
         self.b = Parameter(np.zeros(O, np.float32))
         self.stride, self.dilation = stride, dilation
 
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        y, cache = ops.conv2d_forward(x, self.w.value, self.b.value, self.stride, self.dilation)
-        self._cache = cache if keep else None
-        return y
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.conv2d_forward(x, self.w.value, self.b.value, self.stride, self.dilation)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         self._check_input(shape, "H, W, C", self.w.value.shape[2])
@@ -102,7 +107,7 @@ class Conv2D(Weighted):
         return f"Conv2D({C}, {O}{''.join(others)})"
 
 
-class UpsampleConv2D(Weighted):
+class UpsampleConv2D(Layer):
     """:class:`Upsample2D` then a 3x3 :class:`Conv2D`, as one op: H becomes 2 H."""
 
     _grad_input = staticmethod(ops.upsample_conv2d_grad_input)
@@ -113,10 +118,8 @@ class UpsampleConv2D(Weighted):
         self.w = Parameter(he_normal((3, 3, C, O), rng))
         self.b = Parameter(np.zeros(O, np.float32))
 
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        y, cache = ops.upsample_conv2d_forward(x, self.w.value, self.b.value)
-        self._cache = cache if keep else None
-        return y
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.upsample_conv2d_forward(x, self.w.value, self.b.value)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         self._check_input(shape, "H, W, C", self.w.value.shape[2])
@@ -128,7 +131,7 @@ class UpsampleConv2D(Weighted):
         return f"UpsampleConv2D({C}, {O})"
 
 
-class Dense(Weighted):
+class Dense(Layer):
     """y = x w + b: (N, C) -> (N, O), with the first weights of :class:`Conv2D`."""
 
     _grad_input = staticmethod(ops.dense_grad_input)
@@ -139,10 +142,8 @@ class Dense(Weighted):
         self.w = Parameter(he_normal((C, O), rng))
         self.b = Parameter(np.zeros(O, np.float32))
 
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        y, cache = ops.dense_forward(x, self.w.value, self.b.value)
-        self._cache = cache if keep else None
-        return y
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.dense_forward(x, self.w.value, self.b.value)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         self._check_input(shape, "C", self.w.value.shape[0])
@@ -153,7 +154,7 @@ class Dense(Weighted):
         return f"Dense({C}, {O})"
 
 
-class BatchNorm(Weighted):
+class BatchNorm(Layer):
     """Batch normalisation over everything but channels; see :mod:`ums.ops.norm`.
 
     ``momentum`` is the share of the old running statistics that an update keeps; ``eps`` is added to
@@ -172,12 +173,10 @@ class BatchNorm(Weighted):
         self.running_var = np.ones(C, np.float32)
         self.momentum, self.eps = momentum, eps
 
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
         arrays = self.gamma.value, self.beta.value, self.running_mean, self.running_var
         batch_statistics = training and not self.frozen
-        y, cache = ops.batchnorm_forward(x, *arrays, batch_statistics, self.momentum, self.eps)
-        self._cache = cache if keep else None
-        return y
+        return ops.batchnorm_forward(x, *arrays, batch_statistics, self.momentum, self.eps)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         axes = "H, W, C" if len(shape) == 3 else "C"

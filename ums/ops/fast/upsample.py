@@ -21,7 +21,6 @@ The arguments have been checked by the functions of the same names in :mod:`ums.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
@@ -83,20 +82,24 @@ def _unfold(
 
 
 def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
-    """y: every tile's A V, and each square of it where it belongs."""
+    """y = A V + b, the 2x2 squares that are the rows of A V side by side."""
     xp = array_module(x)
     N, H, W, _ = x.shape
     O = w.shape[3]
     V = fold_kernel(w)
-    b_pair = xp.concatenate((b, b)).reshape(2, O)
     y = xp.empty((N, 2 * H, 2 * W, O), x.dtype)
 
     def work(images: slice, top: int, bottom: int) -> None:
         A = _windows(x[images], top, bottom)
         AV = scratch("squares", (len(A), 4 * O), x.dtype, xp)
         xp.matmul(A, V, out=AV)
-        for here, there in _squares(AV, y, images, top, bottom):
-            xp.add(here, b_pair[: here.shape[-2]], out=there)
+        squares = AV.reshape(-1, bottom - top, W + 1, 2, 2, O)
+        band = scratch("band", (len(squares), bottom - top, 2, W + 1, 2, O), x.dtype, xp)
+        band[...] = squares.swapaxes(2, 3)
+        band = band.reshape(len(squares), -1, 2 * W + 2, O)[:, :, 1:-1]
+        first = 2 * top - 1  # the row of y that the band begins with: -1 is off the image
+        low, high = max(first, 0), min(2 * bottom - 1, 2 * H)
+        xp.add(band[:, low - first : high - first], b, out=y[images, low:high])
 
     for_each(work, _tiles(x, O), xp)
     return y, (x, w)
@@ -171,43 +174,11 @@ def _windows(x: Array, top: int, bottom: int) -> Array:
     return A.reshape(-1, 4 * C)
 
 
-def _squares(
-    AV: Array, y: Array, images: slice, top: int, bottom: int
-) -> Iterator[tuple[Array, Array]]:
-    """Pairs of views (n, rows, columns, 1 or 2, O): entries of the matrix AV, and their pixels of y.
-
-    Row r of the squares first, whole columns of squares before the halves on the left and right.
-    """
-    _, H2, W2, O = y.shape
-    W = W2 // 2
-    AV = AV.reshape(-1, bottom - top, W + 1, 2, 2, O)
-    for r in (0, 1):
-        low, high = max(top, 1 - r), min(bottom, H2 // 2 + 1 - r)  # y has these rows 2a - 1 + r
-        here = AV[:, low - top : high - top, :, r]
-        there = y[images, 2 * low - 1 + r : 2 * high - 2 + r : 2]
-        if low < high:
-            inner = there[:, :, 1:-1]
-            yield here[:, :, 1:W], inner.reshape(*inner.shape[:2], W - 1, 2, O)
-            yield here[:, :, :1, 1:], there[:, :, :1, None]
-            yield here[:, :, W:, :1], there[:, :, -1:, None]
-
-
 def _gather(dy: Array, images: slice, top: int, bottom: int) -> Array:
     """d(AV): the gradient of every pixel where the matrix AV holds it, zero off the image."""
-    xp = array_module(dy)
-    _, H2, W2, O = dy.shape
+    _, _, W2, O = dy.shape
     n, rows, columns = images.stop - images.start, bottom - top, W2 // 2 + 1
-    dAV = scratch("squares", (n * rows * columns, 4 * O), dy.dtype, xp)
-    edges = dAV.reshape(n, rows, columns, 2, 2, O)
-    if xp is not np:  # twice the memory traffic, half as many kernels
-        band = padded_rows(dy[images], 2 * top - 1, 2 * rows, 1)
-        edges[...] = band.reshape(n, rows, 2, columns, 2, O).swapaxes(2, 3)
-        return dAV
-    edges[:, :, 0, :, 0] = edges[:, :, -1, :, 1] = 0
-    if top == 0:
-        edges[:, 0, :, 0] = 0
-    if bottom == H2 // 2 + 1:
-        edges[:, -1, :, 1] = 0
-    for here, there in _squares(dAV, dy, images, top, bottom):
-        here[...] = there
-    return dAV
+    band = padded_rows(dy[images], 2 * top - 1, 2 * rows, 1)
+    dAV = scratch("squares", (n, rows, columns, 2, 2, O), dy.dtype, array_module(dy))
+    dAV[...] = band.reshape(n, rows, 2, columns, 2, O).swapaxes(2, 3)
+    return dAV.reshape(-1, 4 * O)
