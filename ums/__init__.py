@@ -3,8 +3,8 @@
 Read it in the order the data flows: ``ums.ops`` (the mathematics), ``ums.layers`` (state),
 ``ums.networks``, ``ums.data``, ``ums.training``, ``ums.finetuning``, ``ums.experiments``.
 
-The names a course imports can be had from here: ``from ums import Conv2D, check_gradients``. Importing
-ums needs NumPy and threadpoolctl alone; what needs more is loaded when it is asked for.
+The names a course imports are here: ``from ums import Conv2D, check_gradients``. Importing ums
+needs NumPy and threadpoolctl alone; what needs more is loaded when it is asked for.
 """
 
 from importlib import import_module

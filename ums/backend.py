@@ -74,9 +74,8 @@ def choose_device(wanted: str = "auto") -> Device:
 
 
 GPU_MEMORY_SHARE = 0.9
-"""The share of a GPU's memory that ums uses at most, because CuPy's pool keeps what is freed and other
-programs need the rest. ``CUPY_GPU_MEMORY_LIMIT`` (bytes, a share such as ``50%``, or 0 for no limit),
-which CuPy reads, is respected."""
+"""The share of a GPU's memory that ums uses at most; CuPy's pool keeps what is freed, and the rest
+is left to other programs. ``CUPY_GPU_MEMORY_LIMIT``, which CuPy reads, overrides it."""
 
 
 def _gpu() -> Device:
@@ -118,13 +117,9 @@ def fused(function: Callable) -> Callable:
       one ``xp.sum`` over an axis if need be; no shapes, indices (but ``a[...] = b``) or branches;
     - returns arrays as large as all its arguments broadcast together, and changes no smaller ones;
     - takes every number that can change as an argument: others are compiled in;
-    - combines a number with an array, never with another number: CuPy would round the result to
-      float16.
+    - combines a number with an array, never with another number, which CuPy would round to float16.
 
-    The tests enforce these rules with a stand-in for CuPy.
-
-    Returns:
-        A function of the arrays and numbers alone, an array first.
+    The tests enforce these rules. The result is called without ``xp``, an array first.
     """
 
     @wraps(function)

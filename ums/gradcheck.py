@@ -5,8 +5,8 @@ gradients that f's backward pass returns. Each entry of each gradient is compare
 
     dL/dx_j  ~  (L(x_j + h) - L(x_j - h)) / (2 h),    h = 1e-5, in float64,
 
-by the relative error ``|analytic - numeric| / (|analytic| + |numeric|)`` of the whole gradient (norms).
-A random dy matters: with all ones, a batch norm whose backward pass returns zeros would pass.
+by the relative error ``|analytic - numeric| / (|analytic| + |numeric|)`` of the whole gradient, in
+norms. A random dy matters: with all ones, a batch norm whose backward pass returns 0 would pass.
 
     >>> import numpy as np
     >>> from ums.ops import dense_backward, dense_forward
@@ -16,8 +16,8 @@ A random dy matters: with all ones, a batch norm whose backward pass returns zer
     >>> max(errors.values()) < 1e-6
     True
 
-Where f has a kink within h of a point (ReLU at 0) no difference quotient is right; such entries are
-found by the second difference of f alone, so that no backward pass can hide behind one, and left out.
+Where f has a kink within h of a point (ReLU at 0) no difference quotient is right. Such entries are
+left out. They are found by the second difference of f alone: no backward pass can hide there.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def check_gradients(
     """Check an op ``y, cache = forward(*inputs)``, ``gradients = backward(dy, cache)``.
 
     Args:
-        forward: Is called with the inputs in their order; it must not change them.
+        forward: Called with the inputs in their order; it must not change them.
         backward: Returns one gradient per input, in that order (a bare array if there is one).
         inputs: Name -> float64 array; give random values to every parameter.
         rng: Draws the upstream gradient, and the entries to compare where there are many.
@@ -123,8 +123,8 @@ def check_layer(
 ) -> dict[str, float]:
     """Check a float64 layer or network: its input and its parameters that are not frozen.
 
-    A layer that draws random numbers in training (dropout) has no derivative between two draws: check
-    it with ``training=False``, and its op with a generator seeded inside the function.
+    Dropout in training draws anew in every forward pass, so it has no derivative: check it with
+    ``training=False``, and its op with a generator seeded inside the function.
 
     Returns:
         The relative error of the gradient of x, as ``"x"``, and of each parameter by its name.

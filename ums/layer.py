@@ -1,8 +1,8 @@
 """What every layer has: parameters, a cache, and the two switches.
 
-A layer has two switches. ``frozen`` is the layer's own: it stops learning, its batch statistics stay
-still, and its backward pass computes no parameter gradients. ``training`` comes with each forward
-pass: it turns dropout on and, in a batch norm that is not frozen, the batch's own statistics.
+``frozen`` is the layer's own: it stops learning, its running statistics stay still, and its backward
+pass computes no parameter gradients. ``training`` comes with each forward pass: it turns on dropout
+and, in a batch norm that is not frozen, the batch's own statistics.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Parameter:
-    """A learned array ``value`` and its gradient ``grad``, None until a backward pass adds to it."""
+    """A learned array ``value`` and its gradient ``grad``, None until a backward pass adds one."""
 
     def __init__(self, value: Array):
         self.value = value
@@ -39,8 +39,8 @@ class Parameter:
 class Layer:
     """What all layers share: the bookkeeping around an op.
 
-    A subclass calls its op in ``_forward`` and names the op's gradients; or it overrides ``forward`` and
-    ``backward``.
+    A subclass calls its op in ``_forward`` and names the op's gradients in ``_grad_input`` and
+    ``_grad_weights``, or it overrides ``forward`` and ``backward`` themselves.
     """
 
     _grad_input: Callable
@@ -71,7 +71,7 @@ class Layer:
     def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
         """Add to the parameters' gradients and return dx (None if ``input_gradient`` is False).
 
-        The cache of the forward pass is then given up: each has one backward pass.
+        A forward pass has one backward pass, which gives up its cache.
 
         Raises:
             RuntimeError: No forward pass was kept.
@@ -140,8 +140,7 @@ class Layer:
     def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
         """A table of the layers and their trainable parameters, to print or to show in a notebook.
 
-        With ``input_shape``, the shape of one input without the batch axis, it has the output shape
-        of each layer too.
+        Given the shape of one input, without the batch axis, it has each layer's output shape too.
 
         Raises:
             ValueError: A layer cannot take the output of the one before it.
@@ -154,7 +153,7 @@ class Layer:
         return Summary([*rows, ("trainable parameters", "", f"{parameter_count(self):,d}")])
 
     def state_dict(self) -> dict[str, Array]:
-        """Parameters and statistics by name: everything that must be saved to use the layer again."""
+        """Parameters and statistics by name: all that must be saved to use the layer again."""
         values = {name: parameter.value for name, parameter in self.named_parameters().items()}
         return values | self.statistics()
 

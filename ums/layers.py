@@ -1,6 +1,6 @@
 """Layers: the ops of :mod:`ums.ops` with the state they need.
 
-What they share - parameters, caches, freezing - is in :mod:`ums.layer`.
+What they share (parameters, caches, freezing) is in :mod:`ums.layer`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class GlobalAveragePool(Layer):
 
 
 class Dropout(Layer):
-    """Drop a share ``rate`` of the elements in training, by masks from ``rng``; none at inference."""
+    """Drop a share ``rate`` of the elements in training, drawn by ``rng``; none at inference."""
 
     _grad_input = staticmethod(ops.dropout_backward)
 
@@ -76,9 +76,8 @@ class Dropout(Layer):
 class Conv2D(Layer):
     """y = w * x + b with an odd K x K kernel and zero padding: H becomes ceil(H / stride).
 
-    C channels in, O channels out; ``stride`` is the step of the kernel and ``dilation`` the distance of
-    its weights, both in pixels. The weights are drawn from ``rng`` as He et al. (2015) proposed for
-    ReLU, normal with variance 2 / fan_in; the bias starts at 0.
+    C channels in, O channels out; ``stride`` is the step of the kernel and ``dilation`` the
+    distance of its weights, in pixels. The weights are drawn by :func:`ums.layer.he_normal`; the bias is 0.
     """
 
     _grad_input = staticmethod(ops.conv2d_grad_input)
@@ -157,8 +156,8 @@ class Dense(Layer):
 class BatchNorm(Layer):
     """Batch normalisation over everything but channels; see :mod:`ums.ops.norm`.
 
-    ``momentum`` is the share of the old running statistics that an update keeps; ``eps`` is added to
-    the variance. Frozen, the layer uses its running statistics and leaves them alone, in training too.
+    ``momentum`` is the share of the old running statistics that an update keeps. Frozen, the layer
+    uses its running statistics and leaves them alone, in training too.
     """
 
     _grad_input = staticmethod(ops.batchnorm_grad_input)

@@ -101,7 +101,7 @@ def echo_encoder(
     kernel: int = 3,
     dilation: int = 2,
 ) -> Sequential:
-    """Six convolutions with ReLU, the last three dilated by 2 (section 4.2.1, Fig. 8); no batch norm.
+    """Six convolutions with ReLU, the last three dilated (section 4.2.1, Fig. 8); no batch norm.
 
     The text does not give the strides; the first three convolutions have stride 2 here:
     (N, H, W, in_channels) -> (N, H / 8, W / 8, 256 width). ``kernel``, odd, is the side of all six
@@ -155,7 +155,7 @@ def classification_head(
 def separate_classifier(
     rng: Generator, in_channels: int = 1, classes: int = 2, width: float = 1.0
 ) -> Sequential:
-    """The baseline's classifier, 1,573,506 parameters (Tables 4, 6, 8, 10): six convolutions, GAP, FC.
+    """The baseline's classifier (1,573,506 parameters; Tables 4, 6, 8, 10): convolutions, GAP, FC.
 
     The text does not give the strides; the first four convolutions have stride 2 here, so that the
     last map, (H / 16, W / 16), is as small as that of the shared encoder.
@@ -180,7 +180,7 @@ def copy_network(network: AnyLayer) -> AnyLayer:
 
 
 class Recovered(NamedTuple):
-    """A network of the paper at full width: its input channels, and the parameters the paper gives."""
+    """A network of the paper at full width, its input channels and its parameters in the paper."""
 
     title: str
     channels: int

@@ -156,10 +156,10 @@ def _move_adam(xp: ModuleType, x: Array, g: Array, m: Array, v: Array, *numbers:
 
 
 class ReduceOnPlateau:
-    """Multiply the learning rate by ``factor`` when a loss has not improved for ``patience`` epochs.
+    """Multiply the learning rate by ``factor`` after ``patience`` epochs without an improvement.
 
-    An improvement is a loss below the best by more than ``min_delta`` of its size. The rate is never
-    reduced below ``min_rate``.
+    An improvement is a loss below the best by more than ``min_delta`` of its size. The rate stays at
+    or above ``min_rate``.
     """
 
     def __init__(

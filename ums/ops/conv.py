@@ -57,9 +57,6 @@ def col2im(
     return x_pad[:, p : p + H, p : p + W]
 
 
-# ------------------------------------------------------------------------ the formulas
-
-
 def conv2d_forward_plain(
     x: Array, w: Array, b: Array, stride: int = 1, dilation: int = 1
 ) -> tuple[Array, tuple]:
@@ -93,9 +90,6 @@ def conv2d_grad_input_plain(dy: Array, cache: tuple) -> Array:
 def conv2d_backward_plain(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
     """The gradients (dx, dw, db) of sum(dy * y)."""
     return conv2d_grad_input_plain(dy, cache), *conv2d_grad_weights_plain(dy, cache)
-
-
-# ------------------------------------------------------------------------ what runs
 
 
 def conv2d_forward(

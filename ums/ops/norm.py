@@ -6,13 +6,13 @@ r"""Batch normalisation (Ioffe and Szegedy 2015) over N, H and W, and its two ba
 
     dx = gamma rstd (dy - mean(dy) - xhat mean(dy xhat)).
 
-*At inference, or frozen*: mean and var are the running statistics, constants, and dx = gamma rstd dy.
+*At inference, or frozen*: mean and var are the running statistics, constants: dx = gamma rstd dy.
 In both, dgamma = sum(dy xhat) and dbeta = sum(dy). The sums run over everything but channels.
 
 ``momentum`` is Keras's: the share of the old running value that is kept (PyTorch's is 1 minus it).
 
-The functions whose names end in ``_plain`` are these formulas word for word. The public ones compute
-the same in :mod:`ums.ops.fast.norm`, in fewer passes over memory.
+The functions whose names end in ``_plain`` are these formulas word for word. The public functions
+compute the same in :mod:`ums.ops.fast.norm`, in fewer passes over memory.
 """
 
 from __future__ import annotations
@@ -52,9 +52,6 @@ def batchnorm_backward_plain(dy: Array, cache: tuple) -> tuple[Array, Array, Arr
         return gamma * rstd * dy, dgamma, dbeta
     mean_dy, mean_dy_xhat = dy.mean(axes), (dy * xhat).mean(axes)
     return gamma * rstd * (dy - mean_dy - xhat * mean_dy_xhat), dgamma, dbeta
-
-
-# ------------------------------------------------------------------------ what runs
 
 
 def batchnorm_forward(

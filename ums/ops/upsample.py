@@ -3,9 +3,9 @@
 Upsampling repeats every pixel in a 2x2 square:  y[n, i, j, c] = x[n, i // 2, j // 2, c].
 Its adjoint adds each square up:  dx[n, i, j, c] = sum_{p,q in {0,1}} dy[n, 2i + p, 2j + q, c].
 
-The functions whose names end in ``_plain`` compute the upsampled image and convolve it. The public
-ones compute the same in :mod:`ums.ops.fast.upsample`, which never makes the large image: it folds
-the upsampling into the kernel.
+The functions whose names end in ``_plain`` upsample the image and convolve it. The public functions
+compute the same in :mod:`ums.ops.fast.upsample`, which never makes the large image: it folds the
+upsampling into the kernel.
 """
 
 from __future__ import annotations
@@ -34,9 +34,6 @@ def upsample2d_backward(dy: Array, cache: tuple) -> Array:
     return dy.reshape(N, H, 2, W, 2, C).sum(axis=(2, 4))
 
 
-# ------------------------------------------------------------------------ the formulas
-
-
 def upsample_conv2d_forward_plain(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
     """The two ops one after the other."""
     large, up_cache = upsample2d_forward(x)
@@ -51,11 +48,8 @@ def upsample_conv2d_backward_plain(dy: Array, cache: tuple) -> tuple[Array, Arra
     return upsample2d_backward(d_large, up_cache), dw, db
 
 
-# ------------------------------------------------------------------------ what runs
-
-
 def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
-    """y (N, 2H, 2W, O): x (N, H, W, C) upsampled by two, convolved with w (3, 3, C, O), plus b (O,).
+    """Upsample x (N, H, W, C), convolve with w (3, 3, C, O), add b (O,): y (N, 2H, 2W, O).
 
     Raises:
         ValueError: The shapes do not fit each other, or the kernel is not 3x3.

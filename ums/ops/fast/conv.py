@@ -80,11 +80,6 @@ def conv2d_grad_input(dy: Array, cache: tuple) -> Array:
     return _spread(dy, x.shape, w, stride, dilation)
 
 
-def conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
-    """(dx, dw, db)."""
-    return conv2d_grad_input(dy, cache), *conv2d_grad_weights(dy, cache)
-
-
 def _spread(dy: Array, shape: tuple, w: Array, stride: int, dilation: int) -> Array:
     """dx (N, H, W, C) = col2im(dy w^T), tile by tile; an image belongs to one thread."""
     xp = array_module(dy)

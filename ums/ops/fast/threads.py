@@ -24,18 +24,18 @@ from threadpoolctl import ThreadpoolController
 from ums.backend import Array, array_module, thread_count
 
 TILE_BYTES = 3 << 20
-"""Temporary memory of a CPU tile: as much as fits a core's share of the last-level cache (measured)."""
+"""Temporary memory of a CPU tile: what fits a core's share of the last-level cache (measured)."""
 
 GPU_TILE_BYTES = 1 << 29
-"""Temporary memory of a GPU tile: enough to fill the device, little enough to fit beside the rest."""
+"""Temporary memory of a GPU tile: enough to fill the device, and fits beside the rest."""
 
 
 def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -> list:
     """Call ``work(start, stop)`` on equal consecutive shares of ``range(n)``, one per thread.
 
     BLAS runs single-threaded meanwhile (see :func:`matmul`). The shares depend on ``n`` and the
-    number of threads alone, so results that are added up in the returned order, which is that of the
-    shares, are the same in every run. On a GPU ``work`` is called once.
+    number of threads alone and the results are in their order, so that sums of them are the same in
+    every run. On a GPU ``work`` is called once.
     """
     if xp is not np:
         return [work(0, n)]
@@ -72,8 +72,8 @@ def add_up(shares: list[tuple[Array, ...]]) -> list[Array]:
 def matmul(a: Array, b: Array) -> Array:
     """a @ b, computed by the calling thread alone.
 
-    Every product in ums is computed like this. One BLAS thread per worker keeps each worker's tile in
-    its own core's cache; BLAS's own threads, once woken, keep spinning for a while and take the
+    Every product in ums is computed so. One BLAS thread per worker keeps each worker's tile in its
+    own core's cache; BLAS's own threads, once woken, keep spinning for a while and take the
     processors from the workers. (On 2 cores, leaving two small products per layer to them made a
     training step at 128x128 take 0.23 s instead of 0.13 s.)
     """
@@ -84,11 +84,11 @@ def matmul(a: Array, b: Array) -> Array:
 def tiles(
     N: int, rows: int, row_bytes: int, xp: ModuleType = np, budget: int | None = None
 ) -> list[tuple[slice, int, int]]:
-    """Cut N images of ``rows`` output rows into tiles (images, top, bottom) of bounded size, in order.
+    """Cut N images of ``rows`` output rows into tiles (images, top, bottom) of bounded size.
 
-    A row of an image needs ``row_bytes`` of temporary memory; ``budget`` is the size of a CPU tile in
-    the same unit (default ``TILE_BYTES``). A tile is several whole images where these fit, else a band
-    of rows of one image. On NumPy there are as many groups of images as balance the threads, or, where
+    One row needs ``row_bytes`` of temporary memory; ``budget`` is the size of a CPU tile in that
+    unit (default ``TILE_BYTES``). A tile is several whole images where these fit, else a band of
+    rows of one image. On NumPy there are as many groups of images as balance the threads, or, where
     there are fewer images than threads, as many bands as give every thread one.
     """
     budget = (budget or TILE_BYTES) if xp is np else GPU_TILE_BYTES
@@ -120,9 +120,8 @@ _thread = threading.local()
 def scratch(key: str, shape: tuple[int, ...], dtype: DTypeLike, xp: ModuleType = np) -> Array:
     """Uninitialised memory for a temporary, kept by this thread under ``key`` for the next call.
 
-    The first touch of fresh memory costs many times a write to memory already in use, so the
-    inner loops of the ops reuse theirs. What a caller returns must not lie in it. CuPy's memory
-    pool does the same by itself.
+    The first touch of fresh memory costs many times a write to memory already in use. What a caller
+    returns must not lie in it. CuPy's memory pool does the same by itself.
     """
     if xp is not np:
         return xp.empty(shape, dtype)

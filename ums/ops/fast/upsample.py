@@ -1,15 +1,15 @@
 r"""Upsampling by two folded into the 3x3 convolution that follows it: the form that runs.
 
-Output pixel (2i + p, 2j + q) of the two ops of :mod:`ums.ops.upsample` sees only a 2x2 square of the
-small image, because two of its three rows (and columns) fall on the same source row. With the rows
-of w that coincide added up, the two ops become four 2x2 convolutions on the small image, one per
-phase (p, q):
+Output pixel (2i + p, 2j + q) of the two ops of :mod:`ums.ops.upsample` sees only a 2x2 square of
+the small image, because two of its three rows (and columns) fall on the same source row. With the
+rows of w that coincide added up, the two ops become four 2x2 convolutions on the small image, one
+per phase (p, q):
 
     phase p = 0 sees rows i - 1, i   with  w[0], w[1] + w[2]
     phase p = 1 sees rows i, i + 1   with  w[0] + w[1], w[2]
 
 and likewise for columns. Zero padding of the large image by one is zero padding of the small one by
-one, so the borders agree too. That is 4/9 of the multiply-adds, on a matrix of windows 1/9 as large.
+one, so the borders agree too. That is 4/9 of the multiply-adds, on a window matrix 1/9 as large.
 
 All 2x2 windows of the padded small image are the rows (a, b), a = 0..H and b = 0..W, of a matrix A,
 and the four kernels stand side by side in V (4C, 4O). A window's four phases lie in one 2x2 square
@@ -148,11 +148,6 @@ def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:
 
     for_each(work, by_images(_tiles(x, w.shape[3])), xp)
     return dx
-
-
-def upsample_conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
-    """(dx, dw, db)."""
-    return upsample_conv2d_grad_input(dy, cache), *upsample_conv2d_grad_weights(dy, cache)
 
 
 def _tiles(x: Array, O: int) -> list:

@@ -1,13 +1,13 @@
-r"""Winograd's convolution with a 3x3 kernel: a quarter of the multiplications (Lavin and Gray 2016).
+r"""Winograd's 3x3 convolution: a quarter of the multiplications (Lavin and Gray 2016).
 
-A 4x4 tile of the output depends on the 6x6 tile d of the padded input around it. Products with small
-constant matrices (from the polynomial points 0, 1, -1, 2, -2 and infinity) turn that piece of
+A 4x4 tile of the output depends on the 6x6 tile d of the padded input around it. Products with
+small constant matrices (from the polynomial points 0, 1, -1, 2, -2 and infinity) turn that piece of
 convolution into a product element by element:
 
     y = A^T [ (G w G^T) * (B^T d B) ] A
 
-36 multiplications instead of 16 * 9 = 144. With channels, * becomes 36 matrix products, one for each
-place k of the 6x6 tile, over all tiles t at once:
+36 multiplications instead of 16 * 9 = 144. With channels, * becomes 36 matrix products, one for
+each place k of the 6x6 tile, over all tiles t at once:
 
     U = (G (x) G) w          (36, C, O)
     V = (B^T (x) B^T) d      (36, T, C)
@@ -48,7 +48,7 @@ AT2, BT2, G2 = (np.kron(matrix, matrix) for matrix in (AT, BT, G))
 """A^T (x) A^T, B^T (x) B^T and G (x) G: (16, 36), (36, 36) and (36, 9)."""
 
 GROUP = 128
-"""Tiles that are computed at once: rows of each of the 36 products. With fewer the products are slow,
+"""Tiles computed at once, the rows of each of the 36 products: with fewer the products are slow,
 with more they leave the cache."""
 
 
@@ -66,7 +66,7 @@ def pays(shape: tuple, w_shape: tuple, stride: int, dilation: int) -> bool:
 
 
 def convolve(x: Array, w: Array, b: Array | None, dilation: int = 1) -> Array:
-    """y (N, H, W, O) of x (N, H, W, C) and w (3, 3, C, O), stride 1; H, W multiples of 4 dilation."""
+    """y (N, H, W, O) of x (N, H, W, C) and w (3, 3, C, O); H and W are multiples of 4 dilation."""
     xp = array_module(x)
     O = w.shape[3]
     y = xp.empty((*x.shape[:3], O), x.dtype)
