@@ -1,6 +1,6 @@
 """What every layer has: parameters, a cache, and the two switches.
 
-``frozen`` is the layer's own: it stops learning, its running statistics stay still, and its backward
+``frozen`` is the layer's own: it stops learning, its running statistics stay, and its backward
 pass computes no parameter gradients. ``training`` comes with each forward pass: it turns on dropout
 and, in a batch norm that is not frozen, the batch's own statistics.
 """

@@ -76,8 +76,8 @@ class Dropout(Layer):
 class Conv2D(Layer):
     """y = w * x + b with an odd K x K kernel and zero padding: H becomes ceil(H / stride).
 
-    C channels in, O channels out; ``stride`` is the step of the kernel and ``dilation`` the
-    distance of its weights, in pixels. The weights are drawn by :func:`ums.layer.he_normal`; the bias is 0.
+    C channels in, O channels out; ``stride`` is the step of the kernel and ``dilation`` the distance
+    of its weights, in pixels. :func:`ums.layer.he_normal` draws the weights; the bias starts at 0.
     """
 
     _grad_input = staticmethod(ops.conv2d_grad_input)

@@ -158,8 +158,8 @@ def _move_adam(xp: ModuleType, x: Array, g: Array, m: Array, v: Array, *numbers:
 class ReduceOnPlateau:
     """Multiply the learning rate by ``factor`` after ``patience`` epochs without an improvement.
 
-    An improvement is a loss below the best by more than ``min_delta`` of its size. The rate stays at
-    or above ``min_rate``.
+    An improvement is a loss below the best by more than ``min_delta`` of its size. The rate does
+    not fall below ``min_rate``.
     """
 
     def __init__(

@@ -108,6 +108,6 @@ def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Arra
 
 def _check_same_shape(y: Array, target: Array) -> None:
     if y.shape != target.shape:
-        raise ValueError(f"prediction {y.shape} and target {target.shape} must have one shape")
+        raise ValueError(f"prediction and target must agree, got {y.shape} and {target.shape}")
     if y.dtype != target.dtype:
-        raise TypeError(f"prediction {y.dtype} and target {target.dtype} must share a dtype")
+        raise TypeError(f"prediction and target must agree, got {y.dtype} and {target.dtype}")
