@@ -235,12 +235,10 @@ def _check_inputs(inputs: Mapping[str, Array]) -> None:
 
 
 def _check_shapes(inputs: Mapping[str, Array], gradients: Sequence[Array | None]) -> None:
-    expected, got = len(inputs), len(gradients)
-    if expected != got:
+    n, got = len(inputs), len(gradients)
+    if n != got:
         names = ", ".join(inputs)
-        raise GradientError(
-            f"expected {expected} gradients ({names}), the backward pass returned {got}"
-        )
+        raise GradientError(f"expected {n} gradients ({names}), the backward pass returned {got}")
     for (name, array), gradient in zip(inputs.items(), gradients, strict=True):
         shape = getattr(gradient, "shape", None)
         if shape != array.shape:

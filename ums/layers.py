@@ -76,7 +76,7 @@ class Dropout(Layer):
 class Conv2D(Layer):
     """y = w * x + b with an odd K x K kernel and zero padding: H becomes ceil(H / stride).
 
-    C channels in, O channels out; ``stride`` is the step of the kernel and ``dilation`` the distance
+    C channels in, O channels out; ``stride`` is the step of the kernel and ``dilation`` the spacing
     of its weights, in pixels. :func:`ums.layer.he_normal` draws the weights; the bias starts at 0.
     """
 

@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 
 from ums.backend import Array, array_module, fused
-from ums.ops.fast.sums import channel_sums, long_rows, per_channel
+from ums.ops.fast.rows import channel_sums, long_rows, per_channel
 from ums.ops.fast.threads import for_rows, scratch
 
 

@@ -26,8 +26,7 @@ from types import ModuleType
 import numpy as np
 
 from ums.backend import Array, array_module, fused
-from ums.ops.fast.padding import padded_rows
-from ums.ops.fast.sums import channel_sums
+from ums.ops.fast.rows import channel_sums, padded_rows
 from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
 
 

@@ -29,7 +29,7 @@ from __future__ import annotations
 import numpy as np
 
 from ums.backend import Array, array_module
-from ums.ops.fast.padding import padded_rows
+from ums.ops.fast.rows import padded_rows
 from ums.ops.fast.threads import add_up, for_each, parallel_for, scratch, tiles
 
 BT = np.array(
