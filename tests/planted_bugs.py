@@ -53,10 +53,19 @@ class Loss(NamedTuple):
         return rng.normal(size=self.shape).astype(dtype), target if keep else target.astype(dtype)
 
 
-def _named(name, **settings):
+def _named(name):
+    return lambda module: (getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward"))
+
+
+def _in_tiles(name, **settings):
     def functions(module):
-        forward = getattr(module, f"{name}_forward")
-        return partial(forward, **settings), getattr(module, f"{name}_backward")
+        parts = (getattr(module, f"{name}_grad_{of}") for of in ("input", "weights"))
+        grad_input, grad_weights = parts
+
+        def backward(dy, cache):
+            return grad_input(dy, cache), *grad_weights(dy, cache)
+
+        return partial(getattr(module, f"{name}_forward"), **settings), backward
 
     return functions
 
@@ -113,13 +122,13 @@ CONV = {"x": (3, 7, 6, 3), "w": (3, 3, 3, 3), "b": (3,)}
 NORM = {"x": (2, 3, 5, 4), "gamma": (4,), "beta": (4,)}
 
 OPS = {
-    "conv2d": Op("fast.conv", CONV, _named("conv2d")),
-    "conv2d, dilated": Op("fast.conv", CONV, _named("conv2d", dilation=2)),
-    "conv2d, strided": Op("fast.conv", CONV, _named("conv2d", stride=2, dilation=2)),
+    "conv2d": Op("fast.conv", CONV, _in_tiles("conv2d")),
+    "conv2d, dilated": Op("fast.conv", CONV, _in_tiles("conv2d", dilation=2)),
+    "conv2d, strided": Op("fast.conv", CONV, _in_tiles("conv2d", stride=2, dilation=2)),
     "conv2d, plain": Op("conv", CONV, _conv2d_plain(2, 2)),
     "conv2d, winograd": Op("fast.winograd", CONV | {"x": (3, 8, 4, 3)}, _winograd),
     "upsample2d": Op("upsample", {"x": (2, 3, 5, 3)}, _named("upsample2d")),
-    "upsample_conv2d": Op("fast.upsample", CONV, _named("upsample_conv2d")),
+    "upsample_conv2d": Op("fast.upsample", CONV, _in_tiles("upsample_conv2d")),
     "upsample_conv2d, plain": Op("upsample", CONV, _upsample_conv2d_plain),
     "batchnorm, training": Op("fast.norm", NORM, _batchnorm(True)),
     "batchnorm, inference": Op("fast.norm", NORM, _batchnorm(False)),
@@ -175,7 +184,7 @@ def mutant(module: str, snippet: str, replacement: str) -> ModuleType:
 
 TURNED = "xp.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))"
 CONV_BIAS = "db += channel_sums(dy[images, top:bottom])"
-CONV_COLUMNS = "_columns(x[images], top, bottom, w.shape[0], stride, dilation, xp)"
+CONV_COLUMNS = "_columns(x[images], top, bottom, w.shape[0], stride, dilation)"
 CONV_SPREAD = "_add_windows(x_pad[:, top * stride :], dA, stride, dilation)"
 ADD_WINDOW = "v : v + together] += dA"
 ADD_PLACE = "x_pad[:, rows, columns] += windows"
@@ -201,8 +210,8 @@ BUGS = {
         ("weights of the last tile only", "dw += A.T @ dy2", "dw = A.T @ dy2"),
     ],
     "conv2d, dilated": [
-        ("dilation forgotten for dx", "_convolve(dy, turned, None, 1, dilation)",
-         "_convolve(dy, turned, None, 1, 1)"),
+        ("dilation forgotten for dx", "(dy, turned, None, 1, dilation)",
+         "(dy, turned, None, 1, 1)"),
         ("dilation forgotten for dw", CONV_COLUMNS, CONV_COLUMNS.replace("dilation", "1")),
         ("kernel not turned", TURNED, "xp.ascontiguousarray(w.swapaxes(2, 3))"),
     ],
@@ -372,7 +381,7 @@ OPTIMIZER_BUGS = {
     "RMSprop": [
         ("root forgotten", "xp.sqrt(s) + eps", "s + eps"),
         ("eps under the root", "xp.sqrt(s) + eps", "xp.sqrt(s + eps)"),
-        ("gradient not squared", "one_minus_rho * g * g", "one_minus_rho * g"),
+        ("gradient not squared", "gain * g * g", "gain * g"),
     ],
     "Adam": [
         ("m not corrected", "m / correction1", "m"),

@@ -3,8 +3,8 @@
 Read it in the order the data flows: ``ums.ops`` (the mathematics), ``ums.layers`` (state),
 ``ums.networks``, ``ums.data``, ``ums.training``, ``ums.finetuning``, ``ums.experiments``.
 
-The names a course imports can be had from here: ``from ums import Conv2D, check_gradients``. Importing
-ums needs NumPy and threadpoolctl alone; what needs more is loaded when it is asked for.
+The names a course imports are here: ``from ums import Conv2D, check_gradients``. Importing ums
+needs NumPy and threadpoolctl alone; what needs more is loaded when it is asked for.
 """
 
 from importlib import import_module
@@ -46,62 +46,21 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_LATER = {
-    "ums.data": "Examples load_prepared normalise",
-    "ums.finetuning": "ByHand Equal GradNorm Task Tuned Uncertainty train_separately "
-    "tune_alternately tune_independently tune_jointly",
-    "ums.training": "FitSettings History Training predict train_step",
-}
-"""Modules that need more than NumPy, and the names they give."""
-
 __all__ = [
-    "SGD",
-    "Adam",
-    "BatchNorm",
-    "ByHand",
-    "Conv2D",
-    "Dense",
-    "Device",
-    "Dropout",
-    "Equal",
-    "Examples",
-    "FitSettings",
-    "GlobalAveragePool",
-    "GradNorm",
-    "GradientError",
-    "History",
-    "Layer",
-    "Parameter",
-    "RMSprop",
-    "ReLU",
-    "ReduceOnPlateau",
-    "Sequential",
-    "Task",
-    "Training",
-    "Tuned",
-    "Uncertainty",
-    "Upsample2D",
-    "UpsampleConv2D",
-    "check_gradients",
-    "check_layer",
-    "check_loss",
-    "choose_device",
-    "load_prepared",
-    "normalise",
-    "ops",
-    "predict",
-    "train_separately",
-    "train_step",
-    "tune_alternately",
-    "tune_independently",
-    "tune_jointly",
-]
+    "SGD", "Adam", "BatchNorm", "ByHand", "Conv2D", "Dense", "Device", "Dropout", "Equal",
+    "Examples", "FitSettings", "GlobalAveragePool", "GradNorm", "GradientError", "History", "Layer",
+    "Parameter", "RMSprop", "ReLU", "ReduceOnPlateau", "Sequential", "Task", "Training", "Tuned",
+    "Uncertainty", "Upsample2D", "UpsampleConv2D", "check_gradients", "check_layer", "check_loss",
+    "choose_device", "load_prepared", "normalise", "ops", "predict", "train_separately",
+    "train_step", "tune_alternately", "tune_independently", "tune_jointly",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
-    for module, names in _LATER.items():
-        if name in names.split():
-            return getattr(import_module(module), name)
+    if name in __all__:  # and not loaded above: one of the names that need more than NumPy
+        for module in map(import_module, ("ums.data", "ums.training", "ums.finetuning")):
+            if hasattr(module, name):
+                return getattr(module, name)
     raise AttributeError(f"module 'ums' has no attribute {name!r}")
 
 

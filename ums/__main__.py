@@ -4,18 +4,11 @@ import argparse
 
 from ums import __version__
 
+DESCRIPTION = """A deep-learning library for medical images.
+The studies are run by `python -m ums.experiments`."""
 
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ums",
-        description="A deep-learning library for medical images. "
-        "The studies are run by `python -m ums.experiments`.",
-    )
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m ums", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"ums {__version__}")
     parser.parse_args()
     parser.print_help()
-
-
-if __name__ == "__main__":
-    main()

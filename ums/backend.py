@@ -24,8 +24,7 @@ Array = Any
 def array_module(x: Array) -> ModuleType:
     """The module whose functions work on ``x``: ``numpy``, or ``cupy`` for an array on a GPU.
 
-    The module is found by the name of the array's type, so CuPy is never imported for its own
-    sake, and any other array library with NumPy's functions can be used too.
+    The module is found by the name of the array's type, so CuPy is never imported for its own sake.
 
     Raises:
         TypeError: ``x`` is not an array.
@@ -44,17 +43,9 @@ def to_numpy(x: Array) -> np.ndarray:
     return array
 
 
-# ---------------------------------------------------------------------------------- the device
-
-
 @dataclass(frozen=True)
 class Device:
-    """Where a run computes.
-
-    Attributes:
-        xp: The array module, NumPy or CuPy.
-        name: A name to print.
-    """
+    """Where a run computes: the array module, NumPy or CuPy, and a name to print."""
 
     xp: ModuleType
     name: str
@@ -65,10 +56,7 @@ class Device:
 
 
 def choose_device(wanted: str = "auto") -> Device:
-    """Choose the device of a run, once.
-
-    Args:
-        wanted: ``"cpu"``, ``"gpu"``, or ``"auto"`` (a GPU if one works, else the CPU).
+    """The device of a run: ``"cpu"``, ``"gpu"``, or ``"auto"`` (a GPU if one works, else the CPU).
 
     Raises:
         ValueError: ``wanted`` is none of the three.
@@ -85,6 +73,24 @@ def choose_device(wanted: str = "auto") -> Device:
     return Device(np, f"CPU, {thread_count()} threads")
 
 
+GPU_MEMORY_SHARE = 0.9
+"""The share of a GPU's memory that ums uses at most; CuPy's pool keeps what is freed, and the rest
+is left to other programs. ``CUPY_GPU_MEMORY_LIMIT``, which CuPy reads, overrides it."""
+
+
+def _gpu() -> Device:
+    import cupy  # only here: the CPU never needs it
+
+    probe = cupy.arange(4, dtype=cupy.float32)
+    if float((probe @ probe).get()) != 14.0:  # a device can be present and not compute
+        raise RuntimeError("the GPU computed a wrong result")
+    pool = cupy.get_default_memory_pool()
+    if "CUPY_GPU_MEMORY_LIMIT" not in os.environ and pool.get_limit() == 0:
+        pool.set_limit(fraction=GPU_MEMORY_SHARE)
+    name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+    return Device(cupy, f"GPU, {name}, CuPy {cupy.__version__}")
+
+
 def thread_count() -> int:
     """The CPU threads of the ops: ``UMS_THREADS`` if set, else the processors this process may use.
 
@@ -99,34 +105,6 @@ def thread_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _gpu() -> Device:
-    import cupy  # only here: the CPU never needs it
-
-    probe = cupy.arange(4, dtype=cupy.float32)
-    if float((probe @ probe).get()) != 14.0:  # a device can be present and not compute
-        raise RuntimeError("the GPU computed a wrong result")
-    _bound_memory(cupy.get_default_memory_pool())
-    name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-    return Device(cupy, f"GPU, {name}, CuPy {cupy.__version__}")
-
-
-GPU_MEMORY_SHARE = 0.9
-"""The share of a GPU's memory that ums uses at most. Beyond it CuPy raises a MemoryError that says
-how much was requested; the rest is left to the display and to other programs."""
-
-
-def _bound_memory(pool: Any) -> None:
-    """Limit CuPy's memory pool, which keeps what is freed, unless somebody else has done so.
-
-    ``CUPY_GPU_MEMORY_LIMIT`` (bytes, or a share such as ``50%``; 0 for no limit) is read by CuPy.
-    """
-    if "CUPY_GPU_MEMORY_LIMIT" not in os.environ and pool.get_limit() == 0:
-        pool.set_limit(fraction=GPU_MEMORY_SHARE)
-
-
-# ------------------------------------------------------------------------ fused kernels
-
-
 def fused(function: Callable) -> Callable:
     """Make ``function(xp, *arrays_and_numbers)`` a single kernel where its arrays are on a GPU.
 
@@ -139,13 +117,9 @@ def fused(function: Callable) -> Callable:
       one ``xp.sum`` over an axis if need be; no shapes, indices (but ``a[...] = b``) or branches;
     - returns arrays as large as all its arguments broadcast together, and changes no smaller ones;
     - takes every number that can change as an argument: others are compiled in;
-    - combines a number with an array, never with another number: CuPy would round the result to
-      float16.
+    - combines a number with an array, never with another number, which CuPy would round to float16.
 
-    The tests enforce these rules with a stand-in for CuPy.
-
-    Returns:
-        A function of the arrays and numbers alone, an array first.
+    The tests enforce these rules. The result is called without ``xp``, an array first.
     """
 
     @wraps(function)

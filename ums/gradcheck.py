@@ -5,8 +5,8 @@ gradients that f's backward pass returns. Each entry of each gradient is compare
 
     dL/dx_j  ~  (L(x_j + h) - L(x_j - h)) / (2 h),    h = 1e-5, in float64,
 
-by the relative error ``|analytic - numeric| / (|analytic| + |numeric|)`` of the whole gradient (norms).
-A random dy matters: with all ones, a batch norm whose backward pass returns zeros would pass.
+by the relative error ``|analytic - numeric| / (|analytic| + |numeric|)`` of the whole gradient, in
+norms. A random dy matters: with all ones, a batch norm whose backward pass returns 0 would pass.
 
     >>> import numpy as np
     >>> from ums.ops import dense_backward, dense_forward
@@ -16,8 +16,8 @@ A random dy matters: with all ones, a batch norm whose backward pass returns zer
     >>> max(errors.values()) < 1e-6
     True
 
-Where f has a kink within h of a point (ReLU at 0) no difference quotient is right; such entries are
-found by the second difference of f alone, so that no backward pass can hide behind one, and left out.
+Where f has a kink within h of a point (ReLU at 0) no difference quotient is right. Such entries are
+left out. They are found by the second difference of f alone: no backward pass can hide there.
 """
 
 from __future__ import annotations
@@ -32,11 +32,10 @@ from ums.backend import Array, array_module, to_numpy
 if TYPE_CHECKING:
     from ums.layer import Layer
 
+__all__ = ["GradientError", "check_gradients", "check_layer", "check_loss", "relative_error"]
+
 STEP = 1e-5
 """The step h of the central differences."""
-
-
-__all__ = ["GradientError", "check_gradients", "check_layer", "check_loss", "relative_error"]
 
 
 class GradientError(AssertionError):
@@ -55,7 +54,7 @@ def check_gradients(
     """Check an op ``y, cache = forward(*inputs)``, ``gradients = backward(dy, cache)``.
 
     Args:
-        forward: Is called with the inputs in their order; it must not change them.
+        forward: Called with the inputs in their order; it must not change them.
         backward: Returns one gradient per input, in that order (a bare array if there is one).
         inputs: Name -> float64 array; give random values to every parameter.
         rng: Draws the upstream gradient, and the entries to compare where there are many.
@@ -71,7 +70,7 @@ def check_gradients(
         ValueError: An input is not contiguous in memory, or lies mostly at kinks.
     """
     arrays = list(inputs.values())
-    _check_float64(inputs)
+    _check_inputs(inputs)
     before = [array.copy() for array in arrays]
     y, cache = forward(*arrays)
     dy = array_module(y).asarray(rng.normal(size=y.shape))
@@ -85,11 +84,7 @@ def check_gradients(
     def value() -> float:
         return float((forward(*arrays)[0] * dy).sum())
 
-    errors = {}
-    for (name, array), gradient in zip(inputs.items(), gradients, strict=True):
-        entries = _entries(array.size, max_entries, rng)
-        errors[name] = _compare(name, array, to_numpy(gradient), value, entries, tolerance)
-    return errors
+    return _compare(inputs, gradients, value, rng, tolerance, max_entries)
 
 
 def check_loss(
@@ -101,23 +96,20 @@ def check_loss(
     tolerance: float = 1e-6,
     max_entries: int = 400,
 ) -> float:
-    """Check ``value, gradient = loss(prediction, target)`` with respect to the prediction.
-
-    Returns:
-        The relative error of the gradient.
+    """Check ``value, gradient = loss(prediction, target)``; returns the gradient's relative error.
 
     Raises:
         GradientError, TypeError, ValueError: As :func:`check_gradients`.
     """
-    _check_float64({"prediction": prediction})
-    gradient = loss(prediction, target)[1]
-    _check_shapes({"prediction": prediction}, (gradient,))
+    inputs = {"prediction": prediction}
+    _check_inputs(inputs)
+    gradients = loss(prediction, target)[1:]
+    _check_shapes(inputs, gradients)
 
     def value() -> float:
         return float(loss(prediction, target)[0])
 
-    entries = _entries(prediction.size, max_entries, rng)
-    return _compare("prediction", prediction, to_numpy(gradient), value, entries, tolerance)
+    return _compare(inputs, gradients, value, rng, tolerance, max_entries)["prediction"]
 
 
 def check_layer(
@@ -129,10 +121,9 @@ def check_layer(
     tolerance: float = 1e-6,
     max_entries: int = 400,
 ) -> dict[str, float]:
-    """Check a layer or network of :mod:`ums.layers` (float64): its input and its parameters.
+    """Check a float64 layer or network: its input and its parameters that are not frozen.
 
-    Every parameter that is not frozen is checked under its own name. A layer that draws random
-    numbers in training (dropout) has no derivative between two draws: check it with
+    Dropout in training draws anew in every forward pass, so it has no derivative: check it with
     ``training=False``, and its op with a generator seeded inside the function.
 
     Returns:
@@ -170,33 +161,34 @@ def relative_error(analytic: np.ndarray, numeric: np.ndarray, size: float = 1.0)
     return error if np.isfinite(error) else np.inf
 
 
-def _entries(size: int, most: int, rng: np.random.Generator) -> np.ndarray:
-    """The entries to compare: all of them, or as many as ``most``, drawn at random."""
-    entries = np.arange(size)
-    return np.sort(rng.choice(entries, most, replace=False)) if size > most else entries
-
-
 def _compare(
-    name: str,
-    array: Array,
-    gradient: np.ndarray,
+    inputs: Mapping[str, Array],
+    gradients: Sequence[Array],
     value: Callable[[], float],
-    entries: np.ndarray,
+    rng: np.random.Generator,
     tolerance: float,
-) -> float:
-    """The relative error of one input's gradient in the entries."""
-    if not array.flags.c_contiguous:  # the copy that reshape makes would be perturbed instead
-        raise ValueError(f"input {name!r} must be contiguous in memory")
-    numeric, smooth, size = _differences(array.reshape(-1), entries, value)
-    if smooth.mean() < 0.5:
-        raise ValueError(f"input {name!r}: over half of its entries lie within {STEP} of a kink")
-    analytic = gradient.reshape(-1)[entries]
-    error = relative_error(analytic[smooth], numeric[smooth], size)
-    if error > tolerance:
-        raise GradientError(
-            _describe(name, array.shape, entries[smooth], analytic[smooth], numeric[smooth], error)
-        )
-    return error
+    max_entries: int,
+) -> dict[str, float]:
+    """The relative error of each input's gradient of value()."""
+    errors = {}
+    for (name, array), gradient in zip(inputs.items(), gradients, strict=True):
+        entries = np.arange(array.size)
+        if array.size > max_entries:
+            entries = np.sort(rng.choice(entries, max_entries, replace=False))
+        numeric, smooth, size = _differences(array.reshape(-1), entries, value)
+        if smooth.mean() < 0.5:
+            raise ValueError(
+                f"input {name!r}: over half of its entries lie within {STEP} of a kink"
+            )
+        entries, numeric = entries[smooth], numeric[smooth]
+        analytic = to_numpy(gradient).reshape(-1)[entries]
+        errors[name] = relative_error(analytic, numeric, size)
+        if errors[name] > tolerance:
+            raise GradientError(
+                f"the gradient of input {name!r} {array.shape} is wrong: relative error "
+                f"{errors[name]:.1e}, {_where(array.shape, entries, analytic, numeric)}"
+            )
+    return errors
 
 
 def _differences(
@@ -207,8 +199,7 @@ def _differences(
     At a kink the two one-sided slopes differ by a jump; on a smooth function they differ by about
     step times the second derivative.
     """
-    numeric = np.empty(len(entries))
-    jumps = np.empty(len(entries))
+    numeric, jumps = np.empty((2, len(entries)))
     middle = value()
     for k, i in enumerate(entries):
         kept = float(flat[i])
@@ -223,42 +214,35 @@ def _differences(
     return numeric, smooth, abs(middle)
 
 
-def _describe(
-    name: str,
-    shape: tuple[int, ...],
-    entries: np.ndarray,
-    analytic: np.ndarray,
-    numeric: np.ndarray,
-    error: float,
-) -> str:
-    """Which input, how many entries, and at the worst of them: index, expected, got."""
+def _where(shape: tuple, entries: np.ndarray, analytic: np.ndarray, numeric: np.ndarray) -> str:
+    """How many entries differ, and at the worst of them: index, expected, got."""
     difference = np.nan_to_num(abs(analytic - numeric), nan=np.inf)
     wrong = int((difference > 1e-6 * np.maximum(abs(numeric), 1e-3)).sum())
     worst = int(difference.argmax())
     index = tuple(int(i) for i in np.unravel_index(entries[worst], shape))
     return (
-        f"the gradient of input {name!r} {shape} is wrong: relative error {error:.1e}, "
         f"{wrong} of {len(entries)} entries differ, most at index {index}: "
         f"expected {numeric[worst]:.8g} (central difference), got {analytic[worst]:.8g}"
     )
 
 
-def _check_float64(inputs: Mapping[str, Array]) -> None:
+def _check_inputs(inputs: Mapping[str, Array]) -> None:
     for name, array in inputs.items():
         if array.dtype != np.float64:
             raise TypeError(f"gradient checks need float64, input {name!r} is {array.dtype}")
+        if not array.flags.c_contiguous:  # the copy that reshape makes would be perturbed instead
+            raise ValueError(f"input {name!r} must be contiguous in memory")
 
 
 def _check_shapes(inputs: Mapping[str, Array], gradients: Sequence[Array | None]) -> None:
-    if len(gradients) != len(inputs):
+    n, got = len(inputs), len(gradients)
+    if n != got:
         names = ", ".join(inputs)
-        raise GradientError(
-            f"expected {len(inputs)} gradients ({names}), the backward pass returned {len(gradients)}"
-        )
+        raise GradientError(f"expected {n} gradients ({names}), the backward pass returned {got}")
     for (name, array), gradient in zip(inputs.items(), gradients, strict=True):
-        got = getattr(gradient, "shape", None)
-        if got != array.shape:
-            found = "None" if gradient is None else f"shape {got}"
+        shape = getattr(gradient, "shape", None)
+        if shape != array.shape:
+            found = "None" if gradient is None else f"shape {shape}"
             raise GradientError(
                 f"the gradient of input {name!r} must be {array.shape}, got {found}"
             )

@@ -1,8 +1,8 @@
 """What every layer has: parameters, a cache, and the two switches.
 
-A layer has two switches. ``frozen`` is the layer's own: it stops learning, its batch statistics stay
-still, and its backward pass computes no parameter gradients. ``training`` comes with each forward
-pass: it turns dropout on and, in a batch norm that is not frozen, the batch's own statistics.
+``frozen`` is the layer's own: it stops learning, its running statistics stay, and its backward
+pass computes no parameter gradients. ``training`` comes with each forward pass: it turns on dropout
+and, in a batch norm that is not frozen, the batch's own statistics.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +22,7 @@ if TYPE_CHECKING:
 
 
 class Parameter:
-    """A learned array and its gradient.
-
-    Attributes:
-        value: The array.
-        grad: Its gradient; None until a backward pass adds to it.
-    """
+    """A learned array ``value`` and its gradient ``grad``, None until a backward pass adds one."""
 
     def __init__(self, value: Array):
         self.value = value
@@ -43,11 +37,14 @@ class Parameter:
 
 
 class Layer:
-    """What all layers share. A layer is its ``forward`` and ``backward``; the rest is bookkeeping.
+    """What all layers share: the bookkeeping around an op.
 
-    Attributes:
-        frozen: Whether the layer has stopped learning.
+    A subclass calls its op in ``_forward`` and names the op's gradients in ``_grad_input`` and
+    ``_grad_weights``, or it overrides ``forward`` and ``backward`` themselves.
     """
+
+    _grad_input: Callable
+    _grad_weights: Callable
 
     def __init__(self) -> None:
         self.frozen = False
@@ -61,6 +58,11 @@ class Layer:
             training: Dropout is on, batch statistics are used (where not frozen).
             keep: Keep what ``backward`` needs; False saves that memory at inference.
         """
+        y, cache = self._forward(x, training)
+        self._cache = cache if keep else None
+        return y
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
         raise NotImplementedError
 
     def __call__(self, x: Array, training: bool = False, keep: bool = True) -> Array:
@@ -69,10 +71,26 @@ class Layer:
     def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
         """Add to the parameters' gradients and return dx (None if ``input_gradient`` is False).
 
+        A forward pass has one backward pass, which gives up its cache.
+
         Raises:
             RuntimeError: No forward pass was kept.
         """
-        raise NotImplementedError
+        if self._cache is None:
+            raise RuntimeError(f"{self!r}.backward needs a forward pass with keep=True before it")
+        cache, self._cache = self._cache, None
+        if not self.trainable_parameters():
+            return self._grad_input(dy, cache) if input_gradient else None
+        if input_gradient:
+            dx, *gradients = self._gradients(dy, cache)
+        else:
+            dx, gradients = None, self._grad_weights(dy, cache)
+        for parameter, gradient in zip(self.parameters(), gradients, strict=True):
+            parameter.add(gradient)
+        return dx
+
+    def _gradients(self, dy: Array, cache: tuple) -> tuple[Array, ...]:
+        return self._grad_input(dy, cache), *self._grad_weights(dy, cache)
 
     def named_parameters(self) -> dict[str, Parameter]:
         """The layer's parameters by name, frozen or not."""
@@ -122,21 +140,20 @@ class Layer:
     def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
         """A table of the layers and their trainable parameters, to print or to show in a notebook.
 
-        Args:
-            input_shape: The shape of one input, without the batch axis; with it the table gives the
-                output shape of each layer.
+        Given the shape of one input, without the batch axis, it has each layer's output shape too.
 
         Raises:
             ValueError: A layer cannot take the output of the one before it.
         """
-        shape, rows = input_shape, []
+        rows = [("layer", "output" if input_shape else "", "parameters")]
+        shape = input_shape or ()
         for layer in self.leaves():
-            shape = None if shape is None else layer.output_shape(shape)
-            rows.append((repr(layer), shape, parameter_count(layer)))
-        return Summary(rows, parameter_count(self))
+            shape = layer.output_shape(shape) if input_shape else ()
+            rows.append((repr(layer), " x ".join(map(str, shape)), f"{parameter_count(layer):,d}"))
+        return Summary([*rows, ("trainable parameters", "", f"{parameter_count(self):,d}")])
 
     def state_dict(self) -> dict[str, Array]:
-        """Parameters and statistics by name: everything that must be saved to use the layer again."""
+        """Parameters and statistics by name: all that must be saved to use the layer again."""
         values = {name: parameter.value for name, parameter in self.named_parameters().items()}
         return values | self.statistics()
 
@@ -149,10 +166,7 @@ class Layer:
         copy_arrays(arrays, self.state_dict())
 
     def map_arrays(self, function: Callable[[Array], Array]) -> Self:
-        """Replace every parameter and statistic by ``function`` of it; returns the layer.
-
-        Gradients are forgotten.
-        """
+        """Replace every parameter and statistic by ``function`` of it, and forget the gradients."""
         for layer in self.leaves():
             for parameter in layer.parameters():
                 parameter.value, parameter.grad = function(parameter.value), None
@@ -168,13 +182,6 @@ class Layer:
         """Convert the layer, to float64 for a gradient check."""
         return self.map_arrays(lambda array: array.astype(dtype))
 
-    def _take_cache(self) -> tuple:
-        """The cache of the last forward pass, which is then given up: one backward per forward."""
-        if self._cache is None:
-            raise RuntimeError(f"{self!r}.backward needs a forward pass with keep=True before it")
-        cache, self._cache = self._cache, None
-        return cache
-
     def __repr__(self) -> str:
         return type(self).__name__ + "()"
 
@@ -182,81 +189,23 @@ class Layer:
         return self.summary()._repr_html_()
 
 
-class Unweighted(Layer):
-    """A layer without parameters around one op."""
-
-    _op: tuple[Callable, Callable]
-
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        y, cache = self._op[0](x)
-        self._cache = cache if keep else None
-        return y
-
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        cache = self._take_cache()
-        return self._op[1](dy, cache) if input_gradient else None
-
-
-class Weighted(Layer):
-    """A layer with parameters: which gradients its backward pass computes, and which it omits."""
-
-    _grad_input: Callable
-    _grad_weights: Callable
-
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        cache = self._take_cache()
-        if self.frozen:
-            return self._grad_input(dy, cache) if input_gradient else None
-        if input_gradient:
-            dx, *gradients = self._gradients(dy, cache)
-        else:
-            dx, gradients = None, self._grad_weights(dy, cache)
-        for parameter, gradient in zip(self.parameters(), gradients, strict=True):
-            parameter.add(gradient)
-        return dx
-
-    def _gradients(self, dy: Array, cache: tuple) -> tuple[Array, ...]:
-        return self._grad_input(dy, cache), *self._grad_weights(dy, cache)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
-    """The table of :meth:`Layer.summary`.
+    """The table of :meth:`Layer.summary`: layer, output shape and trainable parameters, as text."""
 
-    Attributes:
-        rows: (layer, output shape or None, trainable parameters) of each layer in order.
-        trainable: Trainable parameters of the whole network.
-    """
+    rows: list[tuple[str, str, str]]
 
-    rows: list[tuple[str, tuple[int, ...] | None, int]]
-    trainable: int
-
-    def __str__(self) -> str:
-        return "\n".join(f"  {a:42} {b:>16} {c:>12}" for a, b, c in self._cells())
-
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return "\n".join(f"  {a:42} {b:>16} {c:>12}" for a, b, c in self.rows)
 
     def _repr_html_(self) -> str:
-        cells = "</td><td>".join
-        rows = (cells(map(escape, row)) for row in self._cells())
+        rows = ("</td><td>".join(map(escape, row)) for row in self.rows)
         return "<table>" + "".join(f"<tr><td>{row}</td></tr>" for row in rows) + "</table>"
-
-    def _cells(self) -> list[tuple[str, str, str]]:
-        """The rows as text, a heading above and the sum below them."""
-        rows = [
-            (name, " x ".join(map(str, shape or ())), f"{n:,d}") for name, shape, n in self.rows
-        ]
-        heading = (
-            "layer",
-            "output" if any(shape for _, shape, _ in self.rows) else "",
-            "parameters",
-        )
-        return [heading, *rows, ("trainable parameters", "", f"{self.trainable:,d}")]
 
 
 def parameter_count(network: Layer) -> int:
     """Trainable parameters of layers that are not frozen; running statistics are not counted."""
-    return sum(prod(parameter.value.shape) for parameter in network.trainable_parameters())
+    return sum(parameter.value.size for parameter in network.trainable_parameters())
 
 
 def he_normal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Layers: the ops of :mod:`ums.ops` with the state they need.
 
-What they share - parameters, caches, freezing - is in :mod:`ums.layer`.
+What they share (parameters, caches, freezing) is in :mod:`ums.layer`.
 """
 
 from __future__ import annotations
@@ -13,35 +13,30 @@ from numpy.random import Generator
 
 from ums import ops
 from ums.backend import Array
-from ums.layer import Layer, Parameter, Unweighted, Weighted, copy_arrays, he_normal
+from ums.layer import Layer, Parameter, copy_arrays, he_normal
 
 __all__ = [
-    "BatchNorm",
-    "Conv2D",
-    "Dense",
-    "Dropout",
-    "GlobalAveragePool",
-    "Layer",
-    "Parameter",
-    "ReLU",
-    "Sequential",
-    "Upsample2D",
-    "UpsampleConv2D",
-    "copy_arrays",
-    "he_normal",
-]
+    "BatchNorm", "Conv2D", "Dense", "Dropout", "GlobalAveragePool", "Layer", "Parameter", "ReLU",
+    "Sequential", "Upsample2D", "UpsampleConv2D", "copy_arrays", "he_normal",
+]  # fmt: skip
 
 
-class ReLU(Unweighted):
+class ReLU(Layer):
     """max(x, 0), any shape."""
 
-    _op = (ops.relu_forward, ops.relu_backward)
+    _grad_input = staticmethod(ops.relu_backward)
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.relu_forward(x)
 
 
-class Upsample2D(Unweighted):
+class Upsample2D(Layer):
     """Every pixel four times: (N, H, W, C) -> (N, 2H, 2W, C)."""
 
-    _op = (ops.upsample2d_forward, ops.upsample2d_backward)
+    _grad_input = staticmethod(ops.upsample2d_backward)
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.upsample2d_forward(x)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         self._check_input(shape, "H, W, C")
@@ -49,10 +44,13 @@ class Upsample2D(Unweighted):
         return 2 * H, 2 * W, C
 
 
-class GlobalAveragePool(Unweighted):
+class GlobalAveragePool(Layer):
     """The mean over the image: (N, H, W, C) -> (N, C)."""
 
-    _op = (ops.global_average_pool_forward, ops.global_average_pool_backward)
+    _grad_input = staticmethod(ops.global_average_pool_backward)
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.global_average_pool_forward(x)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         self._check_input(shape, "H, W, C")
@@ -60,41 +58,26 @@ class GlobalAveragePool(Unweighted):
 
 
 class Dropout(Layer):
-    """Drop a share ``rate`` of the elements in training; none at inference.
+    """Drop a share ``rate`` of the elements in training, drawn by ``rng``; none at inference."""
 
-    The masks come from ``rng``; the layer keeps it, so that a run is repeated by its seed.
-    """
+    _grad_input = staticmethod(ops.dropout_backward)
 
     def __init__(self, rate: float, rng: Generator):
         super().__init__()
         self.rate, self.rng = rate, rng
 
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        y, cache = ops.dropout_forward(x, self.rate, self.rng, training)
-        self._cache = cache if keep else None
-        return y
-
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        cache = self._take_cache()
-        return ops.dropout_backward(dy, cache) if input_gradient else None
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.dropout_forward(x, self.rate, self.rng, training)
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate})"
 
 
-class Conv2D(Weighted):
+class Conv2D(Layer):
     """y = w * x + b with an odd K x K kernel and zero padding: H becomes ceil(H / stride).
 
-    The weights start as He et al. (2015) proposed for ReLU, normal with variance 2 / fan_in, drawn
-    from ``rng``; the bias starts at 0.
-
-    Args:
-        C: Input channels.
-        O: Output channels.
-        rng: Draws the weights.
-        kernel: The side K of the kernel.
-        stride: The step of the kernel in pixels, s.
-        dilation: The distance of the kernel's weights in pixels, d.
+    C channels in, O channels out; ``stride`` is the step of the kernel and ``dilation`` the spacing
+    of its weights, in pixels. :func:`ums.layer.he_normal` draws the weights; the bias starts at 0.
     """
 
     _grad_input = staticmethod(ops.conv2d_grad_input)
@@ -108,10 +91,8 @@ class Conv2D(Weighted):
         self.b = Parameter(np.zeros(O, np.float32))
         self.stride, self.dilation = stride, dilation
 
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        y, cache = ops.conv2d_forward(x, self.w.value, self.b.value, self.stride, self.dilation)
-        self._cache = cache if keep else None
-        return y
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.conv2d_forward(x, self.w.value, self.b.value, self.stride, self.dilation)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         self._check_input(shape, "H, W, C", self.w.value.shape[2])
@@ -125,7 +106,7 @@ class Conv2D(Weighted):
         return f"Conv2D({C}, {O}{''.join(others)})"
 
 
-class UpsampleConv2D(Weighted):
+class UpsampleConv2D(Layer):
     """:class:`Upsample2D` then a 3x3 :class:`Conv2D`, as one op: H becomes 2 H."""
 
     _grad_input = staticmethod(ops.upsample_conv2d_grad_input)
@@ -136,10 +117,8 @@ class UpsampleConv2D(Weighted):
         self.w = Parameter(he_normal((3, 3, C, O), rng))
         self.b = Parameter(np.zeros(O, np.float32))
 
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        y, cache = ops.upsample_conv2d_forward(x, self.w.value, self.b.value)
-        self._cache = cache if keep else None
-        return y
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.upsample_conv2d_forward(x, self.w.value, self.b.value)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         self._check_input(shape, "H, W, C", self.w.value.shape[2])
@@ -151,8 +130,8 @@ class UpsampleConv2D(Weighted):
         return f"UpsampleConv2D({C}, {O})"
 
 
-class Dense(Weighted):
-    """y = x w + b: (N, C) -> (N, O). Starts as :class:`Conv2D` does."""
+class Dense(Layer):
+    """y = x w + b: (N, C) -> (N, O), with the first weights of :class:`Conv2D`."""
 
     _grad_input = staticmethod(ops.dense_grad_input)
     _grad_weights = staticmethod(ops.dense_grad_weights)
@@ -162,10 +141,8 @@ class Dense(Weighted):
         self.w = Parameter(he_normal((C, O), rng))
         self.b = Parameter(np.zeros(O, np.float32))
 
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        y, cache = ops.dense_forward(x, self.w.value, self.b.value)
-        self._cache = cache if keep else None
-        return y
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        return ops.dense_forward(x, self.w.value, self.b.value)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         self._check_input(shape, "C", self.w.value.shape[0])
@@ -176,15 +153,11 @@ class Dense(Weighted):
         return f"Dense({C}, {O})"
 
 
-class BatchNorm(Weighted):
+class BatchNorm(Layer):
     """Batch normalisation over everything but channels; see :mod:`ums.ops.norm`.
 
-    Frozen, it uses its running statistics and leaves them alone, in training too.
-
-    Args:
-        C: Channels.
-        momentum: The share of the old running statistics that an update keeps.
-        eps: Is added to the variance.
+    ``momentum`` is the share of the old running statistics that an update keeps. Frozen, the layer
+    uses its running statistics and leaves them alone, in training too.
     """
 
     _grad_input = staticmethod(ops.batchnorm_grad_input)
@@ -199,19 +172,10 @@ class BatchNorm(Weighted):
         self.running_var = np.ones(C, np.float32)
         self.momentum, self.eps = momentum, eps
 
-    def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        y, cache = ops.batchnorm_forward(
-            x,
-            self.gamma.value,
-            self.beta.value,
-            self.running_mean,
-            self.running_var,
-            training and not self.frozen,
-            self.momentum,
-            self.eps,
-        )
-        self._cache = cache if keep else None
-        return y
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        arrays = self.gamma.value, self.beta.value, self.running_mean, self.running_var
+        batch_statistics = training and not self.frozen
+        return ops.batchnorm_forward(x, *arrays, batch_statistics, self.momentum, self.eps)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         axes = "H, W, C" if len(shape) == 3 else "C"
@@ -289,11 +253,9 @@ class Sequential(Layer):
         }
 
     def trainable_parameters(self) -> list[Parameter]:
-        """The parameters of the layers that are not frozen."""
         return [p for layer in self.layers for p in layer.trainable_parameters()]
 
     def statistics(self) -> dict[str, Array]:
-        """The statistics of all layers, by place and name."""
         return {
             f"{i}.{name}": value
             for i, layer in enumerate(self.layers)
@@ -301,11 +263,9 @@ class Sequential(Layer):
         }
 
     def leaves(self) -> list[Layer]:
-        """The layers in order, with nested ones opened."""
         return [leaf for layer in self.layers for leaf in layer.leaves()]
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the last layer's output."""
         for layer in self.layers:
             shape = layer.output_shape(shape)
         return shape

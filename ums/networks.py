@@ -12,10 +12,10 @@ import argparse
 import copy
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.random import Generator
 
 from ums.layer import parameter_count
 from ums.layers import (
@@ -31,17 +31,9 @@ from ums.layers import (
 )
 
 __all__ = [
-    "classification_head",
-    "copy_network",
-    "cxr_decoder",
-    "cxr_encoder",
-    "denoising_autoencoder",
-    "echo_decoder",
-    "echo_encoder",
-    "parameter_count",
-    "segmentation_head",
-    "separate_classifier",
-]
+    "classification_head", "copy_network", "cxr_decoder", "cxr_encoder", "denoising_autoencoder",
+    "echo_decoder", "echo_encoder", "parameter_count", "segmentation_head", "separate_classifier",
+]  # fmt: skip
 
 CXR_ENCODER = (64, 64, 128, 256)
 CXR_DECODER = (128, 64, 32, 16)
@@ -56,10 +48,7 @@ def _scaled(channels: Iterable[int], width: float) -> list[int]:
     return [max(1, round(width * c)) for c in channels]
 
 
-# ------------------------------------------------------------------------ chest X-ray
-
-
-def cxr_encoder(rng: np.random.Generator, in_channels: int = 1, width: float = 1.0) -> Sequential:
+def cxr_encoder(rng: Generator, in_channels: int = 1, width: float = 1.0) -> Sequential:
     """Four strided convolutions, each with batch norm and ReLU (section 4.1.1, Fig. 6).
 
     (N, H, W, in_channels) -> (N, H / 16, W / 16, 256 width); a side must be a multiple of 16.
@@ -71,8 +60,8 @@ def cxr_encoder(rng: np.random.Generator, in_channels: int = 1, width: float = 1
     return Sequential(*layers)
 
 
-def cxr_decoder(rng: np.random.Generator, out_channels: int = 1, width: float = 1.0) -> Sequential:
-    """Four times upsampling, convolution, batch norm and ReLU, then a 1x1 convolution (section 4.1.1).
+def cxr_decoder(rng: Generator, out_channels: int = 1, width: float = 1.0) -> Sequential:
+    """Four upsampled convolutions, each with batch norm and ReLU, then a 1x1 one (section 4.1.1).
 
     (N, h, w, 256 width) -> (N, 16 h, 16 w, out_channels).
     """
@@ -85,17 +74,16 @@ def cxr_decoder(rng: np.random.Generator, out_channels: int = 1, width: float = 
 
 
 def denoising_autoencoder(
-    rng: np.random.Generator, in_channels: int = 1, out_channels: int = 1, width: float = 1.0
+    rng: Generator, in_channels: int = 1, out_channels: int = 1, width: float = 1.0
 ) -> Sequential:
     """The CDAE, source of the chest X-ray part: ``Sequential(encoder, decoder)``.
 
     With one channel in and three out it has the 800,067 trainable parameters of Table 4.
     """
-    encoder = cxr_encoder(rng, in_channels, width)
-    return Sequential(encoder, cxr_decoder(rng, out_channels, width))
+    return Sequential(cxr_encoder(rng, in_channels, width), cxr_decoder(rng, out_channels, width))
 
 
-def segmentation_head(decoder: Sequential, rng: np.random.Generator) -> Sequential:
+def segmentation_head(decoder: Sequential, rng: Generator) -> Sequential:
     """A trained decoder with its last convolution replaced by one to a single channel (4.1.2).
 
     The other layers are copies: the decoder passed in keeps its weights when the head is tuned.
@@ -105,22 +93,19 @@ def segmentation_head(decoder: Sequential, rng: np.random.Generator) -> Sequenti
     return Sequential(*layers, Conv2D(C, 1, rng, kernel=1))
 
 
-# ------------------------------------------------------------------------ Doppler echo
-
-
 def echo_encoder(
-    rng: np.random.Generator,
+    rng: Generator,
     in_channels: int = 3,
     width: float = 1.0,
     channels: Iterable[int] = ECHO_ENCODER,
     kernel: int = 3,
     dilation: int = 2,
 ) -> Sequential:
-    """Six convolutions with ReLU, the last three dilated by 2 (section 4.2.1, Fig. 8); no batch norm.
+    """Six convolutions with ReLU, the last three dilated (section 4.2.1, Fig. 8); no batch norm.
 
-    The text leaves the strides open; the first three have stride 2 here:
+    The text does not give the strides; the first three convolutions have stride 2 here:
     (N, H, W, in_channels) -> (N, H / 8, W / 8, 256 width). ``kernel``, odd, is the side of all six
-    kernels; the paper's search chose it and ``dilation``.
+    kernels; it and ``dilation`` were chosen by the paper's search.
     """
     layers: list[Layer] = []
     for i, C in enumerate(_scaled(channels, width)):
@@ -130,7 +115,7 @@ def echo_encoder(
     return Sequential(*layers)
 
 
-def echo_decoder(rng: np.random.Generator, out_channels: int = 1, width: float = 1.0) -> Sequential:
+def echo_decoder(rng: Generator, out_channels: int = 1, width: float = 1.0) -> Sequential:
     """The symmetrical decoder: five convolutions, the last three after upsampling, then 1x1."""
     C = _scaled(ECHO_ENCODER, width)[-1]
     layers: list[Layer] = []
@@ -140,13 +125,10 @@ def echo_decoder(rng: np.random.Generator, out_channels: int = 1, width: float =
     return Sequential(*layers, Conv2D(C, out_channels, rng, kernel=1))
 
 
-# ------------------------------------------------------------------------ classification
-
-
 def classification_head(
     channels: int,
     classes: int,
-    rng: np.random.Generator,
+    rng: Generator,
     hidden: int = 256,
     dropout: float = 0.5,
     batch_norm: bool = False,
@@ -155,10 +137,10 @@ def classification_head(
 
     The softmax is part of the loss. With ``batch_norm`` the pooled features are normalised first:
     a denoising encoder's are large in what all images share and small in what tells them apart, and
-    a head that cannot move the encoder learns slowly from them as they are.
+    a head on a frozen encoder learns slowly from them as they are.
 
-    The paper's 295,715 parameters for every classification head are those of no such head on its
-    encoders; this one has 66,306 on the chest X-ray encoder, 66,818 with batch norm.
+    No such head on the paper's encoders has the 295,715 parameters the paper gives for each of its
+    classification heads; this one has 66,306 on the chest X-ray encoder, 66,818 with batch norm.
     """
     return Sequential(
         GlobalAveragePool(),
@@ -171,21 +153,18 @@ def classification_head(
 
 
 def separate_classifier(
-    rng: np.random.Generator, in_channels: int = 1, classes: int = 2, width: float = 1.0
+    rng: Generator, in_channels: int = 1, classes: int = 2, width: float = 1.0
 ) -> Sequential:
-    """The baseline's classifier, 1,573,506 parameters (Tables 4, 6, 8, 10): six convolutions, GAP, FC.
+    """The baseline's classifier (1,573,506 parameters; Tables 4, 6, 8, 10): convolutions, GAP, FC.
 
-    The text leaves the strides open; the first four have stride 2 here, so that its last map,
-    (H / 16, W / 16), is as small as that of the shared encoder.
+    The text does not give the strides; the first four convolutions have stride 2 here, so that the
+    last map, (H / 16, W / 16), is as small as that of the shared encoder.
     """
     layers: list[Layer] = []
     for i, C in enumerate(_scaled(SEPARATE_CLASSIFIER, width)):
         layers += [Conv2D(in_channels, C, rng, stride=2 if i < 4 else 1), ReLU()]
         in_channels = C
     return Sequential(*layers, GlobalAveragePool(), Dense(in_channels, classes, rng))
-
-
-# ------------------------------------------------------------------------ tools
 
 
 AnyLayer = TypeVar("AnyLayer", bound=Layer)
@@ -200,64 +179,36 @@ def copy_network(network: AnyLayer) -> AnyLayer:
     return twin
 
 
-@dataclass(frozen=True)
-class Recovered:
-    """A network of the paper.
-
-    Attributes:
-        title: Its name, with the table of the paper.
-        network: The network at full width.
-        channels: Input channels.
-        paper: The parameters the paper prints.
-        remark: What is to be known about the count.
-    """
+class Recovered(NamedTuple):
+    """A network of the paper at full width, its input channels and its parameters in the paper."""
 
     title: str
-    network: Sequential
     channels: int
     paper: int
+    network: Sequential
     remark: str = ""
 
 
-def recovered(rng: np.random.Generator) -> list[Recovered]:
-    """The paper's networks at full width beside the counts it prints."""
-    echo_head = classification_head(ECHO_ENCODER[-1], 3, rng)
+def recovered(rng: Generator) -> list[Recovered]:
+    """The paper's networks, each with the tables that give its parameters."""
+    cdae = denoising_autoencoder(rng, out_channels=3)
     cxr_head = classification_head(CXR_ENCODER[-1], 2, rng, batch_norm=True)
+    cxr = Sequential(cxr_encoder(rng).freeze(), cxr_head)
+    segmentation = Sequential(echo_encoder(rng, in_channels=1), echo_decoder(rng))
+    separate = separate_classifier(rng)
+    echo = Sequential(echo_encoder(rng), classification_head(ECHO_ENCODER[-1], 3, rng))
+    one_channel = "three channels out; the experiments use one (800,033)"
+    no_head = "not recovered: no GAP-FC-dropout-softmax head on these encoders has this count"
+    six_layers = (
+        "the whole six-layer network, not a head; Table 4 gives it for the X-rays as well, "
+        "where the text describes the four-layer CDAE, which the experiments use"
+    )
     return [
-        Recovered(
-            "CXR source, the CDAE (Table 4)",
-            denoising_autoencoder(rng, out_channels=3),
-            1,
-            800_067,
-            "three channels out; the experiments use one (800,033)",
-        ),
-        Recovered(
-            "CXR abnormality head on the CDAE's encoder (Table 4)",
-            Sequential(cxr_encoder(rng).freeze(), cxr_head),
-            1,
-            295_715,
-            "not recovered: no GAP-FC-dropout-softmax head on these encoders has this count",
-        ),
-        Recovered(
-            "segmentation network (Tables 4 and 8)",
-            Sequential(echo_encoder(rng, in_channels=1), echo_decoder(rng)),
-            1,
-            786_497,
-            "the whole six-layer network, not a head; Table 4 gives it for the X-rays as well, "
-            "where the text describes the four-layer CDAE, which the experiments use",
-        ),
-        Recovered(
-            "separate classifier (Tables 4, 6, 8 and 10)",
-            separate_classifier(rng),
-            1,
-            1_573_506,
-        ),
-        Recovered(
-            "echo source (Tables 8 and 10)",
-            Sequential(echo_encoder(rng), echo_head),
-            3,
-            460_115,
-        ),
+        Recovered("CXR source, the CDAE (Table 4)", 1, 800_067, cdae, one_channel),
+        Recovered("CXR abnormality head on the CDAE's encoder (Table 4)", 1, 295_715, cxr, no_head),
+        Recovered("segmentation network (Tables 4 and 8)", 1, 786_497, segmentation, six_layers),
+        Recovered("separate classifier (Tables 4, 6, 8 and 10)", 1, 1_573_506, separate),
+        Recovered("echo source (Tables 8 and 10)", 3, 460_115, echo),
     ]
 
 
@@ -266,11 +217,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ums.networks", description=main.__doc__)
     parser.add_argument("--size", type=int, default=256, help="image side in pixels (default 256)")
     size = parser.parse_args().size
-    for one in recovered(np.random.default_rng(0)):
-        print(f"{one.title}, input {size} x {size} x {one.channels}")
-        print(one.network.summary((size, size, one.channels)))
-        print(f"  {'in the paper':42} {'':16} {one.paper:12,d}")
-        print(f"  note: {one.remark}\n" if one.remark else "")
+    for title, channels, paper, network, remark in recovered(np.random.default_rng(0)):
+        print(f"{title}, input {size} x {size} x {channels}")
+        print(network.summary((size, size, channels)))
+        print(f"  {'in the paper':42} {'':16} {paper:12,d}")
+        print(f"  note: {remark}\n" if remark else "")
 
 
 if __name__ == "__main__":

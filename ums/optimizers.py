@@ -20,10 +20,6 @@ __all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "ReduceOnPlateau"]
 class Optimizer:
     """What the three share: the parameters, the learning rate, and the state by name.
 
-    Args:
-        parameters: What the optimizer may move.
-        learning_rate: The size of a step.
-
     Raises:
         ValueError: The learning rate is not positive.
     """
@@ -56,8 +52,7 @@ class Optimizer:
     def state_dict(self) -> dict[str, Array]:
         """Everything a later run needs to continue from here, by name."""
         state = {f"{k}.{i}": v for k, values in self.state.items() for i, v in enumerate(values)}
-        scalars = {"steps": np.array(self.steps), "rate": np.array(float(self.learning_rate))}
-        return state | scalars
+        return state | {"steps": np.array(self.steps), "rate": np.array(float(self.learning_rate))}
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
         """Continue from what :meth:`state_dict` gave.
@@ -117,17 +112,10 @@ class RMSprop(Optimizer):
 
 @fused
 def _move_rmsprop(
-    xp: ModuleType,
-    x: Array,
-    g: Array,
-    s: Array,
-    rate: float,
-    rho: float,
-    one_minus_rho: float,
-    eps: float,
+    xp: ModuleType, x: Array, g: Array, s: Array, rate: float, rho: float, gain: float, eps: float
 ) -> None:
     s *= rho
-    s += one_minus_rho * g * g
+    s += gain * g * g
     x -= rate * (g / (xp.sqrt(s) + eps))
 
 
@@ -158,21 +146,8 @@ class Adam(Optimizer):
 
 
 @fused
-def _move_adam(
-    xp: ModuleType,
-    x: Array,
-    g: Array,
-    m: Array,
-    v: Array,
-    rate: float,
-    beta1: float,
-    gain1: float,
-    correction1: float,
-    beta2: float,
-    gain2: float,
-    correction2: float,
-    eps: float,
-) -> None:
+def _move_adam(xp: ModuleType, x: Array, g: Array, m: Array, v: Array, *numbers: float) -> None:
+    rate, beta1, gain1, correction1, beta2, gain2, correction2, eps = numbers
     m *= beta1
     m += gain1 * g
     v *= beta2
@@ -181,14 +156,10 @@ def _move_adam(
 
 
 class ReduceOnPlateau:
-    """Multiply the learning rate by ``factor`` when a loss has not improved for ``patience`` epochs.
+    """Multiply the learning rate by ``factor`` after ``patience`` epochs without an improvement.
 
-    Args:
-        optimizer: Whose learning rate is reduced.
-        factor: What the rate is multiplied by.
-        patience: Epochs without an improvement before the rate is reduced.
-        min_delta: The least relative improvement that counts.
-        min_rate: The rate below which it is not reduced.
+    An improvement is a loss below the best by more than ``min_delta`` of its size. The rate does
+    not fall below ``min_rate``.
     """
 
     def __init__(
@@ -212,16 +183,7 @@ class ReduceOnPlateau:
         self.best, self.waited = float(arrays["best"]), int(arrays["waited"])
 
     def update(self, loss: float) -> bool:
-        """Record an epoch's loss and reduce the learning rate if it is time to.
-
-        An improvement is a loss below the best by more than ``min_delta`` of its size.
-
-        Args:
-            loss: The loss of the epoch.
-
-        Returns:
-            Whether the rate was reduced.
-        """
+        """Record an epoch's loss; reduce the learning rate, and return True, if it is time to."""
         if loss < self.best - self.min_delta * abs(self.best if np.isfinite(self.best) else 0):
             self.best, self.waited = loss, 0
             return False

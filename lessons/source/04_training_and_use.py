@@ -365,7 +365,7 @@ plt.show()
 # norm children are the average now, so less about them stands out. It takes half of them for adults, with the same weights that got four of five right. Most of
 # the damage is done within twenty batches, and no loss shows it. The frozen one (orange) has not moved at all.
 #
-# "Frozen" and "training" are two switches therefore. In ums, [BatchNorm.forward](ums/layers.py:BatchNorm.forward) uses the batch's statistics only in
+# "Frozen" and "training" are two switches therefore. In ums, [BatchNorm](ums/layers.py:BatchNorm) uses the batch's statistics only in
 # training *and* if not frozen, and [freeze](ums/layer.py:Layer.freeze) reaches all layers of a network. Dropout, in lesson 5, is the other layer for which training and
 # use differ.
 #

@@ -186,7 +186,7 @@ for name, network in (("frozen", frozen), ("not frozen, optimizer has the head a
 # %% [markdown]
 # **Look.** The weights stay in both. But every forward pass in training moves the running means and variances of the batch norms that
 # are not frozen, eight arrays here, and at inference these decide what the encoder computes. Frozen and training are two switches
-# ([BatchNorm.forward](ums/layers.py:BatchNorm.forward)), and a network whose "frozen" part drifts in this way is a common and silent error.
+# ([BatchNorm](ums/layers.py:BatchNorm)), and a network whose "frozen" part drifts in this way is a common and silent error.
 #
 # ## Computed once
 #

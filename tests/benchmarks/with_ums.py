@@ -81,7 +81,8 @@ def step_down(rung: int) -> None:
     if rung < 4:
         ops.batchnorm_forward = norm.batchnorm_forward_plain
         layers.BatchNorm._gradients = staticmethod(norm.batchnorm_backward_plain)
-        layers.ReLU._op = (activations.relu_forward_plain, activations.relu_backward_plain)
+        ops.relu_forward = activations.relu_forward_plain
+        layers.ReLU._grad_input = staticmethod(activations.relu_backward_plain)
 
 
 def _network(case: Case, device, image_gradient: bool) -> Callable[[], object]:

@@ -21,7 +21,7 @@ def relu_backward_plain(dy: Array, cache: tuple) -> Array:
 
 
 def relu_forward(x: Array) -> tuple[Array, tuple]:
-    """y = max(x, 0), any shape. The cache is y itself: nothing is stored twice."""
+    """y = max(x, 0), any shape; the cache is y itself, so that nothing is stored twice."""
     return fast.relu_forward(x)
 
 
@@ -39,7 +39,7 @@ _sigmoid = fused(sigmoid)
 
 
 def sigmoid_forward(x: Array) -> tuple[Array, tuple]:
-    """y = :func:`sigmoid` of x, any shape. The cache is y itself."""
+    """y = :func:`sigmoid` of x, any shape; the cache is y itself."""
     y = _sigmoid(x)
     return y, (y,)
 

@@ -57,13 +57,10 @@ def col2im(
     return x_pad[:, p : p + H, p : p + W]
 
 
-# ------------------------------------------------------------------------ the formulas
-
-
 def conv2d_forward_plain(
     x: Array, w: Array, b: Array, stride: int = 1, dilation: int = 1
 ) -> tuple[Array, tuple]:
-    """y = A w + b as one matrix product; see :func:`conv2d_forward`."""
+    """y = A w + b."""
     check_conv2d(x, w, b, stride, dilation)
     K, _, C, O = w.shape
     A = im2col(x, K, stride, dilation)  # (N, OH, OW, K, K, C)
@@ -95,16 +92,10 @@ def conv2d_backward_plain(dy: Array, cache: tuple) -> tuple[Array, Array, Array]
     return conv2d_grad_input_plain(dy, cache), *conv2d_grad_weights_plain(dy, cache)
 
 
-# ------------------------------------------------------------------------ what runs
-
-
 def conv2d_forward(
     x: Array, w: Array, b: Array, stride: int = 1, dilation: int = 1
 ) -> tuple[Array, tuple]:
-    """y = w * x + b, for x (N, H, W, C), w (K, K, C, O) and b (O,).
-
-    Returns:
-        y (N, ceil(H / stride), ceil(W / stride), O), and the cache for the gradients.
+    """y (N, ceil(H / stride), ceil(W / stride), O) of x (N, H, W, C), w (K, K, C, O) and b (O,).
 
     Raises:
         ValueError: The shapes do not fit each other, the kernel is even, or the stride or the
@@ -129,11 +120,7 @@ def conv2d_grad_input(dy: Array, cache: tuple) -> Array:
 
 def conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
     """The gradients (dx, dw, db) of sum(dy * y), with the shapes of x, w and b."""
-    _check_upstream(dy, cache)
-    return fast.conv2d_backward(dy, cache)
-
-
-# ------------------------------------------------------------------------ arguments
+    return conv2d_grad_input(dy, cache), *conv2d_grad_weights(dy, cache)
 
 
 def check_conv2d(x: Array, w: Array, b: Array, stride: int, dilation: int) -> None:

@@ -49,8 +49,8 @@ def dice(logits: Array, target: Array, eps: float = 1.0) -> tuple[Array, Array]:
 
     The sums run over one image (every axis but the first) and the losses are averaged over images,
     because the scores are per image too: the paper's mini-batch n is one image here. ``eps`` (in
-    pixels) decides what an empty mask scores: with an empty prediction the loss is 0, as the metrics
-    of :mod:`ums.metrics.segmentation` give it 1; with S predicted pixels the loss is S / (S + eps).
+    pixels) decides what an empty mask scores: with S predicted pixels the loss is S / (S + eps), so
+    an empty prediction has loss 0, as it scores 1 in :mod:`ums.metrics.segmentation`.
 
     With I = 2 sum(t y) + eps and U = sum t + sum y + eps, dL/dy = -(2 t U - I) / U^2.
     """
@@ -72,7 +72,7 @@ def _dice_gradient(xp: ModuleType, y: Array, target: Array, I: Array, U: Array, 
 def bce_dice(
     logits: Array, target: Array, weight: float = 0.5, eps: float = 1.0
 ) -> tuple[Array, Array]:
-    """Equation (1): weight BCE + (1 - weight) Dice; the paper's weight is lost, ours is 1/2."""
+    """Equation (1): weight BCE + (1 - weight) Dice; the paper's weight is unknown, 1/2 is ours."""
     bce_value, d_bce = bce(logits, target)
     dice_value, d_dice = dice(logits, target, eps)
     value = weight * bce_value + (1 - weight) * dice_value
@@ -101,17 +101,13 @@ def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Arra
     shifted = logits - logits.max(axis=1, keepdims=True)
     e = xp.exp(shifted)
     total = e.sum(axis=1, keepdims=True)
-    picked = xp.where(onehot.any(axis=1), (shifted * onehot).sum(axis=1), float("nan"))
     y = e / total
+    picked = xp.where(onehot.any(axis=1), (shifted * onehot).sum(axis=1), float("nan"))
     return (xp.log(total[:, 0]) - picked).mean(), (y - onehot) / N
 
 
-def _check_same_shape(prediction: Array, target: Array) -> None:
-    if prediction.shape != target.shape:
-        raise ValueError(
-            f"prediction and target must have one shape, got {prediction.shape} and {target.shape}"
-        )
-    if prediction.dtype != target.dtype:
-        raise TypeError(
-            f"prediction and target must share a dtype, got {prediction.dtype} and {target.dtype}"
-        )
+def _check_same_shape(y: Array, target: Array) -> None:
+    if y.shape != target.shape:
+        raise ValueError(f"prediction and target must agree, got {y.shape} and {target.shape}")
+    if y.dtype != target.dtype:
+        raise TypeError(f"prediction and target must agree, got {y.dtype} and {target.dtype}")

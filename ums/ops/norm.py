@@ -6,13 +6,13 @@ r"""Batch normalisation (Ioffe and Szegedy 2015) over N, H and W, and its two ba
 
     dx = gamma rstd (dy - mean(dy) - xhat mean(dy xhat)).
 
-*At inference, or frozen*: mean and var are the running statistics, constants, and dx = gamma rstd dy.
+*At inference, or frozen*: mean and var are the running statistics, constants: dx = gamma rstd dy.
 In both, dgamma = sum(dy xhat) and dbeta = sum(dy). The sums run over everything but channels.
 
 ``momentum`` is Keras's: the share of the old running value that is kept (PyTorch's is 1 minus it).
 
-The functions whose names end in ``_plain`` are these formulas word for word. The public ones compute
-the same in :mod:`ums.ops.fast.norm`, in fewer passes over memory.
+The functions whose names end in ``_plain`` are these formulas word for word. The public functions
+compute the same in :mod:`ums.ops.fast.norm`, in fewer passes over memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def batchnorm_forward_plain(
     momentum: float = 0.9,
     eps: float = 1e-5,
 ) -> tuple[Array, tuple]:
-    """y = gamma xhat + beta; see :func:`batchnorm_forward`."""
+    """y = gamma xhat + beta; in training the running statistics move."""
     xp = array_module(x)
     axes = tuple(range(x.ndim - 1))
     mean, var = (x.mean(axes), x.var(axes)) if training else (running_mean, running_var)
@@ -44,7 +44,7 @@ def batchnorm_forward_plain(
 
 
 def batchnorm_backward_plain(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
-    """The gradients (dx, dgamma, dbeta) of :func:`batchnorm_forward_plain`."""
+    """The gradients (dx, dgamma, dbeta) of sum(dy * y)."""
     xhat, rstd, gamma, training = cache
     axes = tuple(range(dy.ndim - 1))
     dgamma, dbeta = (dy * xhat).sum(axes), dy.sum(axes)
@@ -52,9 +52,6 @@ def batchnorm_backward_plain(dy: Array, cache: tuple) -> tuple[Array, Array, Arr
         return gamma * rstd * dy, dgamma, dbeta
     mean_dy, mean_dy_xhat = dy.mean(axes), (dy * xhat).mean(axes)
     return gamma * rstd * (dy - mean_dy - xhat * mean_dy_xhat), dgamma, dbeta
-
-
-# ------------------------------------------------------------------------ what runs
 
 
 def batchnorm_forward(
@@ -76,7 +73,20 @@ def batchnorm_forward(
         TypeError: x and the parameters are not of one dtype.
         ValueError: The shapes do not fit, or a training batch has one value per channel.
     """
-    _check_arguments(x, gamma, beta, running_mean, running_var, training)
+    C = x.shape[-1:]
+    arrays = {
+        "gamma": gamma,
+        "beta": beta,
+        "running_mean": running_mean,
+        "running_var": running_var,
+    }
+    for name, value in arrays.items():
+        if value.shape != C:
+            raise ValueError(f"{name} must be {C} for x {x.shape}, got {value.shape}")
+        if value.dtype != x.dtype:
+            raise TypeError(f"{name} must be {x.dtype} as x is, got {value.dtype}")
+    if training and x.size == C[0]:
+        raise ValueError(f"a training batch needs more than one value per channel, got {x.shape}")
     return fast.batchnorm_forward(
         x, gamma, beta, running_mean, running_var, training, momentum, eps
     )
@@ -89,34 +99,18 @@ def batchnorm_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
 
 
 def batchnorm_grad_input(dy: Array, cache: tuple) -> Array:
-    """dx alone, of the mode the forward pass ran in."""
+    """dx alone."""
     _check_upstream(dy, cache)
     return fast.batchnorm_grad_input(dy, cache)
 
 
 def batchnorm_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
-    """The gradients (dx, dgamma, dbeta) of sum(dy * y), of the mode the forward pass ran in."""
+    """The gradients (dx, dgamma, dbeta) of sum(dy * y), in the mode of the forward pass."""
     _check_upstream(dy, cache)
     return fast.batchnorm_backward(dy, cache)
 
 
-# ------------------------------------------------------------------------ arguments
-
-
-def _check_arguments(
-    x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, training: bool
-) -> None:
-    C = x.shape[-1:]
-    statistics = {"running_mean": running_mean, "running_var": running_var}
-    for name, value in ({"gamma": gamma, "beta": beta} | statistics).items():
-        if value.shape != C:
-            raise ValueError(f"{name} must be {C} for x {x.shape}, got {value.shape}")
-        if value.dtype != x.dtype:
-            raise TypeError(f"{name} must be {x.dtype} as x is, got {value.dtype}")
-    if training and x.size == C[0]:
-        raise ValueError(f"a training batch needs more than one value per channel, got {x.shape}")
-
-
 def _check_upstream(dy: Array, cache: tuple) -> None:
-    if dy.shape != cache[0].shape:
-        raise ValueError(f"dy must have the output's shape {cache[0].shape}, got {dy.shape}")
+    x = cache[0]
+    if dy.shape != x.shape:
+        raise ValueError(f"dy must have the output's shape {x.shape}, got {dy.shape}")

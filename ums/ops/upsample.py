@@ -3,9 +3,9 @@
 Upsampling repeats every pixel in a 2x2 square:  y[n, i, j, c] = x[n, i // 2, j // 2, c].
 Its adjoint adds each square up:  dx[n, i, j, c] = sum_{p,q in {0,1}} dy[n, 2i + p, 2j + q, c].
 
-The functions whose names end in ``_plain`` compute the upsampled image and convolve it. The public
-ones compute the same in :mod:`ums.ops.fast.upsample`, which never makes the large image: it folds
-the upsampling into the kernel.
+The functions whose names end in ``_plain`` upsample the image and convolve it. The public functions
+compute the same in :mod:`ums.ops.fast.upsample`, which never makes the large image: it folds the
+upsampling into the kernel.
 """
 
 from __future__ import annotations
@@ -34,31 +34,22 @@ def upsample2d_backward(dy: Array, cache: tuple) -> Array:
     return dy.reshape(N, H, 2, W, 2, C).sum(axis=(2, 4))
 
 
-# ------------------------------------------------------------------------ the formulas
-
-
 def upsample_conv2d_forward_plain(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
-    """:func:`upsample_conv2d_forward` as the two ops it stands for."""
+    """The two ops one after the other."""
     large, up_cache = upsample2d_forward(x)
     y, conv_cache = conv2d_forward_plain(large, w, b)
     return y, (up_cache, conv_cache)
 
 
 def upsample_conv2d_backward_plain(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
-    """The gradients (dx, dw, db) of :func:`upsample_conv2d_forward_plain`."""
+    """The gradients (dx, dw, db) of sum(dy * y)."""
     up_cache, conv_cache = cache
     d_large, dw, db = conv2d_backward_plain(dy, conv_cache)
     return upsample2d_backward(d_large, up_cache), dw, db
 
 
-# ------------------------------------------------------------------------ what runs
-
-
 def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
-    """Upsample x (N, H, W, C) by two, then convolve with w (3, 3, C, O) and add b (O,).
-
-    Returns:
-        y (N, 2H, 2W, O), and the cache for the gradients.
+    """Upsample x (N, H, W, C), convolve with w (3, 3, C, O), add b (O,): y (N, 2H, 2W, O).
 
     Raises:
         ValueError: The shapes do not fit each other, or the kernel is not 3x3.
@@ -71,21 +62,20 @@ def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]
 
 
 def upsample_conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
-    """(dw, db) alone, for a layer whose input needs no gradient."""
+    """(dw, db) alone."""
     _check_upstream(dy, cache)
     return fast.upsample_conv2d_grad_weights(dy, cache)
 
 
 def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:
-    """dx (N, H, W, C) alone, for a frozen layer."""
+    """dx (N, H, W, C) alone."""
     _check_upstream(dy, cache)
     return fast.upsample_conv2d_grad_input(dy, cache)
 
 
 def upsample_conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
     """The gradients (dx, dw, db) of sum(dy * y), with the shapes of x, w and b."""
-    _check_upstream(dy, cache)
-    return fast.upsample_conv2d_backward(dy, cache)
+    return upsample_conv2d_grad_input(dy, cache), *upsample_conv2d_grad_weights(dy, cache)
 
 
 def _check_upstream(dy: Array, cache: tuple) -> None:

@@ -3,4 +3,4 @@
 Each is tested to equal its formula in the module of the same name in :mod:`ums.ops`.
 """
 
-__all__ = ["activations", "conv", "norm", "padding", "sums", "threads", "upsample", "winograd"]
+__all__ = ["activations", "conv", "norm", "rows", "threads", "upsample", "winograd"]

@@ -11,7 +11,7 @@ from ums.ops.fast.threads import for_rows, scratch
 
 
 def relu_forward(x: Array) -> tuple[Array, tuple]:
-    """y, and the cache for the gradient."""
+    """y = max(x, 0)."""
     xp = array_module(x)
     if xp is not np:
         y = xp.maximum(x, 0)
@@ -29,7 +29,7 @@ def relu_forward(x: Array) -> tuple[Array, tuple]:
 
 
 def relu_backward(dy: Array, cache: tuple) -> Array:
-    """dx."""
+    """dx = dy where y > 0, else 0."""
     if array_module(dy) is not np:
         return _relu_gradient(dy, cache[0])
     dx = np.empty(dy.shape, dy.dtype)

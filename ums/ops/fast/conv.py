@@ -11,25 +11,36 @@ The arguments have been checked by the functions of the same names in :mod:`ums.
 
 from __future__ import annotations
 
-from functools import reduce
-from itertools import groupby
-from operator import iadd
-from types import ModuleType
-
 import numpy as np
 
 from ums.backend import Array, array_module
 from ums.ops.fast import winograd
-from ums.ops.fast.padding import padded_rows
-from ums.ops.fast.sums import channel_sums
-from ums.ops.fast.threads import parallel_for, scratch, tiles
+from ums.ops.fast.rows import channel_sums, padded_rows
+from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
 
 
 def conv2d_forward(
-    x: Array, w: Array, b: Array, stride: int = 1, dilation: int = 1
+    x: Array, w: Array, b: Array | None, stride: int = 1, dilation: int = 1
 ) -> tuple[Array, tuple]:
-    """y (N, OH, OW, O), and the cache for the gradients."""
-    return _convolve(x, w, b, stride, dilation), (x, w, stride, dilation)
+    """y = A w + b (no b if it is None), tile by tile."""
+    xp = array_module(x)
+    cache = (x, w, stride, dilation)
+    if xp is np and winograd.pays(x.shape, w.shape, stride, dilation):
+        return winograd.convolve(x, w, b, dilation), cache
+    N, H, W, _ = x.shape
+    K, O = w.shape[0], w.shape[3]
+    y = xp.empty((N, -(-H // stride), -(-W // stride), O), x.dtype)
+    w2 = w.reshape(-1, O)
+
+    def work(images: slice, top: int, bottom: int) -> None:
+        A = _columns(x[images], top, bottom, K, stride, dilation)
+        out = y[images, top:bottom].reshape(-1, O)
+        xp.matmul(A, w2, out=out)
+        if b is not None:
+            out += b
+
+    for_each(work, _tiles(y.shape, w), xp)
+    return y, cache
 
 
 def conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
@@ -39,19 +50,18 @@ def conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     if xp is np and winograd.pays(x.shape, w.shape, stride, dilation):
         return winograd.grad_weights(x, dy, dilation)
     O = w.shape[3]
-    work_list = _tiles(dy.shape, w, xp)
+    work_list = _tiles(dy.shape, w)
 
     def work(start: int, stop: int) -> tuple[Array, Array]:
         dw, db = xp.zeros((w.size // O, O), w.dtype), xp.zeros(O, w.dtype)
         for images, top, bottom in work_list[start:stop]:
-            A = _columns(x[images], top, bottom, w.shape[0], stride, dilation, xp)
+            A = _columns(x[images], top, bottom, w.shape[0], stride, dilation)
             dy2 = dy[images, top:bottom].reshape(-1, O)
             dw += A.T @ dy2
             db += channel_sums(dy[images, top:bottom])
         return dw, db
 
-    shares = parallel_for(work, len(work_list), xp)
-    dw, db = (reduce(iadd, parts) for parts in zip(*shares, strict=True))
+    dw, db = add_up(parallel_for(work, len(work_list), xp))
     return dw.reshape(w.shape), db
 
 
@@ -65,90 +75,56 @@ def conv2d_grad_input(dy: Array, cache: tuple) -> Array:
     if stride == 1:
         xp = array_module(dy)
         turned = xp.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))  # (K, K, O, C)
-        return _convolve(dy, turned, None, 1, dilation)
+        return conv2d_forward(dy, turned, None, 1, dilation)[0]
     return _spread(dy, x.shape, w, stride, dilation)
 
 
-def conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
-    """(dx, dw, db)."""
-    return conv2d_grad_input(dy, cache), *conv2d_grad_weights(dy, cache)
-
-
-def _convolve(x: Array, w: Array, b: Array | None, stride: int, dilation: int) -> Array:
-    """y (N, OH, OW, O), tile by tile."""
-    xp = array_module(x)
-    if xp is np and winograd.pays(x.shape, w.shape, stride, dilation):
-        return winograd.convolve(x, w, b, dilation)
-    N, H, W, _ = x.shape
-    K, O = w.shape[0], w.shape[3]
-    y = xp.empty((N, -(-H // stride), -(-W // stride), O), x.dtype)
-    w2 = w.reshape(-1, O)
-    work_list = _tiles(y.shape, w, xp)
-
-    def work(start: int, stop: int) -> None:
-        for images, top, bottom in work_list[start:stop]:
-            A = _columns(x[images], top, bottom, K, stride, dilation, xp)
-            out = y[images, top:bottom].reshape(-1, O)
-            xp.matmul(A, w2, out=out)
-            if b is not None:
-                out += b
-
-    parallel_for(work, len(work_list), xp)
-    return y
-
-
 def _spread(dy: Array, shape: tuple, w: Array, stride: int, dilation: int) -> Array:
-    """dx (N, H, W, C) = col2im(dy w^T), tile by tile; a group of images belongs to one thread."""
+    """dx (N, H, W, C) = col2im(dy w^T), tile by tile; an image belongs to one thread."""
     xp = array_module(dy)
     _, H, W, C = shape
     OW, O, K = dy.shape[2], dy.shape[3], w.shape[0]
     p = dilation * (K - 1) // 2
     dx = xp.empty(shape, dy.dtype)
     wT = w.reshape(-1, O).T
-    groups = [list(g) for _, g in groupby(_tiles(dy.shape, w, xp), lambda tile: tile[0].start)]
 
-    def work(start: int, stop: int) -> None:
-        for group in groups[start:stop]:
-            images = group[0][0]
-            n = images.stop - images.start
-            x_pad = scratch("x_pad", (n, H + 2 * p, W + 2 * p, C), dy.dtype, xp)
-            x_pad[...] = 0
-            for _, top, bottom in group:
-                dy2 = dy[images, top:bottom].reshape(-1, O)
-                dA = scratch("columns", (len(dy2), K * K * C), dy.dtype, xp)
-                xp.matmul(dy2, wT, out=dA)
-                dA = dA.reshape(n, bottom - top, OW, K, K, C)
-                _add_windows(x_pad[:, top * stride :], dA, stride, dilation)
-            dx[images] = x_pad[:, p : p + H, p : p + W]
+    def work(images: slice, bands: list) -> None:
+        n = images.stop - images.start
+        x_pad = scratch("x_pad", (n, H + 2 * p, W + 2 * p, C), dy.dtype, xp)
+        x_pad[...] = 0
+        for top, bottom in bands:
+            dy2 = dy[images, top:bottom].reshape(-1, O)
+            dA = scratch("columns", (len(dy2), K * K * C), dy.dtype, xp)
+            xp.matmul(dy2, wT, out=dA)
+            dA = dA.reshape(n, bottom - top, OW, K, K, C)
+            _add_windows(x_pad[:, top * stride :], dA, stride, dilation)
+        dx[images] = x_pad[:, p : p + H, p : p + W]
 
-    parallel_for(work, len(groups), xp)
+    for_each(work, by_images(_tiles(dy.shape, w)), xp)
     return dx
 
 
-def _tiles(y_shape: tuple, w: Array, xp: ModuleType) -> list:
+def _tiles(y_shape: tuple, w: Array) -> list:
     """Tiles of the output (N, OH, OW, O) by the size of their window matrix."""
     N, OH, OW, O = y_shape
-    return tiles(N, OH, OW * (w.size // O) * w.dtype.itemsize, xp)
+    return tiles(N, OH, OW * (w.size // O) * w.dtype.itemsize, array_module(w))
 
 
-def _columns(
-    x: Array, top: int, bottom: int, K: int, stride: int, dilation: int, xp: ModuleType
-) -> Array:
+def _columns(x: Array, top: int, bottom: int, K: int, stride: int, dilation: int) -> Array:
     """The windows of output rows top..bottom of images x (n, H, W, C), as rows of a matrix."""
     n, _, W, C = x.shape
     if K == 1 and stride == 1:
         return x[:, top:bottom].reshape(-1, C)
     rows, OW = bottom - top, -(-W // stride)
     p = dilation * (K - 1) // 2
-    height = (rows - 1) * stride + 2 * p + 1
-    band = padded_rows(x, top * stride - p, height, p, xp)
-    A = scratch("columns", (n, rows, OW, K, K, C), x.dtype, xp)
+    band = padded_rows(x, top * stride - p, (rows - 1) * stride + 2 * p + 1, p)
+    A = scratch("columns", (n, rows, OW, K, K, C), x.dtype, array_module(x))
     A[...] = _windows(band, K, rows, OW, stride, dilation)
     return A.reshape(n * rows * OW, K * K * C)
 
 
 def _windows(x_pad: Array, K: int, OH: int, OW: int, stride: int, dilation: int) -> Array:
-    """A view (n, OH, OW, K, K, C) of x_pad: what the kernel meets at each place; to be read only."""
+    """A view (n, OH, OW, K, K, C) of x_pad: what the kernel sees at each place."""
     n, _, _, C = x_pad.shape
     sn, sh, sw, sc = x_pad.strides
     strides = (sn, stride * sh, stride * sw, dilation * sh, dilation * sw, sc)

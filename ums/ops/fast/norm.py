@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 
 from ums.backend import Array, array_module, fused
-from ums.ops.fast.sums import channel_sums, long_rows, per_channel
+from ums.ops.fast.rows import channel_sums, long_rows, per_channel
 from ums.ops.fast.threads import for_rows, scratch
 
 
@@ -27,25 +27,19 @@ def batchnorm_forward(
     momentum: float = 0.9,
     eps: float = 1e-5,
 ) -> tuple[Array, tuple]:
-    """y, and the cache for the gradients; the running statistics are updated in training."""
+    """y = x scale + shift, where scale = gamma rstd and shift = beta - mean scale."""
     if training:
         mean, var = _moments(x)
         _move_statistics(running_mean, running_var, mean, var, 1 - momentum)
     else:
         mean, var = running_mean.copy(), running_var
     rstd, scale, shift = _scale_and_shift(mean, var, gamma, beta, eps)
-    y = _affine(((x, scale),), shift)
-    return y, (x, mean, rstd, gamma, training)
+    return _affine([(x, scale)], shift), (x, mean, rstd, gamma, training)
 
 
 @fused
 def _move_statistics(
-    xp: ModuleType,
-    running_mean: Array,
-    running_var: Array,
-    mean: Array,
-    var: Array,
-    share: float,
+    xp: ModuleType, running_mean: Array, running_var: Array, mean: Array, var: Array, share: float
 ) -> None:
     running_mean += share * (mean - running_mean)
     running_var += share * (var - running_var)
@@ -60,41 +54,53 @@ def _scale_and_shift(
     return rstd, scale, beta - mean * scale
 
 
-def batchnorm_grad_input(dy: Array, cache: tuple) -> Array:
-    """dx alone, of the mode the forward pass ran in."""
-    return _grad_input(dy, cache, *(_sums(dy, cache) if cache[4] else (None, None)))
-
-
 def batchnorm_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
-    """(dgamma, dbeta) alone, each (C,)."""
-    return _sums(dy, cache)
+    """dgamma = sum(dy (x - mean)) rstd and dbeta = sum(dy)."""
+    x, mean, rstd = cache[:3]
+    (rows, W), (dy_rows, _) = long_rows(x), long_rows(dy)
+    if array_module(x) is not np:
+        shape = (-1, W, len(mean))
+        products = _sum_of_products(rows.reshape(shape), mean, dy.reshape(shape))
+        return products.sum(axis=0) * rstd, channel_sums(dy)
+    mean = np.tile(mean, W)
+
+    def work(top: int, bottom: int) -> tuple[Array, Array]:
+        ones = np.ones(bottom - top, x.dtype)
+        product = scratch("a", (bottom - top, rows.shape[1]), x.dtype)
+        np.subtract(rows[top:bottom], mean, out=product)
+        product *= dy_rows[top:bottom]
+        return ones @ product, ones @ dy_rows[top:bottom]
+
+    parts = for_rows(work, len(rows), 3 * rows.shape[1] * x.dtype.itemsize)
+    dgamma, dbeta = (per_channel(sum(sums), W) for sums in zip(*parts, strict=True))
+    return dgamma * rstd, dbeta
+
+
+def batchnorm_grad_input(dy: Array, cache: tuple) -> Array:
+    """dx alone; at inference it needs no sums over the batch."""
+    training = cache[4]
+    return _grad_input(dy, cache, *(batchnorm_grad_weights(dy, cache) if training else ()))
 
 
 def batchnorm_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
-    """The gradients (dx, dgamma, dbeta) of sum(dy * y), of the mode the forward pass ran in."""
-    dgamma, dbeta = _sums(dy, cache)
+    """(dx, dgamma, dbeta), with the sums over the batch taken once for all three."""
+    dgamma, dbeta = batchnorm_grad_weights(dy, cache)
     return _grad_input(dy, cache, dgamma, dbeta), dgamma, dbeta
 
 
-def _grad_input(dy: Array, cache: tuple, dgamma: Array | None, dbeta: Array | None) -> Array:
-    """dx as a sum of channel-wise multiples of dy and x: xhat = (x - mean) rstd put into the formula."""
+def _grad_input(dy: Array, cache: tuple, *sums: Array) -> Array:
+    """dx = a dy + b x + shift, which is the formula with xhat = (x - mean) rstd put into it."""
     x, mean, rstd, gamma, training = cache
     if not training:
-        return _affine(((dy, gamma * rstd),), None)
+        return _affine([(dy, gamma * rstd)], None)
     M = x.size // x.shape[-1]
-    a, b, shift = _gradient_coefficients(mean, rstd, gamma, dgamma, dbeta, M)
-    return _affine(((dy, a), (x, b)), shift)
+    a, b, shift = _gradient_coefficients(mean, rstd, gamma, *sums, M)
+    return _affine([(dy, a), (x, b)], shift)
 
 
 @fused
 def _gradient_coefficients(
-    xp: ModuleType,
-    mean: Array,
-    rstd: Array,
-    gamma: Array,
-    dgamma: Array,
-    dbeta: Array,
-    M: int,
+    xp: ModuleType, mean: Array, rstd: Array, gamma: Array, dgamma: Array, dbeta: Array, M: int
 ) -> tuple[Array, Array, Array]:
     a = gamma * rstd
     b = -a * rstd * dgamma / M
@@ -141,37 +147,15 @@ def _sum_of_products(xp: ModuleType, x: Array, mean: Array, dy: Array) -> Array:
     return xp.sum((x - mean) * dy, axis=0)
 
 
-def _sums(dy: Array, cache: tuple) -> tuple[Array, Array]:
-    """dgamma = sum(dy xhat) and dbeta = sum(dy)."""
-    x, mean, rstd = cache[:3]
-    (rows, W), (dy_rows, _) = long_rows(x), long_rows(dy)
-    if array_module(x) is not np:
-        shape = (-1, W, len(mean))
-        products = _sum_of_products(rows.reshape(shape), mean, dy.reshape(shape))
-        return products.sum(axis=0) * rstd, channel_sums(dy)
-    mean = np.tile(mean, W)
-
-    def work(top: int, bottom: int) -> tuple[Array, Array]:
-        ones = np.ones(bottom - top, x.dtype)
-        product = scratch("a", (bottom - top, rows.shape[1]), x.dtype)
-        np.subtract(rows[top:bottom], mean, out=product)
-        product *= dy_rows[top:bottom]
-        return ones @ product, ones @ dy_rows[top:bottom]
-
-    parts = for_rows(work, len(rows), 3 * rows.shape[1] * x.dtype.itemsize)
-    dgamma, dbeta = (per_channel(sum(sums), W) for sums in zip(*parts, strict=True))
-    return dgamma * rstd, dbeta
-
-
-def _affine(terms: tuple[tuple[Array, Array], ...], shift: Array | None) -> Array:
+def _affine(terms: list[tuple[Array, Array]], shift: Array | None) -> Array:
     """The sum of x * scale over (x, scale) in terms, plus shift; scales and shift are (C,)."""
     like = terms[0][0]
     if array_module(like) is not np:
         return _affine_plain(*(array for term in terms for array in term), shift)
-    tiled = [(long_rows(x)[0], np.tile(scale, long_rows(x)[1])) for x, scale in terms]
+    W = long_rows(like)[1]
+    tiled = [(long_rows(x)[0], np.tile(scale, W)) for x, scale in terms]
+    shift = None if shift is None else np.tile(shift, W)
     y = np.empty(tiled[0][0].shape, like.dtype)
-    if shift is not None:
-        shift = np.tile(shift, long_rows(like)[1])
 
     def work(top: int, bottom: int) -> None:
         out = y[top:bottom]

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 from types import ModuleType
 from typing import Any
 
@@ -23,22 +23,19 @@ from threadpoolctl import ThreadpoolController
 
 from ums.backend import Array, array_module, thread_count
 
+TILE_BYTES = 3 << 20
+"""Temporary memory of a CPU tile: what fits a core's share of the last-level cache (measured)."""
 
-@cache
-def _workers(threads: int) -> tuple[ThreadPoolExecutor, ThreadpoolController]:
-    _keep_freed_memory()
-    return ThreadPoolExecutor(threads, thread_name_prefix="ums"), ThreadpoolController()
+GPU_TILE_BYTES = 1 << 29
+"""Temporary memory of a GPU tile: enough to fill the device, and fits beside the rest."""
 
 
 def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -> list:
     """Call ``work(start, stop)`` on equal consecutive shares of ``range(n)``, one per thread.
 
     BLAS runs single-threaded meanwhile (see :func:`matmul`). The shares depend on ``n`` and the
-    number of threads alone, so results that are added up in the returned order are the same in every
-    run. A GPU has threads of its own: there ``work`` is called once.
-
-    Returns:
-        What the calls returned, in the order of their shares.
+    number of threads alone and the results are in their order, so that sums of them are the same in
+    every run. On a GPU ``work`` is called once.
     """
     if xp is not np:
         return [work(0, n)]
@@ -49,11 +46,34 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
         return [work(0, n)] if threads == 1 else list(pool.map(work, edges[:-1], edges[1:]))
 
 
+def for_each(work: Callable, items: list[tuple], xp: ModuleType = np) -> list:
+    """Call ``work(*item)`` for every item, the items shared over the threads; results in order."""
+
+    def share(start: int, stop: int) -> list:
+        return [work(*item) for item in items[start:stop]]
+
+    return [result for part in parallel_for(share, len(items), xp) for result in part]
+
+
+def for_rows(work: Callable[[int, int], Any], M: int, row_bytes: int) -> list:
+    """Call ``work(top, bottom)`` on bands of M rows, a tile's worth each; results in order.
+
+    For passes over a large array that do little with each element: what one band needs stays in a
+    core's cache between its operations. (On a GPU such a pass is one fused kernel.)
+    """
+    return for_each(work, [(top, bottom) for _, top, bottom in tiles(1, M, row_bytes)])
+
+
+def add_up(shares: list[tuple[Array, ...]]) -> list[Array]:
+    """Add the arrays of all shares to those of the first, place by place."""
+    return [sum(others, first) for first, *others in zip(*shares, strict=True)]
+
+
 def matmul(a: Array, b: Array) -> Array:
     """a @ b, computed by the calling thread alone.
 
-    Every product in ums is computed like this. One BLAS thread per worker keeps each worker's tile in
-    its own core's cache; BLAS's own threads, once woken, keep spinning for a while and take the
+    Every product in ums is computed so. One BLAS thread per worker keeps each worker's tile in its
+    own core's cache; BLAS's own threads, once woken, keep spinning for a while and take the
     processors from the workers. (On 2 cores, leaving two small products per layer to them made a
     training step at 128x128 take 0.23 s instead of 0.13 s.)
     """
@@ -61,29 +81,15 @@ def matmul(a: Array, b: Array) -> Array:
     return parallel_for(lambda start, stop: xp.matmul(a, b), 1, xp)[0]
 
 
-TILE_BYTES = 3 << 20
-"""Temporary memory of a CPU tile: as much as fits a core's share of the last-level cache (measured)."""
-
-GPU_TILE_BYTES = 1 << 29
-"""Temporary memory of a GPU tile: enough to fill the device, little enough to fit beside the rest."""
-
-
 def tiles(
     N: int, rows: int, row_bytes: int, xp: ModuleType = np, budget: int | None = None
 ) -> list[tuple[slice, int, int]]:
-    """Cut N images of ``rows`` rows into tiles (images, top, bottom) of bounded size.
+    """Cut N images of ``rows`` output rows into tiles (images, top, bottom) of bounded size.
 
-    Args:
-        N: Images in the batch.
-        rows: Rows of an image, counted in the output.
-        row_bytes: Bytes of temporary memory that one row of one image needs.
-        xp: The array module, which decides the size of a tile.
-        budget: The size of a CPU tile in the unit of ``row_bytes``, if not ``TILE_BYTES``.
-
-    Returns:
-        Tiles in order: several whole images where these fit, else a band of rows of one image.
-        On NumPy there are as many image groups as balance the threads, or, where there are fewer
-        images than threads, as many bands as give every thread one.
+    One row needs ``row_bytes`` of temporary memory; ``budget`` is the size of a CPU tile in that
+    unit (default ``TILE_BYTES``). A tile is several whole images where these fit, else a band of
+    rows of one image. On NumPy there are as many groups of images as balance the threads, or, where
+    there are fewer images than threads, as many bands as give every thread one.
     """
     budget = (budget or TILE_BYTES) if xp is np else GPU_TILE_BYTES
     images = max(1, budget // max(1, rows * row_bytes))
@@ -102,21 +108,10 @@ def tiles(
     ]
 
 
-def for_rows(work: Callable[[int, int], Any], M: int, row_bytes: int) -> list:
-    """Call ``work(top, bottom)`` on bands of M rows, a tile's worth each, over the CPU's threads.
-
-    For passes over a large array that do little with each element: what one band needs stays in a
-    core's cache between its operations. (On a GPU such a pass is one fused kernel.)
-
-    Returns:
-        What the calls returned, in the order of their bands.
-    """
-    bands = [(top, bottom) for _, top, bottom in tiles(1, M, row_bytes)]
-
-    def share(start: int, stop: int) -> list:
-        return [work(*band) for band in bands[start:stop]]
-
-    return [result for part in parallel_for(share, len(bands)) for result in part]
+def by_images(work_list: list[tuple[slice, int, int]]) -> list[tuple[slice, list]]:
+    """Gather :func:`tiles` of the same images: (images, [(top, bottom), ...])."""
+    groups = groupby(work_list, lambda tile: tile[0])
+    return [(images, [band for _, *band in group]) for images, group in groups]
 
 
 _thread = threading.local()
@@ -125,9 +120,8 @@ _thread = threading.local()
 def scratch(key: str, shape: tuple[int, ...], dtype: DTypeLike, xp: ModuleType = np) -> Array:
     """Uninitialised memory for a temporary, kept by this thread under ``key`` for the next call.
 
-    The first touch of fresh memory costs many times a write to memory already in use, so the
-    inner loops of the ops reuse theirs. What a caller returns must not lie in it. CuPy's memory
-    pool does the same by itself.
+    The first touch of fresh memory costs many times a write to memory already in use. What a caller
+    returns must not lie in it. CuPy's memory pool does the same by itself.
     """
     if xp is not np:
         return xp.empty(shape, dtype)
@@ -138,12 +132,15 @@ def scratch(key: str, shape: tuple[int, ...], dtype: DTypeLike, xp: ModuleType =
     return buffers[key][:size].view(dtype).reshape(shape)
 
 
-def _keep_freed_memory() -> None:
-    """Ask glibc to keep freed arrays for the next allocation instead of returning the pages.
+@cache
+def _workers(threads: int) -> tuple[ThreadPoolExecutor, ThreadpoolController]:
+    _keep_freed_memory()
+    return ThreadPoolExecutor(threads, thread_name_prefix="ums"), ThreadpoolController()
 
-    Does nothing with another C library. The numbers are those of ``<malloc.h>``.
-    """
-    m_trim_threshold, m_mmap_max = -1, -4
+
+def _keep_freed_memory() -> None:
+    """Ask glibc, where it is the C library, to keep freed memory instead of returning the pages."""
+    m_trim_threshold, m_mmap_max = -1, -4  # from <malloc.h>
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):

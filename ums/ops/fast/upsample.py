@@ -1,15 +1,15 @@
 r"""Upsampling by two folded into the 3x3 convolution that follows it: the form that runs.
 
-Output pixel (2i + p, 2j + q) of the two ops of :mod:`ums.ops.upsample` sees only a 2x2 square of the
-small image, because two of its three rows (and columns) fall on the same source row. With the rows
-of w that coincide added up, the two ops become four 2x2 convolutions on the small image, one per
-phase (p, q):
+Output pixel (2i + p, 2j + q) of the two ops of :mod:`ums.ops.upsample` sees only a 2x2 square of
+the small image, because two of its three rows (and columns) fall on the same source row. With the
+rows of w that coincide added up, the two ops become four 2x2 convolutions on the small image, one
+per phase (p, q):
 
     phase p = 0 sees rows i - 1, i   with  w[0], w[1] + w[2]
     phase p = 1 sees rows i, i + 1   with  w[0] + w[1], w[2]
 
 and likewise for columns. Zero padding of the large image by one is zero padding of the small one by
-one, so the borders agree too. That is 4/9 of the multiply-adds, on a matrix of windows 1/9 as large.
+one, so the borders agree too. That is 4/9 of the multiply-adds, on a window matrix 1/9 as large.
 
 All 2x2 windows of the padded small image are the rows (a, b), a = 0..H and b = 0..W, of a matrix A,
 and the four kernels stand side by side in V (4C, 4O). A window's four phases lie in one 2x2 square
@@ -21,18 +21,13 @@ The arguments have been checked by the functions of the same names in :mod:`ums.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import reduce
-from itertools import groupby
-from operator import iadd
 from types import ModuleType
 
 import numpy as np
 
 from ums.backend import Array, array_module, fused
-from ums.ops.fast.padding import padded_rows
-from ums.ops.fast.sums import channel_sums
-from ums.ops.fast.threads import parallel_for, scratch, tiles
+from ums.ops.fast.rows import channel_sums, padded_rows
+from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
 
 
 def fold_kernel(w: Array) -> Array:
@@ -86,24 +81,26 @@ def _unfold(
 
 
 def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
-    """y (N, 2H, 2W, O), and the cache for the gradients."""
+    """y = A V + b, the 2x2 squares that are the rows of A V side by side."""
     xp = array_module(x)
     N, H, W, _ = x.shape
     O = w.shape[3]
     V = fold_kernel(w)
-    b_pair = xp.concatenate((b, b)).reshape(2, O)
     y = xp.empty((N, 2 * H, 2 * W, O), x.dtype)
-    work_list = _tiles(x.shape, O, x.dtype.itemsize, xp)
 
-    def work(start: int, stop: int) -> None:
-        for images, top, bottom in work_list[start:stop]:
-            A = _windows(x[images], top, bottom, xp)
-            AV = scratch("squares", (len(A), 4 * O), x.dtype, xp)
-            xp.matmul(A, V, out=AV)
-            for here, there in _squares(AV, y, images, top, bottom):
-                xp.add(here, b_pair[: here.shape[-2]], out=there)
+    def work(images: slice, top: int, bottom: int) -> None:
+        A = _windows(x[images], top, bottom)
+        AV = scratch("squares", (len(A), 4 * O), x.dtype, xp)
+        xp.matmul(A, V, out=AV)
+        squares = AV.reshape(-1, bottom - top, W + 1, 2, 2, O)
+        band = scratch("band", (len(squares), bottom - top, 2, W + 1, 2, O), x.dtype, xp)
+        band[...] = squares.swapaxes(2, 3)
+        band = band.reshape(len(squares), -1, 2 * W + 2, O)[:, :, 1:-1]
+        first = 2 * top - 1  # the row of y that the band begins with: -1 is off the image
+        low, high = max(first, 0), min(2 * bottom - 1, 2 * H)
+        xp.add(band[:, low - first : high - first], b, out=y[images, low:high])
 
-    parallel_for(work, len(work_list), xp)
+    for_each(work, _tiles(x, O), xp)
     return y, (x, w)
 
 
@@ -113,18 +110,17 @@ def upsample_conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]
     xp = array_module(x)
     C, O = w.shape[2:]
     W = x.shape[2]
-    work_list = _tiles(x.shape, O, x.dtype.itemsize, xp)
+    work_list = _tiles(x, O)
 
     def work(start: int, stop: int) -> tuple[Array, Array]:
         dV, db = xp.zeros((4 * C, 4 * O), w.dtype), xp.zeros(4 * O, w.dtype)
         for images, top, bottom in work_list[start:stop]:
-            dAV = _gather(dy, images, top, bottom, xp)
-            dV += _windows(x[images], top, bottom, xp).T @ dAV
+            dAV = _gather(dy, images, top, bottom)
+            dV += _windows(x[images], top, bottom).T @ dAV
             db += channel_sums(dAV.reshape(-1, W + 1, 4 * O))
         return dV, db
 
-    shares = parallel_for(work, len(work_list), xp)
-    dV, db = (reduce(iadd, parts) for parts in zip(*shares, strict=True))
+    dV, db = add_up(parallel_for(work, len(work_list), xp))
     return unfold_kernel(dV, w.shape), db.reshape(4, O).sum(axis=0)
 
 
@@ -135,44 +131,36 @@ def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:
     _, H, W, C = x.shape
     VT = fold_kernel(w).T
     dx = xp.empty(x.shape, dy.dtype)
-    work_list = _tiles(x.shape, w.shape[3], x.dtype.itemsize, xp)
-    groups = [list(group) for _, group in groupby(work_list, lambda tile: tile[0].start)]
 
-    def work(start: int, stop: int) -> None:
-        for group in groups[start:stop]:
-            images = group[0][0]
-            n = images.stop - images.start
-            x_pad = scratch("x_pad", (n, H + 2, W + 2, C), dy.dtype, xp)
-            x_pad[...] = 0
-            for _, top, bottom in group:
-                dAV = _gather(dy, images, top, bottom, xp)
-                dA = scratch("columns", (len(dAV), 4 * C), dy.dtype, xp)
-                xp.matmul(dAV, VT, out=dA)
-                dA = dA.reshape(n, bottom - top, W + 1, 2, 2, C)
-                for s, t in ((0, 0), (0, 1), (1, 0), (1, 1)):
-                    x_pad[:, top + s : bottom + s, t : t + W + 1] += dA[:, :, :, s, t]
-            dx[images] = x_pad[:, 1:-1, 1:-1]
+    def work(images: slice, bands: list) -> None:
+        n = images.stop - images.start
+        x_pad = scratch("x_pad", (n, H + 2, W + 2, C), dy.dtype, xp)
+        x_pad[...] = 0
+        for top, bottom in bands:
+            dAV = _gather(dy, images, top, bottom)
+            dA = scratch("columns", (len(dAV), 4 * C), dy.dtype, xp)
+            xp.matmul(dAV, VT, out=dA)
+            dA = dA.reshape(n, bottom - top, W + 1, 2, 2, C)
+            for s, t in np.ndindex(2, 2):
+                x_pad[:, top + s : bottom + s, t : t + W + 1] += dA[:, :, :, s, t]
+        dx[images] = x_pad[:, 1:-1, 1:-1]
 
-    parallel_for(work, len(groups), xp)
+    for_each(work, by_images(_tiles(x, w.shape[3])), xp)
     return dx
 
 
-def upsample_conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
-    """(dx, dw, db)."""
-    return upsample_conv2d_grad_input(dy, cache), *upsample_conv2d_grad_weights(dy, cache)
+def _tiles(x: Array, O: int) -> list:
+    """Tiles of the H + 1 rows of windows of x (N, H, W, C), by the size of A and AV together."""
+    N, H, W, C = x.shape
+    return tiles(N, H + 1, (W + 1) * 4 * (C + O) * x.dtype.itemsize, array_module(x))
 
 
-def _tiles(shape: tuple, O: int, itemsize: int, xp: ModuleType) -> list:
-    """Tiles of the H + 1 rows of windows of (N, H, W, C), by the size of A and AV together."""
-    N, H, W, C = shape
-    return tiles(N, H + 1, (W + 1) * 4 * (C + O) * itemsize, xp)
-
-
-def _windows(x: Array, top: int, bottom: int, xp: ModuleType) -> Array:
+def _windows(x: Array, top: int, bottom: int) -> Array:
     """A: the windows (a, b), top <= a < bottom and b = 0..W, of x (n, H, W, C) padded by one."""
+    xp = array_module(x)
     n, _, W, C = x.shape
     rows = bottom - top
-    band = padded_rows(x, top - 1, rows + 1, 1, xp)
+    band = padded_rows(x, top - 1, rows + 1, 1)
     A = scratch("columns", (n, rows, W + 1, 2, 2 * C), x.dtype, xp)
     for s in (0, 1):  # a row of the window is 2C numbers side by side
         shape = (n, rows, W + 1, 2 * C)
@@ -180,42 +168,11 @@ def _windows(x: Array, top: int, bottom: int, xp: ModuleType) -> Array:
     return A.reshape(-1, 4 * C)
 
 
-def _squares(
-    AV: Array, y: Array, images: slice, top: int, bottom: int
-) -> Iterator[tuple[Array, Array]]:
-    """Pairs of views (n, rows, columns, 1 or 2, O): the matrix AV, and the pixels of y that it is.
-
-    Row r of the squares first, whole columns of squares before the halves on the left and right.
-    """
-    _, H2, W2, O = y.shape
-    W = W2 // 2
-    AV = AV.reshape(-1, bottom - top, W + 1, 2, 2, O)
-    for r in (0, 1):
-        low, high = max(top, 1 - r), min(bottom, H2 // 2 + 1 - r)  # y has these rows 2a - 1 + r
-        here = AV[:, low - top : high - top, :, r]
-        there = y[images, 2 * low - 1 + r : 2 * high - 2 + r : 2]
-        if low < high:
-            inner = there[:, :, 1:-1]
-            yield here[:, :, 1:W], inner.reshape(*inner.shape[:2], W - 1, 2, O)
-            yield here[:, :, :1, 1:], there[:, :, :1, None]
-            yield here[:, :, W:, :1], there[:, :, -1:, None]
-
-
-def _gather(dy: Array, images: slice, top: int, bottom: int, xp: ModuleType) -> Array:
+def _gather(dy: Array, images: slice, top: int, bottom: int) -> Array:
     """d(AV): the gradient of every pixel where the matrix AV holds it, zero off the image."""
-    _, H2, W2, O = dy.shape
+    _, _, W2, O = dy.shape
     n, rows, columns = images.stop - images.start, bottom - top, W2 // 2 + 1
-    dAV = scratch("squares", (n * rows * columns, 4 * O), dy.dtype, xp)
-    edges = dAV.reshape(n, rows, columns, 2, 2, O)
-    if xp is not np:  # twice the memory traffic, half as many kernels
-        band = padded_rows(dy[images], 2 * top - 1, 2 * rows, 1, xp)
-        edges[...] = band.reshape(n, rows, 2, columns, 2, O).swapaxes(2, 3)
-        return dAV
-    edges[:, :, 0, :, 0] = edges[:, :, -1, :, 1] = 0
-    if top == 0:
-        edges[:, 0, :, 0] = 0
-    if bottom == H2 // 2 + 1:
-        edges[:, -1, :, 1] = 0
-    for here, there in _squares(dAV, dy, images, top, bottom):
-        here[...] = there
-    return dAV
+    band = padded_rows(dy[images], 2 * top - 1, 2 * rows, 1)
+    dAV = scratch("squares", (n, rows, columns, 2, 2, O), dy.dtype, array_module(dy))
+    dAV[...] = band.reshape(n, rows, 2, columns, 2, O).swapaxes(2, 3)
+    return dAV.reshape(-1, 4 * O)

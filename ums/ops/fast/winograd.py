@@ -1,13 +1,13 @@
-r"""Winograd's convolution with a 3x3 kernel: a quarter of the multiplications (Lavin and Gray 2016).
+r"""Winograd's 3x3 convolution: a quarter of the multiplications (Lavin and Gray 2016).
 
-A 4x4 tile of the output depends on the 6x6 tile d of the padded input around it. Products with small
-constant matrices (from the polynomial points 0, 1, -1, 2, -2 and infinity) turn that piece of
+A 4x4 tile of the output depends on the 6x6 tile d of the padded input around it. Products with
+small constant matrices (from the polynomial points 0, 1, -1, 2, -2 and infinity) turn that piece of
 convolution into a product element by element:
 
     y = A^T [ (G w G^T) * (B^T d B) ] A
 
-36 multiplications instead of 16 * 9 = 144. With channels, * becomes 36 matrix products, one for each
-place k of the 6x6 tile, over all tiles t at once:
+36 multiplications instead of 16 * 9 = 144. With channels, * becomes 36 matrix products, one for
+each place k of the 6x6 tile, over all tiles t at once:
 
     U = (G (x) G) w          (36, C, O)
     V = (B^T (x) B^T) d      (36, T, C)
@@ -26,13 +26,11 @@ is (near 1e-5 of the largest value).
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import numpy as np
 
 from ums.backend import Array, array_module
-from ums.ops.fast.padding import padded_rows
-from ums.ops.fast.threads import parallel_for, scratch, tiles
+from ums.ops.fast.rows import padded_rows
+from ums.ops.fast.threads import add_up, for_each, parallel_for, scratch, tiles
 
 BT = np.array(
     [
@@ -50,7 +48,7 @@ AT2, BT2, G2 = (np.kron(matrix, matrix) for matrix in (AT, BT, G))
 """A^T (x) A^T, B^T (x) B^T and G (x) G: (16, 36), (36, 36) and (36, 9)."""
 
 GROUP = 128
-"""Tiles that are computed at once: rows of each of the 36 products. With fewer the products are slow,
+"""Tiles computed at once, the rows of each of the 36 products: with fewer the products are slow,
 with more they leave the cache."""
 
 
@@ -68,27 +66,25 @@ def pays(shape: tuple, w_shape: tuple, stride: int, dilation: int) -> bool:
 
 
 def convolve(x: Array, w: Array, b: Array | None, dilation: int = 1) -> Array:
-    """y (N, H, W, O) of x (N, H, W, C) and w (3, 3, C, O), stride 1; H, W multiples of 4 dilation."""
+    """y (N, H, W, O) of x (N, H, W, C) and w (3, 3, C, O); H and W are multiples of 4 dilation."""
     xp = array_module(x)
     O = w.shape[3]
     y = xp.empty((*x.shape[:3], O), x.dtype)
     U = _transformed_kernel(w)
-    work_list = _groups(x.shape, dilation, xp)
 
-    def work(start: int, stop: int) -> None:
-        for images, top, bottom in work_list[start:stop]:
-            V = _transformed_input(x[images], top, bottom, dilation)
-            M = scratch("M", (36, V.shape[1], O), x.dtype, xp)
-            xp.matmul(V, U, out=M)
-            out = scratch("Y", (16, V.shape[1] * O), x.dtype, xp)
-            xp.matmul(xp.asarray(AT2, x.dtype), M.reshape(36, -1), out=out)
-            there = _output_tiles(y, images, top, bottom, dilation)
-            if b is None:
-                there[...] = out.reshape(there.shape)
-            else:
-                xp.add(out.reshape(there.shape), b, out=there)
+    def work(images: slice, top: int, bottom: int) -> None:
+        V = _transformed_input(x[images], top, bottom, dilation)
+        M = scratch("M", (36, V.shape[1], O), x.dtype, xp)
+        xp.matmul(V, U, out=M)
+        out = scratch("Y", (16, V.shape[1] * O), x.dtype, xp)
+        xp.matmul(xp.asarray(AT2, x.dtype), M.reshape(36, -1), out=out)
+        there = _output_tiles(y, images, top, bottom, dilation)
+        if b is None:
+            there[...] = out.reshape(there.shape)
+        else:
+            xp.add(out.reshape(there.shape), b, out=there)
 
-    parallel_for(work, len(work_list), xp)
+    for_each(work, _groups(x, dilation), xp)
     return y
 
 
@@ -96,7 +92,7 @@ def grad_weights(x: Array, dy: Array, dilation: int = 1) -> tuple[Array, Array]:
     """dw (3, 3, C, O) and db (O,) of sum(dy * y) for y = :func:`convolve` of x."""
     xp = array_module(x)
     C, O = x.shape[3], dy.shape[3]
-    work_list = _groups(x.shape, dilation, xp)
+    work_list = _groups(x, dilation)
 
     def work(start: int, stop: int) -> tuple[Array, Array]:
         dU: Array = None
@@ -114,15 +110,14 @@ def grad_weights(x: Array, dy: Array, dilation: int = 1) -> tuple[Array, Array]:
             db += xp.ones(len(out), out.dtype) @ out
         return xp.asarray(G2, x.dtype).T @ dU.reshape(36, -1), db
 
-    dw, db = (sum(parts) for parts in zip(*parallel_for(work, len(work_list), xp), strict=True))
+    dw, db = add_up(parallel_for(work, len(work_list), xp))
     return dw.reshape(3, 3, C, O), db
 
 
-def _groups(shape: tuple, dilation: int, xp: ModuleType) -> list:
+def _groups(x: Array, dilation: int) -> list:
     """Groups of whole images, or of rows of tiles of one image."""
-    N, H, W, _ = shape
-    row_of_tiles = W // 4 * dilation
-    return tiles(N, H // (4 * dilation), row_of_tiles, xp, GROUP)
+    N, H, W, _ = x.shape
+    return tiles(N, H // (4 * dilation), W // 4 * dilation, array_module(x), GROUP)
 
 
 def _transformed_kernel(w: Array) -> Array:
@@ -143,14 +138,12 @@ def _transformed_input(x: Array, top: int, bottom: int, d: int) -> Array:
     xp = array_module(x)
     n, _, W, C = x.shape
     rows, columns = bottom - top, W // (4 * d)
-    band = padded_rows(x, (4 * top - 1) * d, (4 * rows + 2) * d, d, xp)
+    band = padded_rows(x, (4 * top - 1) * d, (4 * rows + 2) * d, d)
     sn, sh, sw, sc = band.strides
-    tiles_of_x = xp.lib.stride_tricks.as_strided(
-        band,
-        (6, 6, n, rows, d, columns, d, C),
-        (d * sh, d * sw, sn, 4 * d * sh, sh, 4 * d * sw, sw, sc),
-    )
-    D = scratch("D", tiles_of_x.shape, x.dtype, xp)
+    shape = (6, 6, n, rows, d, columns, d, C)
+    strides = (d * sh, d * sw, sn, 4 * d * sh, sh, 4 * d * sw, sw, sc)
+    tiles_of_x = xp.lib.stride_tricks.as_strided(band, shape, strides)
+    D = scratch("D", shape, x.dtype, xp)
     D[...] = tiles_of_x
     V = scratch("V", (36, D.size // 36), x.dtype, xp)
     xp.matmul(xp.asarray(BT2, x.dtype), D.reshape(36, -1), out=V)
