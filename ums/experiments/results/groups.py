@@ -32,18 +32,11 @@ class TaskInfo:
 
 
 class Comparison(NamedTuple):
-    """Two arms on one task's test cases.
+    """Two arms, a and b, on one task's test cases.
 
-    Attributes:
-        task: Its name.
-        a: The first arm.
-        b: The second arm.
-        differences: Of the task's measure, a less b, by fold.
-        statistic: What the task's test is about, a less b, summed over the cases.
-        p_value: Of that test.
-        corrected: The p-value corrected for all comparisons of the group (Holm).
-        only_a: Cases that only a got right, for a classification.
-        only_b: Cases that only b got right.
+    ``differences`` are those of the task's measure, a less b, by fold. The statistic, the p-value and the
+    cases that only one got right are those of :class:`ums.experiments.results.scores.Difference`;
+    ``corrected`` is the p-value corrected for all comparisons of the group (Holm).
     """
 
     task: str
@@ -63,12 +56,7 @@ class Comparison(NamedTuple):
 
 
 class GroupResults:
-    """The results of a group, computed once.
-
-    Args:
-        records: Of the study.
-        group: Its name.
-        seed: Of the bootstrap and the sign-flip test.
+    """The results of a group, computed once; the seed is that of the bootstrap and the sign-flip test.
 
     Attributes:
         arms: Those it was tuned by, without the control.
@@ -88,7 +76,12 @@ class GroupResults:
         self.cases: dict[str, Any] = cases["tasks"]
         self.heat_map_cases: dict[str, Any] = cases["heat map"]
         self.tasks = [
-            TaskInfo(name, task["title"], task["kind"], _counts(task))
+            TaskInfo(
+                name,
+                task["title"],
+                task["kind"],
+                {HELD_OUT: len(task["train"]["id"]), TEST: len(task["test"]["id"])},
+            )
             for name, task in self.cases.items()
         ]
         runs = {arm: records.of("tune", group, arm) for arm in records.arms(group)}
@@ -112,13 +105,11 @@ class GroupResults:
         self.pictures = records.arrays(pictures[0]) if pictures else {}
         rng = np.random.default_rng([seed, zlib.crc32(group.encode())])
         self.estimates = {
-            (arm, where, task.name, measure): self.scores[arm, where, task.name].estimate(
-                measure, rng
-            )
+            (arm, where, task.name, m): self.scores[arm, where, task.name].estimate(m, rng)
             for where in (TEST, HELD_OUT)
             for task in self.tasks
             for arm in self.arms
-            for measure in MEASURES[task.kind]
+            for m in MEASURES[task.kind]
         }
         self.comparisons = self._compared(rng)
 
@@ -141,30 +132,15 @@ class GroupResults:
 
     def _compared(self, rng: np.random.Generator) -> list[Comparison]:
         """All pairs of arms on all tasks, on the test set: one family."""
-        pairs = [(task, a, b) for task in self.tasks for a, b in combinations(self.arms, 2)]
-        tests = []
-        for task, a, b in pairs:
-            one, other = (self.scores[arm, TEST, task.name] for arm in (a, b))
-            tests.append(compare_cases(one, other, task.measure, rng))
-        corrected = holm([test.p_value for test in tests]) if tests else np.zeros(0)
-        return [
-            Comparison(
-                task.name,
-                a,
-                b,
-                tuple(np.subtract(self.folds(a, task), self.folds(b, task)).tolist()),
-                float(test.statistic),
-                test.p_value,
-                float(p),
-                test.only_a,
-                test.only_b,
-            )
-            for (task, a, b), test, p in zip(pairs, tests, corrected, strict=True)
-        ]
-
-
-def _counts(task: Record) -> dict[str, int]:
-    return {where: len(task[side]["id"]) for where, side in ((HELD_OUT, "train"), (TEST, "test"))}
+        found = []
+        for task in self.tasks:
+            for a, b in combinations(self.arms, 2):
+                one, other = (self.scores[arm, TEST, task.name] for arm in (a, b))
+                test = compare_cases(one, other, task.measure, rng)._asdict()
+                differences = np.subtract(self.folds(a, task), self.folds(b, task)).tolist()
+                found.append(Comparison(task.name, a, b, tuple(differences), corrected=1.0, **test))
+        corrected = holm([c.p_value for c in found]) if found else []
+        return [c._replace(corrected=float(p)) for c, p in zip(found, corrected, strict=True)]
 
 
 def _scores(cases: Record, runs: list[Record], where: str, task: str) -> CaseScores:

@@ -29,7 +29,7 @@ class Estimate:
 
     Attributes:
         folds: One value per fold.
-        low: The lower end of an interval for their mean; NaN where there is none.
+        low: The lower end of an interval for their mean; NaN, as the upper one, where there is none.
         high: The upper end.
 
     Raises:
@@ -122,21 +122,15 @@ class CaseScores:
 
     def probabilities(self) -> np.ndarray:
         """Each case's mean probability (n, K) over the folds' networks that were tested on it."""
-        mean: np.ndarray = np.nanmean(softmax(self.values[LOGITS], axis=2), axis=0)
-        return mean
+        return np.asarray(np.nanmean(softmax(self.values[LOGITS], axis=2), axis=0))
 
     def right(self) -> np.ndarray:
-        """Whether the folds' networks together, by mean probability, are right about each case, (n,).
-
-        Only one network was tested on a held-out case.
-        """
-        right: np.ndarray = self.probabilities().argmax(axis=1) == self.labels
-        return right
+        """Whether the folds' networks together, by mean probability, are right about each case, (n,)."""
+        return np.asarray(self.probabilities().argmax(axis=1) == self.labels)
 
     def by_case(self, measure: str) -> np.ndarray:
         """A segmentation's score of each case, the mean over the folds tested on it, (n,)."""
-        mean: np.ndarray = np.nanmean(self.values[measure], axis=0)
-        return mean
+        return np.asarray(np.nanmean(self.values[measure], axis=0))
 
 
 def single_network(patients: np.ndarray, labels: np.ndarray, logits: np.ndarray) -> CaseScores:
@@ -171,13 +165,10 @@ def estimated(
 
 
 class Difference(NamedTuple):
-    """Whether two arms differ on the same cases.
+    """Whether two arms, a and b, differ on the same cases; see :func:`compare_cases`.
 
-    Attributes:
-        p_value: As :func:`compare_cases` describes it.
-        statistic: a less b, summed over the cases: what p is about.
-        only_a: Cases that only a got right, for a classification.
-        only_b: Cases that only b got right.
+    The statistic is a less b, summed over the cases. Of a classification it is also told how many cases
+    only one of them got right.
     """
 
     p_value: float
