@@ -16,14 +16,9 @@ from ums.files import write_whole
 
 @dataclass
 class Figure:
-    """A picture with its caption.
+    """A picture, the bytes of a PNG or an SVG file, with its caption and a text for the blind.
 
-    Attributes:
-        name: File and anchor name.
-        data: The bytes of a PNG or an SVG file.
-        caption: The text below the picture.
-        alt: What the picture shows, for readers who cannot see it.
-        width: In CSS pixels (1/96 inch); without it the picture fills the page.
+    Its width is in CSS pixels (1/96 inch); without it the picture fills the page.
     """
 
     name: str
@@ -47,7 +42,7 @@ class Figure:
         """What a notebook shows: the picture in its natural width."""
         if self.suffix == ".svg":
             return {"image/svg+xml": self.data.decode()}
-        picture = base64.b64encode(self.data).decode()
+        picture = self.uri.partition(",")[2]
         return {"image/png": picture}, {"image/png": {"width": self.width} if self.width else {}}
 
 
@@ -72,14 +67,9 @@ class Section:
 
 @dataclass
 class Report:
-    """The account of one study. All strings are plain text, which the page escapes.
+    """The account of one study, with sentences as its summary and what was run, such as ``{"Seed": "0"}``.
 
-    Attributes:
-        title: Of the page.
-        subtitle: Of the page.
-        summary: Short sentences with the main results.
-        sections: In the order of the page.
-        run: Information on the run, such as ``{"Seed": "0"}``.
+    All strings are plain text, which the page escapes.
     """
 
     title: str

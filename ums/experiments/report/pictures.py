@@ -94,15 +94,7 @@ def outline_panel(
     ious: dict[str, Sequence[float]],
     titles: Sequence[str],
 ) -> Figure:
-    """Show each image once per method, with the true outline (white) and the method's (coloured).
-
-    Args:
-        images: The images.
-        true_masks: Their masks.
-        predicted_masks: Method -> its masks.
-        ious: Method -> N values.
-        titles: Of the images.
-    """
+    """Show each image once per method, with the true outline (white) and the method's (coloured)."""
     colours = style.method_colours(predicted_masks)
     sheet, axes = mosaic(titles, len(predicted_masks), images[0])
     for column, (method, masks) in zip(axes.T, predicted_masks.items(), strict=True):
@@ -156,13 +148,8 @@ def heat_map_panel(
 ) -> Figure:
     """Show where each network looks: a column per image, a row per network below the image itself.
 
-    Args:
-        images: The images.
-        maps: Network -> (N, H, W) in [0, 1].
-        outlines: What is outlined -> its masks; at most three.
-        titles: Of the images.
-        inside: Network -> N shares of the map inside the first outline; NaN where the map is 0.
-        name: Of the figure.
+    The maps are in [0, 1]. Of at most three outlines the first is the one ``inside`` which a share of the
+    map lies, NaN where the map is 0.
     """
     where, first = next(iter(outlines.items()))
     sheet, axes = mosaic(["image", *maps], len(images), images[0])
@@ -202,12 +189,8 @@ def recommendation_panel(
 ) -> Figure:
     """Show images rightly and wrongly used and excluded, with what the heads predict of them.
 
-    Args:
-        images: The images; or number -> image, where those to be shown suffice.
-        flow: (N,) true classes.
-        quality: (N,) true classes.
-        made: What is recommended for the images.
-        each: How many images of each outcome are shown, the first ones.
+    Flow and quality are the true classes (N,). The first ``each`` images of each outcome are shown; a
+    mapping, number -> image, needs to hold these only.
     """
     kinds = outcomes(flow, quality, made)
     rows = {OUTCOMES[i]: np.flatnonzero(kinds == OUTCOMES[i]).tolist() for i in (0, 3, 2, 1)}

@@ -34,10 +34,8 @@ def training_curves(
 ) -> Figure:
     """Draw the loss over epochs, one panel per model, with the best epoch and learning-rate drops.
 
-    Args:
-        histories: Model -> its history, or one for each fold, of which the first is drawn bold.
-            Models named alike up to a colon ("Joint: lungs", "Joint: abnormality") share a colour.
-        name: Of the figure.
+    A model has one history, or one for each fold, of which the first is drawn bold. Models named alike up
+    to a colon ("Joint: lungs", "Joint: abnormality") share a colour.
     """
     models = {m: h if isinstance(h, list) else [h] for m, h in histories.items()}
     colours = style.method_colours(dict.fromkeys(model.split(":")[0] for model in models))
@@ -98,11 +96,8 @@ def fold_dots(
 ) -> Figure:
     """Draw every fold's score, their mean with its interval, and the paper's, strategies in rows.
 
-    Args:
-        groups: Group, such as a task at a hospital -> strategy -> its scores.
-        measures: Group -> what is measured; groups of one measure share their scale.
-        paper: Group -> strategy -> value, where the paper prints one.
-        name: Of the figure.
+    A group, such as a task at a hospital, has a panel with the scores of its strategies, and the paper's
+    where it prints one; groups of one measure share their scale.
     """
     paper = paper or {}
     strategies = list(dict.fromkeys(s for scores in groups.values() for s in scores))
@@ -155,9 +150,7 @@ def _draw_estimate(
 def cosine_curves(cosines: dict[str, Sequence[Sequence[float]]], name: str = "cosines") -> Figure:
     """Draw the cosine between two tasks' gradients over epochs, each fold and their mean.
 
-    Args:
-        cosines: Pair of tasks -> for each fold a value per epoch; folds may end at different epochs.
-        name: Of the figure.
+    Of a pair of tasks, each fold has a value per epoch; folds may end at different epochs.
     """
     colours = style.method_colours(cosines)
     sheet = style.new_sheet(7.2, 3.6)
@@ -204,9 +197,7 @@ def _mark_zero(ax: Axes) -> None:
 def crossover(costs: dict[str, tuple[float, float]], name: str = "crossover") -> Figure:
     """Draw the minutes of 1, 2, ... tasks, and from which task on the first way is cheaper.
 
-    Args:
-        costs: Label -> minutes (once, for each task); the first is compared with each of the others.
-        name: Of the figure.
+    The minutes of a way are those spent once, and those of each task.
     """
     (first, (once, each)), *others = costs.items()
     turns = {label: _turn((once, each), theirs) for label, theirs in others}
@@ -256,9 +247,7 @@ USES = ("use", "exclude")
 def confusion_tables(tables: dict[str, np.ndarray]) -> Figure:
     """Draw tables of true and recommended use side by side, with counts and each row's shares.
 
-    Args:
-        tables: Label, such as a strategy -> (2, 2) counts, true use and exclude in rows, recommended
-            use and exclude in columns.
+    The (2, 2) counts have true use and exclude in rows, recommended use and exclude in columns.
     """
     columns = min(len(tables), 4)
     sheet = style.new_sheet(min(style.PAGE, 2.3 * columns + 0.4), 2.45 * -(-len(tables) // columns))

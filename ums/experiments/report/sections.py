@@ -29,13 +29,9 @@ from ums.experiments.results.scores import Estimate
 
 @dataclass(frozen=True)
 class GroupText:
-    """The numbers of the paper's tables about a group, if it has any, and the notes under ours.
+    """The numbers of the paper's tables about a group, 0 if there is none, and the notes under ours.
 
-    Attributes:
-        score_table: The number of the paper's table of scores, or 0.
-        cost_table: The number of its table of costs, or 0.
-        score_notes: Kind of task -> note.
-        cost_note: Follows what is true of all costs.
+    There is a note for each kind of task, and one that follows what is true of all costs.
     """
 
     score_table: int = 0
@@ -56,7 +52,7 @@ class PageText:
         seen: What the source has seen of the groups' images.
         groups: Group -> its text, where the paper has tables about it.
         claims: The paper's.
-        cost_note: Note under every table of costs, before what is said of the group's.
+        cost_note: Note under every table of costs.
     """
 
     title: str
@@ -78,12 +74,8 @@ def build(
 ) -> Report:
     """The whole page of a study.
 
-    Args:
-        study: Its records.
-        text: The modality's.
-        source: The section on the source.
-        own_sections: Makes the sections that only this modality has, after a group's scores.
-        summary: Sentences after those that all studies have.
+    ``own_sections`` makes the sections that only this modality has, after a group's scores; ``summary``
+    holds the sentences after those that all studies have.
     """
     records = study.parts[""]
     groups = [GroupResults(records, name, study.about["seed"]) for name in records.groups]

@@ -42,15 +42,10 @@ class Column:
 
 @dataclass
 class Table:
-    """Rows of results, beside the paper's numbers where it prints them.
+    """Rows of results (heading -> value), beside the paper's numbers where it prints them.
 
-    Attributes:
-        name: File and anchor name.
-        title: Above the table.
-        columns: :class:`Column` objects or plain headings.
-        rows: Heading -> str, number, ``Estimate``, ``Verdict``, None, or what the column's function writes.
-        paper_rows: Heading -> number, for each row; a column without any is not doubled.
-        note: Below the table.
+    A value is a string, a number, an ``Estimate``, a ``Verdict``, None, or what the column's function writes.
+    ``name`` is that of the table's anchor.
 
     Raises:
         ValueError: A row has an unknown heading.

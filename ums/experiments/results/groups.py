@@ -32,11 +32,10 @@ class TaskInfo:
 
 
 class Comparison(NamedTuple):
-    """Two arms, a and b, on one task's test cases.
+    """Two arms, a and b, on one task's test cases; see also :class:`.scores.Difference`.
 
-    ``differences`` are those of the task's measure, a less b, by fold. The statistic, the p-value and the
-    cases that only one got right are those of :class:`ums.experiments.results.scores.Difference`;
-    ``corrected`` is the p-value corrected for all comparisons of the group (Holm).
+    ``differences`` are those of the task's measure, a less b, by fold. ``corrected`` is the p-value
+    corrected for all comparisons of the group (Holm).
     """
 
     task: str
@@ -56,11 +55,10 @@ class Comparison(NamedTuple):
 
 
 class GroupResults:
-    """The results of a group, computed once; the seed is that of the bootstrap and the sign-flip test.
+    """The results of a group of tasks in k folds.
 
     Attributes:
         arms: Those it was tuned by, without the control.
-        k: The number of folds.
         scores: (arm, HELD_OUT or TEST, task) -> scores of the folds' networks.
         costs: Arm -> task -> cost of each fold.
         heat_maps: Arm -> name of a mask -> (k, n) shares of the map's mass inside it, NaN where
@@ -70,27 +68,19 @@ class GroupResults:
     """
 
     def __init__(self, records: Records, group: str, seed: int):
-        cases = records.one("cases", group)
-        self.name, self.title, self.k = group, cases["title"], cases["folds"]
-        self.held_out_name, self.test_name = cases["held-out name"], cases["test name"]
-        self.cases: dict[str, Any] = cases["tasks"]
-        self.heat_map_cases: dict[str, Any] = cases["heat map"]
-        self.tasks = [
-            TaskInfo(
-                name,
-                task["title"],
-                task["kind"],
-                {HELD_OUT: len(task["train"]["id"]), TEST: len(task["test"]["id"])},
-            )
-            for name, task in self.cases.items()
-        ]
+        record = records.one("cases", group)
+        self.name, self.title, self.k = group, record["title"], record["folds"]
+        self.held_out_name, self.test_name = record["held-out name"], record["test name"]
+        self.cases: dict[str, Any] = record["tasks"]
+        self.heat_map_cases: dict[str, Any] = record["heat map"]
+        self.tasks = [_task(name, cases) for name, cases in self.cases.items()]
         runs = {arm: records.of("tune", group, arm) for arm in records.arms(group)}
         self.arms = tuple(arm for arm in runs if arm != CONTROL)
         self.scores = {
-            (arm, where, task.name): _scores(self.cases[task.name], runs[arm], where, task.name)
+            (arm, where, name): _scores(cases, runs[arm], where, name)
             for arm in self.arms
             for where in (HELD_OUT, TEST)
-            for task in self.tasks
+            for name, cases in self.cases.items()
         }
         self.costs = {
             arm: {t.name: [cost_of(r["tasks"][t.name]) for r in runs[arm]] for t in self.tasks}
@@ -141,6 +131,11 @@ class GroupResults:
                 found.append(Comparison(task.name, a, b, tuple(differences), corrected=1.0, **test))
         corrected = holm([c.p_value for c in found]) if found else []
         return [c._replace(corrected=float(p)) for c, p in zip(found, corrected, strict=True)]
+
+
+def _task(name: str, cases: Record) -> TaskInfo:
+    counts = {HELD_OUT: len(cases["train"]["id"]), TEST: len(cases["test"]["id"])}
+    return TaskInfo(name, cases["title"], cases["kind"], counts)
 
 
 def _scores(cases: Record, runs: list[Record], where: str, task: str) -> CaseScores:

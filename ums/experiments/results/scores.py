@@ -25,12 +25,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score over the folds of a cross-validation: ``0.853 ± 0.012 [0.832, 0.871]`` in a table.
-
-    Attributes:
-        folds: One value per fold.
-        low: The lower end of an interval for their mean; NaN, as the upper one, where there is none.
-        high: The upper end.
+    """A score of each fold, and an interval for their mean, NaN where there is none.
 
     Raises:
         ValueError: There is no fold.
@@ -71,7 +66,7 @@ class CaseScores:
 
     Attributes:
         kind: Of the task.
-        patients: (n,) patient of each case.
+        patients: (n,).
         labels: (n,) 0 .. K - 1, for a classification.
         values: Measure -> (k, n), or the logits (k, n, K); NaN where a fold's network was not tested.
     """
@@ -94,7 +89,7 @@ class CaseScores:
             self.values[name][fold, cases] = values
 
     def estimate(self, measure: str, rng: np.random.Generator) -> Estimate:
-        """The measure: each fold's value, and the interval of their mean over other cases."""
+        """Each fold's value of a measure, and the interval of their mean over other cases."""
         name = measure if self.kind == SEGMENTATION else LOGITS
         values = self.values[name].swapaxes(0, 1)  # (n, k) or (n, k, K)
         labels = np.zeros(len(values)) if self.labels is None else self.labels
@@ -116,9 +111,8 @@ class CaseScores:
         predicted, K = values.argmax(axis=1), values.shape[1]
         if measure == "F-score":
             return classification.f_score(labels, predicted, K, positive=1 if K == 2 else None)
-        return {"MCC": classification.mcc, "Accuracy": classification.accuracy}[measure](
-            labels, predicted, K
-        )
+        score = classification.mcc if measure == "MCC" else classification.accuracy
+        return score(labels, predicted, K)
 
     def probabilities(self) -> np.ndarray:
         """Each case's mean probability (n, K) over the folds' networks that were tested on it."""
@@ -148,11 +142,7 @@ def estimated(
 ) -> Estimate:
     """Each fold's score, and the 95 % bootstrap interval of their mean over other patients.
 
-    Args:
-        of_folds: ``of_folds(*cases)`` returns the scores (k,) of cases; NaN where a fold has none.
-        cases: Arrays (n, ...).
-        patients: (n,) patient of each case.
-        rng: Draws the patients.
+    ``of_folds(*cases)`` returns the scores (k,) of cases (n, ...), NaN where a fold has none.
     """
 
     def mean(*drawn: np.ndarray) -> float:
@@ -167,8 +157,8 @@ def estimated(
 class Difference(NamedTuple):
     """Whether two arms, a and b, differ on the same cases; see :func:`compare_cases`.
 
-    The statistic is a less b, summed over the cases. Of a classification it is also told how many cases
-    only one of them got right.
+    The statistic is a less b, summed over the cases. For a classification, ``only_a`` and ``only_b`` count
+    the cases that only one of them got right.
     """
 
     p_value: float
