@@ -46,9 +46,6 @@ def build(study: StudyRecords) -> Report:
     )
 
 
-# ------------------------------------------------------------------------ all of them
-
-
 def overview(base: GroupResults, tried: Tried, seed: int) -> tuple[Section, list[str]]:
     """Every strategy under every change against separate models: a table for each task, and sentences.
 
@@ -62,8 +59,8 @@ def overview(base: GroupResults, tried: Tried, seed: int) -> tuple[Section, list
     summary = [_in_words(table, task, base.test_name) for table, task in pairs]
     text = (
         "One thing is changed in each row. The sections below show what a change does to a strategy; "
-        "here every strategy that shares is put beside separate models, under the same change where it "
-        "concerns them, otherwise as they are in the study."
+        "here every strategy that shares is compared with separate models, changed alike where the change "
+        "concerns them, otherwise as in the study."
     )
     return Section("Where sharing pays", text, [*tables]), summary
 
@@ -93,8 +90,8 @@ def _against_separate(
     about = "; the tests are about right answers" if task.kind == CLASSIFICATION else ""
     note = (
         f"{task.measure}, mean over folds on {base.test_name}{about}. {BETTER.mark} above separate models, "
-        f"{WORSE.mark} below them: significant at 0.05 after Holm's correction over this table, and of one "
-        f"sign in all folds and in the test. {OPEN.mark} not distinguishable. A dash: not tried."
+        f"{WORSE.mark} below them: significant at 0.05 after Holm's correction over this table, with one sign "
+        f"in all folds and in the test. {OPEN.mark} not distinguishable. A dash: not tried."
     )
     return Table(f"sharing-{task.name}", task.title, columns, rows, note=note)
 
@@ -118,9 +115,6 @@ def _in_words(table: Table, task: TaskInfo, test_name: str) -> str:
         f"comparisons sharing is below separate models, in {len(found[OPEN])} not distinguishable, in "
         f"{len(found[BETTER])} above{where}."
     )
-
-
-# ------------------------------------------------------------------------ one of them
 
 
 def section(

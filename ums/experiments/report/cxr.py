@@ -34,10 +34,10 @@ TEXT = PageText(
             {
                 SEGMENTATION: overlap_note("lungs")
                 + " The paper's numbers are for 138 Montgomery images.",
-                CLASSIFICATION: "The F-score is of the abnormal class. An MCC of 0 is that of guessing.",
+                CLASSIFICATION: "The F-score is of the abnormal class. Guessing has an MCC of 0.",
             },
-            "The paper's count for lung segmentation is that of a whole six-layer network, ours "
-            "of the head alone; its 295,715 for a classification head is of no such head on this encoder.",
+            "The paper's count for lung segmentation is that of a whole six-layer network, ours that "
+            "of the head alone; its 295,715 for a classification head fit no such head on this encoder.",
         ),
         SIMILAR: GroupText(
             5,
@@ -117,9 +117,8 @@ def _heat_map_table(group: GroupResults, labels: dict[str, str], seed: int) -> T
     note = (
         f"Share of the map's mass, mean over the {len(patients)} abnormal images of {group.test_name} that "
         "have masks, and over folds; images in which no place speaks for the class are left out. p: "
-        "sign-flip test by patient that the share differs, either way, from that of the head that "
-        "learned shuffled labels; not corrected. A share below that of a map that is the same everywhere "
-        "means that the network looks elsewhere."
+        "two-sided sign-flip test by patient against the head that learned shuffled labels, not corrected. "
+        "A share below that of a map that is the same everywhere means that the network looks elsewhere."
     )
     return Table("heat-maps", "Where the abnormality networks look", columns, rows, note=note)
 
@@ -146,7 +145,7 @@ def _source(study: StudyRecords) -> Section:
     side = min(shown["clean"].shape[1:])
     note = (
         f"Means over {noises[0]['images']} test images on which the source was not trained; PSNR in dB. "
-        "The paper's noise levels were lost with its symbols: its rows, weakest first, "
+        "The symbols of the paper's noise levels are missing from its text: its rows, weakest first, "
         "stand beside ours in that order, at strengths that need not be the same."
     )
     if side < 176:

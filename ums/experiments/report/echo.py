@@ -19,8 +19,8 @@ from ums.experiments.results.records import StudyRecords
 from ums.experiments.results.scores import single_network
 
 _HEADS = (
-    "The paper's 295,715 for a classification head is of no head of GAP, FC, dropout and softmax on "
-    "this encoder."
+    "The paper's 295,715 for a classification head fit no head of GAP, FC, dropout and softmax on this "
+    "encoder."
 )
 TEXT = PageText(
     title="Doppler echo: one supervised source, shared",
@@ -39,13 +39,13 @@ TEXT = PageText(
             {
                 SEGMENTATION: overlap_note("envelope")
                 + " The paper's numbers are for a private set of real screens.",
-                CLASSIFICATION: "The F-score of the quality is that of good images, of the flow the "
-                "mean of the three flows'; the AUC of the flow is the mean of each flow against the "
-                "others. The quality of some images only is known.",
+                CLASSIFICATION: "The F-score of the quality is that of good images, the F-score of the "
+                "flow the mean of the three flows'; the AUC of the flow is the mean of each flow against "
+                "the others. The quality is known of some images only.",
             },
-            f"{_HEADS} Its 786,497 for the envelope's head is that of encoder and decoder with one "
-            "channel in, which is the separate model here; and its 1,573,506 for the separate flow "
-            "model is of two classes where there are three.",
+            f"{_HEADS} Its 786,497 for the envelope's head are those of encoder and decoder with one "
+            "input channel, which is the separate model here; its 1,573,506 for the separate flow model "
+            "are for two classes, where there are three.",
         ),
         SIMILAR: GroupText(
             9,
@@ -86,8 +86,8 @@ def _source(study: StudyRecords) -> Section:
         rows.append({"Method": method} | measures)
     note = (
         f"On {len(label)} images of the source's test patients, with the 95 % bootstrap interval over "
-        f"them; it was trained on {record['trained on']} images of others. The nearest neighbour is the "
-        "training image whose grey levels are most alike, in the sense of least squares."
+        f"the patients; it was trained on {record['trained on']} images of others. The nearest neighbour "
+        "is the training image whose grey levels have the least squared difference."
     )
     table = Table("source", "The source: telling flows apart", list(rows[0]), rows, note=note)
     shown = records.arrays(record)

@@ -17,8 +17,8 @@ LABELS = dict(
 )
 
 BY_PATIENT = (
-    "Where a patient has several images, which are not independent cases, it is a sign-flip test on each "
-    "patient's sum of differences, of right answers or of the IoU. "
+    "Images of one patient are not independent: where patients have several, a sign-flip test on each "
+    "patient's sum of differences, of right answers or of the IoU, takes its place. "
 )
 """How :func:`ums.experiments.results.scores.compare_cases` tests then."""
 
@@ -27,11 +27,8 @@ Printed = dict[Any, dict[str, float]]
 
 
 def lowered(title: str) -> str:
-    """A title inside a sentence."""
-    return title[0].lower() + title[1:]
-
-
-# ------------------------------------------------------------------------ scores
+    """A title inside a sentence; an abbreviation stays as it is."""
+    return title if title[:2].isupper() else title[0].lower() + title[1:]
 
 
 def score_table(
@@ -97,19 +94,16 @@ def comparison_table(results: GroupResults, anchor: str) -> Table:
     columns += [Column("p", formatted_p), Column("p, corrected", formatted_p)]
     note = (
         f"On {results.test_name}. Classifications: McNemar's exact test on the cases that only the "
-        "first or only the second classified correctly; the folds' networks of a strategy decide by the "
-        "mean of their probabilities. "
+        "first or only the second strategy classified correctly; its folds' networks decide by the mean of "
+        "their probabilities. "
     )
     if any(task.kind == SEGMENTATION for task in results.tasks):
-        note += "Segmentation: sign-flip test on the IoU of each case, the mean over folds. "
+        note += "Segmentation: sign-flip test on each case's IoU, its mean over the folds. "
     if results.clustered:
         note += BY_PATIENT
     note += f"Corrected for all {len(rows)} comparisons of this table (Holm)."
     title = f"Differences between strategies, {results.name} tasks"
     return Table(anchor, title, columns, rows, note=note)
-
-
-# ------------------------------------------------------------------------ cost
 
 
 def cost_table(

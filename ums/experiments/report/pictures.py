@@ -106,8 +106,8 @@ def outline_panel(
     lines = {"true outline": "white", **colours}
     style.legend_below(sheet, {name: {"color": c} for name, c in lines.items()}, dark=True)
     caption = (
-        "True outline in white, each method's in its own colour, with the intersection over union "
-        "of that image."
+        "The true outline in white, each method's in its own colour, and the image's intersection over "
+        "union."
     )
     return style.finished(sheet, "outlines", "svg", caption, in_words(axes))
 
@@ -172,9 +172,8 @@ def heat_map_panel(
     lines = {o: {"color": c, "ls": ls} for o, (c, ls) in zip(outlines, OUTLINES, strict=False)}
     style.legend_below(sheet, lines, dark=True)
     caption = (
-        "What speaks for the class each network gives the image, laid over it. The numbers are the "
-        f"share of the map inside the outline ({where}), to be read beside the share of the image that "
-        "lies inside, which stands in the first row."
+        "What speaks for the class, laid over the image. The numbers are the share of the map inside the "
+        f"outline ({where}), to be read beside the share of the image inside, in the first row."
     )
     return style.finished(sheet, name, "png", caption, in_words(axes))
 

@@ -48,8 +48,8 @@ def training_curves(
         ax.set(xlabel="epoch", ylabel="loss" if style.is_first(ax) else "")
     style.legend_below(sheet, CURVES)
     caption = (
-        "After each epoch, on the training and on the validation images; of several folds the first "
-        "is drawn bold."
+        "The loss after each epoch on the training and on the validation images; of several folds the "
+        "first is drawn bold."
     )
     best = {
         m: [str(h.best_epoch + 1) for h in folds if h.validation] for m, folds in models.items()
@@ -269,8 +269,6 @@ def confusion_tables(tables: dict[str, np.ndarray]) -> Figure:
         ax.tick_params(length=0)
         used, excluded = (f"{style.percent(shares[i, i])} ({counts[i][i]})" for i in (0, 1))
         told.append(f"{label}: {used} of those to use, {excluded} of those to exclude")
-    caption = (
-        "Images by what should be done and what is recommended; the shares are of a row's images."
-    )
+    caption = "Images by what should be done with them and what is recommended; shares are those of a row."
     alt = f"Right recommendations. {'; '.join(told)}."
     return style.finished(sheet, "recommendation-tables", "svg", caption, alt)

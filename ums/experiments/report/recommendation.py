@@ -94,8 +94,8 @@ def _score_table(
         f"On the {len(exclude)} images of {group.test_name} whose quality is known; {exclude.sum()} are "
         "to be excluded, tricuspid regurgitations of poor quality. Mean and standard deviation over the "
         "folds' networks, with the 95 % bootstrap interval over patients. Sensitivity: the share of those "
-        "to be excluded that are; specificity: the share of the others that are used. An MCC of 0 is "
-        "that of guessing."
+        "to be excluded that are; specificity: the share of the others that are used. Guessing has an "
+        "MCC of 0."
     )
     title = "The derived task: use or exclude"
     return Table("recommendation", title, list(rows[0]), rows, note=note)
@@ -114,8 +114,8 @@ def _error_table(causes: dict[str, dict[str, dict[str, int]]]) -> Table:
         for mistake, counts in mistakes.items()
     ]
     note = (
-        "Images by the head that is wrong about them: about TR or not, about poor or good, both, or "
-        "neither, where both are right but not sure enough together."
+        "Images by the head that is wrong about them: flow (TR or not), quality (poor or good), both, or "
+        "neither, where both are right but together not sure enough."
     )
     title = "Where mistakes come from"
     return Table("recommendation-causes", title, list(rows[0]), rows, note=note)

@@ -40,8 +40,8 @@ def build(study: StudyRecords) -> Report:
         f"{n} images of {len(set(scored['patient']))} patients.\n\n"
         "One training of each says little about small differences: another seed would move every score. "
         f"The paper does not give learning rates; here each optimizer has its usual one ({rates}, SGD with "
-        "momentum 0.9), so a value's mean is also one of that rate. With few epochs large batches, which "
-        "take fewer steps in each, have had less time than the paper's 64 epochs give."
+        "momentum 0.9), so its mean is also that of its rate. Large batches take fewer steps in an epoch; "
+        "with few epochs they have had less time than the paper's 64 epochs give."
     )
     tested = best._replace(**{name: test[name] for name in ("loss", "accuracy", "mcc")})
     on_test = test_table(tested, test, study.about["seed"])
@@ -69,7 +69,7 @@ def summary_lines(trials: list[Trial], tested: Trial) -> list[str]:
     if lost := sum(bool(trial.diverged) for trial in order):
         lines.append(f"Trials that diverged: {lost}.")
     test = f"accuracy {tested.accuracy:.3f}, MCC {tested.mcc:.3f}"
-    return [*lines, f"On the test split, which only the best met: {test}."]
+    return [*lines, f"On the test split, on which only the best was tested: {test}."]
 
 
 def trials_table(trials: list[Trial], n: int) -> Table:
@@ -90,7 +90,7 @@ def trials_table(trials: list[Trial], n: int) -> Table:
     note = (
         f"On the {n} validation images, which also decided when to stop. An accuracy of {right:.3f} on "
         f"{n} independent images has a standard error of {np.sqrt(right * (1 - right) / n):.3f}, and "
-        "images of one patient are not independent: trials nearer than that are not told apart. "
+        "images of one patient are not independent: smaller differences between trials mean nothing. "
         "Min.: minutes of training."
     )
     return Table("trials", "Trials by validation loss", columns, rows, note=note)
@@ -104,8 +104,8 @@ def test_table(tested: Trial, record: Record, seed: int) -> Table:
     row |= {measure: scores.estimate(measure, rng) for measure in ("Accuracy", "MCC")}
     note = (
         f"{len(patients)} images of {len(np.unique(patients))} patients, with the 95 % "
-        "bootstrap interval over patients, which is too narrow where they are few. The best one's "
-        "validation scores are flattered by its having been chosen by them; these are not."
+        "bootstrap interval over patients, which is too narrow where they are few. The validation scores "
+        "flatter the best trial, which was chosen by them; these do not."
     )
     return Table("test", "The best on the test split", COLUMNS, [row], note=note)
 

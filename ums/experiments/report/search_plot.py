@@ -57,8 +57,8 @@ def trials_figure(trials: Sequence[Trial]) -> Figure:
     absent = {"best", "paper's choice"} - set(marked) | (set() if lost else {LOST})
     style.legend_below(sheet, {mark: look for mark, look in MARKS.items() if mark not in absent})
     caption = (
-        "Above: each dot is a trial at its value of one setting, the others being whatever they were; "
-        "the bar is the mean over the value's trials. Below: the same trials in the order they were run."
+        "Above: each dot is a trial at its value of one setting, whatever its others are; the bar is the "
+        "mean over the value's trials. Below: the same trials in the order in which they were run."
     )
     marks = "; ".join(f"{mark}: trial {i + 1}, {losses[i]:.3f}" for mark, i in marked.items())
     alt = (

@@ -18,7 +18,7 @@ from ums.experiments.report.group import (
 )
 from ums.experiments.report.page import Figure, Report, Section
 from ums.experiments.report.plots import cosine_curves, crossover, training_curves
-from ums.experiments.report.tables import Column, Table, formatted_p
+from ums.experiments.report.tables import Column, Table, formatted, formatted_p
 from ums.experiments.results import paper
 from ums.experiments.results.claims import Verdict, verdict
 from ums.experiments.results.costs import GroupCosts, cost_of
@@ -116,7 +116,9 @@ def summary_lines(
     lines = []
     for group in groups:
         for task in group.tasks:
-            values = ", ".join(f"{arm} {group.mean(arm, TEST, task):.3f}" for arm in STRATEGIES)
+            values = ", ".join(
+                f"{arm} {formatted(group.mean(arm, TEST, task))}" for arm in STRATEGIES
+            )
             lines.append(f"{task.title}, {task.measure} on {group.test_name}: {values}.")
     for section in claims:
         counts = [sum(row["Here"] is v for row in section.tables[0].rows) for v in Verdict]
@@ -166,11 +168,11 @@ def claims_section(groups: Sequence[GroupResults], claims: Sequence[paper.Claim]
     columns = ["The paper", "Task", "Here", "Measure", Column("Difference here", "{:+.3f}")]
     columns += [Column("p", formatted_p), "Where"]
     note = (
-        "Differences on the test set, mean and standard deviation over folds. A claim holds or does not "
-        "where the difference is significant at 0.05 after Holm's correction over all comparisons of its "
-        "group, and has one sign in all folds and in the test. p shows how far other test cases might turn "
-        "a difference, the folds how far another training would. The tests stand with the groups' tables; "
-        "for classifications they are about right answers, not about the MCC."
+        "Differences on the test set, mean and standard deviation over folds. A claim is decided only where "
+        "the difference is significant at 0.05 after Holm's correction over all comparisons of its group "
+        "and has the same sign in all folds and in the test. p says what other test cases might change, the "
+        "folds what another training would. The tests are explained below each group's tables; for "
+        "classifications they compare right answers, not the MCC."
     )
     table = Table("claims", "Claims on which strategy scores higher", columns, rows, note=note)
     return Section("The paper's claims, and what was measured here", "", [table])
@@ -195,7 +197,7 @@ def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
         f"{group.k} folds by patient: each network was trained on {group.k - 1} of them (less a share "
         "that decides when to stop) and tested on the one held out and on the whole of a set that is "
         "never trained on. A score is the mean of the folds' networks ± their standard deviation, with "
-        f"the 95 % bootstrap interval over {group.test_name}'s patients or those held out."
+        "the 95 % bootstrap interval over the patients they were tested on."
     )
     return Section(group.title, f"{folds} {text}".strip(), blocks)
 
@@ -243,9 +245,8 @@ def training_section(group: GroupResults) -> Section:
     """Losses by epoch, and how the tasks' gradients agree."""
     text = (
         "The weights of the best validation epoch are the ones kept. The loss is categorical "
-        "cross-entropy for classes, half binary cross-entropy and half Dice for masks. Below: the cosine "
-        "of the tasks' gradients on the shared encoder while they are tuned jointly. Above 0 a step for "
-        "one task helps the other as well; below, they undo each other's."
+        "cross-entropy for classes, half binary cross-entropy and half Dice for masks. The gradients are "
+        "those of joint tuning."
     )
     histories = {
         f"{LABELS[arm]}: {task.title}": [cost.history for cost in group.costs[arm][task.name]]

@@ -178,7 +178,8 @@ def _cell(value: Any, pattern: str | Callable) -> Cell:
         return Cell(UNKNOWN)
     spread = "" if math.isnan(value.sd) else f"± {_number(value.sd, pattern.replace('+', ''))}"
     ends = ", ".join(_number(end, pattern) for end in (value.low, value.high))
-    return Cell(_number(value.mean, pattern), spread, f"[{ends}]" if value.has_interval else "")
+    interval = "" if math.isnan(value.low) else f"[{ends}]"
+    return Cell(_number(value.mean, pattern), spread, interval)
 
 
 def _number(number: float, pattern: str) -> str:

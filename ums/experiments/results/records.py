@@ -104,9 +104,6 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-# ------------------------------------------------------------------------ as columns
-
-
 def load(folder: str | Path) -> dict[str, dict[str, np.ndarray]]:
     """All numbers of a study as columns, ready for ``pandas.DataFrame``.
 

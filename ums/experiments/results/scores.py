@@ -49,11 +49,6 @@ class Estimate:
         """The standard deviation over the folds (k - 1 in the denominator); NaN for one."""
         return float(np.std(self.folds, ddof=1)) if len(self.folds) > 1 else math.nan
 
-    @property
-    def has_interval(self) -> bool:
-        """Whether both ends of the interval are known."""
-        return not (math.isnan(self.low) or math.isnan(self.high))
-
     def to_dict(self) -> dict[str, Any]:
         """The unrounded numbers."""
         numbers = {"mean": self.mean, "sd": self.sd, "folds": list(self.folds)}
