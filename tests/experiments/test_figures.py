@@ -31,9 +31,9 @@ def discs(radii, size=24):
 
 
 def denoising():
-    clean, noisy, denoised = images(2), images(2, 1), images(2, 2)
-    titles, before, after = ["σ = 10", "σ = 20"], [28.1, 22.2], [33.3, 31.4]
-    return denoising_panel(clean, noisy, denoised, titles, before, after)
+    shown = {"clean": images(2), "noisy": images(2, 1), "denoised": images(2, 2)}
+    psnr = {"noisy": [28.1, 22.2], "denoised": [33.3, 31.4]}
+    return denoising_panel(shown, ["σ = 10", "σ = 20"], psnr)
 
 
 def outlines(predicted=(5, 0)):
@@ -167,7 +167,8 @@ def test_alternative_text_tells_what_the_picture_shows(draw, told):
 @pytest.mark.parametrize(("shift", "brightness"), [(0, 0), (-50, 250)])
 def test_the_error_is_dark_where_the_denoiser_is_right(shift, brightness):
     clean = np.full((1, 24, 24), 100.0)
-    figure = denoising_panel(clean, clean, clean + shift, ["a"], [20.0], [30.0])
+    shown = {"clean": clean, "noisy": clean, "denoised": clean + shift}
+    figure = denoising_panel(shown, ["a"], {"noisy": [20.0], "denoised": [30.0]})
     pixels = cv2.imdecode(np.frombuffer(figure.data, np.uint8), cv2.IMREAD_COLOR)
     middle_of_the_last_column = pixels[pixels.shape[0] // 2, int(0.75 * pixels.shape[1])]
     assert float(middle_of_the_last_column[2]) == pytest.approx(brightness, abs=5)

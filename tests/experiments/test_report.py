@@ -127,7 +127,7 @@ def test_text_puts_the_papers_figures_beside_ours():
     assert lines[6] == "Other               –      –         –"
 
 
-def test_a_label_the_paper_repeats_is_shown_once():
+def test_a_column_without_a_number_of_the_paper_is_not_doubled():
     shown = [(column.name, source) for column, source in small_table().layout()]
     assert shown == [("Method", ""), ("F", "ours"), ("F", "paper"), ("Time", "")]
 

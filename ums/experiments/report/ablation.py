@@ -90,8 +90,8 @@ def _against_separate(
     about = "; the tests are about right answers" if task.kind == CLASSIFICATION else ""
     note = (
         f"{task.measure}, mean over folds on {base.test_name}{about}. {BETTER.mark} above separate models, "
-        f"{WORSE.mark} below them: significant at 0.05 after Holm's correction over this table, with one sign "
-        f"in all folds and in the test. {OPEN.mark} not distinguishable. A dash: not tried."
+        f"{WORSE.mark} below them: significant at 0.05 after Holm's correction over this table, and of one "
+        f"sign in all folds and in the test. {OPEN.mark} not distinguishable. A dash: not tried."
     )
     return Table(f"sharing-{task.name}", task.title, columns, rows, note=note)
 
@@ -137,10 +137,7 @@ def section(
 
 
 def _table(
-    ablation: Ablation,
-    task: TaskInfo,
-    results: dict[str, GroupResults],
-    rng: np.random.Generator,
+    ablation: Ablation, task: TaskInfo, results: dict[str, GroupResults], rng: np.random.Generator
 ) -> Table:
     """A row for each strategy and variant; p against the study as it is."""
     base = results[UNCHANGED.label]

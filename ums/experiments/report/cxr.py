@@ -44,7 +44,7 @@ TEXT = PageText(
             6,
             {
                 CLASSIFICATION: "The F-score is of the class named first. The paper's numbers are for the "
-                "published test set, 624 images, after 10 folds.",
+                "published test set, 624 images, after 10 folds."
             },
             "The paper leaves the source out here: its totals stand beside those of the tasks alone.",
         ),
@@ -151,11 +151,8 @@ def _source(study: StudyRecords) -> Section:
     if side < 176:
         note += f" At {side} pixels MS-SSIM has fewer than its five scales."
     table = Table("table-2", "Table 2, denoising", columns, rows, paper.denoising(), note)
-    panel = denoising_panel(
-        *(shown[name] for name in ("clean", "noisy", "denoised")),
-        [row["noise"] for row in noises],
-        *([row["shown"][name] for row in noises] for name in ("noisy", "denoised")),
-    )
+    psnr = {name: [row["shown"][name] for row in noises] for name in ("noisy", "denoised")}
+    panel = denoising_panel(shown, [row["noise"] for row in noises], psnr)
     text = (
         "The source is a convolutional autoencoder that is given noisy images and learns to return the "
         "clean ones. Its encoder is what all heads share; its decoder is where the segmentation head "

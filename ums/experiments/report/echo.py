@@ -48,10 +48,7 @@ TEXT = PageText(
             "are for two classes, where there are three.",
         ),
         SIMILAR: GroupText(
-            9,
-            10,
-            {CLASSIFICATION: "The F-score is of the flow named first."},
-            _HEADS,
+            9, 10, {CLASSIFICATION: "The F-score is of the flow named first."}, _HEADS
         ),
     },
     claims=paper.claims("echo"),

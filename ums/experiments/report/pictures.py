@@ -58,21 +58,19 @@ def in_words(axes: np.ndarray) -> str:
 
 @style.styled
 def denoising_panel(
-    clean: np.ndarray,
-    noisy: np.ndarray,
-    denoised: np.ndarray,
-    titles: Sequence[str],
-    noisy_psnr: Sequence[float],
-    denoised_psnr: Sequence[float],
+    images: dict[str, np.ndarray], titles: Sequence[str], psnr: Mapping[str, Sequence[float]]
 ) -> Figure:
-    """Show one image for each of N noise levels: clean, noisy, denoised, and the error that is left."""
-    errors = np.abs(np.asarray(denoised, np.float64) - clean)
+    """Show one image for each noise level: clean, noisy, denoised, and the error that is left.
+
+    ``images`` and ``psnr`` (in dB) go by the names "clean", "noisy" and "denoised".
+    """
+    errors = np.abs(np.asarray(images["denoised"], np.float64) - images["clean"])
     top = max(float(np.percentile(errors, 99.5)), 1e-6)
-    sheet, axes = mosaic(titles, 4, clean[0])
+    sheet, axes = mosaic(titles, 4, images["clean"][0])
     for n, row in enumerate(axes):
-        show(row[0], clean[n])
-        show(row[1], noisy[n], f"{noisy_psnr[n]:.1f} dB")
-        show(row[2], denoised[n], f"{denoised_psnr[n]:.1f} dB")
+        show(row[0], images["clean"][n])
+        for ax, name in zip(row[1:], ("noisy", "denoised"), strict=False):
+            show(ax, images[name][n], f"{psnr[name][n]:.1f} dB")
         scale = row[3].imshow(errors[n], cmap="magma", vmin=0, vmax=top)
     for ax, heading in zip(axes[0], ("Clean", "Noisy", "Denoised", "Error"), strict=True):
         ax.set_title(heading)

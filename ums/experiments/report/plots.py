@@ -40,10 +40,13 @@ def training_curves(
     models = {m: h if isinstance(h, list) else [h] for m, h in histories.items()}
     colours = style.method_colours(dict.fromkeys(model.split(":")[0] for model in models))
     sheet, panels = style.titled_panels(list(models), 2.3)
-    for model, ax in panels.items():
-        for fold, history in enumerate(models[model]):
+    told = []
+    for (model, folds), ax in zip(models.items(), panels.values(), strict=True):
+        for fold, history in enumerate(folds):
             _draw_history(ax, history, colours[model.split(":")[0]], bold=fold == 0)
-        style.scale_losses(ax, [loss for h in models[model] for loss in (*h.train, *h.validation)])
+        best = ", ".join(str(h.best_epoch + 1) for h in folds if h.validation)
+        told += [f"{model} {best}"] if best else []
+        style.scale_losses(ax, [loss for h in folds for loss in (*h.train, *h.validation)])
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.set(xlabel="epoch", ylabel="loss" if style.is_first(ax) else "")
     style.legend_below(sheet, CURVES)
@@ -51,11 +54,7 @@ def training_curves(
         "The loss after each epoch on the training and on the validation images; of several folds the "
         "first is drawn bold."
     )
-    best = {
-        m: [str(h.best_epoch + 1) for h in folds if h.validation] for m, folds in models.items()
-    }
-    kept = "; ".join(f"{model} {', '.join(epochs)}" for model, epochs in best.items() if epochs)
-    alt = f"Curves of the loss over epochs. The best epoch of each fold: {kept}."
+    alt = f"Curves of the loss over epochs. The best epoch of each fold: {'; '.join(told)}."
     return style.finished(sheet, name, "svg", caption, alt)
 
 
@@ -147,7 +146,9 @@ def _draw_estimate(
 
 
 @style.styled
-def cosine_curves(cosines: dict[str, Sequence[Sequence[float]]], name: str = "cosines") -> Figure:
+def cosine_curves(
+    cosines: Mapping[str, Sequence[Sequence[float]]], name: str = "cosines"
+) -> Figure:
     """Draw the cosine between two tasks' gradients over epochs, each fold and their mean.
 
     Of a pair of tasks, each fold has a value per epoch; folds may end at different epochs.
@@ -233,10 +234,8 @@ def _turn(ours: tuple[float, float], theirs: tuple[float, float]) -> tuple[int |
     cheaper = ours[0] + ours[1] * tasks < theirs[0] + theirs[1] * tasks
     if cheaper.all() or not cheaper.any():
         return None, "pays from the first task on" if cheaper[0] else "never pays"
-    if cheaper[0]:
-        return cheaper.sum(), f"pays up to {cheaper.sum()} tasks"
-    turn = cheaper.argmax() + 1
-    return turn, f"pays from {turn} tasks on"
+    turn = int(cheaper.argmin() if cheaper[0] else cheaper.argmax() + 1)
+    return turn, f"pays up to {turn} tasks" if cheaper[0] else f"pays from {turn} tasks on"
 
 
 SHADES = ListedColormap(colormaps["Blues"](np.linspace(0, 0.75, 256)))

@@ -129,7 +129,7 @@ class GroupResults:
                 test = compare_cases(one, other, task.measure, rng)._asdict()
                 differences = np.subtract(self.folds(a, task), self.folds(b, task)).tolist()
                 found.append(Comparison(task.name, a, b, tuple(differences), corrected=1.0, **test))
-        corrected = holm([c.p_value for c in found]) if found else []
+        corrected = holm([c.p_value for c in found]) if found else np.zeros(0)
         return [c._replace(corrected=float(p)) for c, p in zip(found, corrected, strict=True)]
 
 
