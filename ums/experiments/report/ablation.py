@@ -146,10 +146,9 @@ def _table(
     for arm in ablation.arms:
         for label, of_variant in results.items():
             row: dict[str, Any] = {"Strategy": LABELS[arm], "Variant": label}
-            for measure in measures:
-                for where, place in ((TEST, ""), (HELD_OUT, ", held out")):
-                    value = of_variant.estimates[arm, where, task.name, measure]
-                    row[f"{measure}{place}"] = value
+            for m in measures:
+                row[m] = of_variant.estimates[arm, TEST, task.name, m]
+                row[f"{m}, held out"] = of_variant.estimates[arm, HELD_OUT, task.name, m]
             if of_variant is not base:
                 one, other = (r.scores[arm, TEST, task.name] for r in (of_variant, base))
                 row["p"] = compare_cases(one, other, task.measure, rng).p_value

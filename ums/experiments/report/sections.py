@@ -45,14 +45,10 @@ class PageText:
     """What only one modality's page says.
 
     Attributes:
-        title: Of the page.
-        subtitle: Of the page.
         source: What the source learned, in a word.
         denoiser: Whether the baseline's models stand behind a denoiser, which costs what the source does.
         seen: What the source has seen of the groups' images.
         groups: Group -> its text, where the paper has tables about it.
-        claims: The paper's.
-        cost_note: Note under every table of costs.
     """
 
     title: str

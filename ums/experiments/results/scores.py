@@ -60,7 +60,6 @@ class CaseScores:
     """Scores of the k networks of a task on n cases, fold by fold.
 
     Attributes:
-        kind: Of the task.
         patients: (n,).
         labels: (n,) 0 .. K - 1, for a classification.
         values: Measure -> (k, n), or the logits (k, n, K); NaN where a fold's network was not tested.
