@@ -125,9 +125,7 @@ def _heat_map_table(group: GroupResults, labels: dict[str, str], seed: int) -> T
 
 def _mean_of_folds(values: np.ndarray) -> np.ndarray:
     """Each fold's mean of (n, k) values that are not NaN; NaN, without a warning, where all are."""
-    with np.errstate(invalid="ignore"):
-        mean: np.ndarray = np.nansum(values, axis=0) / np.isfinite(values).sum(axis=0)
-    return mean
+    return np.asarray(np.ma.masked_invalid(values).mean(axis=0).filled(np.nan))
 
 
 def _source(study: StudyRecords) -> Section:
