@@ -31,15 +31,15 @@ def discs(radii, size=24):
 
 
 def denoising():
-    clean, noisy, denoised = images(2), images(2, 1), images(2, 2)
-    titles, before, after = ["σ = 10", "σ = 20"], [28.1, 22.2], [33.3, 31.4]
-    return denoising_panel(clean, noisy, denoised, titles, before, after)
+    shown = {"clean": images(2), "noisy": images(2, 1), "denoised": images(2, 2)}
+    psnr = {"noisy": [28.1, 22.2], "denoised": [33.3, 31.4]}
+    return denoising_panel(shown, ["σ = 10", "σ = 20"], psnr)
 
 
 def outlines(predicted=(5, 0)):
     true, masks = discs([8, 6]), discs(predicted)
-    methods = [("Independent", masks), ("Joint", true)]
-    scores = [iou(true, m) for _, m in methods]
+    methods = {"Independent": masks, "Joint": true}
+    scores = {method: iou(true, m) for method, m in methods.items()}
     return outline_panel(images(2), true, methods, scores, titles=["a", "b"])
 
 
@@ -53,7 +53,7 @@ def curves():
 
 def examples():
     colour = np.stack([images(3, seed) for seed in range(3)], axis=-1)
-    titles = ["true normal\nsaid normal", "true normal\nsaid abnormal", "c"]
+    titles = ["true normal\npredicted normal", "true normal\npredicted abnormal", "c"]
     return examples_panel(colour, titles, correct=[True, False, True])
 
 
@@ -66,8 +66,8 @@ def dots(**settings):
         LUNGS: {"Independent": ESTIMATE, "Joint": Estimate([0.25, 0.5, 0.5])},
         DISEASE: {"Independent": Estimate([-0.5, 0.0, 0.5])},
     }
-    paper = {LUNGS: {"Independent": 0.98}}
-    return fold_dots(groups, **{"paper": paper, "xlabel": dict.fromkeys(groups, "IoU"), **settings})
+    given = {"measures": dict.fromkeys(groups, "IoU"), "paper": {LUNGS: {"Independent": 0.98}}}
+    return fold_dots(groups, **{**given, **settings})
 
 
 def cosines():
@@ -82,7 +82,7 @@ def heat(**settings):
         "images": images(2),
         "maps": {"Independent": maps, "Joint": 0 * maps},
         "outlines": {"lungs": discs([8, 6]), "opacity": discs([3, 0])},
-        "titles": ["abnormal\nsaid normal", "normal"],
+        "titles": ["abnormal\npredicted normal", "normal"],
         "inside": {"Independent": [0.25, 0.5], "Joint": [float("nan")] * 2},
     }
     return heat_map_panel(**{**given, **settings})
@@ -149,12 +149,12 @@ def test_drawing_leaves_matplotlibs_settings_alone(draw):
         (denoising, "Clean, σ = 10; Noisy, 28.1 dB; Denoised, 33.3 dB; Error; σ = 20; 22.2 dB"),
         (outlines, "IoU 0.000; IoU 1.000"),
         (curves, "The best epoch of each fold: Independent 2, 1."),
-        (examples, "✗ true normal, said abnormal"),
+        (examples, "✗ true normal, predicted abnormal"),
         (dots, "Independent 0.750 ± 0.250 [0.625, 0.875], paper 0.98;"),
         (dots, "Disease: Montgomery, Independent 0.000 ± 0.500."),
         (cosines, "lungs and abnormality 0.250 in the first epoch, -0.250 in the last"),
         (cosines, "mean -0.083, below 0 in 2 of 3 epochs; lungs and opacities 0.250 in"),
-        (heat, "abnormal, said normal, image, lungs 29 %; normal, lungs 16 %;"),
+        (heat, "abnormal, predicted normal, image, lungs 29 %; normal, lungs 16 %;"),
         (heat, "Independent, 25 % inside; 50 % inside; Joint, no map; no map."),
         (costs, "Shared 12.5 and 1.5 for each task; Separate models 0.0 and 5.5 for each task."),
         (costs, "Shared: pays from 4 tasks on against Separate models."),
@@ -167,7 +167,8 @@ def test_alternative_text_tells_what_the_picture_shows(draw, told):
 @pytest.mark.parametrize(("shift", "brightness"), [(0, 0), (-50, 250)])
 def test_the_error_is_dark_where_the_denoiser_is_right(shift, brightness):
     clean = np.full((1, 24, 24), 100.0)
-    figure = denoising_panel(clean, clean, clean + shift, ["a"], [20.0], [30.0])
+    shown = {"clean": clean, "noisy": clean, "denoised": clean + shift}
+    figure = denoising_panel(shown, ["a"], {"noisy": [20.0], "denoised": [30.0]})
     pixels = cv2.imdecode(np.frombuffer(figure.data, np.uint8), cv2.IMREAD_COLOR)
     middle_of_the_last_column = pixels[pixels.shape[0] // 2, int(0.75 * pixels.shape[1])]
     assert float(middle_of_the_last_column[2]) == pytest.approx(brightness, abs=5)
@@ -242,7 +243,7 @@ def test_every_fold_its_mean_interval_and_the_papers_figure_are_dots_and_lines(s
 
 def test_groups_of_one_measure_share_their_scale(sheets):
     dots()
-    dots(xlabel={LUNGS: "IoU", DISEASE: "MCC"})
+    dots(measures={LUNGS: "IoU", DISEASE: "MCC"})
     (low, high), (lungs_low, _) = (sheet.axes[0].get_xlim() for sheet in sheets)
     assert sheets[0].axes[1].get_xlim() == (low, high)
     assert low < -0.5 and high > 1.0 and 0 < lungs_low < 0.25

@@ -25,8 +25,8 @@ def screens(n=6):
 def panel(tr=TR, **settings):
     flow = np.column_stack([0.75 * (1 - np.array(tr)), 0.25 * (1 - np.array(tr)), tr])
     quality = np.column_stack([POOR, 1 - np.array(POOR)])
-    said = Recommendations(flow, quality)
-    return recommendation_panel(screens(), FLOW, QUALITY, said, **{"each": 2, **settings})
+    made = Recommendations(flow, quality)
+    return recommendation_panel(screens(), FLOW, QUALITY, made, **{"each": 2, **settings})
 
 
 @pytest.fixture

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from ums.experiments.report import ablation, cxr, echo, search, sections
 from ums.experiments.report.page import Report, Section
 from ums.experiments.results.records import StudyRecords, read_study
 
-PAGES: dict[str, Callable[[StudyRecords], Report]] = {
-    "cxr": cxr.build,
-    "echo": echo.build,
-    "ablation": ablation.build,
-    "search": search.build,
-}
+PAGES = {"cxr": cxr.build, "echo": echo.build, "ablation": ablation.build, "search": search.build}
 """Name of a study -> what makes its page; other studies have a :func:`plain_page`."""
 
 
@@ -28,16 +22,12 @@ def plain_page(study: StudyRecords) -> Report:
         denoiser=False,
         seen="",
     )
-    cost = sections.source_cost(study.parts[""])
-    source = Section("The source", "", [], sections.source_curves(cost, "Source"))
+    source = Section("The source", "", sections.source_curves(study, "Source"))
     return sections.build(study, text, source, lambda group: [])
 
 
 def write_report(folder: str | Path) -> tuple[Path, str]:
-    """Make a study's page from its records and write it beside them.
-
-    Args:
-        folder: Holds the study's ``study.json``.
+    """Make a study's page from its records and write it beside its ``study.json``.
 
     Returns:
         The path of the page, and its tables as text.
@@ -49,5 +39,4 @@ def write_report(folder: str | Path) -> tuple[Path, str]:
     """
     study = read_study(folder)
     report = PAGES.get(study.name, plain_page)(study)
-    page = report.write(folder)
-    return page, "\n\n".join(table.text() for table in report.tables)
+    return report.write(folder), "\n\n".join(table.text() for table in report.tables)

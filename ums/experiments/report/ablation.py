@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ums.experiments.ablation_list import ABLATIONS, UNCHANGED, Ablation
-from ums.experiments.names import CLASSIFICATION, HELD_OUT, SEPARATE, STRATEGIES, TEST
+from ums.experiments.names import CLASSIFICATION, HELD_OUT, SEPARATE, TEST
 from ums.experiments.report.group import BY_PATIENT, LABELS, lowered
 from ums.experiments.report.page import Report, Section
 from ums.experiments.report.plots import fold_dots
@@ -21,6 +21,7 @@ from ums.experiments.results.scores import compare_cases
 from ums.metrics.significance import holm
 
 AGAINST = "against separate models"
+BETTER, WORSE, OPEN = Verdict.HOLDS, Verdict.FAILS, Verdict.OPEN
 
 Tried = Sequence[tuple[Ablation, dict[str, GroupResults]]]
 """Each ablation, and the label of each of its variants -> results of the arms it concerns."""
@@ -29,88 +30,75 @@ Tried = Sequence[tuple[Ablation, dict[str, GroupResults]]]
 def build(study: StudyRecords) -> Report:
     """The whole page."""
     seed, (group,) = study.about["seed"], study.parts[""].groups
-
-    def results(part: str) -> GroupResults:
-        return GroupResults(study.parts[part], group, seed)
-
-    base = results("")
+    results = {part: GroupResults(records, group, seed) for part, records in study.parts.items()}
     tried = [
-        (one, {v.label: results(f"{one.name}: {v.label}") for v in one.variants})
+        (one, {v.label: results[f"{one.name}: {v.label}"] for v in one.variants})
         for one in ABLATIONS
         if one.name in study.about["ablations"]
     ]
-    first, summary = overview(base, tried, seed)
+    first, summary = overview(results[""], tried, seed)
     return Report(
         title="What it takes for sharing to pay",
         subtitle="Lung segmentation and abnormality, one thing changed at a time.",
         summary=summary,
-        sections=[first, *(section(one, base, changed, seed) for one, changed in tried)],
+        sections=[first, *(section(one, results[""], changed, seed) for one, changed in tried)],
         run=run_information(study),
     )
-
-
-# ------------------------------------------------------------------------ all of them
 
 
 def overview(base: GroupResults, tried: Tried, seed: int) -> tuple[Section, list[str]]:
     """Every strategy under every change against separate models: a table for each task, and sentences.
 
-    Args:
-        base: The study as it is, all strategies.
-        tried: The ablations.
-        seed: Of the sign-flip tests.
+    ``base`` is the study as it is, with all strategies; ``seed`` is that of the sign-flip tests.
     """
     rows = [("As it is", "", base)]
     rows += [(one.title, label, r) for one, changed in tried for label, r in changed.items()]
-    rng, tables, summary = np.random.default_rng([seed, 12]), [], []
-    for task in base.tasks:
-        tables.append(_against_separate(task, base, rows, rng))
-        summary.append(_in_words(tables[-1], task, base.test_name))
+    rng = np.random.default_rng([seed, 12])
+    tables = [_against_separate(task, base, rows, rng) for task in base.tasks]
+    pairs = zip(tables, base.tasks, strict=True)
+    summary = [_in_words(table, task, base.test_name) for table, task in pairs]
     text = (
         "One thing is changed in each row. The sections below show what a change does to a strategy; "
-        "here every strategy that shares is put beside separate models, under the same change where it "
-        "concerns them, otherwise as they are in the study."
+        "here every strategy that shares is compared with separate models, changed alike where the change "
+        "concerns them, otherwise as in the study."
     )
-    return Section("Where sharing pays", text, tables), summary
+    return Section("Where sharing pays", text, [*tables]), summary
 
 
 def _against_separate(
     task: TaskInfo,
     base: GroupResults,
-    rows: list[tuple[str, str, GroupResults]],
+    variants: list[tuple[str, str, GroupResults]],
     rng: np.random.Generator,
 ) -> Table:
-    written: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     compared = []
-    for title, label, results in rows:
-        written.append({"Changed": title, "To": label})
+    for title, label, results in variants:
+        rows.append({"Changed": title, "To": label})
         own = results if SEPARATE in results.arms else base
         for arm in results.arms:
             cell: dict[str, Any] = {"mean": results.mean(arm, TEST, task)}
-            written[-1][LABELS[arm]] = cell
+            rows[-1][LABELS[arm]] = cell
             if arm != SEPARATE:
                 pair = results.scores[arm, TEST, task.name], own.scores[SEPARATE, TEST, task.name]
-                difference = np.subtract(results.folds(arm, task), own.folds(SEPARATE, task))
-                compared.append(
-                    (cell, difference.tolist(), compare_cases(*pair, task.measure, rng))
-                )
+                folds = np.subtract(results.folds(arm, task), own.folds(SEPARATE, task))
+                compared.append((cell, folds.tolist(), compare_cases(*pair, task.measure, rng)))
     corrected = holm([test.p_value for *_, test in compared])
     for (cell, folds, test), p in zip(compared, corrected, strict=True):
         cell[AGAINST] = verdict(folds, test.statistic, p)
-    columns = ["Changed", "To", *(Column(LABELS[arm], _marked) for arm in STRATEGIES)]
+    columns = ["Changed", "To", *(Column(label, _marked) for label in LABELS.values())]
     about = "; the tests are about right answers" if task.kind == CLASSIFICATION else ""
-    above, below, open_ = (v.mark for v in (Verdict.HOLDS, Verdict.FAILS, Verdict.OPEN))
     note = (
-        f"{task.measure}, mean over folds on {base.test_name}{about}. {above} above separate models, "
-        f"{below} below them: significant at 0.05 after Holm's correction over this table, and of one sign "
-        f"in all folds and in the test. {open_} not distinguishable. A dash: not tried."
+        f"{task.measure}, mean over folds on {base.test_name}{about}. {BETTER.mark} above separate models, "
+        f"{WORSE.mark} below them: significant at 0.05 after Holm's correction over this table, and of one "
+        f"sign in all folds and in the test. {OPEN.mark} not distinguishable. A dash: not tried."
     )
-    return Table(f"sharing-{task.name}", task.title, columns, written, note=note)
+    return Table(f"sharing-{task.name}", task.title, columns, rows, note=note)
 
 
 def _marked(cell: dict[str, Any]) -> str:
     mark = cell[AGAINST].mark if AGAINST in cell else ""
-    return f"{formatted(cell['mean'], '{:.3f}')} {mark}".rstrip()
+    return f"{formatted(cell['mean'])} {mark}".rstrip()
 
 
 def _in_words(table: Table, task: TaskInfo, test_name: str) -> str:
@@ -121,16 +109,12 @@ def _in_words(table: Table, task: TaskInfo, test_name: str) -> str:
             if AGAINST in row.get(label, ()):
                 change = f" ({lowered(row['Changed'])}: {row['To']})" if row["To"] else ""
                 found[row[label][AGAINST]].append(f"{label.lower()}{change}")
-    above, below, open_ = (found[v] for v in (Verdict.HOLDS, Verdict.FAILS, Verdict.OPEN))
-    where = f": {'; '.join(above)}" if above else ""
+    where = f": {'; '.join(found[BETTER])}" if found[BETTER] else ""
     return (
-        f"{task.title} on {test_name}: in {len(below)} of {sum(map(len, found.values()))} comparisons "
-        f"sharing is below separate models, in {len(open_)} not distinguishable, in {len(above)} "
-        f"above{where}."
+        f"{task.title} on {test_name}: in {len(found[WORSE])} of {sum(map(len, found.values()))} "
+        f"comparisons sharing is below separate models, in {len(found[OPEN])} not distinguishable, in "
+        f"{len(found[BETTER])} above{where}."
     )
-
-
-# ------------------------------------------------------------------------ one of them
 
 
 def section(
@@ -140,24 +124,20 @@ def section(
     results = {UNCHANGED.label: base} | changed
     rng = np.random.default_rng([seed, 11])
     tables = [_table(ablation, task, results, rng) for task in base.tasks]
-    groups = {
-        f"{task.title}: {label}": {
-            LABELS[arm]: results[label].estimates[arm, TEST, task.name, task.measure]
-            for arm in ablation.arms
-        }
-        for task in base.tasks
-        for label in results
-    }
-    measures = {f"{t.title}: {label}": t.measure for t in base.tasks for label in results}
-    picture = fold_dots(groups, xlabel=measures, name=f"ablation-{ablation.name}")
-    return Section(ablation.title, ablation.text, tables, [picture])
+    groups, measures = {}, {}
+    for task in base.tasks:
+        for label, of_variant in results.items():
+            measures[f"{task.title}: {label}"] = task.measure
+            groups[f"{task.title}: {label}"] = {
+                LABELS[arm]: of_variant.estimates[arm, TEST, task.name, task.measure]
+                for arm in ablation.arms
+            }
+    picture = fold_dots(groups, measures, name=f"ablation-{ablation.name}")
+    return Section(ablation.title, ablation.text, [*tables, picture])
 
 
 def _table(
-    ablation: Ablation,
-    task: TaskInfo,
-    results: dict[str, GroupResults],
-    rng: np.random.Generator,
+    ablation: Ablation, task: TaskInfo, results: dict[str, GroupResults], rng: np.random.Generator
 ) -> Table:
     """A row for each strategy and variant; p against the study as it is."""
     base = results[UNCHANGED.label]
@@ -166,17 +146,15 @@ def _table(
     for arm in ablation.arms:
         for label, of_variant in results.items():
             row: dict[str, Any] = {"Strategy": LABELS[arm], "Variant": label}
-            for measure in measures:
-                for where, place in ((TEST, ""), (HELD_OUT, ", held out")):
-                    value = of_variant.estimates[arm, where, task.name, measure]
-                    row[f"{measure}{place}"] = value
+            for m in measures:
+                row[m] = of_variant.estimates[arm, TEST, task.name, m]
+                row[f"{m}, held out"] = of_variant.estimates[arm, HELD_OUT, task.name, m]
             if of_variant is not base:
                 one, other = (r.scores[arm, TEST, task.name] for r in (of_variant, base))
                 row["p"] = compare_cases(one, other, task.measure, rng).p_value
             rows.append(row)
-    columns = ["Strategy", "Variant", Column(task.measure, "{:.3f}"), Column("p", formatted_p)]
-    columns += [Column(m, "{:.3f}") for m in measures[1:]]
-    columns += [Column(f"{m}, held out", "{:.3f}") for m in measures]
+    columns = ["Strategy", "Variant", task.measure, Column("p", formatted_p), *measures[1:]]
+    columns += [f"{measure}, held out" for measure in measures]
     test = "McNemar's test" if task.kind == CLASSIFICATION else "sign-flip test"
     note = (
         f"On {base.test_name}, and on the training hospital's held-out folds. p: {test} on "

@@ -8,18 +8,19 @@ import numpy as np
 
 from ums.derived.recommendation import FLOWS
 from ums.experiments.names import CLASSIFICATION, DIVERSE, LOGITS, SEGMENTATION, SIMILAR
-from ums.experiments.report import pictures, sections
+from ums.experiments.report import sections
 from ums.experiments.report.page import Figure, Report, Section
+from ums.experiments.report.pictures import examples_panel
 from ums.experiments.report.recommendation import recommendation_section
 from ums.experiments.report.sections import GroupText, PageText, overlap_note
-from ums.experiments.report.tables import Column, Table
+from ums.experiments.report.tables import Table
 from ums.experiments.results import paper
 from ums.experiments.results.records import StudyRecords
 from ums.experiments.results.scores import single_network
 
 _HEADS = (
-    "The paper's 295,715 for a classification head is of no head of GAP, FC, dropout and softmax on "
-    "this encoder."
+    "The paper's 295,715 for a classification head fit no head of GAP, FC, dropout and softmax on this "
+    "encoder."
 )
 TEXT = PageText(
     title="Doppler echo: one supervised source, shared",
@@ -38,19 +39,16 @@ TEXT = PageText(
             {
                 SEGMENTATION: overlap_note("envelope")
                 + " The paper's numbers are for a private set of real screens.",
-                CLASSIFICATION: "The F-score of the quality is that of good images, of the flow the "
-                "mean of the three flows'; the AUC of the flow is the mean of each flow against the "
-                "others. The quality of some images only is known.",
+                CLASSIFICATION: "The F-score of the quality is that of good images, the F-score of the "
+                "flow the mean of the three flows'; the AUC of the flow is the mean of each flow against "
+                "the others. The quality is known of some images only.",
             },
-            f"{_HEADS} Its 786,497 for the envelope's head is that of encoder and decoder with one "
-            "channel in, which is the separate model here; and its 1,573,506 for the separate flow "
-            "model is of two classes where there are three.",
+            f"{_HEADS} Its 786,497 for the envelope's head are those of encoder and decoder with one "
+            "input channel, which is the separate model here; its 1,573,506 for the separate flow model "
+            "are for two classes, where there are three.",
         ),
         SIMILAR: GroupText(
-            9,
-            10,
-            {CLASSIFICATION: "The F-score is of the flow named first."},
-            _HEADS,
+            9, 10, {CLASSIFICATION: "The F-score is of the flow named first."}, _HEADS
         ),
     },
     claims=paper.claims("echo"),
@@ -83,29 +81,26 @@ def _source(study: StudyRecords) -> Section:
         scores = single_network(np.array(record["patient"]), label, found)
         measures = {m: scores.estimate(m, rng) for m in ("Accuracy", "F-score", "MCC")}
         rows.append({"Method": method} | measures)
-    columns = ["Method", *(Column(m, "{:.3f}") for m in ("Accuracy", "F-score", "MCC"))]
     note = (
         f"On {len(label)} images of the source's test patients, with the 95 % bootstrap interval over "
-        f"them; it was trained on {record['trained on']} images of others. The nearest neighbour is the "
-        "training image whose grey levels are most alike, in the sense of least squares."
+        f"the patients; it was trained on {record['trained on']} images of others. The nearest neighbour "
+        "is the training image whose grey levels have the least squared difference."
     )
-    table = Table("source", "The source: telling flows apart", columns, rows, note=note)
+    table = Table("source", "The source: telling flows apart", list(rows[0]), rows, note=note)
     shown = records.arrays(record)
-    figures = [_examples(shown["images"], label[shown["shown"]], logits[shown["shown"]])]
-    figures += sections.source_curves(sections.source_cost(records), "Source: flow (cross-entropy)")
+    examples = _examples(shown["images"], label[shown["shown"]], logits[shown["shown"]])
     text = (
         "The source is a convolutional network that learns, with labels, which of three flows a screen "
         "shows: mitral inflow (MV), the motion of the mitral annulus (MA) or a tricuspid regurgitation "
         "(TR). Its encoder is what all heads share."
     )
-    return Section("The source: flow", text, [table], figures)
+    curves = sections.source_curves(study, "Source: flow (cross-entropy)")
+    return Section("The source: flow", text, [table, examples, *curves])
 
 
 def _examples(images: np.ndarray, flow: np.ndarray, logits: np.ndarray) -> Figure:
     """Screens of the source's test patients with the predicted flow."""
     predicted = logits.argmax(axis=1)
-    titles = [
-        f"true {FLOWS[f]}, predicted {FLOWS[p]}" for f, p in zip(flow, predicted, strict=True)
-    ]
-    correct = (predicted == flow).tolist()
-    return pictures.examples_panel(list(images), titles, correct=correct, name="source-examples")
+    pairs = zip(flow, predicted, strict=True)
+    titles = [f"true {FLOWS[f]}, predicted {FLOWS[p]}" for f, p in pairs]
+    return examples_panel(list(images), titles, predicted == flow, name="source-examples")

@@ -1,8 +1,6 @@
 """Panels of images: denoising, outlines of masks, heat maps, examples, recommendations.
 
-Each function takes plain arrays, lists and dicts and returns a
-:class:`ums.experiments.report.page.Figure`. Images are grey (N, H, W) or colour (N, H, W, 3), in the
-range 0 .. 255. A method has the same colour in all figures.
+Images are grey (N, H, W) or colour (N, H, W, 3), in the range 0 .. 255, and masks (N, H, W).
 """
 
 from __future__ import annotations
@@ -24,13 +22,9 @@ from ums.experiments.report.page import Figure
 def mosaic(
     labels: Sequence[str], columns: int, image: np.ndarray, lines: int = 0
 ) -> tuple[Sheet, np.ndarray]:
-    """Return a sheet with rows of empty axes, (rows, columns), for images of one size.
+    """A sheet with a labelled row of axes for each label, (rows, columns), for images of one size.
 
-    Args:
-        labels: of the rows, one each.
-        columns: their number.
-        image: one of the images.
-        lines: of the title above each image.
+    ``lines`` is the number of lines of the title above each image.
     """
     H, W = image.shape[:2]
     side = min((style.PAGE - 0.6) / columns, 3.2)
@@ -56,7 +50,7 @@ def show(ax: Axes, image: np.ndarray, note: str = "") -> None:
 
 
 def in_words(axes: np.ndarray) -> str:
-    """Return all that is written in the axes of a mosaic, for readers who cannot see it."""
+    """All that is written in the axes of a mosaic, for readers who cannot see it."""
     written = [[text.get_text() for text in (ax.title, *ax.texts)] for ax in axes.flat]
     told = [", ".join(filter(None, texts)).replace("\n", ", ") for texts in written]
     return f"Images: {'; '.join(filter(None, told))}."
@@ -64,30 +58,19 @@ def in_words(axes: np.ndarray) -> str:
 
 @style.styled
 def denoising_panel(
-    clean: np.ndarray,
-    noisy: np.ndarray,
-    denoised: np.ndarray,
-    titles: Sequence[str],
-    noisy_psnr: Sequence[float],
-    denoised_psnr: Sequence[float],
+    images: dict[str, np.ndarray], titles: Sequence[str], psnr: Mapping[str, Sequence[float]]
 ) -> Figure:
     """Show one image for each noise level: clean, noisy, denoised, and the error that is left.
 
-    Args:
-        clean: (N, H, W).
-        noisy: (N, H, W).
-        denoised: (N, H, W).
-        titles: N names of noise levels.
-        noisy_psnr: N values in dB.
-        denoised_psnr: N values in dB.
+    ``images`` and ``psnr`` (in dB) go by the names "clean", "noisy" and "denoised".
     """
-    errors = np.abs(np.asarray(denoised, np.float64) - clean)
+    errors = np.abs(np.asarray(images["denoised"], np.float64) - images["clean"])
     top = max(float(np.percentile(errors, 99.5)), 1e-6)
-    sheet, axes = mosaic(titles, 4, clean[0])
+    sheet, axes = mosaic(titles, 4, images["clean"][0])
     for n, row in enumerate(axes):
-        show(row[0], clean[n])
-        show(row[1], noisy[n], f"{noisy_psnr[n]:.1f} dB")
-        show(row[2], denoised[n], f"{denoised_psnr[n]:.1f} dB")
+        show(row[0], images["clean"][n])
+        for ax, name in zip(row[1:], ("noisy", "denoised"), strict=False):
+            show(ax, images[name][n], f"{psnr[name][n]:.1f} dB")
         scale = row[3].imshow(errors[n], cmap="magma", vmin=0, vmax=top)
     for ax, heading in zip(axes[0], ("Clean", "Noisy", "Denoised", "Error"), strict=True):
         ax.set_title(heading)
@@ -105,32 +88,24 @@ def denoising_panel(
 def outline_panel(
     images: np.ndarray,
     true_masks: np.ndarray,
-    predicted_masks: Sequence[tuple[str, np.ndarray]],
-    ious: Sequence[Sequence[float]],
+    predicted_masks: dict[str, np.ndarray],
+    ious: dict[str, Sequence[float]],
     titles: Sequence[str],
 ) -> Figure:
-    """Show each image once per method, with the true outline (white) and the method's (coloured).
-
-    Args:
-        images: (N, H, W).
-        true_masks: (N, H, W); an empty mask has no outline.
-        predicted_masks: pairs of a method's name and its masks (N, H, W).
-        ious: N values for each method, in the same order.
-        titles: N labels of the rows.
-    """
-    colours = style.method_colours(method for method, _ in predicted_masks)
+    """Show each image once per method, with the true outline (white) and the method's (coloured)."""
+    colours = style.method_colours(predicted_masks)
     sheet, axes = mosaic(titles, len(predicted_masks), images[0])
-    for column, (method, masks), scores in zip(axes.T, predicted_masks, ious, strict=True):
+    for column, (method, masks) in zip(axes.T, predicted_masks.items(), strict=True):
         column[0].set_title(method)
         for n, ax in enumerate(column):
-            show(ax, images[n], f"IoU {scores[n]:.3f}")
+            show(ax, images[n], f"IoU {ious[method][n]:.3f}")
             style.draw_outline(ax, true_masks[n], "white", 1.0)
             style.draw_outline(ax, masks[n], colours[method], 1.5)
     lines = {"true outline": "white", **colours}
     style.legend_below(sheet, {name: {"color": c} for name, c in lines.items()}, dark=True)
     caption = (
-        "True outline in white, each method's in its own colour, with the intersection over union "
-        "of that image."
+        "The true outline in white, each method's in its own colour, and the image's intersection over "
+        "union."
     )
     return style.finished(sheet, "outlines", "svg", caption, in_words(axes))
 
@@ -139,17 +114,10 @@ def outline_panel(
 def examples_panel(
     images: Sequence[np.ndarray],
     titles: Sequence[str],
-    correct: Sequence[bool],
+    correct: Sequence[bool] | np.ndarray,
     name: str = "examples",
 ) -> Figure:
-    """Show images in rows of four, each with a title, and whether the prediction is right.
-
-    Args:
-        images: N images (H, W) or (H, W, 3).
-        titles: N strings of one line or more.
-        correct: N booleans.
-        name: of the figure.
-    """
+    """Show images in rows of four, each with a title, and whether the prediction is right."""
     lines = 1 + max(title.count("\n") for title in titles)
     sheet, axes = mosaic([""] * -(-len(images) // 4), min(4, len(images)), images[0], lines)
     for ax, image, title, right in zip(axes.flat, images, titles, correct, strict=False):
@@ -178,14 +146,8 @@ def heat_map_panel(
 ) -> Figure:
     """Show where each network looks: a column per image, a row per network below the image itself.
 
-    Args:
-        images: (N, H, W).
-        maps: network -> (N, H, W) in [0, 1].
-        outlines: what is outlined -> boolean masks (N, H, W); at most three.
-        titles: N strings.
-        inside: network -> N shares of the map inside the first outline's masks, NaN where the map is
-            0 everywhere.
-        name: of the figure.
+    The maps are in [0, 1]. Of at most three outlines the first is the one ``inside`` which a share of the
+    map lies, NaN where the map is 0.
     """
     where, first = next(iter(outlines.items()))
     sheet, axes = mosaic(["image", *maps], len(images), images[0])
@@ -208,9 +170,8 @@ def heat_map_panel(
     lines = {o: {"color": c, "ls": ls} for o, (c, ls) in zip(outlines, OUTLINES, strict=False)}
     style.legend_below(sheet, lines, dark=True)
     caption = (
-        "What speaks for the class each network gives the image, laid over it. The numbers are the "
-        f"share of the map inside the outline ({where}), to be read beside the share of the image that "
-        "lies inside, which stands in the first row."
+        "What speaks for the class, laid over the image. The numbers are the share of the map inside the "
+        f"outline ({where}), to be read beside the share of the image inside, in the first row."
     )
     return style.finished(sheet, name, "png", caption, in_words(axes))
 
@@ -225,12 +186,8 @@ def recommendation_panel(
 ) -> Figure:
     """Show images rightly and wrongly used and excluded, with what the heads predict of them.
 
-    Args:
-        images: (N, H, W, 3) or (N, H, W) uint8; or number -> image, where those to be shown suffice.
-        flow: (N,) true classes.
-        quality: (N,) true classes.
-        made: what is recommended for the images.
-        each: how many images of each outcome are shown, the first.
+    Flow and quality are the true classes (N,). The first ``each`` images of each outcome are shown; a
+    mapping, number -> image, needs to hold these only.
     """
     kinds = outcomes(flow, quality, made)
     rows = {OUTCOMES[i]: np.flatnonzero(kinds == OUTCOMES[i]).tolist() for i in (0, 3, 2, 1)}
@@ -251,7 +208,7 @@ def recommendation_panel(
 
 
 def _decision(flow: int, quality: int, made: Recommendations, n: int) -> str:
-    """Return the truth, the heads' predictions for image n, and the recommendation, a line each."""
+    """The truth, the heads' predictions for image n, and the recommendation, a line each."""
     f, q = made.predicted_flow[n], made.predicted_quality[n]
     return (
         f"true {FLOWS[flow]}, {QUALITIES[quality]}\n"

@@ -1,14 +1,12 @@
 """Charts of a study: training curves, scores over folds, gradients' angles, costs, decisions.
 
-Each function takes plain arrays, lists and dicts and returns a
-:class:`ums.experiments.report.page.Figure`. A method has the same colour in all figures.
+A method has the same colour in all figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise, zip_longest
-from math import ceil
 
 import numpy as np
 from matplotlib import colormaps
@@ -32,34 +30,31 @@ CURVES: dict[str, style.Look] = {
 
 @style.styled
 def training_curves(
-    histories: dict[str, History] | dict[str, list[History]], name: str = "training"
+    histories: Mapping[str, History | list[History]], name: str = "training"
 ) -> Figure:
     """Draw the loss over epochs, one panel per model, with the best epoch and learning-rate drops.
 
-    Args:
-        histories: model -> its history, or one for each fold, of which the first is drawn bold.
-            Models named alike up to a colon ("Joint: lungs", "Joint: abnormality") share a colour.
-        name: the figure's.
+    A model has one history, or one for each fold, of which the first is drawn bold. Models named alike up
+    to a colon ("Joint: lungs", "Joint: abnormality") share a colour.
     """
     models = {m: h if isinstance(h, list) else [h] for m, h in histories.items()}
     colours = style.method_colours(dict.fromkeys(model.split(":")[0] for model in models))
     sheet, panels = style.titled_panels(list(models), 2.3)
-    for model, ax in panels.items():
-        for fold, history in enumerate(models[model]):
+    told = []
+    for (model, folds), ax in zip(models.items(), panels.values(), strict=True):
+        for fold, history in enumerate(folds):
             _draw_history(ax, history, colours[model.split(":")[0]], bold=fold == 0)
-        style.scale_losses(ax, [loss for h in models[model] for loss in (*h.train, *h.validation)])
+        best = ", ".join(str(h.best_epoch + 1) for h in folds if h.validation)
+        told += [f"{model} {best}"] if best else []
+        style.scale_losses(ax, [loss for h in folds for loss in (*h.train, *h.validation)])
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        ax.set(xlabel="epoch", ylabel="loss" if _is_first(ax) else "")
+        ax.set(xlabel="epoch", ylabel="loss" if style.is_first(ax) else "")
     style.legend_below(sheet, CURVES)
     caption = (
-        "After each epoch, on the training and on the validation images; of several folds the first "
-        "is drawn bold."
+        "The loss after each epoch on the training and on the validation images; of several folds the "
+        "first is drawn bold."
     )
-    best = {
-        m: [str(h.best_epoch + 1) for h in folds if h.validation] for m, folds in models.items()
-    }
-    kept = "; ".join(f"{model} {', '.join(epochs)}" for model, epochs in best.items() if epochs)
-    alt = f"Curves of the loss over epochs. The best epoch of each fold: {kept}."
+    alt = f"Curves of the loss over epochs. The best epoch of each fold: {'; '.join(told)}."
     return style.finished(sheet, name, "svg", caption, alt)
 
 
@@ -84,12 +79,6 @@ def _draw_history(ax: Axes, history: History, colour: str, bold: bool) -> None:
                 style.note(ax, f"{rate:.2g}", (epoch, 1), (3, 0), color=style.SOFT, **top)
 
 
-def _is_first(ax: Axes) -> bool:
-    """Whether the panel is the first of its row, which has the labels of the row."""
-    place = ax.get_subplotspec()
-    return place is not None and place.is_first_col()
-
-
 ESTIMATES: dict[str, style.Look] = {
     "one fold": {"ls": "", "marker": "o", "ms": 4, "alpha": 0.55, "mew": 0},
     "mean over folds, 95 % interval": {"lw": 1.6, "marker": "o", "ms": 5.5},
@@ -100,19 +89,16 @@ ESTIMATES: dict[str, style.Look] = {
 @style.styled
 def fold_dots(
     groups: dict[str, dict[str, Estimate]],
+    measures: dict[str, str],
     paper: dict[str, dict[str, float]] | None = None,
-    xlabel: dict[str, str] | None = None,
     name: str = "folds",
 ) -> Figure:
     """Draw every fold's score, their mean with its interval, and the paper's, strategies in rows.
 
-    Args:
-        groups: group, such as a task at a hospital -> strategy -> its scores.
-        paper: group -> strategy -> value, where the paper prints one.
-        xlabel: group -> what is measured; groups of one measure share their scale.
-        name: the figure's.
+    A group, such as a task at a hospital, has a panel with the scores of its strategies, and the paper's
+    where it prints one; groups of one measure share their scale.
     """
-    paper, xlabel = paper or {}, xlabel or {}
+    paper = paper or {}
     strategies = list(dict.fromkeys(s for scores in groups.values() for s in scores))
     colours = style.method_colours(strategies)
     sheet, panels = style.titled_panels(list(groups), 0.5 * len(strategies) + 0.8)
@@ -125,13 +111,12 @@ def fold_dots(
             _draw_estimate(ax, row, estimate, theirs, colours[strategy])
             told.append(f"{group}, {strategy} {formatted(estimate, '{:.3f}')}")
             told[-1] += "" if theirs is None else f", paper {theirs:g}"
-        measure = xlabel.get(group, "score")
-        if first.setdefault(measure, ax) is not ax:
-            ax.sharex(first[measure])
-        ax.set(xlabel=measure, ylim=(len(strategies) - 0.4, -0.65))
+        if first.setdefault(measures[group], ax) is not ax:
+            ax.sharex(first[measures[group]])
+        ax.set(xlabel=measures[group], ylim=(len(strategies) - 0.4, -0.65))
         ax.margins(x=0.08)
         ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.set_yticks(range(len(strategies)), strategies if _is_first(ax) else [])
+        ax.set_yticks(range(len(strategies)), strategies if style.is_first(ax) else [])
         ax.grid(axis="x")
         ax.tick_params(left=False)
         ax.spines["left"].set_visible(False)
@@ -161,13 +146,12 @@ def _draw_estimate(
 
 
 @style.styled
-def cosine_curves(cosines: dict[str, Sequence[Sequence[float]]], name: str = "cosines") -> Figure:
+def cosine_curves(
+    cosines: Mapping[str, Sequence[Sequence[float]]], name: str = "cosines"
+) -> Figure:
     """Draw the cosine between two tasks' gradients over epochs, each fold and their mean.
 
-    Args:
-        cosines: pair of tasks -> for each fold a value per epoch; folds may end at different epochs.
-            The mean is over the folds still running.
-        name: the figure's.
+    Of a pair of tasks, each fold has a value per epoch; folds may end at different epochs.
     """
     colours = style.method_colours(cosines)
     sheet = style.new_sheet(7.2, 3.6)
@@ -214,9 +198,7 @@ def _mark_zero(ax: Axes) -> None:
 def crossover(costs: dict[str, tuple[float, float]], name: str = "crossover") -> Figure:
     """Draw the minutes of 1, 2, ... tasks, and from which task on the first way is cheaper.
 
-    Args:
-        costs: label -> minutes (once, for each task); the first is compared with each of the others.
-        name: the figure's.
+    The minutes of a way are those spent once, and those of each task.
     """
     (first, (once, each)), *others = costs.items()
     turns = {label: _turn((once, each), theirs) for label, theirs in others}
@@ -247,16 +229,13 @@ def crossover(costs: dict[str, tuple[float, float]], name: str = "crossover") ->
 
 
 def _turn(ours: tuple[float, float], theirs: tuple[float, float]) -> tuple[int | None, str]:
-    """Return the number of tasks at which the cheaper way changes, or None, and that in words."""
-    ahead, saved_each = ours[0] - theirs[0], theirs[1] - ours[1]
-    pays_at_first = ahead < saved_each
-    if saved_each > 0 and not pays_at_first:
-        turn = int(ahead // saved_each) + 1
-        return turn, f"pays from {turn} tasks on"
-    if saved_each < 0 and pays_at_first:
-        turn = ceil(ahead / saved_each) - 1
-        return turn, f"pays up to {turn} tasks"
-    return None, "pays from the first task on" if pays_at_first else "never pays"
+    """The number of tasks at which the cheaper way changes, or None, and that in words."""
+    tasks = np.arange(1, 10_001)
+    cheaper = ours[0] + ours[1] * tasks < theirs[0] + theirs[1] * tasks
+    if cheaper.all() or not cheaper.any():
+        return None, "pays from the first task on" if cheaper[0] else "never pays"
+    turn = int(cheaper.argmin() if cheaper[0] else cheaper.argmax() + 1)
+    return turn, f"pays up to {turn} tasks" if cheaper[0] else f"pays from {turn} tasks on"
 
 
 SHADES = ListedColormap(colormaps["Blues"](np.linspace(0, 0.75, 256)))
@@ -267,9 +246,7 @@ USES = ("use", "exclude")
 def confusion_tables(tables: dict[str, np.ndarray]) -> Figure:
     """Draw tables of true and recommended use side by side, with counts and each row's shares.
 
-    Args:
-        tables: label, such as a strategy -> (2, 2) counts, true use and exclude in rows, recommended
-            use and exclude in columns.
+    The (2, 2) counts have true use and exclude in rows, recommended use and exclude in columns.
     """
     columns = min(len(tables), 4)
     sheet = style.new_sheet(min(style.PAGE, 2.3 * columns + 0.4), 2.45 * -(-len(tables) // columns))
@@ -286,13 +263,11 @@ def confusion_tables(tables: dict[str, np.ndarray]) -> Figure:
         ax.set_title(label, loc="left", fontweight="bold")
         ax.spines[:].set_visible(True)
         ax.set_xticks([0, 1], USES)
-        ax.set_yticks([0, 1], USES if _is_first(ax) else ["", ""], rotation=90, va="center")
-        ax.set(xlabel="recommended", ylabel="true" if _is_first(ax) else "")
+        ax.set_yticks([0, 1], USES if style.is_first(ax) else ["", ""], rotation=90, va="center")
+        ax.set(xlabel="recommended", ylabel="true" if style.is_first(ax) else "")
         ax.tick_params(length=0)
         used, excluded = (f"{style.percent(shares[i, i])} ({counts[i][i]})" for i in (0, 1))
         told.append(f"{label}: {used} of those to use, {excluded} of those to exclude")
-    caption = (
-        "Images by what should be done and what is recommended; the shares are of a row's images."
-    )
+    caption = "Images by what should be done with them and what is recommended; shares are those of a row."
     alt = f"Right recommendations. {'; '.join(told)}."
     return style.finished(sheet, "recommendation-tables", "svg", caption, alt)

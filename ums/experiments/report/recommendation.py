@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
-from ums.derived.recommendation import (
-    CAUSES,
-    EXCLUDE,
-    USE,
-    Recommendations,
-    agreement,
-    excluded,
-)
+from ums.derived import recommendation
+from ums.derived.recommendation import CAUSES, EXCLUDE, USE, Recommendations, excluded
 from ums.experiments.names import LOGITS, TEST
 from ums.experiments.report.group import LABELS
 from ums.experiments.report.page import Section
 from ums.experiments.report.pictures import recommendation_panel
 from ums.experiments.report.plots import confusion_tables
-from ums.experiments.report.tables import Column, Table
+from ums.experiments.report.tables import Table
 from ums.experiments.results.groups import GroupResults
-from ums.experiments.results.scores import CaseScores, estimated
+from ums.experiments.results.scores import estimated
 from ums.metrics.classification import mcc, recall
 
-FLOW, QUALITY = "flow", "quality"
+HEADS = "flow", "quality"
 MEASURES: dict[str, Callable] = {
     "MCC": partial(mcc, classes=2),
     "Sensitivity": partial(recall, classes=2, positive=EXCLUDE),
@@ -38,54 +32,53 @@ MEASURES: dict[str, Callable] = {
 
 def recommendation_section(group: GroupResults, seed: int) -> Section:
     """Use or exclude, from the tasks "flow" and "quality" of each strategy, on the test set."""
-    flow, quality = (group.cases[name]["test"] for name in (FLOW, QUALITY))
-    _, *places = np.intersect1d(flow["id"], quality["id"], return_indices=True)
+    cases = [group.cases[name]["test"] for name in HEADS]
+    _, *places = np.intersect1d(cases[0]["id"], cases[1]["id"], return_indices=True)
     by_case = np.argsort(places[0])  # in the order of the test set
     places = [place[by_case] for place in places]
-    truth = [np.array(c["label"])[p] for c, p in zip((flow, quality), places, strict=True)]
-    together = {
-        label: _recommended([scores.probabilities()[p] for scores, p in _heads(group, arm, places)])
-        for arm, label in LABELS.items()
-    }
-    agreements = {label: agreement(truth[0], truth[1], made) for label, made in together.items()}
+    flow, quality = (np.array(c["label"])[p] for c, p in zip(cases, places, strict=True))
+    made = {}
+    for arm, label in LABELS.items():
+        heads = [group.scores[arm, TEST, name].probabilities() for name in HEADS]
+        made[label] = _recommended(heads, places)
+    agreements = {k: recommendation.agreement(flow, quality, m) for k, m in made.items()}
     case, images = (group.pictures[f"recommendations {name}"] for name in ("case", "images"))
     shown = dict(zip(case.tolist(), images, strict=True))
-    patients = np.array(flow["patient"])[places[0]]
+    patients = np.array(cases[0]["patient"])[places[0]]
     return Section(
         "Derived: recommendation",
         "No network is trained for this: whether a screen is fit to be measured follows from the "
         "predictions of the flow and the quality head. Below the first table the folds' networks decide "
         "together, by their mean probabilities.",
-        blocks=[
-            _score_table(group, places, excluded(truth[0], truth[1]), patients, seed),
+        [
+            _score_table(group, places, excluded(flow, quality), patients, seed),
             confusion_tables({label: found.table for label, found in agreements.items()}),
             _error_table({label: found.causes for label, found in agreements.items()}),
-            recommendation_panel(shown, truth[0], truth[1], next(iter(together.values()))),
+            recommendation_panel(shown, flow, quality, next(iter(made.values()))),
         ],
     )
 
 
-def _heads(
-    group: GroupResults, arm: str, places: Sequence[np.ndarray]
-) -> list[tuple[CaseScores, np.ndarray]]:
-    """The scores of the flow and the quality head, each with the places of the common images."""
-    scores = [group.scores[arm, TEST, name] for name in (FLOW, QUALITY)]
-    return list(zip(scores, places, strict=True))
+def _recommended(probabilities: list[np.ndarray], places: list[np.ndarray]) -> Recommendations:
+    """From the two heads' probabilities, at the places of the images that both know."""
+    flow, quality = (of_head[p] for of_head, p in zip(probabilities, places, strict=True))
+    return Recommendations(flow, quality)
 
 
 def _score_table(
     group: GroupResults,
-    places: Sequence[np.ndarray],
+    places: list[np.ndarray],
     exclude: np.ndarray,
     patients: np.ndarray,
     seed: int,
 ) -> Table:
     """How well each strategy excludes, by P(TR) P(poor) and by the two likeliest classes."""
-    rng, rows = np.random.default_rng([seed, 9]), []
+    rng = np.random.default_rng([seed, 9])
+    rows: list[dict[str, Any]] = []
     for arm, label in LABELS.items():
-        heads = _heads(group, arm, places)
+        logits = [group.scores[arm, TEST, name].values[LOGITS] for name in HEADS]
         folds = [
-            _recommended([softmax(scores.values[LOGITS][i][p], axis=1) for scores, p in heads])
+            _recommended([softmax(of_head[i], axis=1) for of_head in logits], places)
             for i in range(group.k)
         ]
         for rule, predicted in (
@@ -101,15 +94,11 @@ def _score_table(
         f"On the {len(exclude)} images of {group.test_name} whose quality is known; {exclude.sum()} are "
         "to be excluded, tricuspid regurgitations of poor quality. Mean and standard deviation over the "
         "folds' networks, with the 95 % bootstrap interval over patients. Sensitivity: the share of those "
-        "to be excluded that are; specificity: the share of the others that are used. An MCC of 0 is "
-        "that of guessing."
+        "to be excluded that are; specificity: the share of the others that are used. Guessing has an "
+        "MCC of 0."
     )
-    columns = ["Strategy", "Excluded where", *(Column(m, "{:.3f}") for m in MEASURES)]
-    return Table("recommendation", "The derived task: use or exclude", columns, rows, note=note)
-
-
-def _recommended(probabilities: list[np.ndarray]) -> Recommendations:
-    return Recommendations(probabilities[0], probabilities[1])
+    title = "The derived task: use or exclude"
+    return Table("recommendation", title, list(rows[0]), rows, note=note)
 
 
 def _of_folds(score: Callable, true: np.ndarray, predicted: np.ndarray) -> list[float]:
@@ -125,8 +114,8 @@ def _error_table(causes: dict[str, dict[str, dict[str, int]]]) -> Table:
         for mistake, counts in mistakes.items()
     ]
     note = (
-        "Images by the head that is wrong about them: about TR or not, about poor or good, both, or "
-        "neither, where both are right but not sure enough together."
+        "Images by the head that is wrong about them: flow (TR or not), quality (poor or good), both, or "
+        "neither, where both are right but together not sure enough."
     )
-    columns = ["Strategy", "Mistake", *(Column(c.capitalize(), "{:d}") for c in CAUSES)]
-    return Table("recommendation-causes", "Where mistakes come from", columns, rows, note=note)
+    title = "Where mistakes come from"
+    return Table("recommendation-causes", title, list(rows[0]), rows, note=note)

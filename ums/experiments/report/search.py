@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ums.experiments.names import LOGITS
-from ums.experiments.report.page import Figure, Report, Section
+from ums.experiments.report.page import Report, Section
 from ums.experiments.report.search_plot import trials_figure
 from ums.experiments.report.sections import run_information
 from ums.experiments.report.tables import Column, Table
@@ -15,8 +15,8 @@ from ums.experiments.results.records import Record, StudyRecords
 from ums.experiments.results.scores import single_network
 from ums.experiments.search_space import GRID, PAPERS_CHOICE, SPACE, Trial, ranked, trial_of
 
-SETTINGS = [Column(setting.capitalize()) for setting in SPACE]
-LOSS, ACCURACY, MCC = (Column(name, "{:.3f}") for name in ("Loss", "Accuracy", "MCC"))
+COLUMNS = [Column(setting.capitalize(), "{}") for setting in SPACE]
+COLUMNS += [Column(measure, "{:.3f}") for measure in ("Loss", "Accuracy", "MCC")]
 
 
 def build(study: StudyRecords) -> Report:
@@ -31,33 +31,27 @@ def build(study: StudyRecords) -> Report:
     trials = [trial_of(number, record) for number, record in enumerate(records, start=1)]
     best = ranked(trials)[0]
     scored = records[best.number - 1]
+    n = len(scored["label"])
     rates = ", ".join(f"{name} {rate:g}" for name, rate in study.about["rates"].items())
     text = (
         f"{len(trials)} of the {len(GRID)} combinations of the paper's ranges, the paper's own first, "
         "then others at random, each trained once on the source's training split with early stopping. "
         "They are ranked by the mean cross-entropy on the validation split, "
-        f"{len(scored['label'])} images of {len(set(scored['patient']))} patients.\n\n"
+        f"{n} images of {len(set(scored['patient']))} patients.\n\n"
         "One training of each says little about small differences: another seed would move every score. "
         f"The paper does not give learning rates; here each optimizer has its usual one ({rates}, SGD with "
-        "momentum 0.9), so a value's mean is also one of that rate. With few epochs large batches, which "
-        "take fewer steps in each, have had less time than the paper's 64 epochs give."
+        "momentum 0.9), so its mean is also that of its rate. Large batches take fewer steps in an epoch; "
+        "with few epochs they have had less time than the paper's 64 epochs give."
     )
     tested = best._replace(**{name: test[name] for name in ("loss", "accuracy", "mcc")})
-    blocks: list[Table | Figure] = [
-        trials_figure(trials),
-        trials_table(trials, len(scored["label"])),
-    ]
+    on_test = test_table(tested, test, study.about["seed"])
     return Report(
         title="The echo source's hyperparameters",
         subtitle="A random search over the ranges of section 4.2.1.",
         summary=summary_lines(trials, tested),
         sections=[
-            Section("Trials", text, blocks=blocks),
-            Section(
-                "The best on images not seen before",
-                "",
-                [test_table(tested, test, study.about["seed"])],
-            ),
+            Section("Trials", text, [trials_figure(trials), trials_table(trials, n)]),
+            Section("The best on images not seen before", "", [on_test]),
         ],
         run=run_information(study),
     )
@@ -75,31 +69,28 @@ def summary_lines(trials: list[Trial], tested: Trial) -> list[str]:
     if lost := sum(bool(trial.diverged) for trial in order):
         lines.append(f"Trials that diverged: {lost}.")
     test = f"accuracy {tested.accuracy:.3f}, MCC {tested.mcc:.3f}"
-    return [*lines, f"On the test split, which only the best met: {test}."]
+    return [*lines, f"On the test split, on which only the best was tested: {test}."]
 
 
 def trials_table(trials: list[Trial], n: int) -> Table:
     """A row for each trial, by rank; ``n`` validation images."""
-    rows = []
-    for place, trial in enumerate(ranked(trials)):
-        marks = {
-            "best": place == 0,
-            "paper": trial.choice == PAPERS_CHOICE,
-            "diverged": trial.diverged,
-        }
+    order, rows = ranked(trials), []
+    for trial in order:
+        marks = {"best": trial is order[0], "paper": trial.choice == PAPERS_CHOICE}
+        marks["diverged"] = bool(trial.diverged)
         row: dict[str, Any] = {"Mark": ", ".join(mark for mark, there in marks.items() if there)}
         row |= {"No.": trial.number} | _settings(trial) | {"Param.": trial.parameters}
         if not trial.diverged:
             row |= {"Loss": trial.loss, "Accuracy": trial.accuracy, "MCC": trial.mcc}
             row |= {"Epochs": trial.epochs, "Min.": trial.seconds / 60}
         rows.append(row)
-    columns = ["Mark", Column("No."), *SETTINGS, Column("Param.", "{:,d}"), LOSS, ACCURACY, MCC]
-    columns += [Column("Epochs"), Column("Min.", "{:.1f}")]
-    right = rows[0]["Accuracy"]
+    settings, scores = COLUMNS[: len(SPACE)], COLUMNS[len(SPACE) :]
+    columns = ["Mark", "No.", *settings, "Param.", *scores, "Epochs", Column("Min.", "{:.1f}")]
+    right = order[0].accuracy
     note = (
         f"On the {n} validation images, which also decided when to stop. An accuracy of {right:.3f} on "
         f"{n} independent images has a standard error of {np.sqrt(right * (1 - right) / n):.3f}, and "
-        "images of one patient are not independent: trials nearer than that are not told apart. "
+        "images of one patient are not independent: smaller differences between trials mean nothing. "
         "Min.: minutes of training."
     )
     return Table("trials", "Trials by validation loss", columns, rows, note=note)
@@ -113,11 +104,10 @@ def test_table(tested: Trial, record: Record, seed: int) -> Table:
     row |= {measure: scores.estimate(measure, rng) for measure in ("Accuracy", "MCC")}
     note = (
         f"{len(patients)} images of {len(np.unique(patients))} patients, with the 95 % "
-        "bootstrap interval over patients, which is too narrow where they are few. The best one's "
-        "validation scores are flattered by its having been chosen by them; these are not."
+        "bootstrap interval over patients, which is too narrow where they are few. The validation scores "
+        "flatter the best trial, which was chosen by them; these do not."
     )
-    columns = [*SETTINGS, LOSS, ACCURACY, MCC]
-    return Table("test", "The best on the test split", columns, [row], note=note)
+    return Table("test", "The best on the test split", COLUMNS, [row], note=note)
 
 
 def _settings(trial: Trial) -> dict[str, Any]:

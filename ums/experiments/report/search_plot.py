@@ -13,18 +13,12 @@ from ums.experiments.report.page import Figure
 from ums.experiments.search_space import SPACE, Trial, ranked
 
 DOT, MEAN, LOST, COURSE = "one trial", "mean of a value's trials", "diverged", "best so far"
+RING: style.Look = {"ls": "", "mfc": "none"}
 MARKS: dict[str, style.Look] = {
     DOT: {"ls": "", "marker": "o", "ms": 5, "color": "#0a84c9", "alpha": 0.6, "mew": 0},
     MEAN: {"color": style.INK, "lw": 2},
-    "best": {"ls": "", "marker": "o", "ms": 9.5, "mfc": "none", "mec": "#c97a00", "mew": 2},
-    "paper's choice": {
-        "ls": "",
-        "marker": "D",
-        "ms": 9,
-        "mfc": "none",
-        "mec": style.INK,
-        "mew": 1.2,
-    },
+    "best": RING | {"marker": "o", "ms": 9.5, "mec": "#c97a00", "mew": 2},
+    "paper's choice": RING | {"marker": "D", "ms": 9, "mec": style.INK, "mew": 1.2},
     LOST: {"ls": "", "marker": "x", "ms": 5.5, "color": style.WRONG, "mew": 1.5},
     COURSE: {"color": "#c97a00", "lw": 1.6},
 }
@@ -38,23 +32,20 @@ def trials_figure(trials: Sequence[Trial]) -> Figure:
     marked = {mark: i for mark, i in marked.items() if not trials[i].diverged}
     sheet = style.new_sheet(style.PAGE, 5.4)
     widths = [0.4 + len(v) + 0.06 * len("".join(map(str, v))) for v in SPACE.values()]
-    axes = sheet.subplot_mosaic(
-        [list(SPACE), [COURSE] * len(SPACE)],
-        sharey=True,
-        width_ratios=widths,
-        height_ratios=[1.25, 1],
-    )
-    means = {}
+    rows: style.Look = {"width_ratios": widths, "height_ratios": [1.25, 1], "sharey": True}
+    axes = sheet.subplot_mosaic([list(SPACE), [COURSE] * len(SPACE)], **rows)
+    told = []
     for setting, values in SPACE.items():
         ax, at = axes[setting], np.array([values.index(getattr(t.choice, setting)) for t in trials])
-        means[setting] = [_mean(losses[at == j]) for j in range(len(values))]
+        places = np.arange(len(values))
+        means = [_mean(losses[at == place]) for place in places]
         # Multiples of the golden ratio spread the dots of one value evenly, and always alike.
         _draw_trials(ax, at + 0.5 * (number * 0.6180339887 % 1 - 0.5), losses, marked)
-        places = np.arange(len(values))
-        ax.hlines(means[setting], places - 0.33, places + 0.33, **MARKS[MEAN], zorder=2.5)
+        ax.hlines(means, places - 0.33, places + 0.33, **MARKS[MEAN], zorder=2.5)
         ax.set_title(setting.capitalize(), loc="left", fontweight="bold")
         ax.set(xticks=places, xticklabels=map(str, values), xlim=(-0.6, len(values) - 0.4))
         ax.tick_params(bottom=False)
+        told.append(f"{setting} {', '.join(f'{m:.3f}'.replace('nan', 'none') for m in means)}")
     course = axes[COURSE]
     _draw_trials(course, number, losses, marked)
     course.step(number, np.fmin.accumulate(losses), where="post", **MARKS[COURSE])
@@ -62,17 +53,23 @@ def trials_figure(trials: Sequence[Trial]) -> Figure:
     course.xaxis.set_major_locator(MaxNLocator(12, integer=True))
     style.scale_losses(course, losses)
     sheet.supylabel("Validation loss", fontsize=9)
-    shown = {DOT, MEAN, COURSE, *marked} | ({LOST} if np.isnan(losses).any() else set())
-    style.legend_below(sheet, {mark: style for mark, style in MARKS.items() if mark in shown})
+    lost = int(np.isnan(losses).sum())
+    absent = {"best", "paper's choice"} - set(marked) | (set() if lost else {LOST})
+    style.legend_below(sheet, {mark: look for mark, look in MARKS.items() if mark not in absent})
     caption = (
-        "Above: each dot is a trial at its value of one setting, the others being whatever they were; "
-        "the bar is the mean over the value's trials. Below: the same trials in the order they were run."
+        "Above: each dot is a trial at its value of one setting, whatever its others are; the bar is the "
+        "mean over the value's trials. Below: the same trials in the order in which they were run."
     )
-    return style.finished(sheet, "search", "svg", caption, _in_words(losses, means, marked))
+    marks = "; ".join(f"{mark}: trial {i + 1}, {losses[i]:.3f}" for mark, i in marked.items())
+    alt = (
+        f"Validation loss of {len(losses)} trials ({marks}; {LOST}: {lost}). Means by value: "
+        f"{'; '.join(told)}."
+    )
+    return style.finished(sheet, "search", "svg", caption, alt)
 
 
 def _mean(losses: np.ndarray) -> float:
-    """Return the mean without diverged trials, NaN where there is none."""
+    """The mean without diverged trials, NaN where there is none."""
     converged = losses[np.isfinite(losses)]
     return float(converged.mean()) if len(converged) else np.nan
 
@@ -84,14 +81,3 @@ def _draw_trials(ax: Axes, x: np.ndarray, losses: np.ndarray, marked: dict[str, 
     for lost in x[np.isnan(losses)]:
         ax.plot(lost, 1, **MARKS[LOST], transform=ax.get_xaxis_transform(), clip_on=False)
     ax.grid(axis="y")
-
-
-def _in_words(losses: np.ndarray, means: dict[str, list[float]], marked: dict[str, int]) -> str:
-    parts = [f"{mark}: trial {i + 1}, {losses[i]:.3f}" for mark, i in marked.items()]
-    parts.append(f"{LOST}: {np.isnan(losses).sum()}")
-    each = "; ".join(
-        f"{setting} " + ", ".join("none" if np.isnan(m) else f"{m:.3f}" for m in own)
-        for setting, own in means.items()
-    )
-    trials = f"{len(losses)} trials ({'; '.join(parts)})"
-    return f"Validation loss of {trials}. Means by value: {each}."

@@ -4,41 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
-import numpy as np
-
-from ums.experiments.names import HELD_OUT, INDEPENDENT, SEGMENTATION, SEPARATE, STRATEGIES, TEST
+from ums.experiments.names import HELD_OUT, JOINT, SEGMENTATION, STRATEGIES, TEST
 from ums.experiments.report import pictures
 from ums.experiments.report.group import (
     LABELS,
     comparison_table,
-    cosines,
     cost_table,
-    crossover_figure,
-    curves,
+    lowered,
     score_dots,
     score_table,
 )
 from ums.experiments.report.page import Figure, Report, Section
-from ums.experiments.report.plots import training_curves
-from ums.experiments.report.tables import Column, Table, formatted_p
+from ums.experiments.report.plots import cosine_curves, crossover, training_curves
+from ums.experiments.report.tables import Column, Table, formatted, formatted_p
 from ums.experiments.results import paper
 from ums.experiments.results.claims import Verdict, verdict
-from ums.experiments.results.costs import GroupCosts, TrainingCost, cost_of
+from ums.experiments.results.costs import GroupCosts, cost_of
 from ums.experiments.results.groups import GroupResults
-from ums.experiments.results.records import Records, StudyRecords
+from ums.experiments.results.records import StudyRecords
 from ums.experiments.results.scores import Estimate
 
 
 @dataclass(frozen=True)
 class GroupText:
-    """What the paper prints about a group, and what the page says beside it.
+    """The numbers of the paper's tables about a group, 0 if there is none, and the notes under ours.
 
-    Attributes:
-        score_table: The number of the paper's table of scores; 0 if it has none.
-        cost_table: The number of its table of costs; 0 if it has none.
-        score_notes: Kind of task -> note under its table.
-        cost_note: Note under the table of costs, after what is true of all.
+    There is a note for each kind of task, and one that follows what is true of all costs.
     """
 
     score_table: int = 0
@@ -52,14 +45,10 @@ class PageText:
     """What only one modality's page says.
 
     Attributes:
-        title: Of the page.
-        subtitle: Of the page.
         source: What the source learned, in a word.
         denoiser: Whether the baseline's models stand behind a denoiser, which costs what the source does.
         seen: What the source has seen of the groups' images.
         groups: Group -> its text, where the paper has tables about it.
-        claims: The paper's.
-        cost_note: Note under every table of costs, before what is said of the group's.
     """
 
     title: str
@@ -81,24 +70,21 @@ def build(
 ) -> Report:
     """The whole page of a study.
 
-    Args:
-        study: Its records.
-        text: The modality's.
-        source: The section on the source.
-        own_sections: Makes the sections that only this modality has, after a group's scores.
-        summary: Sentences after those that all studies have.
+    ``own_sections`` makes the sections that only this modality has, after a group's scores; ``summary``
+    holds the sentences after those that all studies have.
     """
     records = study.parts[""]
     groups = [GroupResults(records, name, study.about["seed"]) for name in records.groups]
-    trained = source_cost(records)
-    costs = {g.name: _costs(g, trained, text.denoiser) for g in groups}
+    trained, costs = cost_of(records.one("source")), {}
+    for group in groups:
+        titles = {task.name: task.title for task in group.tasks}
+        costs[group.name] = GroupCosts(titles, group.costs, trained, text.denoiser)
     claims = [claims_section(groups, text.claims)] if text.claims else []
     sections = [*claims, source]
     for group in groups:
-        own, cost = text.groups.get(group.name, GroupText()), costs[group.name]
-        sections.append(scores_section(group, own, text.seen))
-        sections += own_sections(group)
-        sections += [cost_section(group, cost, own, text), training_section(group)]
+        own = text.groups.get(group.name, GroupText())
+        sections += [scores_section(group, own, text.seen), *own_sections(group)]
+        sections += [cost_section(group, costs[group.name], own, text), training_section(group)]
     return Report(
         title=text.title,
         subtitle=text.subtitle,
@@ -108,28 +94,15 @@ def build(
     )
 
 
-def source_cost(records: Records) -> TrainingCost:
-    """What the source took."""
-    return cost_of(records.one("source"))
-
-
-def _costs(group: GroupResults, source: TrainingCost, denoiser: bool) -> GroupCosts:
-    titles = {task.name: task.title for task in group.tasks}
-    return GroupCosts(titles, group.costs, source, denoiser)
-
-
 def run_information(study: StudyRecords) -> dict[str, str]:
     """What was run: data, settings, device, versions."""
-    about = study.about
-    settings = {text[0].upper() + text[1:]: _written(v) for text, v in about["settings"].items()}
+    about, settings = study.about, {}
+    for text, value in about["settings"].items():
+        written = f"{value:g}" if isinstance(value, float) else str(value)
+        written = {"True": "yes", "False": "no"}.get(written, written)
+        settings[text[0].upper() + text[1:]] = written
     versions = ", ".join(f"{name} {version}" for name, version in about["made by"].items())
     return {**about["data"], **settings, "Device": about["device"], "Versions": versions}
-
-
-def _written(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def summary_lines(
@@ -139,7 +112,9 @@ def summary_lines(
     lines = []
     for group in groups:
         for task in group.tasks:
-            values = ", ".join(f"{arm} {group.mean(arm, TEST, task):.3f}" for arm in STRATEGIES)
+            values = ", ".join(
+                f"{arm} {formatted(group.mean(arm, TEST, task))}" for arm in STRATEGIES
+            )
             lines.append(f"{task.title}, {task.measure} on {group.test_name}: {values}.")
     for section in claims:
         counts = [sum(row["Here"] is v for row in section.tables[0].rows) for v in Verdict]
@@ -148,63 +123,59 @@ def summary_lines(
             f"{counts[1]} do not, and {counts[2]} are not distinguishable."
         )
     for name, cost in costs.items():
-        shared, separate = (cost.minutes(arm).mean() for arm in (INDEPENDENT, SEPARATE))
-        totals = [f"{minutes:.1f}" for minutes in cost.totals]
+        heads, models = (cost.minutes(arm).mean() for arm in ("independent", "separate"))
+        shared, separate = cost.totals
         if cost.denoiser:
-            counted = f"with the source or the denoiser {totals[0]} and {totals[1]}"
+            counted = f"with the source or the denoiser {shared:.1f} and {separate:.1f}"
         else:
-            counted = f"with the source, which separate models do without, {totals[0]}"
+            counted = f"with the source, which separate models do without, {shared:.1f}"
         lines.append(
-            f"Training time, {name} tasks: heads on the shared source {shared:.1f} minutes a fold, "
-            f"separate models {separate:.1f}; {counted}."
+            f"Training time, {name} tasks: heads on the shared source {heads:.1f} minutes a fold, "
+            f"separate models {models:.1f}; {counted}."
         )
     return lines
 
 
 def claims_section(groups: Sequence[GroupResults], claims: Sequence[paper.Claim]) -> Section:
     """Each claim on each task: what was measured, and the verdict."""
+    found = [
+        (group, claim, task)
+        for group in groups
+        for claim in claims
+        for name in claim.tasks
+        for task in group.tasks
+        if claim.group == group.name and task.name == name
+    ]
     rows = []
-    for group in groups:
-        tasks = {task.name: task for task in group.tasks}
-        for claim in (claim for claim in claims if claim.group == group.name):
-            for name in claim.tasks:
-                compared = group.comparison(name, claim.better, claim.worse)
-                differences, statistic = compared.seen_from(claim.better)
-                rows.append(
-                    {
-                        "The paper": f"{LABELS[claim.better]} above {LABELS[claim.worse].lower()}",
-                        "Task": tasks[name].title,
-                        "Here": verdict(differences, statistic, compared.corrected),
-                        "Measure": tasks[name].measure,
-                        "Difference here": Estimate(differences),
-                        "p": compared.corrected,
-                        "Where": claim.source,
-                    }
-                )
+    for group, claim, task in found:
+        compared = group.comparison(task.name, claim.better, claim.worse)
+        differences, statistic = compared.seen_from(claim.better)
+        rows.append(
+            {
+                "The paper": f"{LABELS[claim.better]} above {LABELS[claim.worse].lower()}",
+                "Task": task.title,
+                "Here": verdict(differences, statistic, compared.corrected),
+                "Measure": task.measure,
+                "Difference here": Estimate(differences),
+                "p": compared.corrected,
+                "Where": claim.source,
+            }
+        )
     columns = ["The paper", "Task", "Here", "Measure", Column("Difference here", "{:+.3f}")]
     columns += [Column("p", formatted_p), "Where"]
     note = (
-        "Differences on the test set, mean and standard deviation over folds. A claim holds or does not "
-        "where the difference is significant at 0.05 after Holm's correction over all comparisons of its "
-        "group, and has one sign in all folds and in the test. p shows how far other test cases might turn "
-        "a difference, the folds how far another training would. The tests stand with the groups' tables; "
-        "for classifications they are about right answers, not about the MCC."
+        "Differences on the test set, mean and standard deviation over folds. A claim is decided only where "
+        "the difference is significant at 0.05 after Holm's correction over all comparisons of its group "
+        "and has the same sign in all folds and in the test. p says what other test cases might change, the "
+        "folds what another training would. The tests are explained below each group's tables; for "
+        "classifications they compare right answers, not the MCC."
     )
-    return Section(
-        "The paper's claims, and what was measured here",
-        "",
-        [Table("claims", "Claims on which strategy scores higher", columns, rows, note=note)],
-    )
+    table = Table("claims", "Claims on which strategy scores higher", columns, rows, note=note)
+    return Section("The paper's claims, and what was measured here", "", [table])
 
 
 def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
-    """Scores with spread and intervals, the comparisons behind them, and outlines of masks.
-
-    Args:
-        group: Its results.
-        own: The paper's tables and the notes.
-        text: Follows what is said about the folds.
-    """
+    """Scores with spread and intervals, the comparisons behind them, and outlines of masks."""
     number, printed = own.score_table, paper.table(own.score_table)
     blocks: list[Table | Figure] = [score_dots(group, printed)]
     for kind in dict.fromkeys(task.kind for task in group.tasks):
@@ -222,20 +193,23 @@ def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
         f"{group.k} folds by patient: each network was trained on {group.k - 1} of them (less a share "
         "that decides when to stop) and tested on the one held out and on the whole of a set that is "
         "never trained on. A score is the mean of the folds' networks ± their standard deviation, with "
-        f"the 95 % bootstrap interval over {group.test_name}'s patients or those held out."
+        "the 95 % bootstrap interval over the patients they were tested on."
     )
-    return Section(group.title, f"{folds} {text}".strip(), blocks=blocks)
+    return Section(group.title, f"{folds} {text}".strip(), blocks)
 
 
 def _outlines(group: GroupResults) -> Figure:
     """True and predicted outlines by the first fold's networks on the test set."""
-    task = next(task for task in group.tasks if task.kind == SEGMENTATION)
-    kept, case = group.pictures, group.pictures["outlines case"]
+    task = next(task.name for task in group.tasks if task.kind == SEGMENTATION)
+    kept, scores = group.pictures, group.scores
     panel = pictures.outline_panel(
         kept["outlines images"],
         kept["outlines truth"],
-        [(LABELS[arm], kept[f"outlines {arm}"]) for arm in STRATEGIES],
-        [group.scores[arm, TEST, task.name].values["IoU"][0][case] for arm in STRATEGIES],
+        {LABELS[arm]: kept[f"outlines {arm}"] for arm in STRATEGIES},
+        {
+            LABELS[arm]: scores[arm, TEST, task].values["IoU"][0][kept["outlines case"]]
+            for arm in STRATEGIES
+        },
         titles=["best", "median", "worst tenth", "worst"],
     )
     panel.caption = (
@@ -247,7 +221,6 @@ def _outlines(group: GroupResults) -> Figure:
 
 def cost_section(group: GroupResults, costs: GroupCosts, own: GroupText, text: PageText) -> Section:
     """Time and parameters, and after how many tasks sharing pays."""
-    number = own.cost_table
     notes = (
         "Wall time of training on this machine, mean and standard deviation over folds; epochs up to the "
         "one whose weights were kept.",
@@ -255,25 +228,38 @@ def cost_section(group: GroupResults, costs: GroupCosts, own: GroupText, text: P
         own.cost_note,
         "Tuned alternately or jointly, the encoder goes on learning: its parameters count once.",
     )
-    title, anchor = f"Cost of the {group.name} tasks", f"{group.name}-cost"
+    number, title, anchor = own.cost_table, f"Cost of the {group.name} tasks", f"{group.name}-cost"
     if number:
         title, anchor = f"Table {number}, cost of the {group.name} tasks", f"table-{number}"
     note = " ".join(filter(None, notes))
     table = cost_table(costs, anchor, title, paper.table(number), text.source, note)
-    figure = crossover_figure(group, costs)
-    return Section(f"Cost: {group.name} tasks", "", [table], [figure])
+    figure = crossover(costs.lines(), name=f"crossover-{group.name}")
+    return Section(f"Cost: {group.name} tasks", "", [table, figure])
 
 
 def training_section(group: GroupResults) -> Section:
     """Losses by epoch, and how the tasks' gradients agree."""
     text = (
         "The weights of the best validation epoch are the ones kept. The loss is categorical "
-        "cross-entropy for classes, half binary cross-entropy and half Dice for masks. Below: the cosine "
-        "of the tasks' gradients on the shared encoder while they are tuned jointly. Above 0 a step for "
-        "one task helps the other as well; below, they undo each other's."
+        "cross-entropy for classes, half binary cross-entropy and half Dice for masks. The gradients are "
+        "those of joint tuning."
     )
-    figures = [curves(group), cosines(group)]
-    return Section(f"Training: {group.name} tasks", text, [], figures)
+    histories = {
+        f"{LABELS[arm]}: {task.title}": [cost.history for cost in group.costs[arm][task.name]]
+        for arm in group.arms
+        for task in group.tasks
+    }
+    cosines = {
+        f"{a.title} and {lowered(b.title)}": [
+            cost.history.cosines[b.name] for cost in group.costs[JOINT][a.name]
+        ]
+        for a, b in combinations(group.tasks, 2)
+    }
+    figures: list[Table | Figure] = [
+        training_curves(histories, name=f"training-{group.name}"),
+        cosine_curves(cosines, name=f"cosines-{group.name}"),
+    ]
+    return Section(f"Training: {group.name} tasks", text, figures)
 
 
 def overlap_note(what: str) -> str:
@@ -285,15 +271,7 @@ def overlap_note(what: str) -> str:
     )
 
 
-def source_curves(source: TrainingCost, label: str) -> list[Figure]:
+def source_curves(study: StudyRecords, label: str) -> list[Table | Figure]:
     """The source's losses by epoch, if it was trained."""
-    if not source.history.validation:
-        return []
-    return [training_curves({label: source.history}, name="training-source")]
-
-
-def mean_of_folds(values: np.ndarray) -> np.ndarray:
-    """Each fold's mean of (n, k) values that are not NaN; NaN, without a warning, where all are."""
-    with np.errstate(invalid="ignore"):
-        mean: np.ndarray = np.nansum(values, axis=0) / np.isfinite(values).sum(axis=0)
-    return mean
+    history = cost_of(study.parts[""].one("source")).history
+    return [training_curves({label: history}, name="training-source")] if history.validation else []

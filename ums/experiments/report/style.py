@@ -40,20 +40,14 @@ SETTINGS: Look = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib: the same glyphs on every machine
     "font.size": 9,
     "axes.titlesize": 9.5,
-    "axes.edgecolor": SOFT,
-    "axes.labelcolor": INK,
     "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.axisbelow": True,
     "figure.constrained_layout.h_pad": 0.06,
     "grid.color": GRID,
     "grid.linewidth": 0.7,
-    "text.color": INK,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), SOFT),
+    **dict.fromkeys(("axes.labelcolor", "text.color", "xtick.labelcolor", "ytick.labelcolor"), INK),
     "svg.hashsalt": "ums",
     "svg.fonttype": "path",
 }
@@ -66,15 +60,15 @@ styled = matplotlib.style.context(SETTINGS)
 
 
 def new_sheet(width: float, height: float) -> Sheet:
-    """Return an empty white sheet of ``width`` x ``height`` inches."""
-    size = (width, height)
-    sheet = Sheet(figsize=size, dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
+    """An empty white sheet of ``width`` x ``height`` inches."""
+    look: Look = {"dpi": DOTS_PER_INCH, "layout": "constrained", "facecolor": "white"}
+    sheet = Sheet(figsize=(width, height), **look)
     FigureCanvasAgg(sheet)
     return sheet
 
 
 def grid(sheet: Sheet, count: int, columns: int) -> np.ndarray:
-    """Return ``count`` axes in rows of ``columns``, (rows, columns), those left over switched off."""
+    """``count`` axes in rows of ``columns``, (rows, columns); those left over are switched off."""
     axes: np.ndarray = sheet.subplots(-(-count // columns), columns, squeeze=False)
     for ax in axes.flat[count:]:
         ax.set_axis_off()
@@ -82,12 +76,7 @@ def grid(sheet: Sheet, count: int, columns: int) -> np.ndarray:
 
 
 def titled_panels(names: Sequence[str], height: float) -> tuple[Sheet, dict[str, Axes]]:
-    """Return a sheet with an axes for each name, which is its title, broken at its colon.
-
-    Args:
-        names: at least one.
-        height: of a panel's axes, in inches.
-    """
+    """A sheet with axes ``height`` inches high for each name, the title, broken at its colon."""
     columns = {1: 1, 2: 2, 4: 2, 6: 2, 8: 2}.get(len(names), 3)
     rows = -(-len(names) // columns)
     titles = [name.replace(": ", ":\n", 1) if columns > 1 else name for name in names]
@@ -99,8 +88,14 @@ def titled_panels(names: Sequence[str], height: float) -> tuple[Sheet, dict[str,
     return sheet, panels
 
 
+def is_first(ax: Axes) -> bool:
+    """Whether axes are the first of their row, which have the labels of the row."""
+    place = ax.get_subplotspec()
+    return place is not None and place.is_first_col()
+
+
 def finished(sheet: Sheet, name: str, kind: str, caption: str, alt: str) -> Figure:
-    """Return the sheet as a figure, "png" or "svg", without the dates that would make equals differ."""
+    """The sheet as a figure, "png" or "svg", without the dates that would make equals differ."""
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     data = io.BytesIO()
     sheet.savefig(data, format=kind, metadata=metadata)
@@ -109,10 +104,7 @@ def finished(sheet: Sheet, name: str, kind: str, caption: str, alt: str) -> Figu
 
 
 def method_colours(names: Iterable[str]) -> dict[str, str]:
-    """Return name -> colour: a known method's own, and for others the next free ones in order.
-
-    The second of two variants of one method counts as another, so that no two share a colour.
-    """
+    """Name -> colour: a known method's own, the first time it occurs, otherwise the next free one."""
     names = list(names)
     free = iter(OTHER_COLOURS * len(names))
     colours: dict[str, str] = {}
@@ -146,19 +138,16 @@ def draw_outline(ax: Axes, mask: np.ndarray, color: str, lw: float, ls: Any = "-
 
 
 def legend_below(sheet: Sheet, entries: dict[str, Look], dark: bool = False) -> None:
-    """Explain below the figure what its lines and markers are.
+    """Explain lines and markers (words -> properties of a ``Line2D``) below the figure.
 
-    Args:
-        sheet: the figure.
-        entries: words -> the properties of a ``Line2D``.
-        dark: on a dark ground, as outlines stand on images, since one of them is white.
+    A white outline needs a dark ground, such as it has on the images.
     """
-    handles = [Line2D([], [], **{"color": SOFT, **style}) for style in entries.values()]
+    handles = [Line2D([], [], **{"color": SOFT, **look}) for look in entries.values()]
     widths, room = [0.55 + 0.068 * len(words) for words in entries], sheet.get_figwidth()  # inches
     columns = len(entries) if sum(widths) <= room else max(1, int(room / max(widths)))
     ground: Look = {"facecolor": "#26292d", "labelcolor": "white", "framealpha": 1}
-    look = ground if dark else {"frameon": False}
-    sheet.legend(handles, list(entries), loc="outside lower center", ncols=columns, **look)
+    ground = ground if dark else {"frameon": False}
+    sheet.legend(handles, list(entries), loc="outside lower center", ncols=columns, **ground)
 
 
 def scale_losses(ax: Axes, losses: Iterable[float]) -> None:

@@ -1,10 +1,11 @@
-"""Tables of results: rows of values, how each is written, and the paper's figures beside them."""
+"""Tables of results: rows of values, how each is written, and the paper's numbers beside them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from ums.experiments.results.claims import Verdict
@@ -29,36 +30,25 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
+    """A heading, and how what stands under it is written.
 
-    Attributes:
-        name: the heading.
-        format: a ``str.format`` pattern with one field, such as ``"{:.3f}"`` or ``"{:,d}"``, or a
-            function that writes a value, such as :func:`formatted_p`.
-        paper_format: the same for the paper's figures, which often have fewer digits; ``format``
-            unless given.
+    That is a ``str.format`` pattern with one field, or a function such as :func:`formatted_p`. Without
+    it, floats have three digits, the paper's two, and integers a comma after each thousand.
     """
 
     name: str
-    format: str | Callable = "{}"
-    paper_format: str | Callable | None = None
+    format: str | Callable = ""
 
 
 @dataclass
 class Table:
-    """Rows of results, beside the figures that the paper prints where these are known.
+    """Rows of results (heading -> value), beside the paper's numbers where it prints them.
 
-    Attributes:
-        name: file and anchor name, of small letters, digits, ``-`` and ``_``.
-        title, note: sentences above and below the table.
-        columns: :class:`Column` objects, or plain headings for columns of text.
-        rows: a dict for each row: heading -> str, int, float, ``Estimate``, ``Verdict`` or None, or
-            JSON-like values that the column's own function writes.
-        paper_rows: a dict for each row with the paper's figures. A missing figure is shown as a
-            dash; a column without any figure from the paper is not doubled.
+    A value is a string, a number, an ``Estimate``, a ``Verdict``, None, or what the column's function writes.
+    ``name`` is that of the table's anchor.
 
     Raises:
-        ValueError: a row has an unknown heading.
+        ValueError: A row has an unknown heading.
     """
 
     name: str
@@ -77,18 +67,12 @@ class Table:
 
     @property
     def beside_paper(self) -> bool:
-        """Whether any column has a figure from the paper beside ours."""
+        """Whether any column has a number from the paper beside ours."""
         return any(self.is_paired(column) for column in self.columns)
 
     def is_paired(self, column: Column) -> bool:
-        """Whether the paper has a figure in this column, or text that differs from our row's."""
-        for ours, paper in zip(self.rows, self.paper_rows or [], strict=False):
-            theirs = paper.get(column.name)
-            if theirs is not None and not (
-                isinstance(theirs, str) and theirs == ours.get(column.name)
-            ):
-                return True
-        return False
+        """Whether the paper has a number in this column."""
+        return any(row.get(column.name) is not None for row in self.paper_rows or [])
 
     def is_numeric(self, column: Column) -> bool:
         """Whether the column holds numbers, which are aligned on the right."""
@@ -96,7 +80,7 @@ class Table:
         return any(not isinstance(value, str) and value is not None for value in values)
 
     def layout(self) -> list[tuple[Column, str]]:
-        """Return the printed columns from left to right, each with ``"ours"``, ``"paper"`` or ``""``."""
+        """The printed columns from left to right, each with ``"ours"``, ``"paper"`` or ``""``."""
         return [
             (column, source)
             for column in self.columns
@@ -104,16 +88,20 @@ class Table:
         ]
 
     def cells(self) -> list[list[Cell]]:
-        """Return every row as the cells under :meth:`layout`."""
+        """Every row as the cells under :meth:`layout`."""
         papers = self.paper_rows or [{}] * len(self.rows)
         return [
-            [_cell(column, source, paper if source == PAPER else ours) for column, source in layout]
-            for layout in [self.layout()]
+            [
+                _paper_cell(paper.get(column.name))
+                if source == PAPER
+                else _cell(ours.get(column.name), column.format)
+                for column, source in self.layout()
+            ]
             for ours, paper in zip(self.rows, papers, strict=True)
         ]
 
     def text(self) -> str:
-        """Return the table as aligned plain text."""
+        """The table as aligned plain text."""
         layout = self.layout()
         # The name of a pair of columns stands over its first column only.
         header = [["" if source == PAPER else column.name for column, source in layout]]
@@ -129,26 +117,14 @@ class Table:
         return "\n".join([self.title, "", *body, *(["", self.note] if self.note else [])]) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the unrounded table as JSON values."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "columns": [column.name for column in self.columns],
-            "rows": plain(self.rows),
-            "paper_rows": plain(self.paper_rows),
-            "note": self.note,
-        }
+        """The unrounded table as JSON values."""
+        content = vars(self) | {"columns": [column.name for column in self.columns]}
+        return {name: plain(value) for name, value in content.items()}
 
 
-def formatted(value: Any, pattern: str | Callable = "{}") -> str:
-    """Write one value of a table as text.
-
-    Args:
-        value: a number is written by the pattern, an ``Estimate`` as ``0.873 ± 0.012 [0.85, 0.89]``;
-            None and NaN are a dash, and strings are returned as they are.
-        pattern: as in :class:`Column`.
-    """
-    return str(_written(value, pattern))
+def formatted(value: Any, pattern: str | Callable = "") -> str:
+    """Write one value of a table: an ``Estimate`` as ``0.873 ± 0.012 [0.85, 0.89]``, NaN as a dash."""
+    return str(_cell(value, pattern))
 
 
 def formatted_p(p: float | None) -> str:
@@ -167,13 +143,9 @@ def formatted_p(p: float | None) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return nested results as JSON values.
-
-    NumPy numbers become Python's, NaN becomes None, infinity a string, an ``Estimate`` the dict of
-    its numbers, and a ``Verdict`` its words.
-    """
+    """Nested results as JSON values: NaN becomes None, infinity a string."""
     if isinstance(value, Estimate):
-        return plain(value.to_dict())
+        value = value.to_dict()
     if isinstance(value, Verdict):
         return value.value
     if isinstance(value, dict):
@@ -187,12 +159,11 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _cell(column: Column, source: str, row: dict) -> Cell:
-    pattern = column.paper_format if source == PAPER else None
-    return _written(row.get(column.name), pattern or column.format)
+def _paper_cell(number: float | None) -> Cell:
+    return _cell(number, "" if isinstance(number, Integral) else "{:.2f}")
 
 
-def _written(value: Any, pattern: str | Callable) -> Cell:
+def _cell(value: Any, pattern: str | Callable) -> Cell:
     if value is None:
         return Cell(UNKNOWN)
     if isinstance(value, Verdict):
@@ -207,11 +178,13 @@ def _written(value: Any, pattern: str | Callable) -> Cell:
         return Cell(UNKNOWN)
     spread = "" if math.isnan(value.sd) else f"± {_number(value.sd, pattern.replace('+', ''))}"
     ends = ", ".join(_number(end, pattern) for end in (value.low, value.high))
-    return Cell(_number(value.mean, pattern), spread, f"[{ends}]" if value.has_interval else "")
+    interval = "" if math.isnan(value.low) else f"[{ends}]"
+    return Cell(_number(value.mean, pattern), spread, interval)
 
 
 def _number(number: float, pattern: str) -> str:
     if math.isnan(number):
         return UNKNOWN
+    pattern = pattern or ("{:,d}" if isinstance(number, Integral) else "{:.3f}")
     # A minus is as wide as a digit; a hyphen is not.
     return pattern.format(number).replace("-", "−").replace("inf", "∞")

@@ -25,16 +25,11 @@ class Verdict(str, Enum):
 
 
 def verdict(differences: Sequence[float], statistic: float, p_value: float) -> Verdict:
-    """The verdict on a claim, from differences "better less worse".
+    """The verdict on a claim, from the folds' differences "better less worse" and a test of the cases.
 
     Test cases cannot show whether another training would come out the same, and a test of right answers
-    may favour a strategy with the lower MCC. The claim therefore stays open where the folds and the test
-    disagree on the sign, however small p is.
-
-    Args:
-        differences: Of the claim's measure, by fold.
-        statistic: Of the test, summed over the cases.
-        p_value: Of that test, corrected.
+    may favour a strategy with the lower MCC. The claim therefore stays open where the folds and the test's
+    statistic disagree on the sign, however small the corrected p-value is.
     """
     signs = set(np.sign([*differences, statistic]))
     if p_value < SIGNIFICANT and signs in ({1}, {-1}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -25,24 +26,21 @@ def cost_of(record: Record) -> TrainingCost:
     return TrainingCost(history, record["seconds"], record["trainable"], record["shared"])
 
 
+@dataclass(frozen=True, eq=False)
 class GroupCosts:
     """Minutes, epochs and parameters of a group, by fold.
 
-    Args:
+    Attributes:
         tasks: Task -> title.
         costs: Arm -> task -> cost of each fold.
         source: The source's; it is paid once for all folds.
         denoiser: Whether the baseline's models stand behind a denoiser, which costs what the source does.
     """
 
-    def __init__(
-        self,
-        tasks: dict[str, str],
-        costs: dict[str, dict[str, list[TrainingCost]]],
-        source: TrainingCost,
-        denoiser: bool,
-    ):
-        self.tasks, self.costs, self.source, self.denoiser = tasks, costs, source, denoiser
+    tasks: dict[str, str]
+    costs: dict[str, dict[str, list[TrainingCost]]]
+    source: TrainingCost
+    denoiser: bool
 
     def minutes(self, arm: str, task: str | None = None) -> np.ndarray:
         """(k,) minutes of one task, or of all."""
@@ -79,16 +77,10 @@ class GroupCosts:
         return shared + self.source_minutes, separate + self.source_minutes * self.denoiser
 
     def lines(self) -> dict[str, tuple[float, float]]:
-        """Approach -> (fixed minutes, minutes of a further task).
-
-        The approaches are sharing by the independent strategy, and separate models with and, if there
-        is one, without the denoiser before them.
-        """
-        own, each = (
-            float(self.minutes(arm).mean()) / len(self.tasks) for arm in ("independent", "separate")
-        )
-        fixed = self.source_minutes
-        lines = {"Shared source and independent heads": (fixed, own)}
+        """Approach -> (fixed minutes, minutes of a further task)."""
+        means = (float(self.minutes(arm).mean()) for arm in ("independent", "separate"))
+        own, each = (mean / len(self.tasks) for mean in means)
+        lines = {"Shared source and independent heads": (self.source_minutes, own)}
         if self.denoiser:
-            lines["Separate models behind a denoiser"] = (fixed, each)
+            lines["Separate models behind a denoiser"] = (self.source_minutes, each)
         return lines | {"Separate models alone": (0.0, each)}

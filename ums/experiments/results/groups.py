@@ -32,18 +32,10 @@ class TaskInfo:
 
 
 class Comparison(NamedTuple):
-    """Two arms on one task's test cases.
+    """Two arms, a and b, on one task's test cases; see also :class:`.scores.Difference`.
 
-    Attributes:
-        task: Its name.
-        a: The first arm.
-        b: The second arm.
-        differences: Of the task's measure, a less b, by fold.
-        statistic: What the task's test is about, a less b, summed over the cases.
-        p_value: Of that test.
-        corrected: The p-value corrected for all comparisons of the group (Holm).
-        only_a: Cases that only a got right, for a classification.
-        only_b: Cases that only b got right.
+    ``differences`` are those of the task's measure, a less b, by fold. ``corrected`` is the p-value
+    corrected for all comparisons of the group (Holm).
     """
 
     task: str
@@ -63,16 +55,10 @@ class Comparison(NamedTuple):
 
 
 class GroupResults:
-    """The results of a group, computed once.
-
-    Args:
-        records: Of the study.
-        group: Its name.
-        seed: Of the bootstrap and the sign-flip test.
+    """The results of a group of tasks in k folds.
 
     Attributes:
         arms: Those it was tuned by, without the control.
-        k: The number of folds.
         scores: (arm, HELD_OUT or TEST, task) -> scores of the folds' networks.
         costs: Arm -> task -> cost of each fold.
         heat_maps: Arm -> name of a mask -> (k, n) shares of the map's mass inside it, NaN where
@@ -82,22 +68,19 @@ class GroupResults:
     """
 
     def __init__(self, records: Records, group: str, seed: int):
-        cases = records.one("cases", group)
-        self.name, self.title, self.k = group, cases["title"], cases["folds"]
-        self.held_out_name, self.test_name = cases["held-out name"], cases["test name"]
-        self.cases: dict[str, Any] = cases["tasks"]
-        self.heat_map_cases: dict[str, Any] = cases["heat map"]
-        self.tasks = [
-            TaskInfo(name, task["title"], task["kind"], _counts(task))
-            for name, task in self.cases.items()
-        ]
+        record = records.one("cases", group)
+        self.name, self.title, self.k = group, record["title"], record["folds"]
+        self.held_out_name, self.test_name = record["held-out name"], record["test name"]
+        self.cases: dict[str, Any] = record["tasks"]
+        self.heat_map_cases: dict[str, Any] = record["heat map"]
+        self.tasks = [_task(name, cases) for name, cases in self.cases.items()]
         runs = {arm: records.of("tune", group, arm) for arm in records.arms(group)}
         self.arms = tuple(arm for arm in runs if arm != CONTROL)
         self.scores = {
-            (arm, where, task.name): _scores(self.cases[task.name], runs[arm], where, task.name)
+            (arm, where, name): _scores(cases, runs[arm], where, name)
             for arm in self.arms
             for where in (HELD_OUT, TEST)
-            for task in self.tasks
+            for name, cases in self.cases.items()
         }
         self.costs = {
             arm: {t.name: [cost_of(r["tasks"][t.name]) for r in runs[arm]] for t in self.tasks}
@@ -112,13 +95,11 @@ class GroupResults:
         self.pictures = records.arrays(pictures[0]) if pictures else {}
         rng = np.random.default_rng([seed, zlib.crc32(group.encode())])
         self.estimates = {
-            (arm, where, task.name, measure): self.scores[arm, where, task.name].estimate(
-                measure, rng
-            )
+            (arm, where, task.name, m): self.scores[arm, where, task.name].estimate(m, rng)
             for where in (TEST, HELD_OUT)
             for task in self.tasks
             for arm in self.arms
-            for measure in MEASURES[task.kind]
+            for m in MEASURES[task.kind]
         }
         self.comparisons = self._compared(rng)
 
@@ -141,30 +122,20 @@ class GroupResults:
 
     def _compared(self, rng: np.random.Generator) -> list[Comparison]:
         """All pairs of arms on all tasks, on the test set: one family."""
-        pairs = [(task, a, b) for task in self.tasks for a, b in combinations(self.arms, 2)]
-        tests = []
-        for task, a, b in pairs:
-            one, other = (self.scores[arm, TEST, task.name] for arm in (a, b))
-            tests.append(compare_cases(one, other, task.measure, rng))
-        corrected = holm([test.p_value for test in tests]) if tests else np.zeros(0)
-        return [
-            Comparison(
-                task.name,
-                a,
-                b,
-                tuple(np.subtract(self.folds(a, task), self.folds(b, task)).tolist()),
-                float(test.statistic),
-                test.p_value,
-                float(p),
-                test.only_a,
-                test.only_b,
-            )
-            for (task, a, b), test, p in zip(pairs, tests, corrected, strict=True)
-        ]
+        found = []
+        for task in self.tasks:
+            for a, b in combinations(self.arms, 2):
+                one, other = (self.scores[arm, TEST, task.name] for arm in (a, b))
+                test = compare_cases(one, other, task.measure, rng)._asdict()
+                differences = np.subtract(self.folds(a, task), self.folds(b, task)).tolist()
+                found.append(Comparison(task.name, a, b, tuple(differences), corrected=1.0, **test))
+        corrected = holm([c.p_value for c in found]) if found else np.zeros(0)
+        return [c._replace(corrected=float(p)) for c, p in zip(found, corrected, strict=True)]
 
 
-def _counts(task: Record) -> dict[str, int]:
-    return {where: len(task[side]["id"]) for where, side in ((HELD_OUT, "train"), (TEST, "test"))}
+def _task(name: str, cases: Record) -> TaskInfo:
+    counts = {HELD_OUT: len(cases["train"]["id"]), TEST: len(cases["test"]["id"])}
+    return TaskInfo(name, cases["title"], cases["kind"], counts)
 
 
 def _scores(cases: Record, runs: list[Record], where: str, task: str) -> CaseScores:

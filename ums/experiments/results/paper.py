@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 
 class Claim(NamedTuple):
-    """One strategy scores above another on some tasks of a group, as the paper says somewhere."""
+    """One strategy scores above another on some tasks of a group, as ``source`` in the paper says."""
 
     group: str
     better: str

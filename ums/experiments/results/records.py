@@ -113,12 +113,7 @@ def _json(path: Path, needed: str) -> dict[str, Any]:
     return content
 
 
-# ------------------------------------------------------------------------ as columns
-
-Columns = dict[str, np.ndarray]
-
-
-def load(folder: str | Path) -> dict[str, Columns]:
+def load(folder: str | Path) -> dict[str, dict[str, np.ndarray]]:
     """All numbers of a study as columns, ready for ``pandas.DataFrame``.
 
     Returns:
@@ -131,40 +126,32 @@ def load(folder: str | Path) -> dict[str, Columns]:
         FileNotFoundError: As :func:`read_study`.
         ValueError: As :func:`read_study`.
     """
-    study = read_study(folder)
-    tables: dict[str, list[dict[str, Any]]] = {"cases": [], "epochs": [], "costs": []}
-    for part, records in study.parts.items():
+    tables: dict[str, list[Record]] = {"cases": [], "epochs": [], "costs": []}
+    for part, records in read_study(folder).parts.items():
         for record in records.records:
-            for task, trained in _trainings(record):
-                job = record["job"] | {"task": task}
-                if part:
-                    job = {"part": part} | job
-                tables["epochs"] += [job | row for row in _epochs(trained["history"])]
+            job, trainings = record["job"], {}
+            if job["kind"] in ("tune", "source"):
+                trainings = record.get("tasks", {"source": record})
+            for task, trained in trainings.items():
+                names = ({"part": part} if part else {}) | job | {"task": task}
                 cost = {name: trained[name] for name in ("seconds", "trainable", "shared")}
-                tables["costs"].append(job | cost)
-                if record["job"]["group"]:
-                    cases = records.one("cases", record["job"]["group"])["tasks"][task]
-                    tables["cases"] += [job | row for row in _cases(trained, cases)]
+                tables["costs"].append(names | cost)
+                tables["epochs"] += [names | row for row in _epochs(trained["history"])]
+                if job["group"]:
+                    cases = records.one("cases", job["group"])["tasks"][task]
+                    tables["cases"] += [names | row for row in _cases(trained, cases)]
     return {name: _columns(rows) for name, rows in tables.items()}
 
 
-def _trainings(record: Record) -> Iterator[tuple[str, Record]]:
-    yield from record["tasks"].items() if record["job"]["kind"] == "tune" else ()
-    if record["job"]["kind"] == "source":
-        yield "source", record
-
-
-def _epochs(history: Record) -> Iterator[Record]:
-    names = [name for name, values in history.items() if isinstance(values, list) and values]
-    columns = [history[name] for name in names]
-    for epoch, values in enumerate(zip(*columns, strict=True), start=1):
-        yield {"epoch": epoch} | dict(zip(names, values, strict=True))
+def _epochs(history: Record) -> list[Record]:
+    columns = {k: values for k, values in history.items() if isinstance(values, list) and values}
+    rows = zip(*columns.values(), strict=True)
+    return [{"epoch": i} | dict(zip(columns, row, strict=True)) for i, row in enumerate(rows, 1)]
 
 
 def _cases(trained: Record, cases: Record) -> Iterator[Record]:
-    sides = {HELD_OUT: "train", TEST: "test"}
-    for where in (w for w in sides if w in trained):
-        scores, known = trained[where], cases[sides[where]]
+    for where, known in ((HELD_OUT, cases["train"]), (TEST, cases["test"])):
+        scores = trained.get(where, {"case": []})
         for i, case in enumerate(scores["case"]):
             row = {"tested on": where, "id": known["id"][case], "patient": known["patient"][case]}
             if cases["kind"] == SEGMENTATION:
@@ -174,10 +161,9 @@ def _cases(trained: Record, cases: Record) -> Iterator[Record]:
                 yield row | {"label": known["label"][case]} | logits
 
 
-def _columns(rows: list[dict[str, Any]]) -> Columns:
+def _columns(rows: list[Record]) -> dict[str, np.ndarray]:
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: np.array([_number(row.get(name)) for row in rows]) for name in names}
-
-
-def _number(value: Any) -> Any:
-    return np.nan if value is None else value
+    cells = {name: [row.get(name) for row in rows] for name in names}
+    return {
+        k: np.array([np.nan if v is None else v for v in column]) for k, column in cells.items()
+    }

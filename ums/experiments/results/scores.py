@@ -25,12 +25,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score over the folds of a cross-validation: ``0.853 ± 0.012 [0.832, 0.871]`` in a table.
-
-    Attributes:
-        folds: One value per fold.
-        low: The lower end of an interval for their mean; NaN where there is none.
-        high: The upper end.
+    """A score of each fold, and an interval for their mean, NaN where there is none.
 
     Raises:
         ValueError: There is no fold.
@@ -54,11 +49,6 @@ class Estimate:
         """The standard deviation over the folds (k - 1 in the denominator); NaN for one."""
         return float(np.std(self.folds, ddof=1)) if len(self.folds) > 1 else math.nan
 
-    @property
-    def has_interval(self) -> bool:
-        """Whether both ends of the interval are known."""
-        return not (math.isnan(self.low) or math.isnan(self.high))
-
     def to_dict(self) -> dict[str, Any]:
         """The unrounded numbers."""
         numbers = {"mean": self.mean, "sd": self.sd, "folds": list(self.folds)}
@@ -70,8 +60,7 @@ class CaseScores:
     """Scores of the k networks of a task on n cases, fold by fold.
 
     Attributes:
-        kind: Of the task.
-        patients: (n,) patient of each case.
+        patients: (n,).
         labels: (n,) 0 .. K - 1, for a classification.
         values: Measure -> (k, n), or the logits (k, n, K); NaN where a fold's network was not tested.
     """
@@ -94,7 +83,7 @@ class CaseScores:
             self.values[name][fold, cases] = values
 
     def estimate(self, measure: str, rng: np.random.Generator) -> Estimate:
-        """The measure: each fold's value, and the interval of their mean over other cases."""
+        """Each fold's value of a measure, and the interval of their mean over other cases."""
         name = measure if self.kind == SEGMENTATION else LOGITS
         values = self.values[name].swapaxes(0, 1)  # (n, k) or (n, k, K)
         labels = np.zeros(len(values)) if self.labels is None else self.labels
@@ -116,27 +105,20 @@ class CaseScores:
         predicted, K = values.argmax(axis=1), values.shape[1]
         if measure == "F-score":
             return classification.f_score(labels, predicted, K, positive=1 if K == 2 else None)
-        return {"MCC": classification.mcc, "Accuracy": classification.accuracy}[measure](
-            labels, predicted, K
-        )
+        score = classification.mcc if measure == "MCC" else classification.accuracy
+        return score(labels, predicted, K)
 
     def probabilities(self) -> np.ndarray:
         """Each case's mean probability (n, K) over the folds' networks that were tested on it."""
-        mean: np.ndarray = np.nanmean(softmax(self.values[LOGITS], axis=2), axis=0)
-        return mean
+        return np.asarray(np.nanmean(softmax(self.values[LOGITS], axis=2), axis=0))
 
     def right(self) -> np.ndarray:
-        """Whether the folds' networks together, by mean probability, are right about each case, (n,).
-
-        Only one network was tested on a held-out case.
-        """
-        right: np.ndarray = self.probabilities().argmax(axis=1) == self.labels
-        return right
+        """Whether the folds' networks together, by mean probability, are right about each case, (n,)."""
+        return np.asarray(self.probabilities().argmax(axis=1) == self.labels)
 
     def by_case(self, measure: str) -> np.ndarray:
         """A segmentation's score of each case, the mean over the folds tested on it, (n,)."""
-        mean: np.ndarray = np.nanmean(self.values[measure], axis=0)
-        return mean
+        return np.asarray(np.nanmean(self.values[measure], axis=0))
 
 
 def single_network(patients: np.ndarray, labels: np.ndarray, logits: np.ndarray) -> CaseScores:
@@ -154,11 +136,7 @@ def estimated(
 ) -> Estimate:
     """Each fold's score, and the 95 % bootstrap interval of their mean over other patients.
 
-    Args:
-        of_folds: ``of_folds(*cases)`` returns the scores (k,) of cases; NaN where a fold has none.
-        cases: Arrays (n, ...).
-        patients: (n,) patient of each case.
-        rng: Draws the patients.
+    ``of_folds(*cases)`` returns the scores (k,) of cases (n, ...), NaN where a fold has none.
     """
 
     def mean(*drawn: np.ndarray) -> float:
@@ -171,13 +149,10 @@ def estimated(
 
 
 class Difference(NamedTuple):
-    """Whether two arms differ on the same cases.
+    """Whether two arms, a and b, differ on the same cases; see :func:`compare_cases`.
 
-    Attributes:
-        p_value: As :func:`compare_cases` describes it.
-        statistic: a less b, summed over the cases: what p is about.
-        only_a: Cases that only a got right, for a classification.
-        only_b: Cases that only b got right.
+    The statistic is a less b, summed over the cases. For a classification, ``only_a`` and ``only_b`` count
+    the cases that only one of them got right.
     """
 
     p_value: float
