@@ -5,8 +5,6 @@ once for both. On CuPy a chain of elementwise steps is one kernel (:func:`fused`
 their work over the CPU's threads is in :mod:`ums.ops.fast.threads`.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable

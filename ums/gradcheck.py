@@ -20,17 +20,13 @@ Where f has a kink within h of a point (ReLU at 0) no difference quotient is rig
 left out. They are found by the second difference of f alone: no backward pass can hide there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ums.backend import Array, array_module, to_numpy
-
-if TYPE_CHECKING:
-    from ums.layer import Layer
+from ums.layer import Layer
 
 __all__ = ["GradientError", "check_gradients", "check_layer", "check_loss", "relative_error"]
 

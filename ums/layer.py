@@ -51,12 +51,10 @@ class Layer:
         self._cache: tuple | None = None
 
     def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        """The layer's output for a batch x; ``layer(x)`` is the same.
+        """The output for a batch x, (N, H, W, C) or (N, C); ``layer(x)`` is the same.
 
-        Args:
-            x: (N, H, W, C), or (N, C) after pooling.
-            training: Dropout is on, batch statistics are used (where not frozen).
-            keep: Keep what ``backward`` needs; False saves that memory at inference.
+        ``training`` turns on dropout and, where not frozen, batch statistics. ``keep=False`` saves
+        the memory of what ``backward`` needs.
         """
         y, cache = self._forward(x, training)
         self._cache = cache if keep else None

@@ -4,8 +4,6 @@ An optimizer is given the parameters it may move. A parameter whose gradient is 
 not part of the loss) is left as it is, its state too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from types import ModuleType
 

@@ -306,7 +306,7 @@ plt.show()
 #
 # And look at the control: its maps are as clear, as colourful, and here and there they touch an outline. Whoever shows a map must show what a map
 # looks like when there is nothing to see. In the study of the real films the share is printed beside such a control
-# ([_heat_maps](ums/experiments/report/cxr.py:_heat_maps)).
+# ([heat_map_section](ums/experiments/report/heat_maps.py:heat_map_section)).
 #
 # ## What was asked?
 #

@@ -1,7 +1,5 @@
 """Elementwise nonlinearities, and softmax over the last axis."""
 
-from __future__ import annotations
-
 from types import ModuleType
 
 from ums.backend import Array, array_module, fused

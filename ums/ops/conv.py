@@ -16,8 +16,6 @@ The functions whose names end in ``_plain`` are these formulas word for word. Th
 compute the same in :mod:`ums.ops.fast.conv`, which never builds the whole of A.
 """
 
-from __future__ import annotations
-
 from ums.backend import Array, array_module
 from ums.ops.fast import conv as fast
 

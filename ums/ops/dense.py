@@ -1,7 +1,5 @@
 """The fully connected layer's product: y = x w + b."""
 
-from __future__ import annotations
-
 from ums.backend import Array
 from ums.ops.fast.threads import matmul
 

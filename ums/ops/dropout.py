@@ -1,7 +1,5 @@
 """Dropout (Srivastava et al. 2014), in the inverted form: nothing is rescaled at inference."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ums.backend import Array, array_module

@@ -5,8 +5,6 @@ the shape of ``prediction``. Losses of probabilities take logits z and apply the
 themselves, so that z = +-1000 stays finite. Equations as in section 3.2.3 of the UMS-Rep paper.
 """
 
-from __future__ import annotations
-
 from types import ModuleType
 
 from ums.backend import Array, array_module, fused

@@ -15,8 +15,6 @@ The functions whose names end in ``_plain`` are these formulas word for word. Th
 compute the same in :mod:`ums.ops.fast.norm`, in fewer passes over memory.
 """
 
-from __future__ import annotations
-
 from ums.backend import Array, array_module
 from ums.ops.fast import norm as fast
 

@@ -1,7 +1,5 @@
 """Global average pooling: a feature map becomes one number per channel."""
 
-from __future__ import annotations
-
 from ums.backend import Array, array_module
 
 

@@ -8,8 +8,6 @@ compute the same in :mod:`ums.ops.fast.upsample`, which never makes the large im
 upsampling into the kernel.
 """
 
-from __future__ import annotations
-
 from ums.backend import Array
 from ums.ops.conv import check_conv2d, conv2d_backward_plain, conv2d_forward_plain
 from ums.ops.fast import upsample as fast

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ums.experiments.report import ablation, cxr, echo, search, sections
+from ums.experiments.report.denoising import denoising_gain, denoising_section
 from ums.experiments.report.page import Report, Section
 from ums.experiments.results.records import StudyRecords, read_study
 
@@ -15,15 +16,17 @@ PAGES = {"cxr": cxr.build, "echo": echo.build, "ablation": ablation.build, "sear
 def plain_page(study: StudyRecords) -> Report:
     """A page without the paper's numbers, for a modality of one's own."""
     text = sections.PageText(
-        title=f"{study.name}: one source, shared",
+        title=f"{study.about['title']}: one source, shared",
         subtitle="Independent, alternating and joint fine-tuning on a shared encoder, against "
         "separate models.",
-        source="source",
-        denoiser=False,
         seen="",
     )
-    source = Section("The source", "", sections.source_curves(study, "Source"))
-    return sections.build(study, text, source, lambda group: [])
+    if "denoising" in study.parts[""].one("source-test"):
+        return sections.build(
+            study, text, denoising_section(study), summary=[denoising_gain(study)]
+        )
+    curves = sections.source_curves(study, f"Source: {study.about['source task']}")
+    return sections.build(study, text, Section("The source", "", curves))
 
 
 def write_report(folder: str | Path) -> tuple[Path, str]:

@@ -26,8 +26,6 @@ TEXT = PageText(
     title="Doppler echo: one supervised source, shared",
     subtitle="Independent, alternating and joint fine-tuning on a shared encoder, against separate "
     "models; after Zamzmi, Rajaraman and Antani (2021), section 4.2.",
-    source="flow",
-    denoiser=False,
     seen="The source learned the flow of other patients; no image of theirs is among these. Classification "
     "heads learn by SGD, as the paper's do, with momentum 0.9 and ten times the learning rate stated "
     "below; the source, the envelope, separate models, and tasks with a joint loss but different "

@@ -16,6 +16,7 @@ from ums.experiments.report.group import (
     score_dots,
     score_table,
 )
+from ums.experiments.report.heat_maps import heat_map_section
 from ums.experiments.report.page import Figure, Report, Section
 from ums.experiments.report.plots import cosine_curves, crossover, training_curves
 from ums.experiments.report.tables import Column, Table, formatted, formatted_p
@@ -45,16 +46,12 @@ class PageText:
     """What only one modality's page says.
 
     Attributes:
-        source: What the source learned, in a word.
-        denoiser: Whether the baseline's models stand behind a denoiser, which costs what the source does.
         seen: What the source has seen of the groups' images.
         groups: Group -> its text, where the paper has tables about it.
     """
 
     title: str
     subtitle: str
-    source: str
-    denoiser: bool
     seen: str
     groups: dict[str, GroupText] = field(default_factory=dict)
     claims: Sequence[paper.Claim] = ()
@@ -65,7 +62,7 @@ def build(
     study: StudyRecords,
     text: PageText,
     source: Section,
-    own_sections: Callable[[GroupResults], Sequence[Section]],
+    own_sections: Callable[[GroupResults], Sequence[Section]] = lambda group: (),
     summary: Sequence[str] = (),
 ) -> Report:
     """The whole page of a study.
@@ -76,15 +73,21 @@ def build(
     records = study.parts[""]
     groups = [GroupResults(records, name, study.about["seed"]) for name in records.groups]
     trained, costs = cost_of(records.one("source")), {}
+    denoiser = study.about["denoises baseline"] and study.about["source trained"]
     for group in groups:
         titles = {task.name: task.title for task in group.tasks}
-        costs[group.name] = GroupCosts(titles, group.costs, trained, text.denoiser)
+        costs[group.name] = GroupCosts(titles, group.costs, trained, denoiser)
     claims = [claims_section(groups, text.claims)] if text.claims else []
     sections = [*claims, source]
     for group in groups:
         own = text.groups.get(group.name, GroupText())
         sections += [scores_section(group, own, text.seen), *own_sections(group)]
-        sections += [cost_section(group, costs[group.name], own, text), training_section(group)]
+        if group.heat_maps:
+            sections.append(heat_map_section(group, study.about["seed"]))
+        cost = cost_section(
+            group, costs[group.name], own, text.cost_note, study.about["source task"]
+        )
+        sections += [cost, training_section(group)]
     return Report(
         title=text.title,
         subtitle=text.subtitle,
@@ -219,12 +222,14 @@ def _outlines(group: GroupResults) -> Figure:
     return panel
 
 
-def cost_section(group: GroupResults, costs: GroupCosts, own: GroupText, text: PageText) -> Section:
+def cost_section(
+    group: GroupResults, costs: GroupCosts, own: GroupText, cost_note: str, source_task: str
+) -> Section:
     """Time and parameters, and after how many tasks sharing pays."""
     notes = (
         "Wall time of training on this machine, mean and standard deviation over folds; epochs up to the "
         "one whose weights were kept.",
-        text.cost_note,
+        cost_note,
         own.cost_note,
         "Tuned alternately or jointly, the encoder goes on learning: its parameters count once.",
     )
@@ -232,7 +237,7 @@ def cost_section(group: GroupResults, costs: GroupCosts, own: GroupText, text: P
     if number:
         title, anchor = f"Table {number}, cost of the {group.name} tasks", f"table-{number}"
     note = " ".join(filter(None, notes))
-    table = cost_table(costs, anchor, title, paper.table(number), text.source, note)
+    table = cost_table(costs, anchor, title, paper.table(number), source_task, note)
     figure = crossover(costs.lines(), name=f"crossover-{group.name}")
     return Section(f"Cost: {group.name} tasks", "", [table, figure])
 

@@ -1,7 +1,5 @@
 """ReLU of :mod:`ums.ops.activations` in bands: the form that runs."""
 
-from __future__ import annotations
-
 from types import ModuleType
 
 import numpy as np

@@ -9,8 +9,6 @@ multiplications.
 The arguments have been checked by the functions of the same names in :mod:`ums.ops.conv`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ums.backend import Array, array_module

@@ -6,8 +6,6 @@ over the threads, and keeps x instead of xhat. On a GPU each of its passes over 
 The arguments have been checked by the functions of the same names in :mod:`ums.ops.norm`.
 """
 
-from __future__ import annotations
-
 from types import ModuleType
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Rows of images: zero padding of a band of them, and sums over everything but channels."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ums.backend import Array, array_module

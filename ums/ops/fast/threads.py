@@ -5,8 +5,6 @@ that stay in a core's cache, and keep their temporary memory in :func:`scratch`.
 own threads; on one, ``parallel_for`` calls its function once, and tiles only bound the memory.
 """
 
-from __future__ import annotations
-
 import ctypes
 import math
 import threading

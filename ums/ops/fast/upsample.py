@@ -19,8 +19,6 @@ that A V holds whole squares.
 The arguments have been checked by the functions of the same names in :mod:`ums.ops.upsample`.
 """
 
-from __future__ import annotations
-
 from types import ModuleType
 
 import numpy as np

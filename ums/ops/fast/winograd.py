@@ -24,8 +24,6 @@ The sums are rounded differently: in float32 the result is off by about ten time
 is (near 1e-5 of the largest value).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ums.backend import Array, array_module
