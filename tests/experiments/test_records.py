@@ -123,7 +123,7 @@ def made_columns(tmp_path_factory):
 
 
 def test_columns_of_a_table_are_of_one_length(made_columns):
-    assert set(made_columns) == {"cases", "epochs", "costs"}
+    assert set(made_columns) == {"cases", "epochs", "costs", "heat maps"}
     for columns in made_columns.values():
         assert len({values.shape for values in columns.values()}) == 1
         assert all(values.dtype != object for values in columns.values())
@@ -131,7 +131,7 @@ def test_columns_of_a_table_are_of_one_length(made_columns):
 
 def test_there_is_a_row_for_each_case_epoch_and_training(made_columns):
     networks = FOLDS * len(ARMS) * len(TASKS[DIVERSE])
-    rows = {name: len(columns["task"]) for name, columns in made_columns.items()}
+    rows = {name: len(columns["task"]) for name, columns in made_columns.items() if columns}
     cases = networks * (CASES_OF[TEST] + CASES_OF[HELD_OUT] // FOLDS)
     assert rows == {"cases": cases, "epochs": 3 * (networks + 1), "costs": networks + 1}
 
@@ -309,3 +309,14 @@ def test_losses_and_costs_of_the_columns_are_those_of_the_trained_networks(finis
             assert columns["epochs"][name][one[0]].tolist() == getattr(tuned.history, name)
         for name in ("seconds", "trainable", "shared"):
             assert columns["costs"][name][one[1]].tolist() == [getattr(tuned, name)]
+
+
+def test_heat_maps_have_a_row_for_each_positive_test_image_and_network(finished):
+    study, out = finished
+    columns = results.load(out)["heat maps"]
+    group = GroupResults(results.read_study(out).parts[""], DIVERSE, 0)
+    for arm, shares in group.heat_maps.items():
+        found = columns["lungs"][(columns["arm"] == arm) & (columns["fold"] == 2)]
+        np.testing.assert_array_equal(found, shares["lungs"][1])
+    patients = columns["patient"][: len(group.heat_map_cases["patients"])]
+    assert patients.tolist() == group.heat_map_cases["patients"]

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import standin
 from small_tasks import CHANNELS, CPU, abnormality, encoder, lungs
-from ums.experiments.stages import Stages
 
 from ums.backend import Device, to_numpy
 from ums.checkpoint import Checkpoint, gather
 from ums.data import Examples
 from ums.data.augment import Augmentation
+from ums.experiments.store import Store
 from ums.finetuning import (
     Equal,
     GradNorm,
@@ -281,15 +281,15 @@ def test_runs_are_long_enough_to_show_something(name):
 # ---------------------------------------------------------------------------- a killed process
 
 
-def staged(folder):
-    """A stage whose result is the weights and the history of alternating tuning."""
+def finished_job(folder):
+    """A job whose result is the weights and the history of alternating tuning."""
 
     def compute(checkpoint):
         tuned, networks = RUNS["alternating, mixed"](checkpoint)
         record = {task: result.history.to_dict()["train"] for task, result in tuned.items()}
         return {k: to_numpy(v) for k, v in gather(networks).items()}, record
 
-    return Stages(folder, 0, every=0).run("together", {"a": 1}, compute)
+    return Store(folder, every=0).weights("together", {"a": 1}, compute)
 
 
 KILLED = """
@@ -301,12 +301,12 @@ batch, left = t.Examples.batch, iter(range(int(at)))
 def make(*arguments):
     return os.kill(os.getpid(), signal.SIGKILL) if next(left, None) is None else batch(*arguments)
 t.Examples.batch = make
-t.staged(folder)
+t.finished_job(folder)
 """
 
 
 def killed(folder, at):
-    """Run the stage in a process of its own that kills itself at a batch; its return code."""
+    """Run the job in a process of its own that kills itself at a batch; its return code."""
     here = Path(__file__).resolve().parent
     where = map(str, (here, *here.parents[:2]))
     command = [sys.executable, "-c", KILLED, str(folder), str(at), *where]
@@ -314,13 +314,14 @@ def killed(folder, at):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
-def test_stage_of_a_killed_process_goes_on_in_the_next(tmp_path, capsys):
-    expected, train = staged(tmp_path / "whole")
+def test_job_of_a_killed_process_goes_on_in_the_next(tmp_path, capsys):
+    expected, train = finished_job(tmp_path / "whole")
     for at in (25, 12):
         assert killed(tmp_path / "killed", at) == -signal.SIGKILL
-        assert [p.name[-15:] for p in (tmp_path / "killed").iterdir()] == [".checkpoint.npz"]
-    arrays, record = staged(tmp_path / "killed")
+        kept = list((tmp_path / "killed" / "weights").iterdir())
+        assert [path.name[-15:] for path in kept] == [".checkpoint.npz"]
+    arrays, record = finished_job(tmp_path / "killed")
     assert "continues after epoch" in capsys.readouterr().out
     assert record == train and arrays.keys() == expected.keys()
     assert all(arrays[k].tobytes() == expected[k].tobytes() for k in expected)
-    assert [p.suffixes for p in (tmp_path / "killed").iterdir()] == [[".npz"]]
+    assert [p.suffixes for p in (tmp_path / "killed" / "weights").iterdir()] == [[".npz"]]

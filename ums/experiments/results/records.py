@@ -114,26 +114,31 @@ def _json(path: Path, needed: str) -> dict[str, Any]:
 
 
 def load(folder: str | Path) -> dict[str, dict[str, np.ndarray]]:
-    """All numbers of a study as columns, ready for ``pandas.DataFrame``.
+    """The numbers behind a study's tables as columns, ready for ``pandas.DataFrame``.
 
     Returns:
-        Three tables, each a mapping from column names to arrays of one length. ``"cases"`` has a row for
+        Four tables, each a mapping from column names to arrays of one length. ``"cases"`` has a row for
         each test case of each network: its measures, if it is a mask, or its true label and logits.
         ``"epochs"`` has a row for each epoch of each training. ``"costs"`` has a row for each
-        training. Numbers that a row does not have are NaN.
+        training. ``"heat maps"`` has a row for each image and network, with the shares of the map inside
+        each mask. Numbers that a row does not have are NaN.
 
     Raises:
         FileNotFoundError: As :func:`read_study`.
         ValueError: As :func:`read_study`.
     """
-    tables: dict[str, list[Record]] = {"cases": [], "epochs": [], "costs": []}
+    tables: dict[str, list[Record]] = {"cases": [], "epochs": [], "costs": [], "heat maps": []}
     for part, records in read_study(folder).parts.items():
         for record in records.records:
             job, trainings = record["job"], {}
             if job["kind"] in ("tune", "source"):
                 trainings = record.get("tasks", {"source": record})
+            own = ({"part": part} if part else {}) | job
+            if shares := record.get("heat map", {}) if job["kind"] == "tune" else {}:
+                columns = {"patient": records.one("cases", job["group"])["heat map"]["patients"]}
+                tables["heat maps"] += [own | row for row in _rows(columns | shares)]
             for task, trained in trainings.items():
-                names = ({"part": part} if part else {}) | job | {"task": task}
+                names = own | {"task": task}
                 cost = {name: trained[name] for name in ("seconds", "trainable", "shared")}
                 tables["costs"].append(names | cost)
                 tables["epochs"] += [names | row for row in _epochs(trained["history"])]
@@ -145,8 +150,11 @@ def load(folder: str | Path) -> dict[str, dict[str, np.ndarray]]:
 
 def _epochs(history: Record) -> list[Record]:
     columns = {k: values for k, values in history.items() if isinstance(values, list) and values}
-    rows = zip(*columns.values(), strict=True)
-    return [{"epoch": i} | dict(zip(columns, row, strict=True)) for i, row in enumerate(rows, 1)]
+    return [{"epoch": i} | row for i, row in enumerate(_rows(columns), start=1)]
+
+
+def _rows(columns: Record) -> list[Record]:
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _cases(trained: Record, cases: Record) -> Iterator[Record]:
