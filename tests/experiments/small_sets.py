@@ -4,10 +4,10 @@ import numpy as np
 
 from data_prep.writing import Content, save_prepared
 from ums.backend import Device
+from ums.experiments.run import Run
 from ums.experiments.settings import Settings
 from ums.experiments.store import Store
 from ums.experiments.study import Study
-from ums.experiments.tuning import Run
 
 ADULTS = ("train",) * 8 + ("validation",) * 2 + ("test",) * 2
 CHILDREN = ("train",) * 6 + ("validation",) * 2 + ("test",) * 4

@@ -8,8 +8,9 @@ from ums.experiments.cxr import CXR
 from ums.experiments.evaluation import heat_map_rows
 from ums.experiments.jobs import TUNE, Job
 from ums.experiments.names import CONTROL, STRATEGIES
+from ums.experiments.run import Run
 from ums.experiments.store import Store
-from ums.experiments.tuning import Run, Tuning
+from ums.experiments.tuning import Tuning
 from ums.finetuning import Tuned
 from ums.networks import denoising_autoencoder
 from ums.training import History, Training

@@ -30,9 +30,9 @@ from ums.experiments.report import ablation as page
 from ums.experiments.report.group import LABELS
 from ums.experiments.results import scores
 from ums.experiments.results.claims import Verdict
+from ums.experiments.run import Run
 from ums.experiments.settings import Settings
 from ums.experiments.store import Store
-from ums.experiments.tuning import Run
 
 OPTIONS = ["--epochs", "1", "--source-epochs", "1", "--classifier-epochs", "1", "--batch", "2"]
 NAMES = [ablation.name for ablation in ABLATIONS]

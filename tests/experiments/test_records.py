@@ -312,7 +312,7 @@ def test_losses_and_costs_of_the_columns_are_those_of_the_trained_networks(finis
 
 
 def test_heat_maps_have_a_row_for_each_positive_test_image_and_network(finished):
-    study, out = finished
+    _, out = finished
     columns = results.load(out)["heat maps"]
     group = GroupResults(results.read_study(out).parts[""], DIVERSE, 0)
     for arm, shares in group.heat_maps.items():

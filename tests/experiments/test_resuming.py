@@ -27,10 +27,10 @@ from study_runs import (
 from ums.experiments import runner, tuning
 from ums.experiments.__main__ import main
 from ums.experiments.cxr import CXR
+from ums.experiments.run import Run
 from ums.experiments.settings import Settings
 from ums.experiments.store import Store
 from ums.experiments.study import Study
-from ums.experiments.tuning import Run
 
 SIMILAR = ["table-5-classification", "similar-classification-held-out", "similar-comparisons"]
 SIMILAR += ["table-2", "table-6"]

@@ -19,11 +19,11 @@ from ums.experiments.__main__ import main
 from ums.experiments.jobs import generator
 from ums.experiments.report import search as page
 from ums.experiments.results import read_study
+from ums.experiments.run import Run
 from ums.experiments.search import Search, SearchSettings
 from ums.experiments.search_space import GRID, PAPERS_CHOICE, SPACE, Choice, trial_of
 from ums.experiments.settings import Settings
 from ums.experiments.store import Store
-from ums.experiments.tuning import Run
 from ums.layers import Conv2D, Dropout
 from ums.optimizers import SGD, Adam, RMSprop
 from ums.training import TrainingDiverged

@@ -19,10 +19,10 @@ from ums.experiments.echo import ECHO
 from ums.experiments.modality import Modality
 from ums.experiments.names import DIVERSE
 from ums.experiments.report import write_report
+from ums.experiments.run import Run
 from ums.experiments.settings import Settings, add_options, from_options
 from ums.experiments.store import Store
 from ums.experiments.study import Study
-from ums.experiments.tuning import Run
 
 MODALITIES: tuple[Modality, ...] = (CXR, ECHO)
 """Those that can be run; a modality of one's own is added here."""

@@ -19,9 +19,9 @@ from ums.experiments.cxr import CXR, diverse_group
 from ums.experiments.datasets import Datasets, source_rows
 from ums.experiments.jobs import CASES, SOURCE, Job, generator
 from ums.experiments.names import STRATEGIES
+from ums.experiments.run import Run
 from ums.experiments.runner import described_run, record_files, run_jobs, write_study
 from ums.experiments.study import Study
-from ums.experiments.tuning import Run
 
 FOLDER = "ablation"
 """The folder of the page, in that of the study."""

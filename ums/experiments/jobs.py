@@ -59,7 +59,7 @@ class Job:
         """A generator of the job's seed and replicate.
 
         Args:
-            stream: What is drawn; other streams are independent of each other.
+            stream: What is drawn; different streams are independent.
         """
         return generator(self.seed, stream, self.replicate)
 

@@ -2,7 +2,8 @@
 
 INDEPENDENT, ALTERNATING, JOINT, SEPARATE = "independent", "alternating", "joint", "separate"
 STRATEGIES = (INDEPENDENT, ALTERNATING, JOINT, SEPARATE)
-"""The arms of a study: the strategies of section 2.3 and the baseline of separate models."""
+"""The arms of a study that are compared: three strategies (section 2.3) and the baseline, which has a
+separate model for each task."""
 
 TOGETHER = (ALTERNATING, JOINT)
 """Strategies that tune all tasks of a group at once."""

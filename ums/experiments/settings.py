@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ums.data import Normalisation
+from ums.experiments.names import CLASSIFICATION, SEGMENTATION
 from ums.finetuning import ByHand, Equal, GradNorm, Uncertainty, Weighting
 from ums.finetuning.loop import relative_loss
 from ums.training import FitSettings, History
 
-SOURCE, SEGMENTATION, CLASSIFICATION = "source", "segmentation", "classification"
+SOURCE = "source"
 WEIGHTINGS: dict[str, Callable[[], Weighting]] = {
     "equal": Equal,
     "uncertainty": Uncertainty,

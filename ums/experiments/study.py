@@ -14,8 +14,9 @@ from ums.experiments.datasets import Datasets, fingerprint
 from ums.experiments.jobs import CASES, PICTURES, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.modality import Modality, Pictures
 from ums.experiments.names import CONTROL, INDEPENDENT, SEGMENTATION, STRATEGIES, TEST
+from ums.experiments.run import Run, trained, training_record
 from ums.experiments.tasks import Labelled, TargetTask, TaskGroup
-from ums.experiments.tuning import Run, Tuning, folds_of, trained, training_record
+from ums.experiments.tuning import Tuning, folds_of
 from ums.finetuning import Tuned
 from ums.networks import parameter_count
 from ums.training import History
@@ -68,7 +69,10 @@ class Study:
         return jobs
 
     def key(self, job: Job) -> dict[str, Any]:
-        """Everything a job's record depends on beside the code and the packages."""
+        """Everything a job's record depends on beside the code and the packages.
+
+        A record is used again only under the very same key.
+        """
         key: dict[str, Any] = job.to_dict() | self._source_key()
         if job.group:
             group = self.datasets.group(job.group)

@@ -2,18 +2,20 @@
 
 An arm is one of the strategies, the baseline, or the control. It trains networks for all tasks of the
 group; what it leaves is their weights and a record of their scores, histories and costs.
+
+A :class:`~ums.experiments.tasks.TargetTask` has the data of all folds, a :class:`~ums.finetuning.Task` those
+of one fold and a head, a :class:`~ums.finetuning.Tuned` is what came of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ums.backend import Device, to_numpy
-from ums.checkpoint import Checkpoint, Kept
+from ums.checkpoint import Checkpoint
 from ums.data.augment import Augmentation
 from ums.data.examples import all_of
 from ums.experiments import evaluation
@@ -28,8 +30,8 @@ from ums.experiments.names import (
     TEST,
     TOGETHER,
 )
+from ums.experiments.run import Run, Train, trained, training_record
 from ums.experiments.settings import Settings
-from ums.experiments.store import Store
 from ums.experiments.tasks import Fold, TargetTask, TaskGroup, thinned
 from ums.finetuning import (
     Task,
@@ -43,31 +45,21 @@ from ums.finetuning.independent import renew_statistics
 from ums.layers import Layer, Sequential
 from ums.networks import copy_network
 from ums.optimizers import Adam
-from ums.training import History, Training
-
-Train = Callable[[Checkpoint], dict[str, Tuned]]
-"""Trains networks, or goes on from a checkpoint; returns what came of each task, by name."""
+from ums.training import Training
 
 
-@dataclass(frozen=True)
-class Run:
-    """What all jobs of a run share beside the data.
+class Plan(NamedTuple):
+    """What an arm is about to do: ``train`` the networks in ``saved``.
 
     Attributes:
-        settings: The settings of the study.
-        device: Where to compute.
-        store: Where finished jobs are kept.
-        progress: Whether progress bars are shown.
+        saved: Name -> what learns and is kept.
+        whole: Task -> its network from image to output.
+        train: Trains them.
     """
 
-    settings: Settings
-    device: Device
-    store: Store
-    progress: bool = True
-
-    def training(self, kind: str, rng: np.random.Generator, checkpoint: Checkpoint) -> Training:
-        """What a training of the source or of a kind of task needs."""
-        return Training(self.settings.fit(kind), rng, self.device, self.progress, checkpoint)
+    saved: dict[str, Layer]
+    whole: dict[str, Layer]
+    train: Train
 
 
 class Tuning:
@@ -111,23 +103,21 @@ class Tuning:
         if job.arm == CONTROL:
             tasks = [self._shuffled(job)]
         if job.arm in TOGETHER:
-            saved, whole, train = self._together(job)
+            plan = self._together(job)
         elif job.arm == SEPARATE:
-            saved, whole, train = self._separately(job)
+            plan = self._separately(job)
         else:
-            saved, whole, train = self._independently(job, tasks)
+            plan = self._independently(job, tasks)
         key = self.key | self.settings.key(*dict.fromkeys(task.kind for task in tasks))
         if job.arm in TOGETHER:
             key |= {"stop by": self.settings.stop_by}
         if job.arm == JOINT:
             key |= {"joint weights": self.settings.joint_weights}
         key |= job.to_dict()
-        tuned = trained(self.run.store, job.name, key, saved, train)
-        return {name: replace(tuned[name], network=whole[name]) for name in whole}
+        tuned = trained(self.run.store, job.name, key, plan.saved, plan.train)
+        return {name: replace(tuned[name], network=n) for name, n in plan.whole.items()}
 
-    def _independently(
-        self, job: Job, tasks: Sequence[TargetTask]
-    ) -> tuple[dict[str, Layer], dict[str, Layer], Train]:
+    def _independently(self, job: Job, tasks: Sequence[TargetTask]) -> Plan:
         """Heads on the frozen encoder, each with a generator of its own."""
         heads: dict[str, Layer] = {}
         todo = []
@@ -146,9 +136,9 @@ class Tuning:
             return tuned
 
         whole: dict[str, Layer] = {n: Sequential(self.encoder, head) for n, head in heads.items()}
-        return heads, whole, train
+        return Plan(heads, whole, train)
 
-    def _together(self, job: Job) -> tuple[dict[str, Layer], dict[str, Layer], Train]:
+    def _together(self, job: Job) -> Plan:
         """A copy of the encoder that moves with all heads."""
         rng = job.generator(self._stream(job))
         encoder = copy_network(self.encoder).to(self.device)
@@ -167,9 +157,9 @@ class Tuning:
             return tune_alternately(encoder, tasks, training, criterion=criterion)
 
         whole: dict[str, Layer] = {n: Sequential(encoder, head) for n, head in heads.items()}
-        return {"encoder": encoder} | heads, whole, train
+        return Plan({"encoder": encoder} | heads, whole, train)
 
-    def _separately(self, job: Job) -> tuple[dict[str, Layer], dict[str, Layer], Train]:
+    def _separately(self, job: Job) -> Plan:
         """Networks of their own on cleaned images, each with a generator of its own."""
         names = {task.name: self._stream(job, task.name) for task in self.group.tasks}
         rngs = {task: job.generator(name) for task, name in names.items()}
@@ -187,7 +177,7 @@ class Tuning:
                 tuned |= train_separately([replace(one, optimizer=Adam)], training)
             return {task: tuned[name] for task, name in names.items()}
 
-        return models, models, train
+        return Plan(models, models, train)
 
     def _shuffled(self, job: Job) -> TargetTask:
         """The heat-map task with its labels shuffled among the labelled images."""
@@ -276,41 +266,6 @@ def folds_of(group: TaskGroup, settings: Settings) -> list[Fold]:
                     f"fold {i + 1} of {k} cannot fill a batch of {settings.batch}"
                 )
     return folds
-
-
-def trained(
-    store: Store, name: str, key: dict[str, Any], networks: dict[str, Layer], train: Train
-) -> dict[str, Tuned]:
-    """Train ``networks``, or give them the weights they got in an earlier run of the same job.
-
-    Returns:
-        What came of each task, by name; ``network`` is the one of that name, if there is one.
-    """
-
-    def compute(checkpoint: Checkpoint) -> Kept:
-        tuned = train(checkpoint)
-        arrays = {
-            f"{network}.{array}": to_numpy(value)
-            for network in networks
-            for array, value in networks[network].state_dict().items()
-        }
-        return arrays, {task: training_record(result) for task, result in tuned.items()}
-
-    arrays, record = store.weights(name, key, compute)
-    for network, layer in networks.items():
-        first = f"{network}."
-        own = {k.removeprefix(first): v for k, v in arrays.items() if k.startswith(first)}
-        layer.load_state_dict(own)
-    return {
-        task: Tuned(networks[task], **(fields | {"history": History(**fields["history"])}))
-        for task, fields in record.items()
-    }
-
-
-def training_record(tuned: Tuned) -> dict[str, Any]:
-    """The history and the cost of a task, ready for JSON."""
-    fields = {name: getattr(tuned, name) for name in ("seconds", "trainable", "shared")}
-    return fields | {"history": tuned.history.to_dict()}
 
 
 def one_optimizer(tasks: Sequence[Task]) -> list[Task]:
