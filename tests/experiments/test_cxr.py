@@ -13,7 +13,7 @@ from ums.experiments.__main__ import main
 
 TABLES = {
     "diverse": ["table-3-segmentation", "diverse-segmentation-held-out", "table-3-classification",
-                "diverse-classification-held-out", "diverse-comparisons", "heat-maps", "table-4"],
+                "diverse-classification-held-out", "diverse-comparisons", "heat-maps-diverse", "table-4"],
     "similar": ["table-5-classification", "similar-classification-held-out",
                 "similar-comparisons", "table-6"],
 }  # fmt: skip
@@ -195,7 +195,7 @@ def test_network_without_a_heat_map_leaves_its_place_empty(
 
     monkeypatch.setattr(evaluation, "mass_inside", mass_inside)
     assert run("cxr", folders, tmp_path, "--groups", "diverse") == 0
-    rows = tables(tmp_path)["heat-maps"][:5]
+    rows = tables(tmp_path)["heat-maps-diverse"][:5]
     found = [value for row in rows for value in row["Inside the lungs"]["folds"]]
     if silent == range(100):
         assert found == [None] * 10

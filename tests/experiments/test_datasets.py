@@ -61,7 +61,7 @@ def test_only_the_groups_asked_for_are_made(wanted, folders):
 )
 def test_group_asked_for_without_its_folder_is_an_error_that_names_it(gone, wanted, own_folders):
     shutil.rmtree(own_folders / gone)
-    with pytest.raises(FileNotFoundError, match=f"{own_folders / gone}:"):
+    with pytest.raises(FileNotFoundError, match=f"{own_folders / gone}/images.npy is missing"):
         CXR.layout.load(own_folders, [wanted])
 
 

@@ -176,11 +176,17 @@ def test_folder_without_a_study_is_named(tmp_path, capsys):
     assert str(tmp_path / "nowhere" / "study.json") in error_line(capsys)
 
 
-def test_study_that_has_no_page_is_named(out, capsys):
+def test_modality_of_ones_own_has_a_plain_page(out):
     study = json.loads((out / "study.json").read_text())
-    (out / "study.json").write_text(json.dumps(study | {"study": "mri"}))
-    assert main(["report", str(out)]) == 2
-    assert str(out) in (line := error_line(capsys)) and "'mri'" in line
+    about = study["about"] | {"title": "brains"}
+    (out / "study.json").write_text(json.dumps(study | {"study": "mri", "about": about}))
+    assert main(["report", str(out)]) == 0
+    page = json.loads((out / "tables.json").read_text())
+    assert page["title"] == "brains: one source, shared"
+    assert not any(table["paper_rows"] and any(table["paper_rows"]) for table in page["tables"])
+    names = {table["name"] for table in page["tables"]}
+    assert {"denoising", "heat-maps-diverse", "diverse-segmentation-test"} <= names
+    assert "claims" not in names and any("or the denoiser" in line for line in page["summary"])
 
 
 # ---------------------------------------------------------------------------- something changed
