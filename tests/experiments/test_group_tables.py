@@ -42,7 +42,7 @@ def results_of(group, **how):
 @pytest.mark.parametrize("where", [TEST, HELD_OUT])
 def test_score_table_has_the_estimates_of_each_task_and_strategy(name, where):
     results = results_of(name)
-    table = score_table(results, CLASSIFICATION, where, "a", "A", {("joint", "x"): {}}, "")
+    table = score_table(results, CLASSIFICATION, where, ("a", "A"), {("joint", "x"): {}}, "")
     tasks = [task for task in results.tasks if task.kind == CLASSIFICATION]
     rows = iter(table.rows)
     for task, arm in ((task, arm) for task in tasks for arm in STRATEGIES):
@@ -55,7 +55,7 @@ def test_score_table_has_the_estimates_of_each_task_and_strategy(name, where):
 
 def test_papers_numbers_stand_beside_their_task_and_strategy():
     paper = {("joint", "viral-normal"): {"MCC": 0.92, "Accuracy": 0.97}}
-    table = score_table(results_of(SIMILAR), CLASSIFICATION, TEST, "a", "A", paper, "")
+    table = score_table(results_of(SIMILAR), CLASSIFICATION, TEST, ("a", "A"), paper, "")
     pairs = zip(table.rows, table.paper_rows, strict=True)
     ((ours, theirs),) = [(ours, theirs) for ours, theirs in pairs if theirs]
     assert ours["Strategy"] == "Joint" and ours["Task"] == "Viral vs normal"

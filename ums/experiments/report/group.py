@@ -35,12 +35,14 @@ def score_table(
     results: GroupResults,
     kind: str,
     where: str,
-    anchor: str,
-    title: str,
+    heading: tuple[str, str],
     printed: Printed,
     note: str,
 ) -> Table:
-    """A row for each task of a kind and each strategy, beside the paper's numbers."""
+    """A row for each task of a kind and each strategy, beside the paper's numbers.
+
+    ``heading`` is the table's anchor and title.
+    """
     tasks = [task for task in results.tasks if task.kind == kind]
     rows: list[dict[str, Any]] = []
     theirs = []
@@ -51,7 +53,7 @@ def score_table(
             row |= {m: results.estimates[arm, where, task.name, m] for m in MEASURES[kind]}
             rows.append(row)
             theirs.append(printed.get((arm, task.name), {}))
-    return Table(anchor, title, list(rows[0]), rows, theirs, note)
+    return Table(*heading, list(rows[0]), rows, theirs, note)
 
 
 def score_dots(results: GroupResults, printed: Printed) -> Figure:

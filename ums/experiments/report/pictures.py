@@ -52,8 +52,8 @@ def show(ax: Axes, image: np.ndarray, note: str = "") -> None:
 def in_words(axes: np.ndarray) -> str:
     """All that is written in the axes of a mosaic, for readers who cannot see it."""
     written = [[text.get_text() for text in (ax.title, *ax.texts)] for ax in axes.flat]
-    told = [", ".join(filter(None, texts)).replace("\n", ", ") for texts in written]
-    return f"Images: {'; '.join(filter(None, told))}."
+    words = [", ".join(filter(None, texts)).replace("\n", ", ") for texts in written]
+    return f"Images: {'; '.join(filter(None, words))}."
 
 
 @style.styled

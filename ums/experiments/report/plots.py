@@ -40,12 +40,12 @@ def training_curves(
     models = {m: h if isinstance(h, list) else [h] for m, h in histories.items()}
     colours = style.method_colours(dict.fromkeys(model.split(":")[0] for model in models))
     sheet, panels = style.titled_panels(list(models), 2.3)
-    told = []
+    words = []
     for (model, folds), ax in zip(models.items(), panels.values(), strict=True):
         for fold, history in enumerate(folds):
             _draw_history(ax, history, colours[model.split(":")[0]], bold=fold == 0)
         best = ", ".join(str(h.best_epoch + 1) for h in folds if h.validation)
-        told += [f"{model} {best}"] if best else []
+        words += [f"{model} {best}"] if best else []
         style.scale_losses(ax, [loss for h in folds for loss in (*h.train, *h.validation)])
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.set(xlabel="epoch", ylabel="loss" if style.is_first(ax) else "")
@@ -54,7 +54,7 @@ def training_curves(
         "The loss after each epoch on the training and on the validation images; of several folds the "
         "first is drawn bold."
     )
-    alt = f"Curves of the loss over epochs. The best epoch of each fold: {'; '.join(told)}."
+    alt = f"Curves of the loss over epochs. The best epoch of each fold: {'; '.join(words)}."
     return style.finished(sheet, name, "svg", caption, alt)
 
 
@@ -103,14 +103,14 @@ def fold_dots(
     colours = style.method_colours(strategies)
     sheet, panels = style.titled_panels(list(groups), 0.5 * len(strategies) + 0.8)
     first: dict[str, Axes] = {}  # of each measure
-    told = []
+    words = []
     for group, ax in panels.items():
         for strategy, estimate in groups[group].items():
             theirs = paper.get(group, {}).get(strategy)
             row = strategies.index(strategy)
             _draw_estimate(ax, row, estimate, theirs, colours[strategy])
-            told.append(f"{group}, {strategy} {formatted(estimate, '{:.3f}')}")
-            told[-1] += "" if theirs is None else f", paper {theirs:g}"
+            words.append(f"{group}, {strategy} {formatted(estimate, '{:.3f}')}")
+            words[-1] += "" if theirs is None else f", paper {theirs:g}"
         if first.setdefault(measures[group], ax) is not ax:
             ax.sharex(first[measures[group]])
         ax.set(xlabel=measures[group], ylim=(len(strategies) - 0.4, -0.65))
@@ -126,7 +126,7 @@ def fold_dots(
         "A small dot is one fold, the large dot and the number their mean, the line its 95 % "
         f"bootstrap interval{'; the diamond is the paper’s figure' if beside else ''}."
     )
-    alt = f"Scores over folds, with 95 % intervals of the mean. {'; '.join(told)}."
+    alt = f"Scores over folds, with 95 % intervals of the mean. {'; '.join(words)}."
     return style.finished(sheet, name, "svg", caption, alt)
 
 
@@ -157,7 +157,7 @@ def cosine_curves(
     sheet = style.new_sheet(7.2, 3.6)
     ax = sheet.subplots()
     entries: dict[str, style.Look] = {}
-    told = []
+    words = []
     for (pair, folds), marker in zip(cosines.items(), style.MARKERS, strict=False):
         for fold in folds:
             ax.plot(range(1, len(fold) + 1), fold, color=colours[pair], lw=0.7, alpha=0.45)
@@ -165,7 +165,7 @@ def cosine_curves(
         mean = np.ma.masked_invalid(table).mean(axis=1).filled(np.nan)
         entries[pair] = {"color": colours[pair], "lw": 2.2, "marker": marker, "ms": 5}
         ax.plot(range(1, len(mean) + 1), mean, markevery=0.15, zorder=3, **entries[pair])
-        told.append(
+        words.append(
             f"{pair} {mean[0]:.3f} in the first epoch, {mean[-1]:.3f} in the last, mean "
             f"{np.nanmean(mean):.3f}, below 0 in {np.sum(mean < 0)} of {len(mean)} epochs"
         )
@@ -179,7 +179,7 @@ def cosine_curves(
         "steps: above 0 a step for one task lowers the other's loss too, below 0 it raises it. "
         "Bold: the mean over the folds still running."
     )
-    alt = f"Cosine between gradients over epochs, mean over folds: {'; '.join(told)}."
+    alt = f"Cosine between gradients over epochs, mean over folds: {'; '.join(words)}."
     return style.finished(sheet, name, "svg", caption, alt)
 
 
@@ -251,7 +251,7 @@ def confusion_tables(tables: dict[str, np.ndarray]) -> Figure:
     columns = min(len(tables), 4)
     sheet = style.new_sheet(min(style.PAGE, 2.3 * columns + 0.4), 2.45 * -(-len(tables) // columns))
     axes = style.grid(sheet, len(tables), columns)
-    told = []
+    words = []
     for ax, (label, counts) in zip(axes.flat, tables.items(), strict=False):
         with np.errstate(invalid="ignore"):
             shares = np.asarray(counts) / np.sum(counts, axis=1, keepdims=True)
@@ -267,7 +267,7 @@ def confusion_tables(tables: dict[str, np.ndarray]) -> Figure:
         ax.set(xlabel="recommended", ylabel="true" if style.is_first(ax) else "")
         ax.tick_params(length=0)
         used, excluded = (f"{style.percent(shares[i, i])} ({counts[i][i]})" for i in (0, 1))
-        told.append(f"{label}: {used} of those to use, {excluded} of those to exclude")
+        words.append(f"{label}: {used} of those to use, {excluded} of those to exclude")
     caption = "Images by what should be done with them and what is recommended; shares are those of a row."
-    alt = f"Right recommendations. {'; '.join(told)}."
+    alt = f"Right recommendations. {'; '.join(words)}."
     return style.finished(sheet, "recommendation-tables", "svg", caption, alt)

@@ -34,7 +34,7 @@ def trials_figure(trials: Sequence[Trial]) -> Figure:
     widths = [0.4 + len(v) + 0.06 * len("".join(map(str, v))) for v in SPACE.values()]
     rows: style.Look = {"width_ratios": widths, "height_ratios": [1.25, 1], "sharey": True}
     axes = sheet.subplot_mosaic([list(SPACE), [COURSE] * len(SPACE)], **rows)
-    told = []
+    words = []
     for setting, values in SPACE.items():
         ax, at = axes[setting], np.array([values.index(getattr(t.choice, setting)) for t in trials])
         places = np.arange(len(values))
@@ -45,7 +45,7 @@ def trials_figure(trials: Sequence[Trial]) -> Figure:
         ax.set_title(setting.capitalize(), loc="left", fontweight="bold")
         ax.set(xticks=places, xticklabels=map(str, values), xlim=(-0.6, len(values) - 0.4))
         ax.tick_params(bottom=False)
-        told.append(f"{setting} {', '.join(f'{m:.3f}'.replace('nan', 'none') for m in means)}")
+        words.append(f"{setting} {', '.join(f'{m:.3f}'.replace('nan', 'none') for m in means)}")
     course = axes[COURSE]
     _draw_trials(course, number, losses, marked)
     course.step(number, np.fmin.accumulate(losses), where="post", **MARKS[COURSE])
@@ -63,7 +63,7 @@ def trials_figure(trials: Sequence[Trial]) -> Figure:
     marks = "; ".join(f"{mark}: trial {i + 1}, {losses[i]:.3f}" for mark, i in marked.items())
     alt = (
         f"Validation loss of {len(losses)} trials ({marks}; {LOST}: {lost}). Means by value: "
-        f"{'; '.join(told)}."
+        f"{'; '.join(words)}."
     )
     return style.finished(sheet, "search", "svg", caption, alt)
 

@@ -188,7 +188,7 @@ def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
             if where == TEST and number:
                 title, anchor = f"Table {number}, {kind}: {place}", f"table-{number}-{kind}"
                 theirs, note = printed, own.score_notes.get(kind, "")
-            blocks.append(score_table(group, kind, where, anchor, title, theirs, note))
+            blocks.append(score_table(group, kind, where, (anchor, title), theirs, note))
     blocks.append(comparison_table(group, f"{group.name}-comparisons"))
     if "outlines case" in group.pictures:
         blocks.append(_outlines(group))
