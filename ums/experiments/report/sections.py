@@ -260,10 +260,9 @@ def training_section(group: GroupResults) -> Section:
         ]
         for a, b in combinations(group.tasks, 2)
     }
-    figures: list[Table | Figure] = [
-        training_curves(histories, name=f"training-{group.name}"),
-        cosine_curves(cosines, name=f"cosines-{group.name}"),
-    ]
+    figures: list[Table | Figure] = [training_curves(histories, name=f"training-{group.name}")]
+    if cosines:  # a group of one task has none
+        figures.append(cosine_curves(cosines, name=f"cosines-{group.name}"))
     return Section(f"Training: {group.name} tasks", text, figures)
 
 
