@@ -335,7 +335,7 @@ def test_examples_are_up_to_eight_and_none_is_shown_twice(n, wrong, datasets, mo
     flow = source.labels["flow"][splits == "test"]
     predicted = (flow + (np.arange(n) < wrong)) % 3
     monkeypatch.setattr(echo, "predict", lambda *_: np.eye(3)[predicted])
-    record, pictures = ECHO.test_source(None, source, Normalisation(-1), CPU, 0)
+    record, pictures = ECHO.test_source(None, source, ECHO.defaults, CPU)
     shown, few = pictures["shown"], min(4, wrong)
     assert (predicted == flow)[shown].tolist() == [False] * few + [True] * min(8 - few, n - wrong)
     assert len(set(shown.tolist())) == len(shown)

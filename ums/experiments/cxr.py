@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ums.backend import Device
-from ums.data import Normalisation, Prepared
+from ums.data import Prepared
 from ums.experiments.datasets import Layout, check_label, name_of, source_rows
 from ums.experiments.evaluation import score_denoising
 from ums.experiments.modality import Make, Modality, Networks, Pictures
@@ -114,11 +114,7 @@ class ChestXRay(Modality):
         return denoising_autoencoder(rng, width=width)
 
     def train_source(
-        self,
-        network: Layer,
-        source: Prepared,
-        normalisation: Normalisation,
-        training: Training,
+        self, network: Layer, source: Prepared, settings: Settings, training: Training
     ) -> Tuned:
         train, validation = (
             DenoisingExamples(
@@ -126,26 +122,21 @@ class ChestXRay(Modality):
                 source_rows(source, split),
                 training.rng,
                 fixed=split == "validation",
-                normalisation=normalisation,
+                normalisation=settings.normalisation(),
             )
             for split in ("train", "validation")
         )
         return train_denoising(network, train, validation, training)
 
     def test_source(
-        self,
-        network: Layer,
-        source: Prepared,
-        normalisation: Normalisation,
-        device: Device,
-        seed: int,
+        self, network: Layer, source: Prepared, settings: Settings, device: Device
     ) -> tuple[dict[str, Any], Pictures]:
         """Table 2: the source on test images of its own."""
-        rng, rows = np.random.default_rng([seed, 2]), source_rows(source, "test")
+        rng, rows = np.random.default_rng([settings.seed, 2]), source_rows(source, "test")
         if len(rows) > DENOISED_AT_MOST:
             rows = np.sort(rng.choice(rows, DENOISED_AT_MOST, replace=False))
         images = source.images[rows]
-        noises, pictures = score_denoising(network, images, device, rng, normalisation)
+        noises, pictures = score_denoising(network, images, device, rng, settings.normalisation())
         return {"denoising": noises}, pictures
 
     def networks(

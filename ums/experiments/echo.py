@@ -196,30 +196,24 @@ class Echo(Modality):
             flow_examples(source, split, Normalisation())
 
     def train_source(
-        self,
-        network: Layer,
-        source: Prepared,
-        normalisation: Normalisation,
-        training: Training,
+        self, network: Layer, source: Prepared, settings: Settings, training: Training
     ) -> Tuned:
         """Encoder and head learn the flow with CCE and Adam (section 4.2.1)."""
-        data = [flow_examples(source, split, normalisation) for split in ("train", "validation")]
+        splits, how = ("train", "validation"), settings.normalisation()
+        data = [flow_examples(source, split, how) for split in splits]
         task = Task("source: flow", network, categorical_cross_entropy, data[0], data[1])
         return train_task(task, training)
 
     def test_source(
-        self,
-        network: Layer,
-        source: Prepared,
-        normalisation: Normalisation,
-        device: Device,
-        seed: int,
+        self, network: Layer, source: Prepared, settings: Settings, device: Device
     ) -> tuple[dict[str, Any], Pictures]:
         """The flow of the source's test patients, by the source and without any network."""
         flow = source.labels[FLOW]
         train, test = (source_rows(source, split, FLOW) for split in ("train", "test"))
         images = source.images[test]
-        logits = predict(network, all_of(images, normalisation), device).astype(np.float64)
+        logits = predict(network, all_of(images, settings.normalisation()), device).astype(
+            np.float64
+        )
         record = {
             "patient": source.patients[test],
             "label": flow[test],

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ums.backend import Device
-from ums.data import Normalisation, Prepared
+from ums.data import Prepared
 from ums.data.augment import Augmentation
 from ums.experiments.datasets import Layout, source_rows
 from ums.experiments.settings import Settings
@@ -94,21 +94,12 @@ class Modality(ABC):
 
     @abstractmethod
     def train_source(
-        self,
-        network: Layer,
-        source: Prepared,
-        normalisation: Normalisation,
-        training: Training,
+        self, network: Layer, source: Prepared, settings: Settings, training: Training
     ) -> Tuned:
         """Train the source on its images (stage 1)."""
 
     def test_source(
-        self,
-        network: Layer,
-        source: Prepared,
-        normalisation: Normalisation,
-        device: Device,
-        seed: int,
+        self, network: Layer, source: Prepared, settings: Settings, device: Device
     ) -> tuple[dict[str, Any], Pictures]:
         """A record of the source on test images of its own, and pictures for the page; or nothing."""
         return {}, {}

@@ -118,10 +118,8 @@ class Study:
             if self.settings.source_epochs == 0:
                 return {SOURCE: Tuned(network, History(), 0.0, parameter_count(network))}
             training = self.run.training(SOURCE, rng, checkpoint)
-            source = self.datasets.source
-            return {
-                SOURCE: self.modality.train_source(network, source, self.normalisation, training)
-            }
+            images, train_source = self.datasets.source, self.modality.train_source
+            return {SOURCE: train_source(network, images, self.settings, training)}
 
         key = job.to_dict() | self._source_key()
         return trained(self.run.store, job.name, key, {SOURCE: network}, train)[SOURCE]
@@ -138,8 +136,8 @@ class Study:
         return training_record(self.source), {}
 
     def _source_test(self, job: Job) -> Computed:
-        how = self.normalisation, self.run.device, job.seed
-        return self.modality.test_source(self.source.network, self.datasets.source, *how)
+        images, how = self.datasets.source, (self.settings, self.run.device)
+        return self.modality.test_source(self.source.network, images, *how)
 
     def _tune(self, job: Job) -> Computed:
         return self.tuning(job.group).record(job), {}
