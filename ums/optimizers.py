@@ -145,6 +145,7 @@ class Adam(Optimizer):
 
 @fused
 def _move_adam(xp: ModuleType, x: Array, g: Array, m: Array, v: Array, *numbers: float) -> None:
+    # gain = 1 - beta, correction = 1 - beta^t
     rate, beta1, gain1, correction1, beta2, gain2, correction2, eps = numbers
     m *= beta1
     m += gain1 * g
@@ -182,7 +183,8 @@ class ReduceOnPlateau:
 
     def update(self, loss: float) -> bool:
         """Record an epoch's loss; reduce the learning rate, and return True, if it is time to."""
-        if loss < self.best - self.min_delta * abs(self.best if np.isfinite(self.best) else 0):
+        margin = self.min_delta * abs(self.best) if np.isfinite(self.best) else 0
+        if loss < self.best - margin:
             self.best, self.waited = loss, 0
             return False
         self.waited += 1

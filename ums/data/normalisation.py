@@ -13,7 +13,8 @@ class Normalisation:
     """Images in 0..255 as a network's input, x = (image - mean) / (4 standard deviations).
 
     This is the mean normalisation of section 3.1.1, with each image's own mean and deviation, so that
-    another exposure, contrast or border does not shift the input as a whole. Both are taken over the
+    another exposure, contrast or border does not shift the input as a whole. 4 deviations stand for
+    the paper's range from minimum to maximum, which single pixels decide. Both are taken over the
     foreground, since borders differ between hospitals. ``background`` is the highest grey level of the
     background, at most 254; with -1 every pixel is foreground.
     """
@@ -63,6 +64,7 @@ class Normalisation:
 
 
 STANDARD = Normalisation()
+"""The normalisation of all images, unless another is given."""
 
 
 def normalise(
