@@ -120,10 +120,9 @@ def check_layer(
 ) -> dict[str, float]:
     """Check a float64 layer or network: its input and its parameters that are not frozen.
 
-    The layer's gradients and running statistics are restored afterwards.
-
-    Dropout in training draws anew in every forward pass, so it has no derivative: check it with
-    ``training=False``, and its op with a generator seeded inside the function.
+    The layer's gradients and running statistics are restored. Dropout in training draws anew in every
+    forward pass, so it has no derivative: check it with ``training=False``, and its op with a
+    generator seeded inside the function.
 
     Returns:
         The relative error of the gradient of x, as ``"x"``, and of each parameter by its name.

@@ -74,11 +74,10 @@ class Dropout(Layer):
 
 
 class Conv2D(Layer):
-    """The convolution of :mod:`ums.ops.conv`, padded with zeros: H becomes ceil(H / stride).
+    """The convolution of :mod:`ums.ops.conv`, its kernel K x K, K odd: H becomes ceil(H / stride).
 
-    C channels in, O channels out; ``stride`` is the step of the K x K kernel, K odd, and ``dilation``
-    the spacing of its weights, in pixels. :func:`ums.layer.he_normal` draws the weights; the bias
-    starts at 0.
+    C channels in, O channels out; ``stride`` is the step of the kernel and ``dilation`` the spacing
+    of its weights, in pixels. :func:`ums.layer.he_normal` draws the weights; the bias starts at 0.
     """
 
     _grad_input = staticmethod(ops.conv2d_grad_input)

@@ -77,7 +77,8 @@ def denoising_autoencoder(
 ) -> Sequential:
     """The convolutional denoising autoencoder (CDAE): ``Sequential(encoder, decoder)``.
 
-    It is the source of the chest X-ray part. With one channel in and three out it has the 800,067 trainable parameters of Table 4.
+    The source of the chest X-ray part. With one channel in and three out it has the 800,067 trainable
+    parameters of Table 4.
     """
     return Sequential(cxr_encoder(rng, in_channels, width), cxr_decoder(rng, out_channels, width))
 
@@ -132,11 +133,11 @@ def classification_head(
     dropout: float = 0.5,
     batch_norm: bool = False,
 ) -> Sequential:
-    """Global average pooling (GAP), then fully connected layers (FC) with ReLU and dropout between.
+    """Global average pooling (GAP), fully connected (FC), ReLU, dropout, FC (section 3.2.3).
 
-    (N, h, w, C) -> (N, hidden) -> (N, classes) logits (section 3.2.3). The softmax is part of the loss. With ``batch_norm`` the pooled features are normalised first:
-    a denoising encoder's are large in what all images share and small in what tells them apart, and
-    a head on a frozen encoder learns slowly from them as they are.
+    (N, h, w, channels) -> (N, classes) logits; the softmax is part of the loss. With ``batch_norm``
+    the pooled features are normalised first: a denoising encoder's are large in what all images share
+    and small in what tells them apart, and a head on a frozen encoder learns slowly from them.
 
     It has 66,306 parameters on the chest X-ray encoder, 66,818 with batch norm (the paper: 295,715).
     """

@@ -145,7 +145,7 @@ class Adam(Optimizer):
 
 @fused
 def _move_adam(xp: ModuleType, x: Array, g: Array, m: Array, v: Array, *numbers: float) -> None:
-    # gain = 1 - beta, correction = 1 - beta^t
+    # beta, gain = 1 - beta and correction = 1 - beta^t, of m and of v
     rate, beta1, gain1, correction1, beta2, gain2, correction2, eps = numbers
     m *= beta1
     m += gain1 * g

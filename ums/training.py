@@ -55,9 +55,7 @@ class FitSettings:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What every training needs, whatever it trains and by whichever strategy.
-
-    (The ``training`` of a layer's forward pass is another thing: true or false.)
+    """What every training needs, by whichever strategy (a layer's ``training`` is a bool instead).
 
     Attributes:
         settings: How long and how fast to train.

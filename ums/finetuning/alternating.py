@@ -27,9 +27,9 @@ def tune_alternately(
     used at inference, follow the batches of all tasks as they come.
 
     Move the encoder and the heads, which take its output, to ``training.device`` first. The encoder
-    is trained further (pass a copy to keep the source). ``mixing`` holds the batches a_i of each task's turn, by default in
-    proportion to its examples. ``criterion`` chooses the epoch that is kept, as for
-    :func:`ums.finetuning.loop.train_together`.
+    is trained further (pass a copy to keep the source). ``mixing`` holds the batches a_i of each
+    task's turn, by default in proportion to its examples. ``criterion`` chooses the epoch that is
+    kept, as for :func:`ums.finetuning.loop.train_together`.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.

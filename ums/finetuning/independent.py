@@ -27,8 +27,7 @@ def tune_independently(
     """Freeze ``encoder`` and train each task's head with its own loss and optimizer.
 
     The encoder is the trained source, shared and not copied; it stays frozen afterwards. Move it and
-    the heads, which take its output, to ``training.device`` first. The settings of ``training`` are
-    those of every head.
+    the heads, which take its output, to ``training.device`` first.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.

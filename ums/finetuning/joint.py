@@ -35,9 +35,9 @@ def tune_jointly(
     used at inference, average over all tasks.
 
     Move the encoder and the heads, which take its output, to ``training.device`` first. The encoder
-    is trained further (pass a copy to keep the source). The ``weights`` w_i are those of :mod:`ums.finetuning.weighting`, by
-    default all 1. ``criterion`` chooses the epoch that is kept, as for
-    :func:`ums.finetuning.loop.train_together`.
+    is trained further (pass a copy to keep the source). The ``weights`` w_i are those of
+    :mod:`ums.finetuning.weighting`, by default all 1. ``criterion`` chooses the epoch that is kept,
+    as for :func:`ums.finetuning.loop.train_together`.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history (with the weights
@@ -107,7 +107,7 @@ def add_gradients(
 
 
 def norms_and_cosines(gradients: Array) -> tuple[Array, Array]:
-    """Norms (K,) of gradients (K, size of theta_S), and the cosines between them (K, K); 0 for one that is 0."""
+    """Norms (K,) of gradients (K, size of theta_S), and their cosines (K, K); 0 where one is 0."""
     xp = array_module(gradients)
     norms = xp.sqrt((gradients * gradients).sum(axis=1))
     products = norms[:, None] * norms[None, :]

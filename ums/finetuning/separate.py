@@ -24,8 +24,7 @@ def train_separately(
     """Train each task's own network on images that ``denoiser``, if given, has cleaned.
 
     The task's head is the whole network here, from image to output; with a denoiser it takes *denoised*
-    images, so give it these at prediction too. The denoiser was trained with the normalisation of the
-    tasks' examples.
+    images, so denoise at prediction too. The denoiser was trained with the examples' normalisation.
 
     Returns:
         task name -> the trained network, its history and cost.

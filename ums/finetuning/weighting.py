@@ -17,10 +17,7 @@ LEAST = 1e-3
 
 
 class Weighting:
-    """The interface of all weightings.
-
-    Call ``start`` first; then read ``weights`` before each step, and call ``update`` after it.
-    """
+    """All weightings: call ``start`` first, read ``weights`` before a step, ``update`` after it."""
 
     _w: Array
 

@@ -10,9 +10,9 @@ one row of a matrix A makes the convolution a matrix product, and its gradients 
 
     y = A w + b,    dw = A^T dy,    db = sum of dy over rows,    dx = col2im(dA),    dA = dy w^T
 
-with A (N OH OW, K K C), w (K K C, O), and y and dy (N OH OW, O). :func:`im2col` keeps A's axes apart,
-and the products flatten them. :func:`col2im` is the adjoint of im2col (it adds what overlaps), not
-its inverse.
+with A (N OH OW, K K C), w (K K C, O), y and dy (N OH OW, O). :func:`im2col` keeps A's axes apart;
+the products flatten them. :func:`col2im` is the adjoint of im2col (it adds what overlaps), not its
+inverse.
 
 The functions whose names end in ``_plain`` are these formulas word for word. The public functions
 compute the same in :mod:`ums.ops.fast.conv`, which never builds the whole of A.
