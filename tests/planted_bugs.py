@@ -187,7 +187,7 @@ CONV_BIAS = "db += channel_sums(dy[images, top:bottom])"
 CONV_COLUMNS = "_columns(x[images], top, bottom, w.shape[0], stride, dilation)"
 CONV_SPREAD = "_add_windows(x_pad[:, top * stride :], dA, stride, dilation)"
 ADD_WINDOW = "v : v + together] += dA"
-ADD_PLACE = "x_pad[:, rows, columns] += windows"
+ADD_PLACE = "dx_pad[:, rows, columns] += dA"
 WINOGRAD_BIAS = "db += xp.ones(len(out), out.dtype) @ out"
 CUT_TILE = "dx[images] = x_pad[:, p : p + H, p : p + W]"
 UPSAMPLED = "dy.reshape(N, H, 2, W, 2, C).sum(axis=(2, 4))"
@@ -229,7 +229,8 @@ BUGS = {
         ("dw left transposed", "(A.T @ dy).reshape", "(dy.T @ A).reshape"),
         ("mean instead of sum for the bias", "w.shape), dy.sum(axis=0)", "w.shape), dy.mean(axis=0)"),
         ("overlaps overwritten", ADD_PLACE, ADD_PLACE.replace("+=", "=")),
-        ("padding not cut off", "return x_pad[:, p : p + H, p : p + W]", "return x_pad[:, :H, :W]"),
+        ("padding not cut off", "return dx_pad[:, p : p + H, p : p + W]",
+         "return dx_pad[:, :H, :W]"),
         ("stride forgotten", "C), x.shape, stride, dilation)", "C), x.shape, 1, dilation)"),
     ],
     "conv2d, winograd": [
@@ -283,8 +284,8 @@ BUGS = {
         ("divided by the batch too", "(dy / (H * W))", "(dy / (N * H * W))"),
     ],
     "dense": [
-        ("weights not transposed", "(dy, cache[1].T)", "(dy, cache[1])"),
-        ("dw left transposed", "(cache[0].T, dy)", "(dy.T, cache[0])"),
+        ("weights not transposed", "(dy, w.T)", "(dy, w)"),
+        ("dw left transposed", "(x.T, dy)", "(dy.T, x)"),
         ("mean instead of sum for the bias", DENSE_BIAS, "dy.mean(axis=0)"),
         ("wrong axis for the bias", DENSE_BIAS, "dy[:4].sum(axis=1)"),
     ],

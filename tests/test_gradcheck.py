@@ -213,6 +213,16 @@ def test_network_is_checked_under_the_names_of_its_parameters(training, rng):
     assert max(errors.values()) < 1e-6
 
 
+def test_checked_layer_keeps_its_running_statistics_and_gradients(rng):
+    net = network(rng)
+    net.layers[0].w.add(np.ones((3, 3, 2, 3)))
+    before = {name: value.copy() for name, value in net.state_dict().items()}
+    check_layer(net, rng.normal(size=(2, 5, 6, 2)), rng=rng, training=True)
+    assert all((value == before[name]).all() for name, value in net.state_dict().items())
+    first, *others = net.parameters()
+    assert (first.grad == 1).all() and all(parameter.grad is None for parameter in others)
+
+
 def test_frozen_parameters_are_not_checked(rng):
     net = network(rng)
     net.layers[0].freeze()

@@ -520,7 +520,8 @@ def test_weights_are_repeated_by_their_seed():
     [
         (lambda rng: Conv2D(2, 3, rng), (1, 4, 4, 3), r"\(1, 4, 4, 3\) and \(3, 3, 2, 3\)"),
         (lambda rng: UpsampleConv2D(2, 3, rng), (4, 4, 2), r"\(4, 4, 2\) and \(3, 3, 2, 3\)"),
-        (lambda rng: Dense(2, 3, rng), (1, 4), r"\(1, 4\), \(2, 3\) and \(3,\)"),
+        (lambda rng: Dense(2, 3, rng), (1, 4), r"Dense\(2, 3\): input has 4 channels, expected 2"),
+        (lambda rng: Dense(2, 3, rng), (1, 5, 2), r"Dense\(2, 3\): input must be \(C\), got"),
         (lambda rng: BatchNorm(2), (1, 4, 4, 3), r"\(3,\) for x \(1, 4, 4, 3\), got \(2,\)"),
     ],
 )

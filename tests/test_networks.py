@@ -256,7 +256,7 @@ def test_gradients_of_a_whole_network_equal_differences(name, training, rng):
 
 def test_summary_lists_layers_shapes_and_parameters(rng):
     lines = str(separate_classifier(rng, width=0.125).summary((32, 16, 1))).splitlines()
-    assert len(lines) == 1 + 6 * 2 + 2 + 1
+    assert len(lines) == 1 + 6 * 2 + 2 + 1 and lines[0].split() == ["layer", "output", "trainable"]
     assert re.fullmatch(r"  Conv2D\(1, 2, stride=2\) +16 x 8 x 2 +20", lines[1])
     assert re.fullmatch(r"  Dense\(64, 2\) +2 +130", lines[-2])
     assert lines[-1].split()[-1] == f"{convs(1, 2, 4, 8, 16, 32, 64) + dense(64, 2):,d}"

@@ -1,7 +1,8 @@
 """ums: unified modality-specific representations for medical images, written from scratch.
 
-Read it in the order the data flows: ``ums.ops`` (the mathematics), ``ums.layers`` (state),
-``ums.networks``, ``ums.data``, ``ums.training``, ``ums.finetuning``, ``ums.experiments``.
+Read it in this order: ``ums.ops`` (the mathematics), ``ums.layer``, ``ums.layers`` (state),
+``ums.networks``, ``ums.data``, ``ums.training``, ``ums.finetuning`` (first ``tasks`` and ``loop``),
+``ums.source``, ``ums.experiments``.
 
 The names a course imports are here: ``from ums import Conv2D, check_gradients``. Importing ums
 needs NumPy and threadpoolctl alone; what needs more is loaded when it is asked for.

@@ -1,9 +1,9 @@
 r"""Compare a hand-written backward pass with central differences, and report what differs where.
 
-For an op y = f(x_1, ..., x_k) and a *random* upstream gradient dy, the scalar L = sum(dy y) has the
-gradients that f's backward pass returns. Each entry of each gradient is compared with
+For an op y = f(x, w, ...) and a *random* upstream gradient dy, the scalar L = sum(dy y) has the
+gradients that f's backward pass returns. For each entry e of each input they are compared with
 
-    dL/dx_j  ~  (L(x_j + h) - L(x_j - h)) / (2 h),    h = 1e-5, in float64,
+    dL/de  ~  (L(e + h) - L(e - h)) / (2 h),    h = 1e-5, in float64,
 
 by the relative error ``|analytic - numeric| / (|analytic| + |numeric|)`` of the whole gradient, in
 norms. A random dy matters: with all ones, a batch norm whose backward pass returns 0 would pass.
@@ -17,7 +17,8 @@ norms. A random dy matters: with all ones, a batch norm whose backward pass retu
     True
 
 Where f has a kink within h of a point (ReLU at 0) no difference quotient is right. Such entries are
-left out. They are found by the second difference of f alone: no backward pass can hide there.
+left out. They are found from the values of L alone (the second difference), so that a wrong
+backward pass cannot get an entry left out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from ums.backend import Array, array_module, to_numpy
-from ums.layer import Layer
+from ums.layer import Layer, copy_arrays
 
 __all__ = ["GradientError", "check_gradients", "check_layer", "check_loss", "relative_error"]
 
@@ -119,8 +120,9 @@ def check_layer(
 ) -> dict[str, float]:
     """Check a float64 layer or network: its input and its parameters that are not frozen.
 
-    Dropout in training draws anew in every forward pass, so it has no derivative: check it with
-    ``training=False``, and its op with a generator seeded inside the function.
+    The layer's gradients and running statistics are restored. Dropout in training draws anew in every
+    forward pass, so it has no derivative: check it with ``training=False``, and its op with a
+    generator seeded inside the function.
 
     Returns:
         The relative error of the gradient of x, as ``"x"``, and of each parameter by its name.
@@ -131,6 +133,8 @@ def check_layer(
     trainable = {id(parameter) for parameter in layer.trainable_parameters()}
     parameters = {k: p for k, p in layer.named_parameters().items() if id(p) in trainable}
     inputs = {"x": x} | {name: parameter.value for name, parameter in parameters.items()}
+    gradients = [(parameter, parameter.grad) for parameter in layer.parameters()]
+    statistics = {name: value.copy() for name, value in layer.statistics().items()}
 
     def forward(x: Array, *values: Array) -> tuple[Array, None]:
         return layer.forward(x, training=training), None
@@ -140,9 +144,14 @@ def check_layer(
         dx = layer.backward(dy)
         return dx, *(parameter.grad for parameter in parameters.values())
 
-    return check_gradients(
-        forward, backward, inputs, rng=rng, tolerance=tolerance, max_entries=max_entries
-    )
+    try:
+        return check_gradients(
+            forward, backward, inputs, rng=rng, tolerance=tolerance, max_entries=max_entries
+        )
+    finally:
+        copy_arrays(statistics, layer.statistics())
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
 
 
 def relative_error(analytic: np.ndarray, numeric: np.ndarray, size: float = 1.0) -> float:

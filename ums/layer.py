@@ -40,7 +40,9 @@ class Layer:
     """What all layers share: the bookkeeping around an op.
 
     A subclass calls its op in ``_forward`` and names the op's gradients in ``_grad_input`` and
-    ``_grad_weights``, or it overrides ``forward`` and ``backward`` themselves.
+    ``_grad_weights``, or it overrides ``forward`` and ``backward`` themselves. ``_grad_weights``
+    returns a tuple, also of one gradient, in the order in which ``__init__`` sets the parameters.
+    Where both gradients share work, ``_gradients`` may be overridden to compute them together.
     """
 
     _grad_input: Callable
@@ -69,7 +71,7 @@ class Layer:
     def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
         """Add to the parameters' gradients and return dx (None if ``input_gradient`` is False).
 
-        A forward pass has one backward pass, which gives up its cache.
+        Call it once per forward pass; the cache is freed.
 
         Raises:
             RuntimeError: No forward pass was kept.
@@ -143,7 +145,7 @@ class Layer:
         Raises:
             ValueError: A layer cannot take the output of the one before it.
         """
-        rows = [("layer", "output" if input_shape else "", "parameters")]
+        rows = [("layer", "output" if input_shape else "", "trainable")]
         shape = input_shape or ()
         for layer in self.leaves():
             shape = layer.output_shape(shape) if input_shape else ()

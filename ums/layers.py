@@ -74,7 +74,7 @@ class Dropout(Layer):
 
 
 class Conv2D(Layer):
-    """y = w * x + b with an odd K x K kernel and zero padding: H becomes ceil(H / stride).
+    """The convolution of :mod:`ums.ops.conv`, its kernel K x K, K odd: H becomes ceil(H / stride).
 
     C channels in, O channels out; ``stride`` is the step of the kernel and ``dilation`` the spacing
     of its weights, in pixels. :func:`ums.layer.he_normal` draws the weights; the bias starts at 0.
@@ -131,7 +131,7 @@ class UpsampleConv2D(Layer):
 
 
 class Dense(Layer):
-    """y = x w + b: (N, C) -> (N, O), with the first weights of :class:`Conv2D`."""
+    """y = x w + b: (N, C) -> (N, O), initialised as in :class:`Conv2D`."""
 
     _grad_input = staticmethod(ops.dense_grad_input)
     _grad_weights = staticmethod(ops.dense_grad_weights)
@@ -142,6 +142,7 @@ class Dense(Layer):
         self.b = Parameter(np.zeros(O, np.float32))
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
+        self.output_shape(x.shape[1:])  # raises an error that names the layer
         return ops.dense_forward(x, self.w.value, self.b.value)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -190,7 +191,7 @@ class BatchNorm(Layer):
 
 
 class Sequential(Layer):
-    """Layers one after the other; a layer may be a Sequential, and be shared with another one.
+    """Layers one after the other, Sequentials too; one layer may belong to several Sequentials.
 
     ``len(network)``, ``for layer in network`` and ``network[i]`` work as for a list; a slice is a
     Sequential of the same layers, not of copies.
@@ -202,7 +203,7 @@ class Sequential(Layer):
     def __init__(self, *layers: Layer):
         if len({id(layer) for layer in layers}) != len(layers):
             raise ValueError("a layer keeps one forward pass: it can stand in a chain only once")
-        self.layers = layers  # each keeps its own cache, and its own switch
+        self.layers = layers  # no super().__init__(): each has its own frozen and its own cache
 
     @property
     def frozen(self) -> bool:
@@ -235,7 +236,7 @@ class Sequential(Layer):
         return x
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        """As :meth:`Layer.backward`; goes down no further than somebody needs a gradient."""
+        """As :meth:`Layer.backward`; stops at the lowest layer with trainable parameters."""
         lowest = 0
         if not input_gradient:
             learning = [i for i, layer in enumerate(self.layers) if layer.trainable_parameters()]

@@ -49,12 +49,13 @@ def _scaled(channels: Iterable[int], width: float) -> list[int]:
 def cxr_encoder(rng: Generator, in_channels: int = 1, width: float = 1.0) -> Sequential:
     """Four strided convolutions, each with batch norm and ReLU (section 4.1.1, Fig. 6).
 
-    (N, H, W, in_channels) -> (N, H / 16, W / 16, 256 width); a side must be a multiple of 16.
+    (N, H, W, in_channels) -> (N, ceil(H / 16), ceil(W / 16), 256 width); for the decoder to give the
+    input's size back, a side must be a multiple of 16.
     """
     layers: list[Layer] = []
-    for C in _scaled(CXR_ENCODER, width):
-        layers += [Conv2D(in_channels, C, rng, stride=2), BatchNorm(C), ReLU()]
-        in_channels = C
+    for O in _scaled(CXR_ENCODER, width):
+        layers += [Conv2D(in_channels, O, rng, stride=2), BatchNorm(O), ReLU()]
+        in_channels = O
     return Sequential(*layers)
 
 
@@ -74,9 +75,10 @@ def cxr_decoder(rng: Generator, out_channels: int = 1, width: float = 1.0) -> Se
 def denoising_autoencoder(
     rng: Generator, in_channels: int = 1, out_channels: int = 1, width: float = 1.0
 ) -> Sequential:
-    """The CDAE, source of the chest X-ray part: ``Sequential(encoder, decoder)``.
+    """The convolutional denoising autoencoder (CDAE): ``Sequential(encoder, decoder)``.
 
-    With one channel in and three out it has the 800,067 trainable parameters of Table 4.
+    The source of the chest X-ray part. With one channel in and three out it has the 800,067 trainable
+    parameters of Table 4.
     """
     return Sequential(cxr_encoder(rng, in_channels, width), cxr_decoder(rng, out_channels, width))
 
@@ -102,14 +104,14 @@ def echo_encoder(
     """Six convolutions with ReLU, the last three dilated (section 4.2.1, Fig. 8); no batch norm.
 
     The text does not give the strides; the first three convolutions have stride 2 here:
-    (N, H, W, in_channels) -> (N, H / 8, W / 8, 256 width). ``kernel``, odd, is the side of all six
-    kernels; it and ``dilation`` were chosen by the paper's search.
+    (N, H, W, in_channels) -> (N, ceil(H / 8), ceil(W / 8), 256 width). ``kernel``, odd, is the side of
+    all six kernels; it and ``dilation`` were chosen by the paper's search.
     """
     layers: list[Layer] = []
-    for i, C in enumerate(_scaled(channels, width)):
-        convolution = Conv2D(in_channels, C, rng, kernel, *((2, 1) if i < 3 else (1, dilation)))
+    for i, O in enumerate(_scaled(channels, width)):
+        convolution = Conv2D(in_channels, O, rng, kernel, *((2, 1) if i < 3 else (1, dilation)))
         layers += [convolution, ReLU()]
-        in_channels = C
+        in_channels = O
     return Sequential(*layers)
 
 
@@ -131,11 +133,11 @@ def classification_head(
     dropout: float = 0.5,
     batch_norm: bool = False,
 ) -> Sequential:
-    """GAP, FC 256 with ReLU, dropout, FC to logits (section 3.2.3): (N, h, w, C) -> (N, classes).
+    """Global average pooling (GAP), fully connected (FC), ReLU, dropout, FC (section 3.2.3).
 
-    The softmax is part of the loss. With ``batch_norm`` the pooled features are normalised first:
-    a denoising encoder's are large in what all images share and small in what tells them apart, and
-    a head on a frozen encoder learns slowly from them as they are.
+    (N, h, w, channels) -> (N, classes) logits; the softmax is part of the loss. With ``batch_norm``
+    the pooled features are normalised first: a denoising encoder's are large in what all images share
+    and small in what tells them apart, and a head on a frozen encoder learns slowly from them.
 
     It has 66,306 parameters on the chest X-ray encoder, 66,818 with batch norm (the paper: 295,715).
     """
@@ -155,12 +157,12 @@ def separate_classifier(
     """The baseline's classifier (1,573,506 parameters; Tables 4, 6, 8, 10): convolutions, GAP, FC.
 
     The text does not give the strides; the first four convolutions have stride 2 here, so that the
-    last map, (H / 16, W / 16), is as small as that of the shared encoder.
+    last map, (ceil(H / 16), ceil(W / 16)), is as small as that of the shared encoder.
     """
     layers: list[Layer] = []
-    for i, C in enumerate(_scaled(SEPARATE_CLASSIFIER, width)):
-        layers += [Conv2D(in_channels, C, rng, stride=2 if i < 4 else 1), ReLU()]
-        in_channels = C
+    for i, O in enumerate(_scaled(SEPARATE_CLASSIFIER, width)):
+        layers += [Conv2D(in_channels, O, rng, stride=2 if i < 4 else 1), ReLU()]
+        in_channels = O
     return Sequential(*layers, GlobalAveragePool(), Dense(in_channels, classes, rng))
 
 

@@ -1,7 +1,7 @@
 """Optimizers: how a gradient becomes a step. Each keeps its own state beside the parameters.
 
 An optimizer is given the parameters it may move. A parameter whose gradient is None (its layer was
-not part of the loss) is left as it is, its state too.
+not part of the loss) is left as it is, its state too. ``@fused`` fills in xp, NumPy or CuPy.
 """
 
 from collections.abc import Iterable
@@ -145,6 +145,7 @@ class Adam(Optimizer):
 
 @fused
 def _move_adam(xp: ModuleType, x: Array, g: Array, m: Array, v: Array, *numbers: float) -> None:
+    # beta, gain = 1 - beta and correction = 1 - beta^t, of m and of v
     rate, beta1, gain1, correction1, beta2, gain2, correction2, eps = numbers
     m *= beta1
     m += gain1 * g
@@ -182,7 +183,8 @@ class ReduceOnPlateau:
 
     def update(self, loss: float) -> bool:
         """Record an epoch's loss; reduce the learning rate, and return True, if it is time to."""
-        if loss < self.best - self.min_delta * abs(self.best if np.isfinite(self.best) else 0):
+        margin = self.min_delta * abs(self.best) if np.isfinite(self.best) else 0
+        if loss < self.best - margin:
             self.best, self.waited = loss, 0
             return False
         self.waited += 1

@@ -25,7 +25,7 @@ class DenoisingExamples:
         rows: The rows of ``images`` to use, (N,) integers.
         rng: Draws the noise: its kind and strength for each image, and its pixels.
         fixed: Whether an image has the same noise in every epoch, as for validation.
-        normalisation: Of noisy inputs and clean targets.
+        normalisation: Applied to both.
     """
 
     def __init__(

@@ -35,8 +35,9 @@ class FitSettings:
     """How long and how fast to train, ``epochs`` at most, ``batch`` examples per step.
 
     Training stops after ``patience`` epochs without a lower validation loss, and multiplies the
-    learning rate by ``plateau_factor`` after ``plateau_patience`` such epochs. Batch and learning rate
-    are the paper's (section 4.1.1); where it is silent, the values are ours.
+    learning rate by ``plateau_factor`` after ``plateau_patience`` epochs without an improvement
+    (:class:`ums.optimizers.ReduceOnPlateau`). Batch and learning rate are the paper's (section 4.1.1);
+    where it is silent, the values are ours.
     """
 
     epochs: int = 20
@@ -54,7 +55,7 @@ class FitSettings:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What every training needs, whatever it trains and by whichever strategy.
+    """What every training needs, by whichever strategy (a layer's ``training`` is a bool instead).
 
     Attributes:
         settings: How long and how fast to train.
@@ -72,7 +73,7 @@ class Training:
     checkpoint: Checkpoint | None = None
 
     def part(self, name: str) -> Training:
-        """The same for one of several trainings, with a checkpoint of its own."""
+        """This Training, with the same rng, but with a checkpoint of its own."""
         return replace(self, checkpoint=self.checkpoint and self.checkpoint.part(name))
 
 
@@ -81,14 +82,15 @@ class Epoch:
     """One epoch of a training.
 
     Attributes:
-        steps: Runs the steps of an epoch and yields the loss of each. A FloatingPointError in it
-            counts as a loss that is not finite.
+        run: Runs the steps of an epoch and yields the loss of each, or, for
+            :func:`ums.finetuning.loop.train_together`, pairs (task number, loss). A
+            FloatingPointError in it counts as a loss that is not finite.
         length: The number of steps.
         optimizers: Those that the steps use; their learning rates are reduced on a plateau.
         state: Whatever else the steps and the validation change, for checkpoints.
     """
 
-    steps: Callable[[], Iterable[Any]]
+    run: Callable[[], Iterable[Any]]
     length: int
     optimizers: Sequence[Optimizer]
     state: Sequence[Stateful] = ()
@@ -98,7 +100,8 @@ class Epoch:
 class History:
     """Mean training loss, validation loss, learning rate and wall seconds of each epoch.
 
-    The others belong to tasks tuned together, and are empty where a network is trained by itself.
+    The others are empty where they do not apply: ``criterion`` belongs to tasks tuned together,
+    ``weight`` and ``cosines`` to joint tuning alone.
 
     Attributes:
         criterion: The value for all tasks that decides which epoch is kept, in place of ``validation``.
@@ -203,26 +206,17 @@ def fit(
     changing += [generators, *epoch.state]
     if checkpoint and checkpoint.restore(changing):
         print(f"{name}: continues after epoch {len(history.train)}, from {checkpoint.path}")
-    with tqdm(
-        desc=name,
-        total=settings.epochs * epoch.length,
-        initial=len(history.train) * epoch.length,
-        unit="batch",
-        mininterval=0.5,
-        disable=not training.progress,
-    ) as bar:
+    with _progress_bar(name, epoch.length, len(history.train), training) as bar:
         while not _finished(history, settings):
-            start = time.perf_counter()
             try:
-                train, validation = _one_epoch(epoch.steps, validate, bar)
+                _one_epoch(epoch, validate, history, bar)
             except FloatingPointError as error:
                 best.restore()
                 raise TrainingDiverged(_diverged(name, error, optimizers, history)) from None
-            history.add(train, validation, optimizers[0].learning_rate, start)
             if history.best_epoch == len(history.train) - 1:
                 best.take()
             for plateau in plateaus:
-                plateau.update(validation)
+                plateau.update(history.validation[-1])
             if checkpoint and (checkpoint.due() or _finished(history, settings)):
                 checkpoint.save(gather(changing), {"training": name, "epochs": len(history.train)})
     best.restore()
@@ -236,12 +230,15 @@ def _finished(history: History, settings: FitSettings) -> bool:
     return epochs == settings.epochs or epochs - 1 - history.best_epoch >= settings.patience
 
 
-def _one_epoch(
-    steps: Callable[[], Iterable[Array]], validate: Callable[[], float], bar: tqdm
-) -> tuple[float, float]:
-    """Mean training loss and validation loss; raises FloatingPointError if one is not finite."""
-    losses = []
-    for value in steps():
+def _progress_bar(name: str, length: int, done: int, training: Training) -> tqdm:
+    total, done, silent = training.settings.epochs * length, done * length, not training.progress
+    return tqdm(desc=name, total=total, initial=done, unit="batch", mininterval=0.5, disable=silent)
+
+
+def _one_epoch(epoch: Epoch, validate: Callable[[], float], history: History, bar: tqdm) -> None:
+    """Train, validate and record; raises FloatingPointError if a loss is not finite."""
+    start, losses = time.perf_counter(), []
+    for value in epoch.run():
         losses.append(value)
         bar.update()
     train = float(read_losses(losses).mean())
@@ -249,7 +246,7 @@ def _one_epoch(
     if not np.isfinite(validation):
         raise FloatingPointError(f"the validation loss is {validation}")
     bar.set_postfix_str(f"loss {train:.4g}, validation {validation:.4g}")
-    return train, validation
+    history.add(train, validation, epoch.optimizers[0].learning_rate, start)
 
 
 def read_losses(losses: Sequence[Array], owners: Sequence[str] | None = None) -> np.ndarray:

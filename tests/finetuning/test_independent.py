@@ -145,6 +145,14 @@ def test_tasks_may_have_data_sets_of_different_length_and_size(rng):
         assert len(result.history.train) == 3 and np.isfinite(result.history.validation).all()
 
 
+def test_tasks_of_one_name_are_refused_before_any_is_trained(rng):
+    tasks = [abnormality(rng), abnormality(rng)]
+    before = bytes_of(tasks[0].head)
+    with pytest.raises(ValueError, match="two tasks are called 'abnormality'"):
+        tune(encoder(rng), tasks, rng)
+    assert bytes_of(tasks[0].head) == before
+
+
 def test_a_tasks_own_optimizer_moves_its_head(rng):
     made = []
 

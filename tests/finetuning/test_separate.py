@@ -177,6 +177,14 @@ def test_examples_of_the_task_keep_their_own_images(rng):
     assert np.array_equal(task.train.inputs, before)
 
 
+def test_tasks_of_one_name_are_refused_before_any_is_trained(rng):
+    tasks = [abnormality(rng), abnormality(rng)]
+    before = bytes_of(tasks[0].head)
+    with pytest.raises(ValueError, match="two tasks are called 'abnormality'"):
+        train(None, tasks, rng)
+    assert bytes_of(tasks[0].head) == before
+
+
 def test_every_layer_of_the_whole_network_learns(rng):
     task = lungs(rng)
     before = bytes_of(task.head)

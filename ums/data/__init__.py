@@ -7,16 +7,6 @@ from ums.data.normalisation import Normalisation, denormalise, normalise
 from ums.data.prepared import Prepared, load_prepared
 
 __all__ = [
-    "NOISES",
-    "Examples",
-    "Noise",
-    "Normalisation",
-    "Prepared",
-    "corrupt",
-    "denormalise",
-    "epoch_batches",
-    "fold_splits",
-    "load_prepared",
-    "normalise",
-    "stratified_folds",
-]
+    "NOISES", "Examples", "Noise", "Normalisation", "Prepared", "corrupt", "denormalise",
+    "epoch_batches", "fold_splits", "load_prepared", "normalise", "stratified_folds",
+]  # fmt: skip

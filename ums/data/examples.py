@@ -26,7 +26,7 @@ class Examples:
     """Rows ``rows`` of ``inputs`` with their ``targets``; nothing is copied until a batch is made.
 
     Attributes:
-        inputs: (M, ...) images in 0..255, memory-mapped or not, or features.
+        inputs: (M, H, W) or (M, H, W, C) images in 0..255, memory-mapped or not, or features.
         targets: (M, H, W) masks of 0 and 1, (M,) integer labels, or None.
         rows: Which of the M to use, (N,) integers.
         prepare: Turns a batch of ``inputs`` into a float32 network input.
@@ -42,7 +42,7 @@ class Examples:
     def __post_init__(self) -> None:
         if self.targets is not None and len(self.targets) != len(self.inputs):
             shapes = f"{self.inputs.shape} and {self.targets.shape}"
-            raise ValueError(f"inputs and targets must be as many, got {shapes}")
+            raise ValueError(f"inputs and targets must have the same length, got {shapes}")
         if len(self.rows) == 0:
             raise ValueError("a set of examples is empty")
 

@@ -13,9 +13,10 @@ class Normalisation:
     """Images in 0..255 as a network's input, x = (image - mean) / (4 standard deviations).
 
     This is the mean normalisation of section 3.1.1, with each image's own mean and deviation, so that
-    another exposure, contrast or border does not shift the input as a whole. Both are taken over the
-    foreground, since borders differ between hospitals. ``background`` is the highest grey level of the
-    background, at most 254; with -1 every pixel is foreground.
+    another exposure, contrast or border does not shift the input as a whole. Mean normalisation
+    divides by the range; 4 deviations are about that, and no single pixel decides them. Mean and
+    deviation are those of the foreground, since borders differ between hospitals. ``background`` is
+    the highest grey level of the background, at most 254; with -1 every pixel is foreground.
     """
 
     background: int = BACKGROUND
@@ -63,6 +64,7 @@ class Normalisation:
 
 
 STANDARD = Normalisation()
+"""The normalisation of all images, unless another is given."""
 
 
 def normalise(

@@ -4,12 +4,6 @@ from ums.derived.heat_map import grad_cam, heat_maps, mass_inside, split_at_pool
 from ums.derived.recommendation import Recommendations, agreement, excluded, exclusion_probability
 
 __all__ = [
-    "Recommendations",
-    "agreement",
-    "excluded",
-    "exclusion_probability",
-    "grad_cam",
-    "heat_maps",
-    "mass_inside",
-    "split_at_pooling",
-]
+    "Recommendations", "agreement", "excluded", "exclusion_probability", "grad_cam", "heat_maps",
+    "mass_inside", "split_at_pooling",
+]  # fmt: skip

@@ -9,16 +9,6 @@ from ums.finetuning.tasks import Task, Tuned
 from ums.finetuning.weighting import ByHand, Equal, GradNorm, Uncertainty, Weighting
 
 __all__ = [
-    "ByHand",
-    "Equal",
-    "GradNorm",
-    "Task",
-    "Tuned",
-    "Uncertainty",
-    "Weighting",
-    "train_separately",
-    "train_task",
-    "tune_alternately",
-    "tune_independently",
-    "tune_jointly",
-]
+    "ByHand", "Equal", "GradNorm", "Task", "Tuned", "Uncertainty", "Weighting", "train_separately",
+    "train_task", "tune_alternately", "tune_independently", "tune_jointly",
+]  # fmt: skip

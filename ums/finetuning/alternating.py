@@ -26,10 +26,10 @@ def tune_alternately(
     A batch norm of the encoder normalises each batch by itself; its running statistics, which are
     used at inference, follow the batches of all tasks as they come.
 
-    The encoder is trained further (pass a copy to keep the source); it and the heads, which take its
-    output, are on the device. ``mixing`` holds the batches a_i of each task's turn, by default in
-    proportion to its examples. ``criterion`` chooses the epoch that is kept, as for
-    :func:`ums.finetuning.loop.train_together`.
+    Move the encoder and the heads, which take its output, to ``training.device`` first. The encoder
+    is trained further (pass a copy to keep the source). ``mixing`` holds the batches a_i of each
+    task's turn, by default in proportion to its examples. ``criterion`` chooses the epoch that is
+    kept, as for :func:`ums.finetuning.loop.train_together`.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.

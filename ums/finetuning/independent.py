@@ -13,7 +13,7 @@ import numpy as np
 from ums.backend import Device
 from ums.data.examples import Dataset, Examples, epoch_batches
 from ums.finetuning.loop import train_task
-from ums.finetuning.tasks import Task, Tuned
+from ums.finetuning.tasks import Task, Tuned, check_tasks
 from ums.layers import Layer, Sequential
 from ums.training import Training, predict
 
@@ -26,12 +26,16 @@ def tune_independently(
 ) -> dict[str, Tuned]:
     """Freeze ``encoder`` and train each task's head with its own loss and optimizer.
 
-    The encoder is the trained source, shared and not copied. It and the heads, which take its output,
-    are on the device; the settings of ``training`` are those of every head.
+    The encoder is the trained source, shared and not copied; it stays frozen afterwards. Move it and
+    the heads, which take its output, to ``training.device`` first.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history and cost.
+
+    Raises:
+        ValueError: :func:`ums.finetuning.tasks.check_tasks` refuses the tasks.
     """
+    check_tasks(tasks, training.settings.batch)
     encoder.freeze()
     tuned = {}
     for task in tasks:

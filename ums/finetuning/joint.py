@@ -34,10 +34,10 @@ def tune_jointly(
     batch after the other: it normalises by that batch alone, and its running statistics, which are
     used at inference, average over all tasks.
 
-    The encoder is trained further (pass a copy to keep the source); it and the heads, which take its
-    output, are on the device. The ``weights`` w_i are those of :mod:`ums.finetuning.weighting`, by
-    default all 1. ``criterion`` chooses the epoch that is kept, as for
-    :func:`ums.finetuning.loop.train_together`.
+    Move the encoder and the heads, which take its output, to ``training.device`` first. The encoder
+    is trained further (pass a copy to keep the source). The ``weights`` w_i are those of
+    :mod:`ums.finetuning.weighting`, by default all 1. ``criterion`` chooses the epoch that is kept,
+    as for :func:`ums.finetuning.loop.train_together`.
 
     Returns:
         task name -> the tuned network ``Sequential(encoder, head)``, its history (with the weights
@@ -58,7 +58,7 @@ def tune_jointly(
     optimizer = make_optimizer(learning.trainable_parameters(), settings.learning_rate)
     batches = [EndlessBatches(task.train, training) for task in tasks]
     length = max(batch_count(task.train, settings.batch) for task in tasks)
-    means = {task.name: History() for task in tasks}
+    recorded = {task.name: History() for task in tasks}  # only weight and cosines are filled
 
     def steps() -> Iterator[tuple[int, Array]]:
         seen = []
@@ -70,13 +70,13 @@ def tune_jointly(
             weighting.update(losses, norms)
             seen.append((w, cosines))
             yield from enumerate(losses)
-        add_means(means, *zip(*seen, strict=True))
+        add_means(recorded, *zip(*seen, strict=True))
 
-    state: list[Stateful] = [*batches, weighting, *means.values()]
+    state: list[Stateful] = [*batches, weighting, *recorded.values()]
     epoch = Epoch(steps, length * len(tasks), [optimizer], state)
     tuned = train_together("joint tuning", encoder, tasks, epoch, training, criterion)
-    for name, mean in means.items():
-        tuned[name].history.weight, tuned[name].history.cosines = mean.weight, mean.cosines
+    for name, means in recorded.items():
+        tuned[name].history.weight, tuned[name].history.cosines = means.weight, means.cosines
     return tuned
 
 
@@ -94,20 +94,20 @@ def add_gradients(
     gradients: list[list[Array]] = []
     for task, (x, target), w in zip(tasks, batches, weights, strict=True):
         network = Sequential(encoder, task.head)
-        network.zero_gradients()
+        network.zero_gradients()  # norms and cosines need each task's own gradient, not the sum
         loss, gradient = task.loss(network.forward(x, training=True), target)
         network.backward(w * gradient, input_gradient=False)
         losses.append(loss)
         gradients.append([parameter.grad for parameter in shared])
     for parameter, *summands in zip(shared, *gradients, strict=True):
         parameter.grad = sum(summands)
-    xp = array_module(loss)
-    rows = [xp.concatenate([g.ravel() for g in summands]) for summands in gradients]
+    xp = array_module(losses[0])
+    rows = [xp.concatenate([g.ravel() for g in of_task]) for of_task in gradients]
     return xp.stack(losses), xp.stack(rows)
 
 
 def norms_and_cosines(gradients: Array) -> tuple[Array, Array]:
-    """Norms (K,) of gradients (K, P), and the cosines between them (K, K); 0 for one that is 0."""
+    """Norms (K,) of gradients (K, size of theta_S), and their cosines (K, K); 0 where one is 0."""
     xp = array_module(gradients)
     norms = xp.sqrt((gradients * gradients).sum(axis=1))
     products = norms[:, None] * norms[None, :]

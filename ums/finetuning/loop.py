@@ -20,7 +20,7 @@ Criterion = Callable[[Sequence[History]], float]
 
 
 def train_task(task: Task, training: Training) -> Tuned:
-    """Train the layers of ``task.head`` that are not frozen on the task's inputs.
+    """Train ``task.head`` on the task's inputs; frozen layers stay as they are.
 
     To continue exactly from a checkpoint, the examples (their noise, their augmentation) must draw from
     ``training.rng``.
@@ -58,7 +58,7 @@ def train_together(
 
     The heads that are kept are those of the same epoch, since they share one encoder. The epoch is
     chosen by ``criterion``, by default :func:`relative_loss`, which does not depend on the joint
-    weights. For every batch, the steps of ``epoch`` yield a task's number and its loss.
+    weights. For every batch, ``epoch.run`` yields a task's number and its loss.
 
     Returns:
         task name -> ``Sequential(encoder, head)``, the history of its losses, its part of the cost.
@@ -70,9 +70,9 @@ def train_together(
     networks = [Sequential(encoder, task.head) for task in tasks]
     histories = [History() for _ in tasks]
 
-    def steps() -> Iterator[Array]:
+    def run_and_record() -> Iterator[Array]:
         owners, losses = [], []
-        for i, loss in epoch.steps():
+        for i, loss in epoch.run():
             owners.append(i)
             losses.append(loss)
             yield loss
@@ -90,14 +90,14 @@ def train_together(
         return (criterion or relative_loss)(histories)
 
     learning = [encoder, *(task.head for task in tasks)]
-    recorded = replace(epoch, steps=steps, state=[watch, *histories, *epoch.state])
+    recorded = replace(epoch, run=run_and_record, state=[watch, *histories, *epoch.state])
     common = fit(name, learning, recorded, validate, training)
     seconds, shared = watch.seconds / len(tasks), parameter_count(encoder)
     tuned = {}
     for task, network, history in zip(tasks, networks, histories, strict=True):
         history.learning_rate = list(common.learning_rate)
         history.criterion = list(common.validation)
-        history.seconds = [seconds / len(tasks) for seconds in common.seconds]
+        history.seconds = [wall / len(tasks) for wall in common.seconds]
         own = parameter_count(task.head)
         tuned[task.name] = Tuned(network, history, seconds, own, shared)
     return tuned

@@ -1,7 +1,7 @@
 """The baseline (Fig. 4): a model of its own for every task, trained from a random start.
 
-A separate denoising model cleans the images first (section 4.1.2), since the shared encoder was
-trained on noisy images too.
+A separate denoising model cleans the images first (section 4.1.2), so that the baseline too profits
+from the denoising training.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from ums.backend import Device
 from ums.data.examples import Dataset, Examples, all_of, in_order
 from ums.data.normalisation import STANDARD, Normalisation
 from ums.finetuning.loop import train_task
-from ums.finetuning.tasks import Task, Tuned
+from ums.finetuning.tasks import Task, Tuned, check_tasks
 from ums.layers import Layer
 from ums.training import Training, predict
 
@@ -24,11 +24,15 @@ def train_separately(
     """Train each task's own network on images that ``denoiser``, if given, has cleaned.
 
     The task's head is the whole network here, from image to output; with a denoiser it takes *denoised*
-    images. The denoiser was trained with the normalisation of the tasks' examples.
+    images, so denoise at prediction too. The denoiser was trained with the examples' normalisation.
 
     Returns:
         task name -> the trained network, its history and cost.
+
+    Raises:
+        ValueError: :func:`ums.finetuning.tasks.check_tasks` refuses the tasks.
     """
+    check_tasks(tasks, training.settings.batch)
     tuned = {}
     for task in tasks:
         learner = task

@@ -19,8 +19,9 @@ class Task:
     Attributes:
         name: For tables and progress bars.
         head: Follows the shared encoder; for a separate model, the whole network.
-        loss: ``value, gradient = loss(output, target)``.
-        train: The training set, of images for every strategy.
+        loss: ``value, gradient = loss(output, target)``, where output and target are (N, H, W, 1) for
+            segmentation, or logits (N, classes) and labels (N,).
+        train: The training set; its inputs are images, whichever strategy is used.
         validation: The validation set, likewise.
         optimizer: Makes the task's own optimizer, ``optimizer(parameters, learning_rate)``.
     """
@@ -53,7 +54,7 @@ class Tuned:
 
 
 def check_tasks(tasks: Sequence[Task], batch: int) -> None:
-    """Refuse tasks that cannot be tuned together.
+    """Refuse tasks that cannot be tuned, or not together.
 
     Raises:
         ValueError: There is no task, two share a name or a head, or one has less than a batch.

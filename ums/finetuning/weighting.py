@@ -1,7 +1,7 @@
 """The weights w_i of the joint loss L = sum_i w_i L_i (section 2.3): equal, by hand, or learned.
 
 Weights, losses and norms are arrays (K,) on the device, one element for each of K tasks in their
-order. None is copied to the host, so that a GPU need not wait.
+order. They are never copied to the host, so that a GPU need not wait.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ LEAST = 1e-3
 
 
 class Weighting:
-    """The interface of all weightings: read ``weights`` before a step, call ``update`` after it."""
+    """All weightings: call ``start`` first, read ``weights`` before a step, ``update`` after it."""
 
     _w: Array
 
-    def start(self, tasks: int, device: Device) -> None:
-        """Start anew; raises a ValueError if the weighting is for another number of tasks."""
+    def start(self, count: int, device: Device) -> None:
+        """Start anew for ``count`` tasks; a ValueError if the weighting is for another number."""
         raise NotImplementedError
 
     @property
@@ -48,16 +48,16 @@ class ByHand(Weighting):
             raise ValueError(f"weights must be positive, got {weights}")
         self._given = weights
 
-    def start(self, tasks: int, device: Device) -> None:
-        _check_number("weights", self._given, tasks)
+    def start(self, count: int, device: Device) -> None:
+        _check_number("weights", self._given, count)
         self._w = _vector(self._given, device)
 
 
 class Equal(Weighting):
     """w_i = 1: the plain sum of the losses."""
 
-    def start(self, tasks: int, device: Device) -> None:
-        self._w = _vector([1] * tasks, device)
+    def start(self, count: int, device: Device) -> None:
+        self._w = _vector([1] * count, device)
 
 
 class _Learned(Weighting):
@@ -84,7 +84,7 @@ class Uncertainty(_Learned):
     task, whose loss stays high, gets a large s_i and a small weight w_i = c_i exp(-s_i). c_i is 1/2
     where ``regression[i]`` is true (the squared error of a Gaussian likelihood), and 1 otherwise.
     dL/ds_i = 1 - w_i L_i, so that steady losses lead to w_i = 1 / L_i. (Kendall et al. have
-    log sigma_i = s_i / 2 in place of the last s_i: then all weights are half of these.)
+    L = sum_i c_i exp(-s_i) L_i + s_i / 2: their weights settle at 1 / (2 L_i).)
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class Uncertainty(_Learned):
     ):
         self.regression, self.optimizer, self.learning_rate = regression, optimizer, learning_rate
 
-    def start(self, tasks: int, device: Device) -> None:
-        regression = [False] * tasks if self.regression is None else self.regression
-        _check_number("marks of regression", regression, tasks)
+    def start(self, count: int, device: Device) -> None:
+        regression = [False] * count if self.regression is None else self.regression
+        _check_number("marks of regression", regression, count)
         self._c = _vector([0.5 if r else 1 for r in regression], device)
-        self.s = Parameter(_vector([0] * tasks, device))
+        self.s = Parameter(_vector([0] * count, device))
         self._optimizer = self.optimizer([self.s], self.learning_rate)
 
     @property
@@ -135,10 +135,10 @@ class GradNorm(_Learned):
     ):
         self.alpha, self.optimizer, self.learning_rate = alpha, optimizer, learning_rate
 
-    def start(self, tasks: int, device: Device) -> None:
-        self.w = Parameter(_vector([1] * tasks, device))
+    def start(self, count: int, device: Device) -> None:
+        self.w = Parameter(_vector([1] * count, device))
         self._optimizer = self.optimizer([self.w], self.learning_rate)
-        self._first = _vector([0] * tasks, device)  # L_i(0), known after the first step
+        self._first = _vector([0] * count, device)  # L_i(0), known after the first step
 
     @property
     def weights(self) -> Array:
@@ -163,6 +163,6 @@ def _vector(values: Sequence[float], device: Device) -> Array:
     return device.put(np.array(values, np.float32))
 
 
-def _check_number(name: str, given: Sequence, tasks: int) -> None:
-    if len(given) != tasks:
-        raise ValueError(f"there are {len(given)} {name} for {tasks} tasks")
+def _check_number(name: str, given: Sequence, count: int) -> None:
+    if len(given) != count:
+        raise ValueError(f"there are {len(given)} {name} for {count} tasks")

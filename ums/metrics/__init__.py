@@ -10,15 +10,6 @@ from ums.metrics.image_quality import ms_ssim, psnr, ssim
 from ums.metrics.segmentation import iou, mean_iou
 
 __all__ = [
-    "classification",
-    "confusion_matrix",
-    "image_quality",
-    "iou",
-    "mcc",
-    "mean_iou",
-    "ms_ssim",
-    "psnr",
-    "roc_auc",
-    "segmentation",
-    "ssim",
-]
+    "classification", "confusion_matrix", "image_quality", "iou", "mcc", "mean_iou", "ms_ssim",
+    "psnr", "roc_auc", "segmentation", "ssim",
+]  # fmt: skip

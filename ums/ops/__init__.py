@@ -1,8 +1,10 @@
 """The mathematics: pure functions, forward and backward side by side, on NumPy or CuPy arrays.
 
-An op is two functions, ``y, cache = op_forward(...)`` and ``gradients = op_backward(dy, cache)``,
-with the gradients in the order of the arguments. Arrays are (N, H, W, C); every op keeps the dtype
-and the array module of its input.
+An op is two functions, ``y, cache = op_forward(...)`` and ``gradients = op_backward(dy, cache)``.
+dy is dL/dy, the gradient of the loss with respect to the output, of y's shape. By the chain rule a
+backward pass returns the gradients of the scalar sum(dy * y) with dy held constant, in the order of
+the array arguments that have gradients (not strides, modes or running statistics). Arrays are
+(N, H, W, C); every op keeps the dtype and the array module of its input.
 """
 
 from ums.ops.activations import (

@@ -5,12 +5,14 @@ For an input x of shape (N, H, W, C) and a kernel w of shape (K, K, C, O) with K
     y[n, i, j, o] = b[o] + sum_{u,v,c} x_pad[n, s i + d u, s j + d v, c] w[u, v, c, o]
 
 where s is the stride, d the dilation and x_pad is x with p = d (K - 1) / 2 zeros on every side, so
-that y is (N, ceil(H / s), ceil(W / s), O). Writing each window of x_pad as one row of a matrix A
-(:func:`im2col`) makes the convolution a matrix product, and its gradients two more:
+that y is (N, OH, OW, O) with OH = ceil(H / s) and OW = ceil(W / s). Writing each window of x_pad as
+one row of a matrix A makes the convolution a matrix product, and its gradients two more:
 
-    y = A w + b,    dw = A^T dy,    db = sum dy,    dx = col2im(dy w^T)
+    y = A w + b,    dw = A^T dy,    db = sum of dy over rows,    dx = col2im(dA),    dA = dy w^T
 
-where :func:`col2im` is the adjoint of im2col (it adds what overlaps), not its inverse.
+with A (N OH OW, K K C), w (K K C, O), y and dy (N OH OW, O). :func:`im2col` keeps A's axes apart;
+the products flatten them. :func:`col2im` is the adjoint of im2col (it adds what overlaps), not its
+inverse.
 
 The functions whose names end in ``_plain`` are these formulas word for word. The public functions
 compute the same in :mod:`ums.ops.fast.conv`, which never builds the whole of A.
@@ -37,22 +39,22 @@ def im2col(x: Array, kernel: int, stride: int = 1, dilation: int = 1) -> Array:
 
 
 def col2im(
-    windows: Array, shape: tuple[int, int, int, int], stride: int = 1, dilation: int = 1
+    dA: Array, shape: tuple[int, int, int, int], stride: int = 1, dilation: int = 1
 ) -> Array:
     """Add every window back to where it came from: (N, OH, OW, K, K, C) -> ``shape``.
 
-    The adjoint of :func:`im2col`: <im2col(x), a> = <x, col2im(a)> for all x and a.
+    The adjoint of :func:`im2col`: <im2col(x), dA> = <x, col2im(dA)> for all x and dA.
     """
     N, H, W, C = shape
-    _, OH, OW, K, _, _ = windows.shape
+    _, OH, OW, K, _, _ = dA.shape
     p = dilation * (K - 1) // 2
-    x_pad = array_module(windows).zeros((N, H + 2 * p, W + 2 * p, C), windows.dtype)
+    dx_pad = array_module(dA).zeros((N, H + 2 * p, W + 2 * p, C), dA.dtype)
     for u in range(K):
         for v in range(K):
             rows = slice(dilation * u, dilation * u + stride * OH, stride)
             columns = slice(dilation * v, dilation * v + stride * OW, stride)
-            x_pad[:, rows, columns] += windows[:, :, :, u, v]  # (N, OH, OW, C)
-    return x_pad[:, p : p + H, p : p + W]
+            dx_pad[:, rows, columns] += dA[:, :, :, u, v]  # (N, OH, OW, C)
+    return dx_pad[:, p : p + H, p : p + W]
 
 
 def conv2d_forward_plain(
@@ -77,7 +79,7 @@ def conv2d_grad_weights_plain(dy: Array, cache: tuple) -> tuple[Array, Array]:
 
 
 def conv2d_grad_input_plain(dy: Array, cache: tuple) -> Array:
-    """dx = col2im(dy w^T)."""
+    """dx = col2im(dA), where dA = dy w^T."""
     x, w, stride, dilation = cache
     K, _, C, O = w.shape
     N, OH, OW, _ = dy.shape

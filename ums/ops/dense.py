@@ -1,7 +1,7 @@
 """The fully connected layer's product: y = x w + b."""
 
 from ums.backend import Array
-from ums.ops.fast.threads import matmul
+from ums.ops.fast.threads import matmul  # a @ b in one thread; see there
 
 
 def dense_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
@@ -23,13 +23,15 @@ def dense_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
 def dense_grad_input(dy: Array, cache: tuple) -> Array:
     """dx (N, C) = dy w^T."""
     _check_upstream(dy, cache)
-    return matmul(dy, cache[1].T)
+    _, w = cache
+    return matmul(dy, w.T)
 
 
 def dense_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     """dw (C, O) = x^T dy and db (O,) = sum_n dy."""
     _check_upstream(dy, cache)
-    return matmul(cache[0].T, dy), dy.sum(axis=0)
+    x, _ = cache
+    return matmul(x.T, dy), dy.sum(axis=0)
 
 
 def dense_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
@@ -38,6 +40,7 @@ def dense_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
 
 
 def _check_upstream(dy: Array, cache: tuple) -> None:
-    expected = (cache[0].shape[0], cache[1].shape[1])
+    x, w = cache
+    expected = (len(x), w.shape[1])
     if dy.shape != expected:
         raise ValueError(f"dy must have the output's shape {expected}, got {dy.shape}")

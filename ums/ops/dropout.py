@@ -20,8 +20,8 @@ def dropout_forward(
         raise ValueError(f"the dropout rate must be in [0, 1), got {rate}")
     if not training or rate == 0:
         return x, (None,)
-    keep = (rng.random(x.shape, dtype=np.float32) >= rate) / (1 - rate)
-    scale = array_module(x).asarray(keep, dtype=x.dtype)  # 0 or 1 / (1 - rate)
+    scale = (rng.random(x.shape, dtype=np.float32) >= rate) / (1 - rate)  # 0 or 1 / (1 - rate)
+    scale = array_module(x).asarray(scale, dtype=x.dtype)
     return x * scale, (scale,)
 
 

@@ -2,7 +2,11 @@ r"""Losses, each one function: ``value, gradient = loss(prediction, target)``.
 
 ``value`` is a scalar array (still on its device: reading it makes a GPU wait) and ``gradient`` has
 the shape of ``prediction``. Losses of probabilities take logits z and apply the sigmoid or softmax
-themselves, so that z = +-1000 stays finite. Equations as in section 3.2.3 of the UMS-Rep paper.
+themselves, so that z = +-1000 stays finite. Prediction y and target t are (N, ...), of one shape
+(else a ValueError) and one floating dtype (else a TypeError); labels are integers (N,).
+Equations as in section 3.2.3 of the UMS-Rep paper.
+
+``@fused`` fills in xp, the array module (NumPy or CuPy); on NumPy it changes nothing else.
 """
 
 from types import ModuleType
@@ -45,12 +49,13 @@ def _bce(xp: ModuleType, z: Array, target: Array, size: int) -> tuple[Array, Arr
 def dice(logits: Array, target: Array, eps: float = 1.0) -> tuple[Array, Array]:
     """Dice loss, equation (3): 1 - (2 sum(t y) + eps) / (sum t + sum y + eps), y = sigmoid(z).
 
-    The sums run over one image (every axis but the first) and the losses are averaged over images,
-    because the scores are per image too: the paper's mini-batch n is one image here. ``eps`` (in
-    pixels) decides what an empty mask scores: with S predicted pixels the loss is S / (S + eps), so
-    an empty prediction has loss 0, as it scores 1 in :mod:`ums.metrics.segmentation`.
+    The paper sums over a mini-batch; here each image has its own Dice loss, as it has its own
+    score, and the result is the mean over the N images. ``eps`` (in pixels) decides what an empty
+    mask scores: with S predicted pixels the loss is S / (S + eps), so an empty prediction has
+    loss 0, as it scores 1 in :mod:`ums.metrics.segmentation`.
 
-    With I = 2 sum(t y) + eps and U = sum t + sum y + eps, dL/dy = -(2 t U - I) / U^2.
+    With I = 2 sum(t y) + eps and U = sum t + sum y + eps, one image's loss has the gradient
+    dL/dy = (I - 2 t U) / U^2, and their mean dL/dz = dL/dy y (1 - y) / N.
     """
     _check_same_shape(logits, target)
     N = len(logits)

@@ -7,12 +7,14 @@ r"""Batch normalisation (Ioffe and Szegedy 2015) over N, H and W, and its two ba
     dx = gamma rstd (dy - mean(dy) - xhat mean(dy xhat)).
 
 *At inference, or frozen*: mean and var are the running statistics, constants: dx = gamma rstd dy.
-In both, dgamma = sum(dy xhat) and dbeta = sum(dy). The sums run over everything but channels.
+In both, dgamma = sum(dy xhat) and dbeta = sum(dy). The sums and means run over everything but
+channels. rstd is the reciprocal standard deviation.
 
 ``momentum`` is Keras's: the share of the old running value that is kept (PyTorch's is 1 minus it).
 
 The functions whose names end in ``_plain`` are these formulas word for word. The public functions
-compute the same in :mod:`ums.ops.fast.norm`, in fewer passes over memory.
+compute the same in :mod:`ums.ops.fast.norm`, in fewer passes over memory, and cache other arrays:
+a plain backward pass takes the cache of the plain forward pass only.
 """
 
 from ums.backend import Array, array_module
@@ -65,20 +67,15 @@ def batchnorm_forward(
     """Normalise x (..., C); gamma, beta and the running statistics are (C,).
 
     With ``training`` true the batch's statistics are used, and running_mean and running_var are
-    updated in place; otherwise they are used and left as they are.
+    updated in place; otherwise the running statistics are used and not changed.
 
     Raises:
         TypeError: x and the parameters are not of one dtype.
         ValueError: The shapes do not fit, or a training batch has one value per channel.
     """
     C = x.shape[-1:]
-    arrays = {
-        "gamma": gamma,
-        "beta": beta,
-        "running_mean": running_mean,
-        "running_var": running_var,
-    }
-    for name, value in arrays.items():
+    names = ("gamma", "beta", "running_mean", "running_var")
+    for name, value in zip(names, (gamma, beta, running_mean, running_var), strict=True):
         if value.shape != C:
             raise ValueError(f"{name} must be {C} for x {x.shape}, got {value.shape}")
         if value.dtype != x.dtype:
@@ -109,6 +106,6 @@ def batchnorm_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
 
 
 def _check_upstream(dy: Array, cache: tuple) -> None:
-    x = cache[0]
-    if dy.shape != x.shape:
-        raise ValueError(f"dy must have the output's shape {x.shape}, got {dy.shape}")
+    expected = cache[0].shape  # of x, which y shares
+    if dy.shape != expected:
+        raise ValueError(f"dy must have the output's shape {expected}, got {dy.shape}")

@@ -1,11 +1,11 @@
 """Nearest-neighbour upsampling by two, alone and followed by a 3x3 convolution.
 
 Upsampling repeats every pixel in a 2x2 square:  y[n, i, j, c] = x[n, i // 2, j // 2, c].
-Its adjoint adds each square up:  dx[n, i, j, c] = sum_{p,q in {0,1}} dy[n, 2i + p, 2j + q, c].
+Its adjoint adds each square up:  dx[n, i, j, c] = sum_{u,v in {0,1}} dy[n, 2i + u, 2j + v, c].
 
 The functions whose names end in ``_plain`` upsample the image and convolve it. The public functions
 compute the same in :mod:`ums.ops.fast.upsample`, which never makes the large image: it folds the
-upsampling into the kernel.
+upsampling into the kernel. A plain backward pass takes the cache of the plain forward pass only.
 """
 
 from ums.backend import Array
