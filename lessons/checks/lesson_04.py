@@ -16,7 +16,7 @@ def _arguments(rng, C=3):
 
 @check
 def batchnorm_forward(batchnorm_forward):
-    """the batch's statistics in training, the running ones in use, moved in training alone."""
+    """the batch's statistics in training, the running ones at inference, moved in training alone."""
     x = np.array([[1.0], [5.0]])
     mean, var = np.zeros(1), np.ones(1)
     answer = batchnorm_forward(x, np.ones(1), np.zeros(1), mean, var, True)
@@ -34,11 +34,11 @@ def batchnorm_forward(batchnorm_forward):
     )
     y = as_array(
         batchnorm_forward(x, np.ones(1), np.zeros(1), np.ones(1), np.full(1, 4.0), False)[0],
-        "y in use", (2, 1),
+        "y at inference", (2, 1),
     )[:, 0]  # fmt: skip
     require(
         np.allclose(y, (0, 2), atol=1e-4),
-        "in use, with running mean 1 and variance 4, the values 1 and 5 become 0 and 2, "
+        "at inference, with running mean 1 and variance 4, the values 1 and 5 become 0 and 2, "
         f"yours {np.round(y, 4)}",
     )
     rng = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def batchnorm_forward(batchnorm_forward):
 
 
 def _compare_forward(batchnorm_forward, rng, training):
-    mode = "in training" if training else "in use"
+    mode = "in training" if training else "at inference"
     x = rng.normal(1, 3, size=(4, 5, 2, 3))
     gamma, beta, mean, var = _arguments(rng)
     expected_mean, expected_var = mean.copy(), var.copy()
@@ -81,7 +81,7 @@ def batchnorm_backward(batchnorm_backward):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, 2, 2, 3))
     for training in (False, True):
-        mode = "in training" if training else "in use"
+        mode = "in training" if training else "at inference"
         gamma, beta, mean, var = _arguments(rng)
 
         def forward(x, gamma, beta, training=training, mean=mean, var=var):

@@ -74,7 +74,9 @@ def dropout_forward(dropout_forward):
             "x times the scale in the cache should be y: the way back must drop the same entries",
         )
     y, (scale,) = dropout_forward(x, 0.5, rng, False)
-    require((y == x).all() and scale is None, "in use nothing is dropped and nothing made larger")
+    require(
+        (y == x).all() and scale is None, "at inference nothing is dropped and nothing made larger"
+    )
     first, second = (dropout_forward(x, 0.5, np.random.default_rng(1), True)[0] for _ in range(2))
     require((first == second).all(), "the same seed should drop the same: draw from rng alone")
     again = dropout_forward(x, 0.5, rng, True)[0]

@@ -76,12 +76,12 @@ plt.show()
 # $\gamma$ and $\beta$, of shape `(C,)`, are learned: after all, mean 0 and deviation 1 need not be best. $\varepsilon$ is small and keeps a constant channel
 # from a division by 0.
 #
-# **In use** there may be no batch: one patient comes. So in training the layer also keeps *running* statistics, $m$ and $v$, and moves
+# **At inference** there may be no batch: one patient comes. So in training the layer also keeps *running* statistics, $m$ and $v$, and moves
 # them at every step a little towards the batch's,
 #
 # $$ m \leftarrow m + (1 - \texttt{momentum})\,(\mu - m), \qquad v \leftarrow v + (1 - \texttt{momentum})\,(\sigma^2 - v) , $$
 #
-# and in use $m$ and $v$ stand in the place of $\mu$ and $\sigma^2$. They are no parameters: no gradient moves them, a forward pass does.
+# and at inference $m$ and $v$ stand in the place of $\mu$ and $\sigma^2$. They are no parameters: no gradient moves them, a forward pass does.
 #
 # **Write** `batchnorm_forward`. The running statistics belong to the layer: change them *in place* (`+=`, or `[...] =`), so that the caller sees it.
 
@@ -90,7 +90,7 @@ plt.show()
 def batchnorm_forward(x, gamma, beta, running_mean, running_var, training, momentum=0.9, eps=1e-5):
     """y, of the shape of x (..., C), and the cache; the four others are (C,) each.
 
-    In training the batch's statistics are used, and the running ones moved in place; in use the
+    In training the batch's statistics are used, and the running ones moved in place; at inference the
     running ones are used and stay as they are.
     """
     axes = tuple(range(x.ndim - 1))  # all but the channels: x.mean(axes) is (C,)
@@ -166,7 +166,7 @@ for _ in range(10):
 
 
 def accuracy(network):
-    """Share of the test films whose class is right, in use."""
+    """Share of the test films whose class is right, at inference."""
     return (network.forward(tests).argmax(axis=1) == test_labels).mean()
 
 
@@ -195,13 +195,13 @@ companies = [tests[np.random.default_rng(k).choice(160, 15, replace=False)] for 
 figure, ax = plt.subplots(figsize=(6.5, 2.4))
 for k, training in enumerate((False, True)):
     likely = [answer(film, others, training) for others in companies]
-    ax.plot(likely, "o", color=COLOURS[k], label="as in training" if training else "in use")
+    ax.plot(likely, "o", color=COLOURS[k], label="as in training" if training else "at inference")
 ax.set(xlabel="batch", ylabel="child, says the network", ylim=(-0.05, 1.05))
 ax.legend()
 plt.show()
 
 # %% [markdown]
-# **Look.** In use there is one answer. In training the company decides: on the whole this film passes for a child's more surely than in use, but among some
+# **Look.** At inference there is one answer. In training the company decides: on the whole this film passes for a child's more surely than at inference, but among some
 # neighbours it passes for an adult's. In training a film meets new company in every epoch, and that
 # averages out. To a patient who comes once it does not.
 #
@@ -210,7 +210,7 @@ plt.show()
 # Call the gradient that arrives $\texttt{dy}$, of the shape of $y$. For $\gamma$ and $\beta$ it is easy in both modes: each stands in all $M$ entries of its
 # channel, $\texttt{dgamma} = \sum \texttt{dy}\, \hat x$ and $\texttt{dbeta} = \sum \texttt{dy}$.
 #
-# **In use**, $m$ and $v$ are constants: $y$ is a multiple of $x$ plus a constant. What is $\texttt{dx}$?
+# **At inference**, $m$ and $v$ are constants: $y$ is a multiple of $x$ plus a constant. What is $\texttt{dx}$?
 #
 # **In training** $x_j$ has three ways to reach the loss: directly, through $\mu$, and through $\sigma^2$. With
 #
@@ -293,7 +293,7 @@ for name, backward in (check.mutants() | {"yours": batchnorm_backward}).items():
 # The library has the same formulas, in [batchnorm_backward_plain](ums/ops/norm.py:batchnorm_backward_plain), and once more, faster, in
 # [batchnorm_backward](ums/ops/fast/norm.py:batchnorm_backward).
 #
-# ## Frozen is not in use
+# ## Frozen is not inference
 #
 # The paper's independent strategy (section 2.3) tunes heads on a shared encoder that is *frozen*: it must not learn, so that all heads keep the encoder they were
 # trained with. It is easily done wrong: do not give its parameters to the optimizer, and they do not move. But the heads are trained with
@@ -375,13 +375,13 @@ plt.show()
 # 2. Why does `batchnorm_backward` need a formula for *use* at all? Who goes back through a network that is not learning?
 # 3. A batch of one film is fine in training after a convolution, and an error after the mean over the image (`(N, C)` with $N = 1$). Why? (Look into
 #    [batchnorm_forward](ums/ops/norm.py:batchnorm_forward).)
-# 4. You get a network that scores 0.93 in training and 0.55 in use. What do you look at first, second, third?
+# 4. You get a network that scores 0.93 in training and 0.55 at inference. What do you look at first, second, third?
 
 # %% [markdown] tags=["solution"]
 # **Answers.**
 #
 # 1. Nothing: it is the same number for a whole channel, and the mean takes it out again. So its gradient is 0 (to rounding): the sum of $\texttt{dx}$ over the
-#    channel, as predicted above. In use the running mean contains it.
+#    channel, as predicted above. At inference the running mean contains it.
 # 2. Whoever lies below a frozen layer and learns, and whoever asks which pixels an answer depends on (lesson 12). The gradient of a frozen batch norm is that of use,
 #    also while the head above it is in training.
 # 3. After a convolution a channel of one film has $H W$ values. Pooled it has one: it is its own mean, $\hat x$ is 0 whatever the film, and the variance is 0.

@@ -120,7 +120,7 @@ check.global_average_pool_backward(global_average_pool_backward)
 # After the pooling the head has a dense layer of 256 numbers, and then *dropout* (Srivastava et al., 2014): in training each number is set to 0 with the
 # probability `rate` (0.5 in the paper), drawn anew at every step. The layer above cannot rely on any single one and must ask several. In use nothing is dropped.
 #
-# **Predict.** With rate 0.5 the next layer gets half of its inputs in training and all of them in use. What is wrong with that? How can it be put right
+# **Predict.** With rate 0.5 the next layer gets half of its inputs in training and all of them at inference. What is wrong with that? How can it be put right
 # *in training*, so that use needs no change?
 #
 # *your guess:*
@@ -131,7 +131,7 @@ check.global_average_pool_backward(global_average_pool_backward)
 
 # %%
 def dropout_forward(x, rate, rng, training):
-    """y, of the shape and dtype of x, and the cache (scale,); in use y is x."""
+    """y, of the shape and dtype of x, and the cache (scale,); at inference y is x."""
     if not training:
         return x, (None,)
     ### BEGIN SOLUTION
@@ -151,7 +151,7 @@ def dropout_backward(dy, cache):
 check.dropout_forward(dropout_forward)
 
 # %% [markdown]
-# One output of the dense layer above, $z = \sum_k w_k\, y_k$ of 256 numbers, in 2000 steps of training, and in use. Grey: the same without making larger.
+# One output of the dense layer above, $z = \sum_k w_k\, y_k$ of 256 numbers, in 2000 steps of training, and at inference. Grey: the same without making larger.
 
 # %%
 rng = np.random.default_rng(3)
@@ -162,16 +162,18 @@ for k, rate in enumerate((0.1, 0.5)):
     draws = [dropout_forward(x, rate, rng, True)[0] for _ in range(2000)]
     z = [draw @ w for draw in draws]
     ax.hist(z, bins, histtype="step", linewidth=1.5, color=COLOURS[k], label=f"rate {rate}")
-    print(f"rate {rate}: mean {np.mean(z):.3f}, deviation {np.std(z):.3f}; in use {x @ w:.3f}")
+    print(
+        f"rate {rate}: mean {np.mean(z):.3f}, deviation {np.std(z):.3f}; at inference {x @ w:.3f}"
+    )
 smaller = [((draw > 0) * x) @ w for draw in draws]
 ax.hist(smaller, bins, color="lightgray", label="0.5, not made larger")
-ax.axvline(x @ w, color="black", linestyle="--", linewidth=0.8, label="in use")
+ax.axvline(x @ w, color="black", linestyle="--", linewidth=0.8, label="at inference")
 ax.set(xlabel="$z$", ylabel="steps")
 ax.legend()
 plt.show()
 
 # %% [markdown]
-# **Look.** Made larger, $z$ scatters about its value in use, and training and use agree on average. The grey one has half of it: a layer trained on that would meet twice what
+# **Look.** Made larger, $z$ scatters about its value at inference, and training and inference agree on average. The grey one has half of it: a layer trained on that would meet twice what
 # it knows. The price is noise, of a deviation in proportion to $\sqrt{\texttt{rate}/(1 - \texttt{rate})}$: three times as much with 0.5 as with 0.1, which the printed figures bear out.
 #
 # ## Upsampling

@@ -389,7 +389,7 @@ plt.show()
 # 1. At the bottleneck: everything has to pass through 576 numbers. A way around it (a connection from the input or from early layers to
 #    late ones) lets the fine structure pass, and the PSNR grows. But what passes by the encoder need not be in the encoder, and that
 #    is the half that is kept.
-# 2. In use only the noisy film is known, and output and input must be on one scale. With its own statistics the target would be a
+# 2. At inference only the noisy film is known, and output and input must be on one scale. With its own statistics the target would be a
 #    film of another contrast: noise adds to the deviation, so the network would have to raise the contrast by a factor that it cannot
 #    see directly, and the grey values brought back by the noisy statistics would be wrong by it.
 # 3. Hardly: some 20 of 2304 pixels, and a squared error averages over all. The encoder may drop it without harm, and it would
