@@ -118,7 +118,7 @@ check.global_average_pool_backward(global_average_pool_backward)
 # ## Dropout: no number may be indispensable
 #
 # After the pooling the head has a dense layer of 256 numbers, and then *dropout* (Srivastava et al., 2014): in training each number is set to 0 with the
-# probability `rate` (0.5 in the paper), drawn anew at every step. The layer above cannot rely on any single one and must ask several. In use nothing is dropped.
+# probability `rate` (0.5 in the paper), drawn anew at every step. The layer above cannot rely on any single one and must ask several. At inference nothing is dropped.
 #
 # **Predict.** With rate 0.5 the next layer gets half of its inputs in training and all of them at inference. What is wrong with that? How can it be put right
 # *in training*, so that use needs no change?
