@@ -62,7 +62,7 @@ def check_gradients(
         The relative error of each input's gradient. It does not tell whether ``forward`` is right.
 
     Raises:
-        GradientError: A gradient is missing, has another shape, or differs, or a pass breaks a rule.
+        GradientError: A gradient is missing, misshapen or wrong, or a pass is not as described.
         TypeError: An input is not a float64 array (float32 has too few digits for differences).
         ValueError: An input is not finite, not contiguous in memory, or lies mostly at kinks.
     """
