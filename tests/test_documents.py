@@ -26,12 +26,20 @@ def test_the_readme_stays_short():
 def test_the_examples_of_the_readme_do_what_it_states():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     check, train = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    names = {}
     with pytest.raises(GradientError) as error:
-        exec(check, names)
+        exec(check, {})
     assert str(error.value) in check
+    names = {}
     exec(train, names)
     assert 0 < float(names["loss"]) < 10
+
+
+def test_the_bare_command_names_the_extra_that_the_studies_need():
+    command = [sys.executable, "-m", "ums"]
+    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "pip install 'ums-rep[study]'" in " ".join(printed.split())
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'name = "ums-rep"' in settings and "optional-dependencies.study" in settings
 
 
 def test_the_version_is_printed():

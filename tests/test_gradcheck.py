@@ -1,5 +1,7 @@
 """The gradient check itself: what it accepts, what it rejects, and what it says."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -71,11 +73,46 @@ def test_message_names_the_input_that_is_wrong_not_the_others(x, rng):
         (lambda dy, c: (dy * c[1], None), r"input 'w' must be \(3, 4\), got None"),
         (lambda dy, c: (dy * c[1], (dy * c[0]).T), r"'w' must be \(3, 4\), got shape \(4, 3\)"),
         (lambda dy, c: (dy[0], dy * c[0]), r"'x' must be \(3, 4\), got shape \(4,\)"),
+        (lambda dy, c: (dy * c[1], 1.0), r"'w' must be \(3, 4\), got float"),
+        (lambda dy, c: None, "the backward pass returned None"),
+        (lambda dy, c: {"x": dy, "w": dy}, "the backward pass returned dict"),
+        (lambda dy, c: (g for g in (dy, dy)), "the backward pass returned generator"),
     ],
 )
 def test_missing_and_misshapen_gradients_are_named(backward, message, x, rng):
     with pytest.raises(GradientError, match=message):
         check_gradients(product, backward, {"x": x, "w": x + 1}, rng=rng)
+
+
+def test_gradients_in_another_order_are_recognised(rng):
+    inputs = {"x": np.ones((3, 4)), "w": np.ones((4, 2)), "b": np.ones(2)}
+
+    def backward(dy, cache):
+        dx, dw, db = ops.dense_backward(dy, cache)
+        return dw, dx, db
+
+    with pytest.raises(
+        GradientError, match=r"'x' .* \(that is the shape of 'w': are they in order"
+    ):
+        check_gradients(ops.dense_forward, backward, inputs, rng=rng)
+
+
+@pytest.mark.parametrize(
+    ("forward", "message"),
+    [
+        (lambda x: x * x, r"the forward pass must return \(y, cache\), got ndarray"),
+        (lambda x: None, r"must return \(y, cache\), got None"),
+        (lambda x: (x * x, x, x), r"must return \(y, cache\), got tuple"),
+        (lambda x: (None, x), "must keep float64, but y is None"),
+        (lambda x: ((x * x).astype(np.float32), (x,)), "must keep float64, but y is float32"),
+        (lambda x: (x * x * np.random.default_rng().random(), (x,)), "is random or not finite"),
+        (lambda x: (x * x + np.nan, (x,)), "is random or not finite: nan, then nan"),
+        (lambda x: (np.multiply(x, x, out=x), (x,)), "the forward pass changed x"),
+    ],
+)
+def test_forward_pass_that_breaks_a_rule_is_named(forward, message, x, rng):
+    with pytest.raises(GradientError, match=message):
+        check_gradients(forward, square_backward, {"x": x}, rng=rng)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +153,31 @@ def test_gradient_that_is_truly_zero_is_accepted(x, rng):
 
 
 def test_float32_is_refused(x, rng):
-    with pytest.raises(TypeError, match="need float64, input 'x' is float32"):
+    with pytest.raises(TypeError, match="input 'x' must be a float64 array, got float32"):
         check_gradients(square, square_backward, {"x": x.astype(np.float32)}, rng=rng)
+
+
+@pytest.mark.parametrize("stride", [2, [1.0, 2.0], np.float64(2)])
+def test_input_that_is_no_array_is_to_be_bound(stride, x, rng):
+    with pytest.raises(TypeError, match=r"'stride' must be a float64 array.*functools\.partial"):
+        check_gradients(product, product_backward, {"x": x, "stride": stride}, rng=rng)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_input_that_is_not_finite_is_refused(value, x, rng):
+    x[1, 2] = value
+    with pytest.raises(ValueError, match="input 'x' holds values that are infinite or not a numb"):
+        check_gradients(square, square_backward, {"x": x}, rng=rng)
+
+
+def test_argument_bound_with_partial_is_not_checked(rng):
+    inputs = {
+        "x": rng.normal(size=(2, 5, 5, 1)),
+        "w": rng.normal(size=(3, 3, 1, 2)),
+        "b": np.ones(2),
+    }
+    forward = partial(ops.conv2d_forward, stride=2)
+    assert check_gradients(forward, ops.conv2d_backward, inputs, rng=rng).keys() == inputs.keys()
 
 
 def test_input_that_is_not_contiguous_is_refused(x, rng):
@@ -145,7 +205,7 @@ def test_kink_does_not_hide_a_wrong_gradient_elsewhere(rng):
 
 
 def test_input_that_is_mostly_kinks_is_refused(rng):
-    with pytest.raises(ValueError, match="over half of its entries lie within"):
+    with pytest.raises(ValueError, match="over half of the entries of 'x' lie within"):
         check_gradients(ops.relu_forward, ops.relu_backward, {"x": np.zeros(5)}, rng=rng)
 
 
@@ -155,8 +215,27 @@ def test_backward_that_changes_its_inputs_is_rejected(x, rng):
         cache[1][...] *= 2
         return dx, dw
 
-    with pytest.raises(GradientError, match="changed its input 'w'"):
+    with pytest.raises(GradientError, match="the backward pass changed w, which is its caller's"):
         check_gradients(product, backward, {"x": x, "w": x + 1}, rng=rng)
+
+
+def times_0(dy):
+    dy *= 0
+    return dy
+
+
+def times_7(dy):
+    dy *= 7
+    return dy
+
+
+@pytest.mark.parametrize("change", [times_0, times_7])
+def test_backward_that_changes_dy_does_not_change_the_question(change, x, rng):
+    def backward(dy, cache):
+        return square_backward(change(dy), cache)
+
+    with pytest.raises(GradientError, match="the backward pass changed dy, which is its caller's"):
+        check_gradients(square, backward, {"x": x}, rng=rng)
 
 
 @pytest.mark.parametrize("backward", [square_backward, wrong_at(0, np.negative)])
@@ -177,7 +256,7 @@ def test_large_input_is_checked_in_some_of_its_entries(rng):
         return square(x)
 
     check_gradients(forward, square_backward, {"x": np.ones(1000)}, rng=rng, max_entries=7)
-    assert len(calls) == 2 + 2 * 7
+    assert len(calls) == 1 + 2 + 2 * 7  # with the gradient, to see it is not random, differences
     with pytest.raises(GradientError, match="of 50 entries"):
         check_gradients(
             square, lambda dy, c: -2 * dy * c[0], {"x": np.ones(1000)}, rng=rng, max_entries=50
@@ -196,8 +275,29 @@ def test_loss_is_checked_in_its_prediction(x, rng):
     assert check_loss(ops.mse, x, x + 1, rng=rng) < 1e-9
     with pytest.raises(GradientError, match="input 'prediction'"):
         check_loss(lambda y, t: (ops.mse(y, t)[0], y - t), x, x + 1, rng=rng)
-    with pytest.raises(TypeError, match="need float64"):
+    with pytest.raises(TypeError, match="must be a float64 array"):
         check_loss(ops.mse, x.astype(np.float32), x, rng=rng)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda y, t: ops.mse(y, t)[0], r"the loss must return \(value, gradient\), got float64"),
+        (lambda y, t: (ops.mse(y, t)[0], None), r"'prediction' must be \(3, 4\), got None"),
+        (lambda y, t: ops.mse(np.subtract(y, 1, out=y), t), "the loss changed prediction"),
+        (lambda y, t: ops.mse(y, np.subtract(t, 1, out=t)), "the loss changed target"),
+    ],
+)
+def test_loss_that_breaks_a_rule_is_named(loss, message, x, rng):
+    with pytest.raises(GradientError, match=message):
+        check_loss(loss, x, x + 1, rng=rng)
+
+
+def test_target_may_hold_nan_where_nothing_is_known(x, rng):
+    def loss(y, t):
+        return ops.mse(y, np.where(np.isnan(t), y, t))
+
+    assert check_loss(loss, x, np.where(x > 0, np.nan, x - 1), rng=rng) < 1e-6
 
 
 def network(rng):
@@ -239,8 +339,19 @@ def test_wrong_layer_is_rejected_under_the_name_of_its_parameter(rng):
         check_layer(net, rng.normal(size=(5, 3)), rng=rng)
 
 
+def test_layer_that_changes_dy_is_rejected(rng):
+    class Zero(ReLU):
+        _grad_input = staticmethod(lambda dy, cache: times_0(dy))
+
+    with pytest.raises(GradientError, match="the backward pass changed dy"):
+        check_layer(Zero(), rng.normal(size=(4, 3)), rng=rng)
+
+
 def test_dropout_layer_is_checked_out_of_training(rng):
-    assert check_layer(Dropout(0.5, rng), rng.normal(size=(4, 3)), rng=rng)["x"] < 1e-9
+    x = rng.normal(size=(4, 3))
+    assert check_layer(Dropout(0.5, rng), x, rng=rng)["x"] < 1e-9
+    with pytest.raises(GradientError, match="the forward pass is random"):
+        check_layer(Dropout(0.5, rng), x, rng=rng, training=True)
 
 
 @pytest.mark.parametrize(

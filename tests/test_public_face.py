@@ -1,5 +1,6 @@
 """What ``from ums import ...`` gives, and what it needs."""
 
+import os
 import re
 import subprocess
 import sys
@@ -24,6 +25,20 @@ def test_dir_lists_the_public_names():
 def test_unknown_name_is_refused():
     with pytest.raises(AttributeError, match="module 'ums' has no attribute 'Conv3D'"):
         ums.Conv3D  # noqa: B018
+
+
+def test_type_checker_knows_the_public_names_and_refuses_others():
+    pytest.importorskip("mypy")
+    options = (
+        "--config-file=",
+        f"--cache-dir={os.devnull}",
+        "-c",
+        "from ums import predict, Conv3D",
+    )
+    command = [sys.executable, "-m", "mypy", *options]
+    root = Path(ums.__file__).parents[1]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=root).stdout
+    assert 'no attribute "Conv3D"' in found and "predict" not in found
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,15 @@ if TYPE_CHECKING:
         tune_jointly,
     )
     from ums.training import FitSettings, History, Training, predict, train_step
+else:  # hidden from type checkers, which would take any misspelt name for one that is loaded here
+
+    def __getattr__(name: str) -> object:
+        if name in __all__:  # and not loaded above: one of the names that need more than NumPy
+            for module in map(import_module, ("ums.data", "ums.training", "ums.finetuning")):
+                if hasattr(module, name):
+                    return getattr(module, name)
+        raise AttributeError(f"module 'ums' has no attribute {name!r}")
+
 
 __version__ = "0.1.0"
 
@@ -55,14 +64,6 @@ __all__ = [
     "choose_device", "load_prepared", "normalise", "ops", "predict", "train_separately",
     "train_step", "tune_alternately", "tune_independently", "tune_jointly",
 ]  # fmt: skip
-
-
-def __getattr__(name: str) -> object:
-    if name in __all__:  # and not loaded above: one of the names that need more than NumPy
-        for module in map(import_module, ("ums.data", "ums.training", "ums.finetuning")):
-            if hasattr(module, name):
-                return getattr(module, name)
-    raise AttributeError(f"module 'ums' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

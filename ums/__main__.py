@@ -5,7 +5,7 @@ import argparse
 from ums import __version__
 
 DESCRIPTION = """A deep-learning library for medical images.
-The studies are run by `python -m ums.experiments`."""
+The studies are run by `python -m ums.experiments`, which needs `pip install 'ums-rep[study]'`."""
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m ums", description=DESCRIPTION)

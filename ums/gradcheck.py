@@ -51,7 +51,8 @@ def check_gradients(
     """Check an op ``y, cache = forward(*inputs)``, ``gradients = backward(dy, cache)``.
 
     Args:
-        forward: Called with the inputs in their order; it must not change them.
+        forward: Called with the inputs in their order; neither pass may change its arguments. Bind
+            those without a gradient: ``functools.partial(conv2d_forward, stride=2)``.
         backward: Returns one gradient per input, in that order (a bare array if there is one).
         inputs: Name -> float64 array; give random values to every parameter.
         rng: Draws the upstream gradient, and the entries to compare where there are many.
@@ -59,24 +60,21 @@ def check_gradients(
         max_entries: How many entries of an input are compared at most, drawn at random.
 
     Returns:
-        The relative error of each input's gradient.
+        The relative error of each input's gradient. It does not tell whether ``forward`` is right.
 
     Raises:
-        GradientError: A gradient is missing, has another shape, or differs.
-        TypeError: An input is not float64 (float32 has too few digits for differences).
-        ValueError: An input is not contiguous in memory, or lies mostly at kinks.
+        GradientError: A gradient is missing, misshapen or wrong, or a pass is not as described.
+        TypeError: An input is not a float64 array (float32 has too few digits for differences).
+        ValueError: An input is not finite, not contiguous in memory, or lies mostly at kinks.
     """
-    arrays = list(inputs.values())
     _check_inputs(inputs)
-    before = [array.copy() for array in arrays]
-    y, cache = forward(*arrays)
+    arrays = list(inputs.values())
+    y, cache = _call("the forward pass", forward, arrays, inputs, pair="(y, cache)")
+    if (found := getattr(y, "dtype", _kind(y))) != np.float64:
+        raise GradientError(f"the forward pass must keep float64, but y is {found}")
     dy = array_module(y).asarray(rng.normal(size=y.shape))
-    gradients = backward(dy, cache)
-    gradients = gradients if isinstance(gradients, tuple | list) else (gradients,)
-    _check_shapes(inputs, gradients)
-    for (name, array), original in zip(inputs.items(), before, strict=True):
-        if not bool((array == original).all()):
-            raise GradientError(f"the forward or the backward pass changed its input {name!r}")
+    answer = _call("the backward pass", backward, (dy, cache), {**inputs, "dy": dy})
+    gradients = _check_shapes(inputs, answer)
 
     def value() -> float:
         return float((forward(*arrays)[0] * dy).sum())
@@ -100,8 +98,9 @@ def check_loss(
     """
     inputs = {"prediction": prediction}
     _check_inputs(inputs)
-    gradients = loss(prediction, target)[1:]
-    _check_shapes(inputs, gradients)
+    arguments = {**inputs, "target": target}
+    _, gradient = _call("the loss", loss, (prediction, target), arguments, "(value, gradient)")
+    gradients = _check_shapes(inputs, (gradient,))
 
     def value() -> float:
         return float(loss(prediction, target)[0])
@@ -175,19 +174,20 @@ def _compare(
     max_entries: int,
 ) -> dict[str, float]:
     """The relative error of each input's gradient of value()."""
+    middle, again = value(), value()
+    if not abs(again - middle) <= 1e-9 * max(abs(middle), 1.0):
+        raise GradientError(f"the forward pass is random or not finite: {middle:g}, then {again:g}")
     errors = {}
     for (name, array), gradient in zip(inputs.items(), gradients, strict=True):
         entries = np.arange(array.size)
         if array.size > max_entries:
             entries = np.sort(rng.choice(entries, max_entries, replace=False))
-        numeric, smooth, size = _differences(array.reshape(-1), entries, value)
+        numeric, smooth = _differences(array.reshape(-1), entries, value, middle)
         if smooth.mean() < 0.5:
-            raise ValueError(
-                f"input {name!r}: over half of its entries lie within {STEP} of a kink"
-            )
+            raise ValueError(f"over half of the entries of {name!r} lie within {STEP} of a kink")
         entries, numeric = entries[smooth], numeric[smooth]
         analytic = to_numpy(gradient).reshape(-1)[entries]
-        errors[name] = relative_error(analytic, numeric, size)
+        errors[name] = relative_error(analytic, numeric, abs(middle))
         if errors[name] > tolerance:
             raise GradientError(
                 f"the gradient of input {name!r} {array.shape} is wrong: relative error "
@@ -197,15 +197,14 @@ def _compare(
 
 
 def _differences(
-    flat: Array, entries: np.ndarray, value: Callable[[], float]
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Central differences of value() in each entry, whether it is smooth there, and its size.
+    flat: Array, entries: np.ndarray, value: Callable[[], float], middle: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Central differences of value() in each entry, and whether it is smooth there.
 
     At a kink the two one-sided slopes differ by a jump; on a smooth function they differ by about
     step times the second derivative.
     """
     numeric, jumps = np.empty((2, len(entries)))
-    middle = value()
     for k, i in enumerate(entries):
         kept = float(flat[i])
         flat[i] = kept + STEP
@@ -215,8 +214,7 @@ def _differences(
         flat[i] = kept
         numeric[k] = (above - below) / (2 * STEP)
         jumps[k] = abs(above - 2 * middle + below) / STEP
-    smooth = jumps <= 1e-2 * np.maximum(abs(numeric), 1.0)
-    return numeric, smooth, abs(middle)
+    return numeric, jumps <= 1e-2 * np.maximum(abs(numeric), 1.0)
 
 
 def _where(shape: tuple, entries: np.ndarray, analytic: np.ndarray, numeric: np.ndarray) -> str:
@@ -233,21 +231,47 @@ def _where(shape: tuple, entries: np.ndarray, analytic: np.ndarray, numeric: np.
 
 def _check_inputs(inputs: Mapping[str, Array]) -> None:
     for name, array in inputs.items():
-        if array.dtype != np.float64:
-            raise TypeError(f"gradient checks need float64, input {name!r} is {array.dtype}")
+        found = getattr(array, "dtype", _kind(array))
+        if found != np.float64 or isinstance(array, np.generic):
+            hint = "bind other arguments with functools.partial"
+            raise TypeError(f"input {name!r} must be a float64 array, got {found}; {hint}")
+        if not np.isfinite(to_numpy(array)).all():
+            raise ValueError(f"input {name!r} holds values that are infinite or not a number")
         if not array.flags.c_contiguous:  # the copy that reshape makes would be perturbed instead
             raise ValueError(f"input {name!r} must be contiguous in memory")
 
 
-def _check_shapes(inputs: Mapping[str, Array], gradients: Sequence[Array | None]) -> None:
+def _call(who: str, f: Callable, arguments: Sequence, watched: Mapping, pair: str = "") -> Any:
+    """What f returns (a pair where one is named); it must not change the watched arrays."""
+    before = {k: to_numpy(a).tobytes() for k, a in watched.items() if hasattr(a, "dtype")}
+    answer = f(*arguments)
+    for name, content in before.items():
+        if to_numpy(watched[name]).tobytes() != content:
+            raise GradientError(f"{who} changed {name}, which is its caller's")
+    if pair and not (isinstance(answer, tuple | list) and len(answer) == 2):
+        raise GradientError(f"{who} must return {pair}, got {_kind(answer)}")
+    return answer
+
+
+def _check_shapes(inputs: Mapping[str, Array], answer: Any) -> Sequence[Array]:
+    """What a backward pass returned, once it is one gradient of the right shape per input."""
+    gradients = answer if isinstance(answer, tuple | list) else (answer,)
+    if gradients is not answer and not hasattr(answer, "shape"):
+        raise GradientError(f"the backward pass returned {_kind(answer)}")
     n, got = len(inputs), len(gradients)
     if n != got:
         names = ", ".join(inputs)
         raise GradientError(f"expected {n} gradients ({names}), the backward pass returned {got}")
-    for (name, array), gradient in zip(inputs.items(), gradients, strict=True):
-        shape = getattr(gradient, "shape", None)
-        if shape != array.shape:
-            found = "None" if gradient is None else f"shape {shape}"
-            raise GradientError(
-                f"the gradient of input {name!r} must be {array.shape}, got {found}"
-            )
+    shapes = [getattr(gradient, "shape", None) for gradient in gradients]
+    for name, gradient, shape in zip(inputs, gradients, shapes, strict=True):
+        if shape != (wanted := inputs[name].shape):
+            found = _kind(gradient) if shape is None else f"shape {shape}"
+            for other, taken in zip(inputs, shapes, strict=True):
+                if inputs[other].shape == shape != taken:
+                    found += f" (that is the shape of {other!r}: are they in order?)"
+            raise GradientError(f"the gradient of input {name!r} must be {wanted}, got {found}")
+    return gradients
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else type(value).__name__

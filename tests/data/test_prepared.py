@@ -75,7 +75,7 @@ def test_repr_names_sizes_splits_and_labels(folder):
 @pytest.mark.parametrize("name", ["images.npy", "table.csv", "about.json"])
 def test_a_missing_file_is_named_with_what_to_run(folder, name):
     (folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"{name} is missing.*python -m data_prep"):
+    with pytest.raises(FileNotFoundError, match=rf"{name} is missing: from a checkout.*data_prep"):
         load_prepared(folder)
 
 

@@ -103,7 +103,7 @@ def count_labels(values: np.ndarray) -> dict[str, int]:
 def _read(path: Path, content: Callable[[Path], Any]) -> Any:
     """Read a file; errors name it."""
     if not path.is_file():
-        hint = f"make a folder with, for example, `python -m data_prep synthetic {path.parent}`"
+        hint = f"from a checkout of ums, `python -m data_prep synthetic {path.parent}` draws a set"
         raise FileNotFoundError(f"{path} is missing: {hint}")
     try:
         return content(path)

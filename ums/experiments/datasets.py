@@ -81,7 +81,7 @@ class Layout:
             wanted = dict.fromkeys(" and ".join(folders) for folders, _ in self.groups.values())
             raise FileNotFoundError(
                 f"{folder} holds {'neither ' if len(wanted) > 1 else 'no '}{' nor '.join(wanted)}; "
-                f"make them with `{self.preparation} {folder}`"
+                f"make them with `{self.preparation} {folder}`, from a checkout of ums"
             )
         source = load_prepared(folder / "source") if (folder / "source").is_dir() else None
         datasets = Datasets(source or made[0].train_set, tuple(made))

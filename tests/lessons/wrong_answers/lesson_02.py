@@ -15,6 +15,7 @@ WRONG = {
         ("mean for the bias", "dy.sum(axis=0)", "dy.mean(axis=0)"),
         ("wrong axis for the bias", "dy.sum(axis=0)", "dy.sum(axis=1)"),
         ("mean for the weights", "x.T @ dy", "x.T @ dy / len(x)"),
+        ("dy changed in place", "dx = dy @ w.T", "dy *= 0\n    dx = dy @ w.T"),
         ("order exchanged", "return dx, dw, db", "return dw, dx, db"),
         ("bias forgotten", "return dx, dw, db", "return dx, dw"),
         ("shapes do not fit", "dy @ w.T", "dy @ w"),
