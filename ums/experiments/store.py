@@ -221,9 +221,14 @@ def code_print(without: tuple[str, ...], package: Path = Path(ums.__file__).pare
     for path in sorted(package.rglob("*.py")):
         own = path.relative_to(package).as_posix()
         if not any(own == part or own.startswith(f"{part}/") for part in without):
-            code = _WithoutWords().visit(ast.parse(path.read_text(encoding="utf-8")))
-            digest.update(f"{own} {ast.dump(code)}".encode())
+            digest.update(f"{own} {_print_of(path.read_text(encoding='utf-8'))}".encode())
     return digest.hexdigest()
+
+
+@cache
+def _print_of(text: str) -> str:
+    code = ast.dump(_WithoutWords().visit(ast.parse(text)))
+    return hashlib.blake2b(code.encode(), digest_size=8).hexdigest()
 
 
 class _WithoutWords(ast.NodeTransformer):
