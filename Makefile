@@ -10,14 +10,14 @@ PY := $(VENV)/bin/python
 #: QUESTIONS              what the ablation changes, such as "statistics weights" (all)
 #: SIZE                   side of the images in pixels, a multiple of 16 (96)
 #: IMAGES                 synthetic images of the source (1200), or Doppler screens (2444)
-#: WIDTH                  scales every channel count; 1 is the paper's (0.5; echo 1)
+#: WIDTH                  scales every channel count; 1 is the paper's (0.5; reproduce-echo 1)
 #: FOLDS                  folds of the cross-validation (3)
 #: SOURCE_EPOCHS          epochs of the source at most (8; echo 16)
-#: EPOCHS                 epochs of segmentation at most (12; echo 40)
+#: EPOCHS                 epochs of segmentation at most (12; reproduce-echo 40), or of a trial (20)
 #: CLASSIFIER_EPOCHS      epochs of classification at most (30; echo 40)
 #: BATCH, SEED            images per batch (16); the seed of every random number (0)
 #: DEVICE                 cpu, gpu or auto (auto)
-#: TRIALS                 combinations that search-echo tries; 162 is all of them
+#: TRIALS                 combinations that search-echo tries (16); 162 is all of them
 #: PREPARED, OUT          where prepared images and results go
 #: LESSON, BENCH          number of one lesson; options of the benchmark, such as "--only networks"
 #: UMS_THREADS            CPU threads (all processors)

@@ -23,8 +23,8 @@ SOLVED = LESSONS / "solved"
 
 SETUP = """\
 *A [lesson](lessons/README.md) of [ums](README.md). Opened by `make lessons`, or in VS Code with the kernel of
-`.venv`, it needs nothing more. On a hosted notebook run first `!git clone ADDRESS ums` and
-`%pip install ./ums`, with the address of the repository.*"""
+`.venv`, it needs nothing more. On a hosted notebook run first `!git clone ADDRESS ums`, `%cd ums` and
+`%pip install -r requirements.txt`, with the address of the repository.*"""
 """The cell under each lesson's title."""
 
 _LINK = re.compile(r"\]\(((?:ums|data_prep|lessons|tests)/[\w./-]+|README\.md)(?::([\w.]+))?\)")

@@ -222,6 +222,17 @@ def test_patients_of_a_source_that_learns_labels_must_be_in_no_group(echo_folder
         ECHO.layout.load(shared)
 
 
+def test_patients_of_a_source_that_learns_labels_must_be_in_no_test_folder_either(own_folders):
+    learns_labels = replace(CXR.layout, supervised=True)
+    for name, first in (("source", "a"), ("target", "b"), ("test", "a"), ("pneumonia", "c")):
+        make = children if name == "pneumonia" else hospital
+        n = len(load_prepared(own_folders / name))
+        shutil.rmtree(own_folders / name)
+        make(own_folders / name, n=n, side=16, patients=[f"{first}{k // 2}" for k in range(n)])
+    with pytest.raises(ValueError, match=rf"^{own_folders / 'test'}: .* has a0 too"):
+        learns_labels.load(own_folders)
+
+
 def test_patients_of_a_source_without_labels_may_be_in_the_groups(folders):
     datasets = CXR.layout.load(folders)
     assert set(datasets.source.patients) & set(datasets.groups[0].train_set.patients)

@@ -345,3 +345,13 @@ def test_networks_tuned_are_those_of_the_study_s_source(finished):
 def test_every_record_names_its_job(finished):
     jobs = finished.jobs()
     assert [finished.record(job)["job"] for job in jobs] == [job.to_dict() for job in jobs]
+
+
+def test_cases_of_a_set_with_another_name_are_recorded_again(finished):
+    job = Job(CASES, DIVERSE, seed=SMALL.seed)
+    group = finished.datasets.group(DIVERSE)
+    renamed = replace(finished.datasets, groups=(replace(group, test_name="elsewhere"),))
+    other = Study(CXR, renamed, finished.run)
+    assert other.key(job) != finished.key(job)
+    tune = Job(TUNE, DIVERSE, STRATEGIES[0], 1, seed=SMALL.seed)
+    assert other.key(tune) == finished.key(tune)

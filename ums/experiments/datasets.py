@@ -132,12 +132,12 @@ def source_rows(source: Prepared, split: str, label: str | None = None) -> np.nd
 
 
 def _check_patients_apart(datasets: Datasets) -> None:
-    for group in datasets.groups:
-        shared = np.intersect1d(group.train_set.patients, datasets.source.patients)
+    for own in (s for group in datasets.groups for s in (group.train_set, group.test_set)):
+        shared = np.intersect1d(own.patients, datasets.source.patients)
         if len(shared):
             raise ValueError(
-                f"{group.train_set.folder}: the source learns labels, so its patients must not be in "
-                f"the folds or the test set, but {datasets.source.folder} has {shared[0]} too"
+                f"{own.folder}: the source learns labels, so its patients must not be in the folds or "
+                f"the test set, but {datasets.source.folder} has {shared[0]} too"
             )
 
 

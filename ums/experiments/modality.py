@@ -4,9 +4,10 @@ To add one:
 
 1. Write its prepared folders, as a command of ``data_prep`` does (``data_prep/README.md``). Of the folder
    with the tasks only the split "test" matters, which is never trained on; a source needs all three splits.
-2. Write a file like ``cxr.py`` or ``echo.py``: for each group of tasks a function that makes a
-   :class:`~ums.experiments.tasks.TaskGroup` of the folders, and a subclass of :class:`Modality`. If the
-   source learns to denoise, a subclass of ``ChestXRay`` needs only ``name``, ``title`` and ``layout``.
+2. Write a file in ``ums/experiments`` like ``cxr.py`` or ``echo.py``: for each group of tasks a function
+   that makes a :class:`~ums.experiments.tasks.TaskGroup` of the folders, and a subclass of
+   :class:`Modality`. If the source learns to denoise, a subclass of ``ChestXRay`` needs only ``name``,
+   ``title`` and ``layout``.
 3. Add an instance of it to ``MODALITIES`` in ``ums/experiments/__main__.py``.
 
 ``python -m ums.experiments NAME PREPARED`` then runs the study. Its page has no numbers of a paper; for a

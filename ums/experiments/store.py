@@ -89,8 +89,9 @@ class Store:
         except (OSError, NotImplementedError) as error:
             note = f"{self.folder} cannot be locked ({error}): start no second run in it"
             print(note, file=sys.stderr)
-        for left_by_a_killed_run in self.folder.glob(f"*/*{PARTIAL}"):
-            left_by_a_killed_run.unlink()
+        for folder in (self.weights_folder, self.records_folder):
+            for left_by_a_killed_run in folder.glob(f"*{PARTIAL}"):
+                left_by_a_killed_run.unlink()
         return self
 
     def __exit__(self, *_: object) -> None:

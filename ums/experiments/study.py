@@ -79,6 +79,8 @@ class Study:
             key |= self._group_key(group) | self.settings.key(*group.kinds)
             key |= {"test": fingerprint(group.test_set)}
             key |= {n: getattr(self.settings, n) for n in ("joint_weights", "stop_by")}
+        if job.kind == CASES:
+            key |= {"names": [group.held_out_name, group.test_name]}
         return key
 
     def _source_key(self) -> dict[str, Any]:

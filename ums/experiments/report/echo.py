@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ums.experiments.results import paper
 from ums.experiments.results.records import StudyRecords
 from ums.experiments.results.scores import single_network
 
+_UNTRAINED = "The source is untrained here: what is said of its training does not apply."
 _HEADS = (
     "The paper's 295,715 for a classification head fit no head of GAP, FC, dropout and softmax on this "
     "encoder."
@@ -55,10 +57,10 @@ TEXT = PageText(
 
 def build(study: StudyRecords) -> Report:
     """The whole page."""
-    seed = study.about["seed"]
+    seed, trained = study.about["seed"], study.about["source trained"]
     return sections.build(
         study,
-        TEXT,
+        TEXT if trained else replace(TEXT, seen=f"{_UNTRAINED} {TEXT.seen}"),
         _source(study),
         lambda group: [recommendation_section(group, seed)] if group.name == DIVERSE else [],
     )
@@ -92,6 +94,8 @@ def _source(study: StudyRecords) -> Section:
         "shows: mitral inflow (MV), the motion of the mitral annulus (MA) or a tricuspid regurgitation "
         "(TR). Its encoder is what all heads share."
     )
+    if not study.about["source trained"]:
+        text += f" {_UNTRAINED}"
     curves = sections.source_curves(study, "Source: flow (cross-entropy)")
     return Section("The source: flow", text, [table, examples, *curves])
 

@@ -194,7 +194,8 @@ def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
         blocks.append(_outlines(group))
     folds = (
         f"{group.k} folds by patient: each network was trained on {group.k - 1} of them (less a share "
-        "that decides when to stop) and tested on the one held out and on the whole of a set that is "
+        "that decides when to stop, and any labels that the settings leave out) and tested on the one "
+        "held out and on the whole of a set that is "
         "never trained on. A score is the mean of the folds' networks ± their standard deviation, with "
         "the 95 % bootstrap interval over the patients they were tested on."
     )

@@ -114,7 +114,9 @@ def _json(path: Path, needed: str) -> dict[str, Any]:
 
 
 def load(folder: str | Path) -> dict[str, dict[str, np.ndarray]]:
-    """The numbers behind a study's tables as columns, ready for ``pandas.DataFrame``.
+    """The numbers of all tuned networks of a study as columns, ready for ``pandas.DataFrame``.
+
+    The source's own test, and the trials of a search, are not among them: see :func:`read_study`.
 
     Returns:
         Four tables, each a mapping from column names to arrays of one length. ``"cases"`` has a row for
@@ -128,12 +130,13 @@ def load(folder: str | Path) -> dict[str, dict[str, np.ndarray]]:
         ValueError: As :func:`read_study`.
     """
     tables: dict[str, list[Record]] = {"cases": [], "epochs": [], "costs": [], "heat maps": []}
-    for part, records in read_study(folder).parts.items():
+    parts = read_study(folder).parts
+    for part, records in parts.items():
         for record in records.records:
             job, trainings = record["job"], {}
             if job["kind"] in ("tune", "source"):
                 trainings = record.get("tasks", {"source": record})
-            own = ({"part": part} if part else {}) | job
+            own = ({"part": part} if len(parts) > 1 else {}) | job
             if shares := record.get("heat map", {}) if job["kind"] == "tune" else {}:
                 columns = {"patient": records.one("cases", job["group"])["heat map"]["patients"]}
                 tables["heat maps"] += [own | row for row in _rows(columns | shares)]
