@@ -1,5 +1,6 @@
 """Records of a study, made up: what the jobs of two folds leave, with random scores."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from ums.experiments.names import (
     TOGETHER,
 )
 from ums.experiments.results.costs import TrainingCost
+from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.records import Records
 from ums.experiments.runner import write_study
 from ums.experiments.store import Store, plain
@@ -129,3 +131,9 @@ def on_disk(folder, jobs, arrays=None, name="cxr"):
         paths.append(store.record_path(job.name, {}))
     write_study(folder, name, {"seed": 0}, {"": [path.name for path in paths]}, store)
     return paths
+
+
+@cache
+def results_of(group, **how):
+    """The results of a group of made-up records."""
+    return GroupResults(in_memory(jobs_of(group, **how)), group, seed=0)

@@ -1,13 +1,13 @@
 """A group of tasks on a small source, for the tests of what trains and of what it leaves."""
 
 import numpy as np
-from small_sets import CPU, SMALL
+from small_sets import CPU, SMALL, children, hospital
 
 from ums.experiments import tuning as module
-from ums.experiments.cxr import CXR
+from ums.experiments.cxr import CXR, diverse_group, similar_group
 from ums.experiments.evaluation import heat_map_rows
 from ums.experiments.jobs import TUNE, Job
-from ums.experiments.names import CONTROL, STRATEGIES
+from ums.experiments.names import CONTROL, DIVERSE, SIMILAR, STRATEGIES
 from ums.experiments.run import Run
 from ums.experiments.store import Store
 from ums.experiments.tuning import Tuning
@@ -16,6 +16,15 @@ from ums.networks import denoising_autoencoder
 from ums.training import History, Training
 
 TUNERS = ("tune_independently", "tune_alternately", "tune_jointly", "train_separately")
+
+
+def small_groups(folder):
+    """Both groups of tasks, of images drawn into the folder."""
+    target, test = (hospital(folder / f"{n}", n, side=16) for n in (1, 2))
+    return {
+        DIVERSE: diverse_group(target, test),
+        SIMILAR: similar_group(children(folder / "3", 3, side=16)),
+    }
 
 
 def small_tuning(group, out, settings=SMALL, data="a"):

@@ -1,7 +1,5 @@
 """Tables of a group of tasks from records that are made up, against sums by hand."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 from made_records import (
@@ -10,8 +8,7 @@ from made_records import (
     SOURCE_COST,
     SOURCE_PARAMETERS,
     TASKS,
-    in_memory,
-    jobs_of,
+    results_of,
 )
 
 from ums.experiments.names import CLASSIFICATION, DIVERSE, HELD_OUT, SIMILAR, STRATEGIES, TEST
@@ -23,16 +20,10 @@ from ums.experiments.report.group import (
     score_table,
 )
 from ums.experiments.results.costs import GroupCosts, TrainingCost
-from ums.experiments.results.groups import GroupResults
 from ums.training import History
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 EACH_GROUP = pytest.mark.parametrize("name", [DIVERSE, SIMILAR])
-
-
-@cache
-def results_of(group, **how):
-    return GroupResults(in_memory(jobs_of(group, **how)), group, seed=0)
 
 
 # ---------------------------------------------------------------------------- scores

@@ -1,6 +1,5 @@
 """Results of a group of tasks from records that are made up, against sums by hand."""
 
-from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -14,6 +13,7 @@ from made_records import (
     in_memory,
     jobs_of,
     labels_of,
+    results_of,
 )
 
 from ums.experiments.jobs import TUNE, Job
@@ -34,11 +34,6 @@ from ums.training import History
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 EACH_GROUP = pytest.mark.parametrize("name", [DIVERSE, SIMILAR])
-
-
-@cache
-def results_of(group, **how):
-    return GroupResults(in_memory(jobs_of(group, **how)), group, seed=0)
 
 
 def scores_in(jobs, group, arm, task, where):

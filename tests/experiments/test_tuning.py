@@ -4,13 +4,14 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from small_sets import SMALL, children, hospital, note_computed
+from small_sets import SMALL, hospital, note_computed
 from small_tuning import (
     TUNERS,
     Trainings,
     arms_of,
     jobs_of,
     records_of,
+    small_groups,
     small_tuning,
     tasks_in,
     training_in,
@@ -20,7 +21,7 @@ from ums.data import normalise
 from ums.data.augment import Augmentation
 from ums.experiments import cxr
 from ums.experiments import tuning as module
-from ums.experiments.cxr import ABNORMALITY, diverse_group, similar_group
+from ums.experiments.cxr import ABNORMALITY, diverse_group
 from ums.experiments.jobs import TUNE, Job
 from ums.experiments.names import (
     ALTERNATING,
@@ -42,12 +43,7 @@ EACH_GROUP = pytest.mark.parametrize("name", [DIVERSE, SIMILAR])
 
 @pytest.fixture(scope="module")
 def groups(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("groups")
-    target, test = (hospital(folder / f"{n}", n, side=16) for n in (1, 2))
-    return {
-        DIVERSE: diverse_group(target, test),
-        SIMILAR: similar_group(children(folder / "3", 3, side=16)),
-    }
+    return small_groups(tmp_path_factory.mktemp("groups"))
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_sets import SMALL, children, hospital
-from small_tuning import Trainings, arms_of, records_of, small_tuning
+from small_sets import SMALL, hospital
+from small_tuning import Trainings, arms_of, records_of, small_groups, small_tuning
 
 from ums.data import normalise
 from ums.experiments import cxr, evaluation
-from ums.experiments.cxr import ABNORMALITY, LUNGS, diverse_group, similar_group
+from ums.experiments.cxr import ABNORMALITY, LUNGS, diverse_group
 from ums.experiments.jobs import TUNE, Job
 from ums.experiments.names import (
     ALTERNATING,
@@ -36,12 +36,7 @@ EACH_GROUP = pytest.mark.parametrize("name", [DIVERSE, SIMILAR])
 
 @pytest.fixture(scope="module")
 def groups(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("groups")
-    target, test = (hospital(folder / f"{n}", n, side=16) for n in (1, 2))
-    return {
-        DIVERSE: diverse_group(target, test),
-        SIMILAR: similar_group(children(folder / "3", 3, side=16)),
-    }
+    return small_groups(tmp_path_factory.mktemp("groups"))
 
 
 @pytest.fixture(scope="module")
