@@ -66,5 +66,4 @@ class Job:
 
 def generator(seed: int, stream: str, replicate: int = 0) -> np.random.Generator:
     """The random generator of one purpose, whatever else was drawn before in the same process."""
-    own = [replicate] if replicate else []
-    return np.random.default_rng([seed, zlib.crc32(stream.encode()), *own])
+    return np.random.default_rng([seed, zlib.crc32(stream.encode()), replicate])
