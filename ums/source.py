@@ -7,6 +7,7 @@ ordinary classifier, trained like any task (:func:`ums.finetuning.train_task`).
 
 import numpy as np
 
+from ums.data.checks import check_images, check_rows
 from ums.data.noise import NOISES, corrupt
 from ums.data.normalisation import STANDARD, Normalisation
 from ums.finetuning.loop import train_task
@@ -26,6 +27,9 @@ class DenoisingExamples:
         rng: Draws the noise: its kind and strength for each image, and its pixels.
         fixed: Whether an image has the same noise in every epoch, as for validation.
         normalisation: Applied to both.
+
+    Raises:
+        ValueError: There is no image, or the images or rows are of another form.
     """
 
     def __init__(
@@ -36,8 +40,8 @@ class DenoisingExamples:
         fixed: bool = False,
         normalisation: Normalisation = STANDARD,
     ):
-        if len(rows) == 0:
-            raise ValueError("there is no image to learn denoising from")
+        check_images(images)
+        check_rows(rows, len(images))
         self.images, self.rows, self.rng, self.normalisation = images, rows, rng, normalisation
         self.seeds = rng.integers(2**63, size=len(rows)) if fixed else None
 

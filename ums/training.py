@@ -49,8 +49,15 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "patience", "plateau_patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer):
+                raise ValueError(f"{name} must be a whole number, got {value}")
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if not 0 < self.learning_rate < np.inf:
+            raise ValueError(f"learning_rate must be a positive number, got {self.learning_rate}")
+        if not 0 < self.plateau_factor <= 1:
+            raise ValueError(f"plateau_factor must be in 0..1, got {self.plateau_factor}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +95,14 @@ class Epoch:
         length: The number of steps.
         optimizers: Those that the steps use; their learning rates are reduced on a plateau.
         state: Whatever else the steps and the validation change, for checkpoints.
+        examples: What is trained on, to be looked at if a loss is not finite.
     """
 
     run: Callable[[], Iterable[Any]]
     length: int
     optimizers: Sequence[Optimizer]
     state: Sequence[Stateful] = ()
+    examples: Sequence[Dataset] = ()
 
 
 @dataclass
@@ -158,7 +167,13 @@ def epoch_steps(
 
 
 def mean_loss(network: Layer, loss: Loss, examples: Dataset, size: int, device: Device) -> float:
-    """The mean loss per example at inference (no dropout, running statistics)."""
+    """The mean loss per example at inference (no dropout, running statistics).
+
+    Raises:
+        ValueError: There is no example.
+    """
+    if not len(examples):
+        raise ValueError(f"there is no example to take a mean loss of: {examples!r}")
     total = 0.0
     for chosen in in_order(len(examples), size):
         x, target = device_batch(examples, chosen, device)
@@ -212,7 +227,7 @@ def fit(
                 _one_epoch(epoch, validate, history, bar)
             except FloatingPointError as error:
                 best.restore()
-                raise TrainingDiverged(_diverged(name, error, optimizers, history)) from None
+                raise TrainingDiverged(_diverged(name, error, epoch, history)) from None
             if history.best_epoch == len(history.train) - 1:
                 best.take()
             for plateau in plateaus:
@@ -265,12 +280,22 @@ def read_losses(losses: Sequence[Array], owners: Sequence[str] | None = None) ->
     return values
 
 
-def _diverged(
-    name: str, error: FloatingPointError, optimizers: Sequence[Optimizer], history: History
-) -> str:
-    rates = ", ".join(f"{o.learning_rate:g}" for o in optimizers)
+def _diverged(name: str, error: FloatingPointError, epoch: Epoch, history: History) -> str:
+    rates = ", ".join(f"{o.learning_rate:g}" for o in epoch.optimizers)
     kept = f"of epoch {history.best_epoch + 1}" if history.validation else "from before training"
     return (
         f"{name}: {error} of epoch {len(history.train) + 1} (learning rate {rates}); the weights "
-        f"{kept} were restored. A smaller learning rate is the usual cure."
+        f"{kept} were restored. {_cure(error, epoch.examples, history)}"
     )
+
+
+def _cure(error: FloatingPointError, examples: Sequence[Dataset], history: History) -> str:
+    """What to change: the data, if they are at fault, or the learning rate."""
+    for one in examples:
+        for chosen in in_order(len(one), 32):
+            for what, array in zip(("inputs", "targets"), one.batch(chosen), strict=True):
+                if array is not None and not np.isfinite(array).all():
+                    return f"There are {what} that are not finite in {one!r}."
+    if not history.train and str(error).endswith("in batch 1"):
+        return "No step had been taken: look at the weights it began with, and at the targets."
+    return "A smaller learning rate is the usual cure."

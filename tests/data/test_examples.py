@@ -203,7 +203,7 @@ def test_in_order_counts_up_and_ends_with_what_is_left():
 
 @pytest.mark.parametrize(
     ("targets", "kind"),
-    [(None, "no targets"), (np.zeros(9, int), "labels"), (np.zeros((9, 4, 6)), "masks")],
+    [(None, "no targets"), (np.zeros(9, int), "labels"), (np.zeros((9, 4, 6), bool), "masks")],
 )
 def test_examples_are_shown_by_their_numbers_and_without_arrays(targets, kind):
     examples = Examples(np.zeros((9, 4, 6), np.uint8), targets, np.arange(5))

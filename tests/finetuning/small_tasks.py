@@ -16,12 +16,12 @@ WIDTH, CHANNELS = 0.05, 13  # 0.05 * 256
 
 
 class CountedEncoder(Sequential):
-    """An encoder that counts the images that went through it."""
+    """An encoder that counts the images that went through it, but for one alone, to see its size."""
 
     seen = 0
 
     def forward(self, x, training=False, keep=True):
-        self.seen += len(x)
+        self.seen += len(x) if len(x) > 1 else 0
         return super().forward(x, training, keep)
 
 

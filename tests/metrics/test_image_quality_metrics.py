@@ -47,18 +47,18 @@ def naive_ms_ssim(x, y, data_range, exponents):
 
 def test_psnr_of_a_known_error():
     clean = np.zeros((4, 4))
-    assert psnr(clean, clean + 25.5) == pytest.approx(20.0)
+    assert psnr(clean, clean + 25.5, data_range=255) == pytest.approx(20.0)
     assert psnr(clean, clean + 0.01, data_range=1.0) == pytest.approx(40.0)
 
 
 def test_psnr_of_identical_images_is_infinite():
-    assert psnr(np.ones((3, 3)), np.ones((3, 3))) == np.inf
+    assert psnr(np.ones((3, 3)), np.ones((3, 3)), 255) == np.inf
 
 
 def test_eight_bit_differences_do_not_wrap_around():
     bright, dark = np.full((12, 12), 200, np.uint8), np.full((12, 12), 210, np.uint8)
-    assert psnr(bright, dark) == psnr(bright.astype(float), dark.astype(float))
-    assert ssim(bright, dark) == ssim(bright.astype(float), dark.astype(float))
+    assert psnr(bright, dark) == psnr(bright.astype(float), dark.astype(float), 255)
+    assert ssim(bright, dark) == ssim(bright.astype(float), dark.astype(float), 255)
 
 
 @pytest.mark.parametrize("noise", [2.0, 20.0, 80.0])
@@ -67,7 +67,7 @@ def test_ssim_equals_scikit_images(noise):
     x, y = smooth_and_noisy((47, 61), noise=noise)
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     theirs = metrics.structural_similarity(x, y, data_range=255.0, **settings)
-    assert ssim(x, y) == pytest.approx(theirs, abs=1e-9)
+    assert ssim(x, y, 255) == pytest.approx(theirs, abs=1e-9)
 
 
 def test_ssim_equals_a_loop_over_windows():
@@ -80,7 +80,7 @@ def test_ms_ssim_of_five_scales_equals_a_slow_reference():
     x, y = smooth_and_noisy((177, 180))
     expected = naive_ms_ssim(x, y, 255.0, SCALE_EXPONENTS)
     assert 0.3 < expected < 0.99
-    assert ms_ssim(x, y) == pytest.approx(expected, abs=1e-10)
+    assert ms_ssim(x, y, 255) == pytest.approx(expected, abs=1e-10)
 
 
 @pytest.mark.parametrize(("side", "scales"), [(11, 1), (21, 1), (22, 2), (45, 3), (88, 4)])
@@ -88,7 +88,7 @@ def test_ms_ssim_of_a_small_image_uses_the_scales_that_fit(side, scales):
     x, y = smooth_and_noisy((side, side))
     exponents = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333][:scales])
     expected = naive_ms_ssim(x, y, 255.0, exponents / exponents.sum())
-    assert ms_ssim(x, y) == pytest.approx(expected, abs=1e-10)
+    assert ms_ssim(x, y, 255) == pytest.approx(expected, abs=1e-10)
 
 
 @pytest.mark.parametrize("cell", [1, 32])
@@ -96,24 +96,24 @@ def test_ms_ssim_of_a_pattern_and_its_negative_is_zero_and_not_nan(cell):
     # Cells of one pixel vanish in the first halving: only the finest scale's term is negative.
     rows, columns = np.indices((64, 64)) // cell
     pattern = np.where((rows + columns) % 2, 60.0, -60.0)
-    assert ms_ssim(127 + pattern, 127 - pattern) == 0.0
+    assert ms_ssim(127 + pattern, 127 - pattern, 255) == 0.0
 
 
 @pytest.mark.parametrize("measure", [psnr, ssim, ms_ssim])
 def test_a_batch_gives_each_image_its_own_value(measure):
     x, y = smooth_and_noisy((3, 32, 40))
     y[1] += 30
-    values = measure(x, y)
+    values = measure(x, y, 255)
     assert values.shape == (3,)
     np.testing.assert_allclose(
-        values, [measure(a, b) for a, b in zip(x, y, strict=True)], rtol=1e-12
+        values, [measure(a, b, 255) for a, b in zip(x, y, strict=True)], rtol=1e-12
     )
 
 
 @pytest.mark.parametrize("measure", [ssim, ms_ssim])
 def test_identical_images_are_perfectly_similar(measure):
     x, _ = smooth_and_noisy((2, 192, 192))
-    np.testing.assert_allclose(measure(x, x), 1.0, atol=1e-12)
+    np.testing.assert_allclose(measure(x, x, 255), 1.0, atol=1e-12)
 
 
 @pytest.mark.parametrize("measure", [psnr, ssim, ms_ssim])
@@ -125,4 +125,4 @@ def test_different_shapes_are_both_named(measure):
 @pytest.mark.parametrize("measure", [ssim, ms_ssim])
 def test_an_image_smaller_than_the_window_is_refused(measure):
     with pytest.raises(ValueError, match="10x40 pixels"):
-        measure(np.zeros((10, 40)), np.zeros((10, 40)))
+        measure(np.zeros((10, 40)), np.zeros((10, 40)), 255)

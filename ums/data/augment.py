@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ums.data.checks import check_images, check_masks
+
 
 @dataclass(frozen=True, eq=False)
 class Augmentation:
@@ -31,18 +33,22 @@ class Augmentation:
     zoom: float = 0.12
     gamma: float = 0.35
 
+    def __post_init__(self) -> None:
+        for name in ("angle", "shift", "zoom", "gamma"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+
     def __call__(self, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Change copies of images and of their (n, H, W) masks or (n,) labels.
+        """Change copies of images and of their (n, H, W) masks, uint8 or bool, or (n,) labels.
 
         Raises:
-            ValueError: The images are not (n, H, W) or (n, H, W, 3) uint8.
+            ValueError: The images are not (n, H, W) or (n, H, W, 3) uint8, or the masks not theirs.
         """
         images, targets = np.array(images), np.array(targets)
-        grey_or_rgb = images.ndim == 3 or images.shape[3:] == (3,)
-        if not grey_or_rgb or images.dtype != np.uint8:
-            raise ValueError(
-                f"images must be (n, H, W) or (n, H, W, 3) uint8, got {images.shape} {images.dtype}"
-            )
+        check_images(images, stored=True)
+        if targets.shape != images.shape[:1]:
+            check_masks(targets, images.shape)
+        masks = targets.view(np.uint8) if targets.dtype == bool else targets  # OpenCV has no bool
         n, H, W = images.shape[:3]
         most = (self.angle, self.shift * W, self.shift * H, self.zoom, self.gamma)
         drawn = self.rng.uniform(-1, 1, (n, 5)) * most
@@ -53,5 +59,5 @@ class Augmentation:
             exposed = cv2.LUT(images[k], np.rint(shades).astype(np.uint8))
             images[k] = cv2.warpAffine(exposed, turn, (W, H), flags=cv2.INTER_LINEAR)
             if targets.ndim == 3:
-                targets[k] = cv2.warpAffine(targets[k], turn, (W, H), flags=cv2.INTER_NEAREST)
+                masks[k] = cv2.warpAffine(masks[k], turn, (W, H), flags=cv2.INTER_NEAREST)
         return images, targets

@@ -5,6 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ums.data.checks import check_images, check_masks
 from ums.data.normalisation import BACKGROUND
 
 LEAST = 0.2
@@ -32,7 +33,16 @@ def crop_to_foreground(
 
     Masks are enlarged with them, by the nearest neighbour where images are interpolated; None stays
     None. Grey levels up to ``background`` are background. Returns copies of all arrays, in order.
+
+    Raises:
+        ValueError: The images are not grey, (N, H, W), in 0..255, or the masks not theirs.
     """
+    check_images(images)
+    if images.ndim != 3:
+        raise ValueError(f"images must be grey, (N, H, W), got shape {images.shape}")
+    for array in masks:
+        if array is not None:
+            check_masks(array, images.shape)
     results = [None if a is None else np.array(a) for a in (images, *masks)]
     H, W = images.shape[1:]
     for k in range(len(images)):
@@ -41,5 +51,6 @@ def crop_to_foreground(
             if array is not None:
                 method = cv2.INTER_NEAREST if i else cv2.INTER_CUBIC
                 part = array[k, top:bottom, left:right]
-                array[k] = cv2.resize(part, (W, H), interpolation=method)
+                part = part.view(np.uint8) if part.dtype == bool else part  # OpenCV has no bool
+                array[k] = np.clip(cv2.resize(part, (W, H), interpolation=method), 0, 255)
     return tuple(results)

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ums.backend import Array, Device
+from ums.data.checks import check_binary, check_images, check_labels, check_masks, check_rows
 from ums.data.normalisation import STANDARD, Normalisation
 
 
@@ -26,11 +27,15 @@ class Examples:
     """Rows ``rows`` of ``inputs`` with their ``targets``; nothing is copied until a batch is made.
 
     Attributes:
-        inputs: (M, H, W) or (M, H, W, C) images in 0..255, memory-mapped or not, or features.
-        targets: (M, H, W) masks of 0 and 1, (M,) integer labels, or None.
+        inputs: (M, H, W) or (M, H, W, C) images, uint8 or floats in 0..255, memory-mapped or not; or
+            features, if ``prepare`` is not a Normalisation.
+        targets: (M, H, W) masks of 0 and 1, uint8 or bool, (M,) integer labels, or None.
         rows: Which of the M to use, (N,) integers.
         prepare: Turns a batch of ``inputs`` into a float32 network input.
         augment: Changes a batch of inputs and targets at random before that, or None.
+
+    Raises:
+        ValueError: An array is of another form, or holds other values in ``rows``; names it.
     """
 
     inputs: np.ndarray
@@ -43,8 +48,14 @@ class Examples:
         if self.targets is not None and len(self.targets) != len(self.inputs):
             shapes = f"{self.inputs.shape} and {self.targets.shape}"
             raise ValueError(f"inputs and targets must have the same length, got {shapes}")
-        if len(self.rows) == 0:
-            raise ValueError("a set of examples is empty")
+        check_rows(self.rows, len(self.inputs))
+        images = isinstance(self.prepare, Normalisation)
+        if images:
+            check_images(self.inputs, "inputs")
+        if self.targets is not None and self.targets.ndim == 1:
+            check_labels(self.targets[self.rows], "labels")
+        elif self.targets is not None:
+            check_masks(self.targets, self.inputs.shape if images else None)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,11 +76,17 @@ class Examples:
         return Examples(inputs, targets, np.arange(len(self)), prepare, self.augment)
 
     def batch(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Float32 inputs, and targets: masks as float32 (n, H, W, 1), or integer labels (n,)."""
+        """Float32 inputs, and targets: masks as float32 (n, H, W, 1), or integer labels (n,).
+
+        Raises:
+            ValueError: A mask holds other values than 0 and 1, or a float image is not in 0..255.
+        """
         rows = self.rows[chosen]
         if self.targets is None:
             return self.prepare(self.inputs[rows]), None
         x, t = self.inputs[rows], np.asarray(self.targets[rows])
+        if t.ndim > 1:
+            check_binary(t)
         if self.augment is not None:
             x, t = self.augment(x, t)
         return self.prepare(x), (t if t.ndim == 1 else t.astype(np.float32)[..., None])
@@ -102,6 +119,8 @@ def epoch_batches(n: int, size: int, rng: np.random.Generator) -> Iterator[np.nd
 
 
 def in_order(n: int, size: int) -> Iterator[np.ndarray]:
-    """0..n - 1 in order, ``size`` at a time."""
+    """0..n - 1 in order, ``size`` at a time; a ValueError if that is less than 1."""
+    if size < 1:
+        raise ValueError(f"examples must be taken 1 or more at a time, got {size}")
     for start in range(0, n, size):
         yield np.arange(start, min(start + size, n))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ums.data.checks import check_images
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -22,11 +24,19 @@ class Noise:
     level: float
 
     def __post_init__(self) -> None:
-        if self.kind not in ("gaussian", "poisson") or not self.level > 0:
+        if self.kind not in ("gaussian", "poisson") or not 0 < self.level < np.inf:
             raise ValueError(f"noise must be gaussian or poisson with a level > 0, got {self!r}")
 
     def add(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Noisy float32 images in 0..255, the shape of ``images`` (uint8 or float, 0..255)."""
+        """Noisy float32 images in 0..255, the shape of ``images`` (uint8 or float, 0..255).
+
+        Raises:
+            ValueError: The images are not so.
+        """
+        check_images(images)
+        return self._added(images, rng)
+
+    def _added(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         images = np.asarray(images, np.float32)
         if self.kind == "gaussian":
             noise = rng.standard_normal(images.shape, dtype=np.float32)
@@ -48,9 +58,16 @@ NOISES = (*(Noise("gaussian", level) for level in (10, 20, 30, 40, 50)), Noise("
 def corrupt(
     images: np.ndarray, rng: np.random.Generator, noises: Sequence[Noise] = NOISES
 ) -> np.ndarray:
-    """Add noise to every image (N, H, W), one of ``noises`` drawn for each; float32 in 0..255."""
+    """Add noise to every image (N, H, W), one of ``noises`` drawn for each; float32 in 0..255.
+
+    Raises:
+        ValueError: The images are not uint8 or float, in 0..255, or there is no noise to draw.
+    """
+    check_images(images)  # all together: one of them may be dark
+    if not noises:
+        raise ValueError("there is no noise to draw from")
     kinds = rng.integers(len(noises), size=len(images))
     noisy = np.empty(images.shape, np.float32)
     for k, noise in enumerate(noises):
-        noisy[kinds == k] = noise.add(images[kinds == k], rng)
+        noisy[kinds == k] = noise._added(images[kinds == k], rng)
     return noisy

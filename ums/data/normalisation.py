@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ums.data.checks import check_images
+
 BACKGROUND = 8
 """Grey levels up to this are background: borders, collimation, padding."""
 
@@ -35,11 +37,13 @@ class Normalisation:
         or that of black where it is lower.
 
         Raises:
-            ValueError: ``images`` or ``like`` has another shape.
+            ValueError: ``images`` or ``like`` has another shape, or holds no grey levels in 0..255.
         """
-        if images.ndim not in (3, 4):
-            raise ValueError(f"images must be (N, H, W) or (N, H, W, C), got {images.shape}")
-        like = images if like is None else like
+        check_images(images)
+        if like is None:
+            like = images
+        else:
+            check_images(like, "like")
         if like.shape != images.shape:
             raise ValueError(f"like must have the images' shape {images.shape}, got {like.shape}")
         mean, deviation = self.statistics(like)
@@ -48,7 +52,14 @@ class Normalisation:
         return x if x.ndim == 4 else x[..., None]
 
     def invert(self, outputs: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """A network's outputs (N, H, W, 1) as images (N, H, W) in 0..255, by its inputs' statistics."""
+        """A network's outputs (N, H, W, 1) as images (N, H, W) in 0..255, by its inputs' statistics.
+
+        Raises:
+            ValueError: The shapes do not fit, or the images hold no grey levels in 0..255.
+        """
+        check_images(images)
+        if outputs.shape != (*images.shape, 1):
+            raise ValueError(f"outputs must be {(*images.shape, 1)}, got {outputs.shape}")
         mean, deviation = self.statistics(images)
         return np.asarray(np.clip(outputs[..., 0] * (4 * deviation) + mean, 0, 255))
 

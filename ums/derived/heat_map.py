@@ -38,8 +38,13 @@ def heat_maps(network: Layer, x: Array, classes: int | np.ndarray | None = None)
         (N, H, W) of the network's dtype.
 
     Raises:
-        ValueError: As for :func:`split_at_pooling` and :func:`grad_cam`.
+        ValueError: As for :func:`split_at_pooling` and :func:`grad_cam`, or x is not a network's input
+            (raw uint8 images are not), or not finite.
     """
+    if x.ndim != 4 or x.dtype.kind != "f" or not array_module(x).isfinite(x).all():
+        raise ValueError(
+            f"x must be finite floats (N, H, W, C), normalised, got {x.shape} {x.dtype}"
+        )
     encoder, head = split_at_pooling(network)
     coarse = to_numpy(grad_cam(encoder.forward(x, keep=False), head, classes))
     H, W = x.shape[1:3]
@@ -85,13 +90,14 @@ def mass_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray | float:
     (N,) for (N, H, W), a float for one map (H, W), and NaN for a map that is 0 everywhere.
 
     Raises:
-        ValueError: The shapes differ, the masks are not boolean or a map has a negative value.
+        ValueError: The shapes differ, the masks are not boolean or a map has a value that is negative
+            or not finite.
     """
     maps_, masks_ = paired_batches(maps, masks)
     if masks_.dtype != bool:
         raise ValueError(f"masks must be boolean, got {masks_.dtype}")
-    if (maps_ < 0).any():
-        raise ValueError(f"maps must not be negative, got {maps_.min()}")
+    if not (maps_.min() >= 0 and np.isfinite(maps_).all()):
+        raise ValueError(f"maps must be finite and not negative, got from {maps_.min()}")
     inside, whole = (m.sum(axis=(1, 2), dtype=np.float64) for m in (maps_ * masks_, maps_))
     return like_input(np.where(whole == 0, np.nan, inside / np.where(whole == 0, 1, whole)), maps)
 

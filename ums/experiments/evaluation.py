@@ -131,7 +131,9 @@ def score_denoising(
         pair = {"noisy": noisy, "denoised": denoised}
         row: dict[str, Any] = {"noise": str(noise), "images": len(images)}
         row |= {name: image_scores(images, of) for name, of in pair.items()}
-        row["shown"] = {n: float(image_quality.psnr(clean, of[shown])) for n, of in pair.items()}
+        row["shown"] = {
+            n: float(image_quality.psnr(clean, of[shown], 255)) for n, of in pair.items()
+        }
         rows.append(row)
         pictures.append((images[shown], noisy[shown], denoised[shown]))
     stacked = (np.stack(p) for p in zip(*pictures, strict=True))
@@ -142,7 +144,7 @@ def image_scores(clean: np.ndarray, images: np.ndarray) -> dict[str, float]:
     """Means over images of the three measures of Table 2."""
     clean = np.asarray(clean, np.float64)
     return {
-        "PSNR": float(np.mean(image_quality.psnr(clean, images))),
-        "SSIM": float(np.mean(image_quality.ssim(clean, images))),
-        "MS-SSIM": float(np.mean(image_quality.ms_ssim(clean, images))),
+        "PSNR": float(np.mean(image_quality.psnr(clean, images, 255))),
+        "SSIM": float(np.mean(image_quality.ssim(clean, images, 255))),
+        "MS-SSIM": float(np.mean(image_quality.ms_ssim(clean, images, 255))),
     }

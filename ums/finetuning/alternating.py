@@ -39,7 +39,7 @@ def tune_alternately(
         TrainingDiverged: A task's loss is not finite; all networks are restored.
     """
     settings = training.settings
-    check_tasks(tasks, settings.batch)
+    check_tasks(tasks, training, encoder)
     schedule = turns([batch_count(task.train, settings.batch) for task in tasks], mixing)
     encoder.freeze(False)
     networks = [Sequential(encoder, task.head) for task in tasks]

@@ -35,7 +35,7 @@ def tune_independently(
     Raises:
         ValueError: :func:`ums.finetuning.tasks.check_tasks` refuses the tasks.
     """
-    check_tasks(tasks, training.settings.batch)
+    check_tasks(tasks, training, encoder)
     encoder.freeze()
     tuned = {}
     for task in tasks:

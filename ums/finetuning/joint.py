@@ -49,7 +49,7 @@ def tune_jointly(
         TrainingDiverged: A task's loss is not finite; all networks are restored.
     """
     settings = training.settings
-    check_tasks(tasks, settings.batch)
+    check_tasks(tasks, training, encoder)
     weighting = weights or Equal()
     weighting.start(len(tasks), training.device)
     make_optimizer = common_optimizer(tasks)

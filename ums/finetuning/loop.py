@@ -10,7 +10,7 @@ import numpy as np
 from ums.backend import Array
 from ums.checkpoint import Stopwatch
 from ums.data.examples import Dataset, device_batch, epoch_batches
-from ums.finetuning.tasks import Task, Tuned
+from ums.finetuning.tasks import Task, Tuned, check_task
 from ums.layers import Layer, Sequential
 from ums.networks import parameter_count
 from ums.training import Epoch, History, Training, epoch_steps, fit, mean_loss, read_losses
@@ -27,8 +27,9 @@ def train_task(task: Task, training: Training) -> Tuned:
 
     Raises:
         TrainingDiverged: A loss is not finite; the network is restored.
-        ValueError: There are fewer training examples than a batch holds.
+        ValueError: :func:`ums.finetuning.tasks.check_task` refuses the task.
     """
+    check_task(task, training)
     watch = Stopwatch()
     network, loss, settings = task.head, task.loss, training.settings
     optimizer = task.optimizer(network.trainable_parameters(), settings.learning_rate)
@@ -37,6 +38,7 @@ def train_task(task: Task, training: Training) -> Tuned:
         batch_count(task.train, settings.batch),
         [optimizer],
         [watch],
+        [task.train],
     )
 
     def validate() -> float:
@@ -90,7 +92,12 @@ def train_together(
         return (criterion or relative_loss)(histories)
 
     learning = [encoder, *(task.head for task in tasks)]
-    recorded = replace(epoch, run=run_and_record, state=[watch, *histories, *epoch.state])
+    recorded = replace(
+        epoch,
+        run=run_and_record,
+        state=[watch, *histories, *epoch.state],
+        examples=[task.train for task in tasks],
+    )
     common = fit(name, learning, recorded, validate, training)
     seconds, shared = watch.seconds / len(tasks), parameter_count(encoder)
     tuned = {}

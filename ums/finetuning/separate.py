@@ -32,7 +32,7 @@ def train_separately(
     Raises:
         ValueError: :func:`ums.finetuning.tasks.check_tasks` refuses the tasks.
     """
-    check_tasks(tasks, training.settings.batch)
+    check_tasks(tasks, training)
     tuned = {}
     for task in tasks:
         learner = task
@@ -68,6 +68,9 @@ def denoise(
     """Denoise images (N, H, W) in 0..255, ``size`` at a time, and round them to uint8.
 
     The normalisation is that of the denoiser's training (:func:`ums.source.train_denoising`).
+
+    Raises:
+        ValueError: The images are not grey levels in 0..255, or the outputs not of their size.
     """
     denoised = np.empty(images.shape, np.uint8)
     for chosen in in_order(len(images), size):

@@ -1,13 +1,16 @@
 """Target tasks, and the results of tuning them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
-from ums.data.examples import Dataset
-from ums.layers import Layer, Parameter
+import numpy as np
+
+from ums.data.checks import check_binary, check_labels
+from ums.data.examples import Dataset, Examples, in_order
+from ums.layers import Layer, Parameter, Sequential
 from ums.optimizers import Adam, Optimizer
-from ums.training import History, Loss
+from ums.training import History, Loss, Training
 
 
 @dataclass(repr=False)
@@ -53,11 +56,11 @@ class Tuned:
     shared: int = 0
 
 
-def check_tasks(tasks: Sequence[Task], batch: int) -> None:
-    """Refuse tasks that cannot be tuned, or not together.
+def check_tasks(tasks: Sequence[Task], training: Training, encoder: Layer | None = None) -> None:
+    """Refuse tasks that cannot be tuned, or not together, on the ``encoder`` or without one.
 
     Raises:
-        ValueError: There is no task, two share a name or a head, or one has less than a batch.
+        ValueError: There is no task, two share a name or a head, or :func:`check_task` refuses one.
     """
     if not tasks:
         raise ValueError("there is no task to tune")
@@ -67,5 +70,47 @@ def check_tasks(tasks: Sequence[Task], batch: int) -> None:
         if first.head is second.head:
             raise ValueError(f"{first.name} and {second.name} have one head")
     for task in tasks:
-        if (n := len(task.train)) < batch:
-            raise ValueError(f"{task.name}: {n} training examples cannot fill a batch of {batch}")
+        network = task.head if encoder is None else Sequential(encoder, task.head)
+        check_task(replace(task, head=network), training)
+
+
+def check_task(task: Task, training: Training) -> None:
+    """Refuse a task whose head, from image to output, does not fit its examples.
+
+    Of :class:`ums.data.Examples` all targets are checked, and one image goes through the network at
+    inference, which changes nothing. Other data sets are checked by the loss, batch by batch.
+
+    Raises:
+        ValueError: There are fewer training examples than a batch holds, or none to validate by;
+            the head's output is not of the masks' size, or has fewer classes than there are labels;
+            or a target is none. The message names the task.
+    """
+    batch = training.settings.batch
+    if (n := len(task.train)) < batch:
+        raise ValueError(f"{task.name}: {n} training examples cannot fill a batch of {batch}")
+    if not len(task.validation):
+        raise ValueError(f"{task.name}: there is no validation example")
+    outputs: dict[tuple[int, ...], tuple[int, ...]] = {}  # of an image of each size
+    for part, examples in {"training": task.train, "validation": task.validation}.items():
+        if isinstance(examples, Examples):
+            size = examples.inputs.shape[1:]
+            if size not in outputs:
+                x = training.device.put(examples.prepare(examples.inputs[examples.rows[:1]]))
+                outputs[size] = task.head.forward(x, keep=False).shape[1:]
+            _check_targets(f"{task.name}: {part}", examples, outputs[size])
+
+
+def _check_targets(name: str, examples: Examples, output: tuple[int, ...]) -> None:
+    targets, rows = examples.targets, examples.rows
+    if targets is None:
+        raise ValueError(f"{name} examples have no targets: {examples!r}")
+    if targets.ndim == 1:
+        if len(output) != 1 or output[0] < 2:
+            raise ValueError(f"{name} labels need a head with (classes,) outputs, got {output}")
+        check_labels(np.asarray(targets[rows]), f"{name} labels", output[0])
+        return
+    if output != (*targets.shape[1:], 1):
+        size = f"{(*targets.shape[1:], 1)}, the size of the masks"
+        raise ValueError(f"{name} masks need a head with outputs {size}, got {output}")
+    for chosen in in_order(len(rows), 256):
+        check_binary(np.asarray(targets[rows[chosen]]), f"{name} masks")

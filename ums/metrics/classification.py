@@ -110,7 +110,7 @@ def one_vs_rest_auc(labels: np.ndarray, logits: np.ndarray) -> float:
 
 
 def _checked_class(positive: int, classes: int) -> int:
-    if not 0 <= positive < classes:
+    if positive not in range(classes):
         raise ValueError(f"positive class {positive} is not in 0 .. {classes - 1}")
     return positive
 

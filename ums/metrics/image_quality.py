@@ -2,8 +2,11 @@
 
 All three take (H, W) or (N, H, W) arrays of grey values, calculate in float64 and return one value
 per image: a float, or an array (N,). ``data_range`` is the distance between black and white in the
-images' own unit: 255 for 8-bit images, 1.0 for images scaled to [0, 1]. Shapes that differ or do not
-fit, and images smaller than the window of SSIM, raise a ValueError.
+images' own unit: 255 for 8-bit images, 1.0 for images scaled to [0, 1]. It may be left out where the
+clean images are uint8 and the others grey levels in 0..255 too; of floats alone nobody can tell.
+
+A ValueError is raised where it is missing or less than the clean images span, for values that are
+not finite, for shapes that differ or do not fit, and for images smaller than the window of SSIM.
 """
 
 from collections.abc import Callable
@@ -19,18 +22,22 @@ K1, K2 = 0.01, 0.03
 SCALE_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, finest scale first
 
 
-def psnr(clean: np.ndarray, image: np.ndarray, data_range: float = 255.0) -> np.ndarray | float:
+def psnr(
+    clean: np.ndarray, image: np.ndarray, data_range: float | None = None
+) -> np.ndarray | float:
     """Peak signal-to-noise ratio in dB: ``10 log10(data_range^2 / mean((clean - image)^2))``.
 
     Identical images give infinity.
     """
-    a, b = paired_batches(clean, image)
+    a, b, data_range = _checked(clean, image, data_range)
     mse = np.mean((a.astype(np.float64) - b) ** 2, axis=(1, 2))  # (N,)
     with np.errstate(divide="ignore"):
         return like_input(10 * np.log10(data_range**2 / mse), clean)
 
 
-def ssim(clean: np.ndarray, image: np.ndarray, data_range: float = 255.0) -> np.ndarray | float:
+def ssim(
+    clean: np.ndarray, image: np.ndarray, data_range: float | None = None
+) -> np.ndarray | float:
     """Structural similarity, at most 1 (Wang, Bovik, Sheikh, Simoncelli 2004, IEEE TIP 13(4)).
 
     With means m, variances v and covariance c under an 11x11 Gaussian window (sigma 1.5), and
@@ -41,14 +48,16 @@ def ssim(clean: np.ndarray, image: np.ndarray, data_range: float = 255.0) -> np.
     averaged over every position where the window lies inside the image.
     """
 
-    def of_one(x: np.ndarray, y: np.ndarray) -> float:
-        luminance, contrast = _similarity_maps(x, y, data_range)
+    def of_one(x: np.ndarray, y: np.ndarray, L: float) -> float:
+        luminance, contrast = _similarity_maps(x, y, L)
         return float(np.mean(luminance * contrast))
 
-    return _image_by_image(of_one, clean, image)
+    return _image_by_image(of_one, clean, image, data_range)
 
 
-def ms_ssim(clean: np.ndarray, image: np.ndarray, data_range: float = 255.0) -> np.ndarray | float:
+def ms_ssim(
+    clean: np.ndarray, image: np.ndarray, data_range: float | None = None
+) -> np.ndarray | float:
     """Multi-scale structural similarity (Wang, Simoncelli, Bovik 2003, Asilomar).
 
     With CS_j the mean contrast-structure term at scale j and SSIM_M the mean SSIM at the
@@ -64,28 +73,51 @@ def ms_ssim(clean: np.ndarray, image: np.ndarray, data_range: float = 255.0) -> 
     fractional power would not exist.
     """
 
-    def of_one(x: np.ndarray, y: np.ndarray) -> float:
+    def of_one(x: np.ndarray, y: np.ndarray, L: float) -> float:
         product, exponents = 1.0, _exponents_that_fit(min(x.shape))
         for exponent in exponents[:-1]:
-            _, contrast = _similarity_maps(x, y, data_range)
+            _, contrast = _similarity_maps(x, y, L)
             product *= max(contrast.mean(), 0.0) ** exponent
             x, y = _halved(x), _halved(y)
-        luminance, contrast = _similarity_maps(x, y, data_range)
+        luminance, contrast = _similarity_maps(x, y, L)
         return float(product * max(np.mean(luminance * contrast), 0.0) ** exponents[-1])
 
-    return _image_by_image(of_one, clean, image)
+    return _image_by_image(of_one, clean, image, data_range)
+
+
+def _checked(
+    clean: np.ndarray, image: np.ndarray, data_range: float | None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Both as (N, H, W), and the data range."""
+    a, b = paired_batches(clean, image)
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("images must be finite numbers")
+    if data_range is None:
+        grey = b.dtype == np.uint8 or (b.dtype.kind == "f" and not 0 < b.max() <= 1)
+        if a.dtype != np.uint8 or not grey:
+            found = f"{a.dtype} up to {a.max()} and {b.dtype} up to {b.max()}"
+            raise ValueError(f"data_range must be given for images that are not 8-bit, got {found}")
+        data_range = 255.0
+    if not 0 < data_range < np.inf:
+        raise ValueError(f"data_range must be a positive number, got {data_range}")
+    if (span := float(a.max()) - float(a.min())) > data_range * (1 + 1e-6):
+        raise ValueError(f"clean images span {span:g}, more than data_range, {data_range:g}")
+    return a, b, data_range
 
 
 def _image_by_image(
-    measure: Callable[[np.ndarray, np.ndarray], float], clean: np.ndarray, image: np.ndarray
+    measure: Callable[[np.ndarray, np.ndarray, float], float],
+    clean: np.ndarray,
+    image: np.ndarray,
+    data_range: float | None,
 ) -> np.ndarray | float:
     """A measure of each pair of images, as float64: 8-bit differences and squares would wrap."""
-    a, b = paired_batches(clean, image)
+    a, b, L = _checked(clean, image, data_range)
     H, W = a.shape[1:]
     if min(H, W) < WINDOW:
         raise ValueError(f"images of {H}x{W} pixels are smaller than the {WINDOW}x{WINDOW} window")
     pairs = zip(a, b, strict=True)
-    values = [measure(x.astype(np.float64), y.astype(np.float64)) for x, y in pairs]
+    values = [measure(x.astype(np.float64), y.astype(np.float64), L) for x, y in pairs]
     return like_input(np.array(values), clean)
 
 

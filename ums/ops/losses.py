@@ -3,13 +3,19 @@ r"""Losses, each one function: ``value, gradient = loss(prediction, target)``.
 ``value`` is a scalar array (still on its device: reading it makes a GPU wait) and ``gradient`` has
 the shape of ``prediction``. Losses of probabilities take logits z and apply the sigmoid or softmax
 themselves, so that z = +-1000 stays finite. Prediction y and target t are (N, ...), of one shape
-(else a ValueError) and one floating dtype (else a TypeError); labels are integers (N,).
-Equations as in section 3.2.3 of the UMS-Rep paper.
+and not empty (else a ValueError) and of one dtype, float32 or float64 (else a TypeError); labels
+are integers (N,). Equations as in section 3.2.3 of the UMS-Rep paper.
+
+Targets outside 0..1, and labels outside 0..K-1, would be learned from without complaint: the loss
+falls for ever. They are a ValueError on the CPU. On a GPU, which an error would make wait in every
+step, they make the value not a number.
 
 ``@fused`` fills in xp, the array module (NumPy or CuPy); on NumPy it changes nothing else.
 """
 
 from types import ModuleType
+
+import numpy as np
 
 from ums.backend import Array, array_module, fused
 from ums.ops.activations import sigmoid, sigmoid_forward
@@ -17,7 +23,7 @@ from ums.ops.activations import sigmoid, sigmoid_forward
 
 def mse(prediction: Array, target: Array) -> tuple[Array, Array]:
     """Mean squared error over all elements; dL/dy = 2 (y - t) / size."""
-    _check_same_shape(prediction, target)
+    _check_pair(prediction, target)
     squares, gradient = _mse(prediction, target, 2 / prediction.size)
     return squares.mean(), gradient
 
@@ -34,9 +40,9 @@ def bce(logits: Array, target: Array) -> tuple[Array, Array]:
     Computed as ``max(z, 0) - z t + log(1 + exp(-|z|))``, which is the same and never overflows;
     dL/dz = (y - t) / size.
     """
-    _check_same_shape(logits, target)
+    _check_pair(logits, target)
     values, gradient = _bce(logits, target, logits.size)
-    return values.mean(), gradient
+    return _if_probabilities(target, values.mean()), gradient
 
 
 @fused
@@ -57,13 +63,14 @@ def dice(logits: Array, target: Array, eps: float = 1.0) -> tuple[Array, Array]:
     With I = 2 sum(t y) + eps and U = sum t + sum y + eps, one image's loss has the gradient
     dL/dy = (I - 2 t U) / U^2, and their mean dL/dz = dL/dy y (1 - y) / N.
     """
-    _check_same_shape(logits, target)
+    _check_pair(logits, target)
     N = len(logits)
     axes = tuple(range(1, logits.ndim))
     y, _ = sigmoid_forward(logits)
     I = 2 * (target * y).sum(axis=axes, keepdims=True) + eps
     U = target.sum(axis=axes, keepdims=True) + y.sum(axis=axes, keepdims=True) + eps
-    return (1 - I / U).mean(), _dice_gradient(y, target, I, U, N)
+    value = _if_probabilities(target, (1 - I / U).mean())
+    return value, _dice_gradient(y, target, I, U, N)
 
 
 @fused
@@ -85,14 +92,13 @@ def bce_dice(
 def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     """Mean of -log softmax(z)[label] for logits (N, K) and integer labels (N,); chance is log K.
 
-    dL/dz = (softmax(z) - onehot(label)) / N. A label outside 0..K-1 makes the value not a number:
-    raising an error would make a GPU wait in every step.
+    dL/dz = (softmax(z) - onehot(label)) / N.
 
     Raises:
-        ValueError: The shapes do not fit.
+        ValueError: The shapes do not fit, or on the CPU a label is not in 0..K-1.
         TypeError: The labels are not integers.
     """
-    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or logits.size == 0:
         raise ValueError(
             f"logits must be (N, K) and labels (N,), got {logits.shape} and {labels.shape}"
         )
@@ -100,6 +106,9 @@ def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Arra
         raise TypeError(f"labels must be integers, got {labels.dtype}")
     xp = array_module(logits)
     N, K = logits.shape
+    if xp is np and not 0 <= labels.min() <= labels.max() < K:
+        found = f"{labels.min()} to {labels.max()}"
+        raise ValueError(f"labels must be classes in 0..{K - 1}, got {found}")
     onehot = xp.arange(K)[None, :] == labels[:, None]  # (N, K)
     shifted = logits - logits.max(axis=1, keepdims=True)
     e = xp.exp(shifted)
@@ -109,8 +118,23 @@ def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Arra
     return (xp.log(total[:, 0]) - picked).mean(), (y - onehot) / N
 
 
-def _check_same_shape(y: Array, target: Array) -> None:
+def _check_pair(y: Array, target: Array) -> None:
     if y.shape != target.shape:
         raise ValueError(f"prediction and target must agree, got {y.shape} and {target.shape}")
+    if y.size == 0:
+        raise ValueError(f"prediction and target are empty, of shape {y.shape}")
     if y.dtype != target.dtype:
         raise TypeError(f"prediction and target must agree, got {y.dtype} and {target.dtype}")
+    if y.dtype not in (np.float32, np.float64):
+        raise TypeError(f"prediction and target must be float32 or float64, got {y.dtype}")
+
+
+def _if_probabilities(target: Array, value: Array) -> Array:
+    """The value, where all targets are in 0..1; else an error, or on a GPU not a number."""
+    xp = array_module(target)
+    if xp is not np:
+        return xp.where(((target >= 0) & (target <= 1)).all(), value, float("nan"))
+    low, high = target.min(), target.max()
+    if not (0 <= low and high <= 1):  # nor is "not a number" in 0..1
+        raise ValueError(f"targets must be in 0..1, as masks of 0 and 1 are, got {low} to {high}")
+    return value
