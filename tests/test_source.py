@@ -78,7 +78,7 @@ def test_noise_repeats_with_the_seed(fixed):
 
 
 def test_no_image_to_learn_from_is_an_error(rng):
-    with pytest.raises(ValueError, match="rows .* the set is empty"):
+    with pytest.raises(ValueError, match="the set is empty"):
         DenoisingExamples(discs(rng), np.arange(0), rng)
 
 

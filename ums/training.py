@@ -30,6 +30,14 @@ class TrainingDiverged(RuntimeError):
     """A loss is infinite or not a number; the best weights so far were restored."""
 
 
+def check_whole(name: str, value: int, least: int = 1) -> None:
+    """A ValueError, if a setting of that name is not a whole number or is too small."""
+    if not isinstance(value, int | np.integer):
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """How long and how fast to train, ``epochs`` at most, ``batch`` examples per step.
@@ -49,11 +57,7 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "patience", "plateau_patience"):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer):
-                raise ValueError(f"{name} must be a whole number, got {value}")
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            check_whole(name, getattr(self, name))
         if not 0 < self.learning_rate < np.inf:
             raise ValueError(f"learning_rate must be a positive number, got {self.learning_rate}")
         if not 0 < self.plateau_factor <= 1:
@@ -183,13 +187,19 @@ def mean_loss(network: Layer, loss: Loss, examples: Dataset, size: int, device: 
 
 
 def predict(network: Layer, examples: Dataset, device: Device, size: int = 32) -> np.ndarray:
-    """The network's outputs for all examples, in order, as one NumPy array."""
+    """The network's outputs for all examples, in order, as one NumPy array.
+
+    Raises:
+        ValueError: An output is not finite.
+    """
     outputs = np.empty(0)
     for chosen in in_order(len(examples), size):
         x, _ = examples.batch(chosen)
         y = to_numpy(network.forward(device.put(x), keep=False))
         if not len(outputs):
             outputs = np.empty((len(examples), *y.shape[1:]), y.dtype)
+        if not np.isfinite(y).all():
+            raise ValueError(f"outputs are not finite: look at the weights, and at {examples!r}")
         outputs[chosen] = y
     return outputs
 

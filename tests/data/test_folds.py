@@ -129,7 +129,7 @@ def test_fewer_than_two_folds_are_refused(k):
     ("labels", "message"),
     [
         (np.zeros(3, int), r"\(3,\) and \(4,\)"),
-        (np.array([0, 1, -1, 1]), "int64 from -1"),
+        (np.array([0, 1, -1, 1]), "labels must be classes from 0, got -1"),
         (np.zeros(4), "float64"),
     ],
 )

@@ -46,6 +46,12 @@ def parser_of(defaults):
     ("name", "value", "text"),
     [
         ("folds", 1, "folds must be at least 2, got 1"),
+        ("folds", 2.5, "folds must be a whole number, got 2.5"),
+        ("seed", -1, "seed must be at least 0, got -1"),
+        ("seed", 0.5, "seed must be a whole number, got 0.5"),
+        ("width", float("nan"), "width must be a positive number, got nan"),
+        ("learning_rate", 0.0, "learning_rate must be a positive number, got 0.0"),
+        ("learning_rate", float("inf"), "learning_rate must be a positive number, got inf"),
         ("source_epochs", -1, "source epochs must be at least 0, got -1"),
         ("epochs", 0, "epochs must be at least 1, got 0"),
         ("classifier_epochs", 0, "epochs must be at least 1, got 0"),

@@ -6,6 +6,8 @@ its training set would be tested on images that it almost knows.
 
 import numpy as np
 
+from ums.data.checks import check_labels
+
 
 def stratified_folds(
     labels: np.ndarray, patients: np.ndarray, k: int, rng: np.random.Generator
@@ -23,8 +25,8 @@ def stratified_folds(
         ValueError: There are fewer than 2 folds, or fewer patients of a class than folds, or the arrays
             do not fit; or a fold has no image of a class, since patients have several classes.
     """
-    if k < 2:
-        raise ValueError(f"{k} folds asked for, must be at least 2")
+    if k < 2 or k % 1:
+        raise ValueError(f"{k} folds asked for, must be a whole number, at least 2")
     counts, patient_of_row, classes = _class_counts(labels, patients)
     having = np.count_nonzero(counts, axis=0)
     if (having < k).any():
@@ -86,8 +88,7 @@ def _class_counts(
     if labels.shape != patients.shape or labels.ndim != 1 or not len(labels):
         shapes = f"{labels.shape} and {patients.shape}"
         raise ValueError(f"labels and patients must be (N,) with N > 0, got {shapes}")
-    if labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise ValueError(f"labels must be integers from 0, got {labels.dtype} from {labels.min()}")
+    check_labels(labels)
     classes, class_of_row = np.unique(labels, return_inverse=True)
     names, patient_of_row = np.unique(patients, return_inverse=True)
     counts = np.zeros((len(names), len(classes)), np.int64)

@@ -38,15 +38,15 @@ def heat_maps(network: Layer, x: Array, classes: int | np.ndarray | None = None)
         (N, H, W) of the network's dtype.
 
     Raises:
-        ValueError: As for :func:`split_at_pooling` and :func:`grad_cam`, or x is not a network's input
-            (raw uint8 images are not), or not finite.
+        ValueError: As for :func:`split_at_pooling` and :func:`grad_cam`; or x is not a network's
+            input, as raw uint8 images are not, or the maps are not finite.
     """
-    if x.ndim != 4 or x.dtype.kind != "f" or not array_module(x).isfinite(x).all():
-        raise ValueError(
-            f"x must be finite floats (N, H, W, C), normalised, got {x.shape} {x.dtype}"
-        )
+    if x.ndim != 4 or x.dtype.kind != "f":
+        raise ValueError(f"x must be normalised, floats (N, H, W, C), got {x.shape} {x.dtype}")
     encoder, head = split_at_pooling(network)
     coarse = to_numpy(grad_cam(encoder.forward(x, keep=False), head, classes))
+    if not np.isfinite(coarse).all():
+        raise ValueError("heat maps are not finite: look at x, and at the weights of the network")
     H, W = x.shape[1:3]
     maps = np.stack([cv2.resize(m, (W, H), interpolation=cv2.INTER_LINEAR) for m in coarse])
     highest = maps.max(axis=(1, 2), keepdims=True)
@@ -97,7 +97,7 @@ def mass_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray | float:
     if masks_.dtype != bool:
         raise ValueError(f"masks must be boolean, got {masks_.dtype}")
     if not (maps_.min() >= 0 and np.isfinite(maps_).all()):
-        raise ValueError(f"maps must be finite and not negative, got from {maps_.min()}")
+        raise ValueError(f"maps must be finite and not negative, got {maps_.min()}")
     inside, whole = (m.sum(axis=(1, 2), dtype=np.float64) for m in (maps_ * masks_, maps_))
     return like_input(np.where(whole == 0, np.nan, inside / np.where(whole == 0, 1, whole)), maps)
 

@@ -38,7 +38,7 @@ from ums.metrics.classification import accuracy, mcc
 from ums.networks import parameter_count
 from ums.ops import categorical_cross_entropy
 from ums.optimizers import SGD, Adam, RMSprop
-from ums.training import FitSettings, Training, TrainingDiverged, predict
+from ums.training import FitSettings, Training, TrainingDiverged, check_whole, predict
 
 OPTIMIZERS: dict[str, tuple[Any, float]] = {
     "SGD": (partial(SGD, momentum=0.9), 1e-2),
@@ -71,6 +71,7 @@ class SearchSettings:
             raise ValueError(f"trials must be 1 to {len(GRID)}, got {self.trials}")
         if not 0 < self.width < math.inf:
             raise ValueError(f"width must be a positive number, got {self.width}")
+        check_whole("seed", self.seed, least=0)
         self.normalisation()
         self.fit(PAPERS_CHOICE)
 

@@ -12,7 +12,7 @@ from ums.data import Normalisation
 from ums.experiments.names import CLASSIFICATION, SEGMENTATION
 from ums.finetuning import ByHand, Equal, GradNorm, Uncertainty, Weighting
 from ums.finetuning.loop import relative_loss
-from ums.training import FitSettings, History
+from ums.training import FitSettings, History, check_whole
 
 SOURCE = "source"
 WEIGHTINGS: dict[str, Callable[[], Weighting]] = {
@@ -93,12 +93,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         # Report an error now rather than after the source is trained.
-        if self.folds < 2:
-            raise ValueError(f"folds must be at least 2, got {self.folds}")
+        for name, least in {"folds": 2, "source_epochs": 0, "seed": 0}.items():
+            check_whole(name.replace("_", " "), getattr(self, name), least)
         if not 0 < self.width < math.inf:
             raise ValueError(f"width must be a positive number, got {self.width}")
-        if self.source_epochs < 0:
-            raise ValueError(f"source epochs must be at least 0, got {self.source_epochs}")
         if self.statistics not in ("source", "target"):
             raise ValueError(f"statistics must be source or target, got {self.statistics!r}")
         if self.stop_by not in ("all", "first"):

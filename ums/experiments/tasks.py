@@ -17,7 +17,7 @@ import numpy as np
 from ums.data import Examples, Normalisation, Prepared
 from ums.data.augment import Augmentation
 from ums.data.folds import fold_splits, stratified_folds
-from ums.experiments.names import CLASSIFICATION, MEASURES, SEGMENTATION
+from ums.experiments.names import CLASSIFICATION, ENCODER, MEASURES, SEGMENTATION
 from ums.finetuning import Task
 from ums.layers import Layer
 from ums.ops import bce_dice, categorical_cross_entropy
@@ -56,6 +56,9 @@ class TargetTask:
         classes: K of a classification.
         optimizer: Makes the optimizer of a head on the source, ``optimizer(parameters, rate)``. A joint
             loss over tasks with different ones, and networks trained from scratch, use Adam.
+
+    Raises:
+        ValueError: The task is called as the encoder is in a job's saved weights.
     """
 
     name: str
@@ -65,6 +68,10 @@ class TargetTask:
     test: Labelled
     classes: int = 2
     optimizer: Callable = Adam
+
+    def __post_init__(self) -> None:
+        if self.name == ENCODER:
+            raise ValueError(f"a task cannot be called {ENCODER!r}: the shared network is")
 
     @property
     def measure(self) -> str:

@@ -23,6 +23,7 @@ from ums.experiments.jobs import Job, generator
 from ums.experiments.modality import Networks
 from ums.experiments.names import (
     CONTROL,
+    ENCODER,
     HELD_OUT,
     JOINT,
     SEGMENTATION,
@@ -157,7 +158,7 @@ class Tuning:
             return tune_alternately(encoder, tasks, training, criterion=criterion)
 
         whole: dict[str, Layer] = {n: Sequential(encoder, head) for n, head in heads.items()}
-        return Plan({"encoder": encoder} | heads, whole, train)
+        return Plan({ENCODER: encoder} | heads, whole, train)
 
     def _separately(self, job: Job) -> Plan:
         """Networks of their own on cleaned images, each with a generator of its own."""
