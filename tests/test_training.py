@@ -21,7 +21,7 @@ from ums.layers import (
     ReLU,
     Sequential,
 )
-from ums.ops import categorical_cross_entropy, mse
+from ums.ops import bce, categorical_cross_entropy, mse
 from ums.optimizers import SGD, Adam
 from ums.training import (
     Epoch,
@@ -536,3 +536,83 @@ def test_training_that_really_diverges_says_where_and_restores(rng):
         task = Task("t", network, poisoned, examples, examples)
         train_task(task, training(rng, epochs=2))
     assert bytes_of(network) == before
+
+
+# ---------------------------------------------------------------------------- what is at fault
+
+
+class Given:
+    """A data set of one's own: inputs and targets as they are."""
+
+    def __init__(self, x, t):
+        self.x, self.t = x, t
+
+    def __len__(self):
+        return len(self.x)
+
+    def __repr__(self):
+        return "Given"
+
+    def batch(self, chosen):
+        return self.x[chosen], self.t[chosen]
+
+
+def regression(bad_input=0.0, bad_target=0.0, weight=0.5, rate=1e-3):
+    """A line fitted to eight points, one of which may be bad; what the training says."""
+    x = np.linspace(-1, 1, 8, dtype=np.float32)[:, None]
+    t = 2 * x
+    x[5] += np.float32(bad_input)
+    t[5] += np.float32(bad_target)
+    line = Dense(1, 1, np.random.default_rng(0))
+    line.w.value[:] = weight
+    task = Task("t", line, mse, Given(x, t), Given(x, t), SGD)
+    with np.errstate(all="ignore"), pytest.raises(TrainingDiverged) as error:
+        train_task(task, training(epochs=50, learning_rate=rate))
+    return str(error.value)
+
+
+@pytest.mark.parametrize(("bad", "cure"), [
+    ({"bad_input": NAN}, "There are inputs that are not finite in Given."),
+    ({"bad_target": -INF}, "There are targets that are not finite in Given."),
+    ({"weight": NAN}, "No step had been taken: look at the weights"),
+    ({"rate": 1e6}, "A smaller learning rate is the usual cure."),
+])  # fmt: skip
+def test_divergence_names_what_is_at_fault(bad, cure):
+    said = regression(**bad)
+    assert cure in said and ("learning rate is" in said) == ("rate" in bad)
+
+
+def test_targets_that_are_no_probabilities_are_an_error_of_theirs(rng):
+    x = rng.normal(size=(8, 1)).astype(np.float32)
+    given = Given(x, np.full((8, 1), 255, np.float32))
+    with pytest.raises(ValueError, match=r"targets must be in 0..1, .* got 255"):
+        train_task(Task("t", Dense(1, 1, rng), bce, given, given), training(epochs=1))
+
+
+@pytest.mark.parametrize("bad", [NAN, INF])
+def test_prediction_that_is_not_finite_is_refused(bad, rng):
+    network, examples = classifier(rng), labelled(rng, 10)
+    network.layers[-1].b.value[0] = bad
+    with pytest.raises(ValueError, match=r"outputs are not finite: .* Examples\(10 of 10"):
+        predict(network, examples, CPU)
+
+
+def test_mean_loss_of_nothing_is_refused(rng):
+    nothing = Given(np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32))
+    with pytest.raises(ValueError, match="no example to take a mean loss of: Given"):
+        mean_loss(Dense(1, 1, rng), mse, nothing, 4, CPU)
+
+
+@pytest.mark.parametrize(("name", "value", "text"), [
+    ("learning_rate", 0.0, "a positive number, got 0.0"),
+    ("learning_rate", -1e-3, "a positive number, got -0.001"),
+    ("learning_rate", NAN, "a positive number, got nan"),
+    ("learning_rate", INF, "a positive number, got inf"),
+    ("plateau_factor", 0.0, "in 0..1, got 0.0"),
+    ("plateau_factor", 2.0, "in 0..1, got 2.0"),
+    ("epochs", 2.5, "a whole number, got 2.5"),
+    ("batch", "16", "a whole number, got '16'"),
+])  # fmt: skip
+def test_settings_that_cannot_be_are_refused_by_name(name, value, text):
+    with pytest.raises(ValueError, match=f"^{name} must be {text}"):
+        FitSettings(**{name: value})

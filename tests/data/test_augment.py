@@ -185,3 +185,28 @@ def test_images_of_another_form_are_refused_with_it(images):
     shape = r"\(" + ", ".join(map(str, images.shape)) + rf"\) {images.dtype}"
     with pytest.raises(ValueError, match=f"got {shape}"):
         Augmentation(np.random.default_rng(0))(images, np.zeros(len(images), int))
+
+
+def test_boolean_masks_stay_boolean_and_move_as_bytes_do(rng):
+    images, masks = pictures(rng), pictures(rng) > 128
+    (_, t), (_, of_bytes) = (
+        Augmentation(np.random.default_rng(4))(images, m) for m in (masks, masks.astype(np.uint8))
+    )
+    assert t.dtype == bool and t.shape == masks.shape and (t != masks).any()
+    np.testing.assert_array_equal(t, of_bytes > 0)
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [np.zeros((4, 12, 15), np.uint8), np.zeros((3, 12, 16), bool), np.zeros((4, 12, 16))],
+)
+def test_masks_of_other_images_are_refused(masks, rng):
+    with pytest.raises(ValueError, match=r"masks must be \(4, 12, 16\), as their images, uint8 or"):
+        Augmentation(rng)(pictures(rng), masks)
+
+
+@pytest.mark.parametrize("name", ["angle", "shift", "zoom", "gamma"])
+@pytest.mark.parametrize("value", [-0.1, np.nan, np.inf])
+def test_changes_that_cannot_be_are_refused_by_name(name, value, rng):
+    with pytest.raises(ValueError, match=f"{name} must be 0 or more, got {value}"):
+        Augmentation(rng, **{name: value})

@@ -57,3 +57,33 @@ def test_foreground_fills_the_image_and_a_mask_goes_with_it(rng):
 def test_images_without_a_border_stay_as_they_are(rng):
     images = rng.integers(60, 256, (3, 16, 16), dtype=np.uint8)
     assert (crop_to_foreground(images)[0] == images).all()
+
+
+def test_boolean_masks_are_cropped_as_bytes_are(rng):
+    images = np.stack([framed(), framed(foreground=(0, 10, 0, 15))])
+    masks = rng.random(images.shape) < 0.5
+    of_bool, of_bytes = (crop_to_foreground(images, m)[1] for m in (masks, masks.astype(np.uint8)))
+    assert of_bool.dtype == bool
+    np.testing.assert_array_equal(of_bool, of_bytes > 0)
+
+
+def test_floats_stay_grey_levels_where_the_interpolation_overshoots():
+    image = framed(foreground=(3, 17, 5, 25), level=0).astype(np.float32)
+    image[3:17, 5:15] = 255
+    image[3:17, 15:25] = 9
+    filled = crop_to_foreground(image[None])[0]
+    assert filled.min() >= 0 and filled.max() == 255
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ((np.zeros((2, 8, 8, 3), np.uint8),), "images must be grey"),
+        ((np.full((2, 8, 8), 0.5),), "multiply images in 0..1 by 255"),
+        ((np.zeros((2, 8, 8), np.uint16),), "uint16: divide 16 bits by 257"),
+        ((np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 9), bool)), "as their images"),
+    ],
+)
+def test_what_cannot_be_cropped_is_refused(arrays, message):
+    with pytest.raises(ValueError, match=message):
+        crop_to_foreground(*arrays)

@@ -231,3 +231,83 @@ def test_normalisation_and_the_functions_agree(rng):
     x = own(images)
     assert (x == normalise(images, background=70)).all() and (x != normalise(images)).any()
     assert (own.invert(x, images) == denormalise(x, images, background=70)).all()
+
+
+# ---------------------------------------------------------------------------- what is no example
+
+
+def scaled(rng):
+    return rng.random((3, 8, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        normalise,
+        lambda x: Normalisation(-1)(x),
+        lambda x: normalise(255 * x, like=x),
+        lambda x: denormalise(np.zeros((3, 8, 8, 1)), x),
+        lambda x: Examples(x, None, np.arange(3)),
+    ],
+)
+def test_images_in_0_to_1_are_refused_and_times_255_they_are_the_8_bit_ones(use, rng):
+    x = scaled(rng)
+    with pytest.raises(ValueError, match=r"none above .*: multiply images in 0..1 by 255"):
+        use(x)
+    eight = pictures(rng, 3, 8, 8)
+    np.testing.assert_allclose(normalise(eight / 255 * 255), normalise(eight), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (2, 16, 8, 1), (2, 8, 8), (1, 8, 8, 1)])
+def test_outputs_of_another_size_do_not_become_images(shape, rng):
+    with pytest.raises(ValueError, match=r"outputs must be \(2, 8, 8, 1\), got"):
+        denormalise(np.zeros(shape, np.float32), pictures(rng, 2, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (np.array([0, 1, -1, 0, 0, 0]), "labels must be classes from 0, got -1"),
+        (np.array([0.0, 1, 0, 0, 0, 0]), "labels must be integers"),
+        (np.zeros((6, 4, 5), np.uint8), r"masks must be \(6, 4, 4\), as their images"),
+        (np.zeros((6, 4, 4, 1), np.uint8), r"masks must be .* got \(6, 4, 4, 1\)"),
+        (np.zeros((6, 4, 4)), "masks must be .* float64: take masks > 0.5"),
+    ],
+)
+def test_targets_of_another_form_are_refused_when_the_set_is_made(targets, message, rng):
+    with pytest.raises(ValueError, match=message):
+        Examples(pictures(rng, 6, 4, 4), targets, np.arange(6))
+
+
+def test_labels_outside_the_rows_are_not_looked_at(rng):
+    labels = np.array([0, 1, -1, 1])  # one image is not labelled
+    assert len(Examples(pictures(rng, 4, 4, 4), labels, np.array([3, 0]))) == 2
+
+
+@pytest.mark.parametrize("rows", [np.array([0, 6]), np.array([-1]), np.ones(6, bool)])
+def test_rows_outside_the_set_are_refused(rows, rng):
+    with pytest.raises(ValueError, match="rows must be"):
+        Examples(pictures(rng, 6, 4, 4), None, rows)
+
+
+def test_masks_of_0_and_255_are_refused_in_their_batch(rng):
+    masks = (pictures(rng, 6, 4, 4) > 128) * np.uint8(255)
+    examples = Examples(pictures(rng, 6, 4, 4), masks, np.arange(6))
+    with pytest.raises(ValueError, match="masks must be 0 and 1, got values up to 255"):
+        examples.batch(np.arange(2))
+
+
+def test_boolean_masks_are_those_of_0_and_1(rng):
+    images, masks = pictures(rng, 6, 4, 4), pictures(rng, 6, 4, 4) > 128
+    of_bool, of_bytes = (
+        Examples(images, m, np.arange(6)).batch(np.arange(6))[1]
+        for m in (masks, masks.astype(np.uint8))
+    )
+    assert of_bool.dtype == np.float32
+    np.testing.assert_array_equal(of_bool, of_bytes)
+
+
+@pytest.mark.parametrize("size", [0, -2])
+def test_no_examples_at_a_time_are_refused(size):
+    with pytest.raises(ValueError, match=f"1 or more at a time, got {size}"):
+        list(in_order(5, size))

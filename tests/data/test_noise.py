@@ -112,3 +112,23 @@ def test_corrupt_repeats_with_its_seed():
     images = np.full((9, 8, 8), 128, np.uint8)
     one, same, other = (corrupt(images, np.random.default_rng(s)) for s in (1, 1, 2))
     assert np.array_equal(one, same) and not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("add", [NOISES[0].add, NOISES[-1].add, corrupt])
+@pytest.mark.parametrize("images", [np.full((2, 8, 8), 0.7), np.full((2, 8, 8), 300, np.uint16)])
+def test_images_that_are_no_grey_levels_get_no_noise(add, images, rng):
+    with pytest.raises(ValueError, match=r"images must be .*(multiply|divide)"):
+        add(images, rng)
+
+
+def test_one_dark_image_among_bright_floats_gets_its_noise(rng):
+    images = np.full((40, 8, 8), 128, np.float32)
+    images[3] = 0.5
+    assert (corrupt(images, rng, NOISES[:5]).std(axis=(1, 2)) > 3).all()
+
+
+def test_noise_without_end_or_no_noise_is_refused(rng):
+    with pytest.raises(ValueError, match=r"level > 0, got .*inf"):
+        Noise("gaussian", np.inf)
+    with pytest.raises(ValueError, match="no noise to draw from"):
+        corrupt(np.zeros((1, 8, 8), np.uint8), rng, [])

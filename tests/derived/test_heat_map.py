@@ -315,8 +315,23 @@ def test_mass_inside_of_an_empty_map_is_undefined():
         (np.ones((1, 2, 2)), np.ones((1, 2, 3), bool), r"\(1, 2, 2\) and \(1, 2, 3\)"),
         (np.ones((1, 2, 2)), np.ones((1, 2, 2)), "boolean, got float64"),
         (-np.ones((1, 2, 2)), np.ones((1, 2, 2), bool), "negative, got -1.0"),
+        (np.full((1, 2, 2), np.nan), np.ones((1, 2, 2), bool), "finite and not negative, got nan"),
+        (np.full((1, 2, 2), np.inf), np.ones((1, 2, 2), bool), "finite and not negative, got inf"),
     ],
 )
 def test_unfit_maps_and_masks_are_refused(maps, masks, message):
     with pytest.raises(ValueError, match=message):
         mass_inside(maps, masks)
+
+
+@pytest.mark.parametrize("shape", [(5, 12, 8), (12, 8), (5, 12, 8, 1)])
+def test_images_that_are_not_normalised_have_no_heat_map(shape, rng):
+    with pytest.raises(ValueError, match=r"x must be normalised, floats \(N, H, W, C\), got"):
+        heat_maps(classifier(rng), rng.integers(0, 256, shape, dtype=np.uint8))
+
+
+def test_heat_map_of_what_is_not_finite_is_refused(rng):
+    x = images(rng)
+    x[0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="heat maps are not finite"):
+        heat_maps(classifier(rng), x)

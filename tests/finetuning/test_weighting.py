@@ -181,3 +181,18 @@ def test_gradnorm_stands_losses_and_gradients_of_zero():
     for losses in (array(0, 1), array(0, 0)):
         weighting.update(losses, array(0, 0))
     assert weighting.weights.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("made", [
+    lambda v: Uncertainty(learning_rate=v), lambda v: GradNorm(learning_rate=v), ByHand,
+])  # fmt: skip
+@pytest.mark.parametrize("value", [0, -0.1, np.inf, np.nan])
+def test_rates_and_weights_that_cannot_be_are_refused(made, value):
+    with pytest.raises(ValueError, match=f"must be .*positive.*{value}"):
+        made(value)
+
+
+@pytest.mark.parametrize("alpha", [-1, np.inf, np.nan])
+def test_alpha_that_cannot_be_is_refused(alpha):
+    with pytest.raises(ValueError, match=f"alpha must be 0 or more, got {alpha}"):
+        GradNorm(alpha)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ums.metrics import ms_ssim, psnr, ssim
+from ums.metrics import iou, ms_ssim, psnr, ssim
 from ums.metrics.image_quality import SCALE_EXPONENTS
 
 
@@ -126,3 +126,73 @@ def test_different_shapes_are_both_named(measure):
 def test_an_image_smaller_than_the_window_is_refused(measure):
     with pytest.raises(ValueError, match="10x40 pixels"):
         measure(np.zeros((10, 40)), np.zeros((10, 40)), 255)
+
+
+# ---------------------------------------------------------------------------- the data range
+
+
+def eight_bits(shape=(24, 30)):
+    x, y = smooth_and_noisy(shape)
+    return np.rint(x).astype(np.uint8), np.clip(np.rint(y), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim, ms_ssim])
+def test_measure_does_not_depend_on_the_unit_of_the_images(measure):
+    x, y = eight_bits()
+    expected = measure(x, y)
+    assert measure(x, y.astype(np.float32)) == pytest.approx(expected)  # still grey levels
+    assert measure(x / 255, y / 255, data_range=1) == pytest.approx(expected)
+    assert measure(x * 257.0, y * 257.0, data_range=65535) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("unit", [1, 255])
+def test_psnr_equals_scikit_images_in_either_unit(unit):
+    metrics = pytest.importorskip("skimage.metrics")
+    x, y = (a * (unit / 255) for a in eight_bits())
+    theirs = metrics.peak_signal_noise_ratio(x, y, data_range=unit)
+    assert psnr(x, y, unit) == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim, ms_ssim])
+@pytest.mark.parametrize(("clean", "other"), [
+    (np.float32, np.float32), (np.float64, np.uint8), (np.uint16, np.uint16), (bool, bool),
+    (np.uint8, np.uint16),
+])  # fmt: skip
+def test_range_of_images_that_are_not_8_bit_must_be_given(measure, clean, other):
+    x, y = eight_bits()
+    with pytest.raises(ValueError, match="data_range must be given for images that are not 8-bit"):
+        measure(x.astype(clean), y.astype(other))
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim, ms_ssim])
+def test_8_bit_image_beside_one_in_0_to_1_is_refused(measure):
+    x, y = eight_bits()
+    with pytest.raises(ValueError, match=r"uint8 up to \d+ and float64 up to 1.0"):
+        measure(x, y / y.max())
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim, ms_ssim])
+@pytest.mark.parametrize(("data_range", "message"), [
+    (0, "positive number, got 0"), (-1, "got -1"), (np.inf, "got inf"), (np.nan, "got nan"),
+    (1.0, "clean images span 145, more than data_range, 1"),
+])  # fmt: skip
+def test_range_that_cannot_be_is_refused(measure, data_range, message):
+    with pytest.raises(ValueError, match=message):
+        measure(*eight_bits(), data_range)
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim, ms_ssim])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_images_that_are_not_finite_have_no_quality(measure, bad):
+    x, y = smooth_and_noisy((24, 30))
+    y[3, 4] = bad
+    with pytest.raises(ValueError, match="images must be finite"):
+        measure(x, y, 255)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_are_not_taken_for_columns(channels):
+    x = np.zeros((16, 24, channels), np.uint8)
+    for measure in (psnr, lambda a, b: iou(a > 0, b > 0)):
+        with pytest.raises(ValueError, match=rf"\(16, 24, {channels}\), whose last axis is one of"):
+            measure(x, x)

@@ -4,6 +4,7 @@ from math import log
 
 import numpy as np
 import pytest
+import standin
 
 from ums.ops import bce, bce_dice, categorical_cross_entropy, dice, mse
 
@@ -143,3 +144,51 @@ def test_cross_entropy_names_both_shapes(labels):
 def test_cross_entropy_refuses_labels_that_are_not_integers():
     with pytest.raises(TypeError, match="integers, got float64"):
         categorical_cross_entropy(np.zeros((3, 5)), np.zeros(3))
+
+
+# ---------------------------------------------------------------------------- what is no target
+
+
+@pytest.mark.parametrize("loss", [bce, dice, bce_dice])
+@pytest.mark.parametrize("bad", [255.0, -1e-6, 1 + 1e-6, np.nan, np.inf])
+def test_target_outside_0_to_1_is_refused(loss, bad):
+    target = np.array([[0.0, 1.0, bad]])
+    with pytest.raises(ValueError, match=r"targets must be in 0..1, .*, got"):
+        loss(np.zeros((1, 3)), target)
+
+
+@pytest.mark.parametrize("loss", [bce, dice, bce_dice])
+@pytest.mark.parametrize("bad", [255.0, -1e-6, np.nan])
+def test_target_outside_0_to_1_is_not_a_number_on_a_device_where_an_error_would_wait(loss, bad):
+    logits = np.array([[0.3, -2, 1.5], [1, 2, 3]], np.float32)
+    target = np.array([[0, 1, 1], [0.25, 0, 1]], np.float32)
+    expected = loss(logits, target)
+    value, gradient = loss(standin.asarray(logits), standin.asarray(target))
+    assert float(value) == pytest.approx(float(expected[0])) and value.dtype == np.float32
+    np.testing.assert_allclose(gradient.get(), expected[1], rtol=1e-5)
+    target[0, 0] = bad
+    assert np.isnan(float(loss(standin.asarray(logits), standin.asarray(target))[0]))
+
+
+@pytest.mark.parametrize(("label", "dtype"), [(-1, np.int64), (3, np.int8), (255, np.uint8)])
+def test_label_that_is_no_class_is_refused_and_on_a_device_not_a_number(label, dtype):
+    logits, labels = np.zeros((2, 3), np.float32), np.array([1, label], dtype)
+    with pytest.raises(ValueError, match=r"labels must be classes in 0..2, got"):
+        categorical_cross_entropy(logits, labels)
+    value, _ = categorical_cross_entropy(*map(standin.asarray, (logits, labels)))
+    assert np.isnan(float(value))
+
+
+@pytest.mark.parametrize("loss", [mse, bce, dice, bce_dice])
+def test_no_image_or_whole_numbers_have_no_loss(loss):
+    with pytest.raises(ValueError, match=r"empty, of shape \(0, 4, 4, 1\)"):
+        loss(np.zeros((0, 4, 4, 1)), np.zeros((0, 4, 4, 1)))
+    for dtype in (np.uint8, np.int64, np.float16):
+        with pytest.raises(TypeError, match=f"float32 or float64, got {np.dtype(dtype)}"):
+            loss(np.zeros((1, 4), dtype), np.zeros((1, 4), dtype))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
+def test_cross_entropy_of_nothing_is_refused(shape):
+    with pytest.raises(ValueError, match=r"logits must be \(N, K\) and labels"):
+        categorical_cross_entropy(np.zeros(shape), np.zeros(shape[0], int))

@@ -40,7 +40,7 @@ def bce(logits: Array, target: Array) -> tuple[Array, Array]:
     Computed as ``max(z, 0) - z t + log(1 + exp(-|z|))``, which is the same and never overflows;
     dL/dz = (y - t) / size.
     """
-    _check_pair(logits, target)
+    _check_probabilities(logits, target)
     values, gradient = _bce(logits, target, logits.size)
     return _if_probabilities(target, values.mean()), gradient
 
@@ -63,7 +63,7 @@ def dice(logits: Array, target: Array, eps: float = 1.0) -> tuple[Array, Array]:
     With I = 2 sum(t y) + eps and U = sum t + sum y + eps, one image's loss has the gradient
     dL/dy = (I - 2 t U) / U^2, and their mean dL/dz = dL/dy y (1 - y) / N.
     """
-    _check_pair(logits, target)
+    _check_probabilities(logits, target)
     N = len(logits)
     axes = tuple(range(1, logits.ndim))
     y, _ = sigmoid_forward(logits)
@@ -129,12 +129,19 @@ def _check_pair(y: Array, target: Array) -> None:
         raise TypeError(f"prediction and target must be float32 or float64, got {y.dtype}")
 
 
-def _if_probabilities(target: Array, value: Array) -> Array:
-    """The value, where all targets are in 0..1; else an error, or on a GPU not a number."""
-    xp = array_module(target)
-    if xp is not np:
-        return xp.where(((target >= 0) & (target <= 1)).all(), value, float("nan"))
+def _check_probabilities(y: Array, target: Array) -> None:
+    """As :func:`_check_pair`, and on the CPU that targets are in 0..1."""
+    _check_pair(y, target)
+    if array_module(target) is not np:
+        return
     low, high = target.min(), target.max()
     if not (0 <= low and high <= 1):  # nor is "not a number" in 0..1
         raise ValueError(f"targets must be in 0..1, as masks of 0 and 1 are, got {low} to {high}")
-    return value
+
+
+def _if_probabilities(target: Array, value: Array) -> Array:
+    """The value, or on a GPU "not a number" if a target is not in 0..1."""
+    xp = array_module(target)
+    if xp is np:  # checked before
+        return value
+    return xp.where(((target >= 0) & (target <= 1)).all(), value, float("nan"))
