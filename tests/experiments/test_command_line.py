@@ -164,7 +164,7 @@ WRONG = {
     "width": (["--width", "0"], "width must be a positive number, got 0"),
     "labels": (["--labels", "0"], "labels must be a share above 0 and at most 1, got 0.0"),
     "background": (["--background", "255"], "must be a grey level below 255, or -1, got 255"),
-    "seed": (["--seed", "-1"], "non-negative"),
+    "seed": (["--seed", "-1"], "seed must be at least 0, got -1"),
     "large batch": (["--batch", "21"], "/target: 20 images to train the lungs task on"),
     "many folds": (["--folds", "13"], "/target: class"),
     "batch of few": (["--batch", "9", "--groups", "similar", "--labels", "0.5"], "/pneumonia: "),
