@@ -1,7 +1,8 @@
 """The fully connected layer's product: y = x w + b."""
 
-from ums.backend import Array
-from ums.ops.fast.threads import matmul  # a @ b in one thread; see there
+from ums.backend import Array, array_module
+from ums.ops.fast.rows import column_sums, row_products
+from ums.ops.fast.threads import alone, matmul
 
 
 def dense_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
@@ -31,7 +32,8 @@ def dense_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     """dw (C, O) = x^T dy and db (O,) = sum_n dy."""
     _check_upstream(dy, cache)
     x, _ = cache
-    return matmul(x.T, dy), dy.sum(axis=0)
+    dw, db = alone(lambda: (row_products(x, dy), column_sums(dy)), array_module(dy))
+    return dw.astype(dy.dtype, copy=False), db.astype(dy.dtype, copy=False)
 
 
 def dense_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:

@@ -7,10 +7,14 @@ own threads; on one, ``parallel_for`` calls its function once, and tiles only bo
 
 import ctypes
 import math
+import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from functools import partial
 from itertools import groupby, pairwise
 from types import ModuleType
 from typing import Any
@@ -34,14 +38,38 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
     BLAS runs single-threaded meanwhile (see :func:`matmul`). The shares depend on ``n`` and the
     number of threads alone and the results are in their order, so that sums of them are the same in
     every run. On a GPU ``work`` is called once.
+
+    The calling thread takes shares like the others, and all that nobody else takes. Hence this works
+    inside ``work``, in a forked process, and in an exit handler, when Python starts no thread any
+    more. No share is at work when this ends, even by an exception.
     """
     if xp is not np:
         return [work(0, n)]
-    pool, blas = _workers(thread_count())
     threads = max(1, min(thread_count(), n))
-    edges = [n * i // threads for i in range(threads + 1)]
-    with blas.limit(limits=1, user_api="blas"):
-        return [work(0, n)] if threads == 1 else list(pool.map(work, edges[:-1], edges[1:]))
+    shares = enumerate(pairwise(n * i // threads for i in range(threads + 1)))
+    results, todo, helpers = [None] * threads, deque(shares), []
+
+    def run() -> None:
+        while todo:
+            try:
+                i, share = todo.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            results[i] = work(*share)
+
+    with _calls.counted():
+        try:
+            with suppress(RuntimeError):  # no thread can be started
+                for _ in range(threads - 1):
+                    helpers.append(_calls.pool(threads - 1).submit(copy_context().run, run))
+            run()
+        finally:
+            todo.clear()
+            helpers = [helper for helper in helpers if not helper.cancel()]
+            wait(helpers)
+    for helper in helpers:
+        helper.result()  # raises what it raised
+    return results
 
 
 def for_each(work: Callable, items: list[tuple], xp: ModuleType = np) -> list:
@@ -67,6 +95,11 @@ def add_up(shares: list[tuple[Array, ...]]) -> list[Array]:
     return [sum(others, first) for first, *others in zip(*shares, strict=True)]
 
 
+def alone(work: Callable[[], Any], xp: ModuleType = np) -> Any:
+    """``work()`` with BLAS held to the calling thread; see :func:`matmul`."""
+    return parallel_for(lambda start, stop: work(), 1, xp)[0]
+
+
 def matmul(a: Array, b: Array) -> Array:
     """a @ b, computed by the calling thread alone.
 
@@ -76,7 +109,7 @@ def matmul(a: Array, b: Array) -> Array:
     training step at 128x128 take 0.23 s instead of 0.13 s.)
     """
     xp = array_module(a)
-    return parallel_for(lambda start, stop: xp.matmul(a, b), 1, xp)[0]
+    return alone(lambda: xp.matmul(a, b), xp)
 
 
 def tiles(
@@ -130,10 +163,78 @@ def scratch(key: str, shape: tuple[int, ...], dtype: DTypeLike, xp: ModuleType =
     return buffers[key][:size].view(dtype).reshape(shape)
 
 
-@cache
-def _workers(threads: int) -> tuple[ThreadPoolExecutor, ThreadpoolController]:
-    _keep_freed_memory()
-    return ThreadPoolExecutor(threads, thread_name_prefix="ums"), ThreadpoolController()
+class _Calls:
+    """The calls of :func:`parallel_for` at work in this process, its threads, and BLAS's.
+
+    The first call in holds BLAS to one thread and the last one out gives it back its own, whichever
+    user threads they come from. A fork waits for the calls of other threads to end: the child has
+    none of them, and a lock that one held inside BLAS would stay locked for ever.
+    """
+
+    FORK_PATIENCE = 10.0
+    """Seconds that a fork waits at most."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.count, self.forking = 0, False
+        self.blas: ThreadpoolController | None = None
+        self.limit: Any = None
+        self.pools: dict[int, ThreadPoolExecutor] = {}
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        depth = _thread.__dict__.get("depth", 0)
+        with self.changed:
+            if depth == 0:  # else the fork may be waiting for the call that this one is part of
+                self.changed.wait_for(lambda: not self.forking)
+            if self.blas is None:
+                _keep_freed_memory()
+                self.blas = ThreadpoolController()
+            if self.count == 0:
+                self.limit = self.blas.limit(limits=1, user_api="blas")
+            self.count += 1
+        _thread.depth = depth + 1
+        try:
+            yield
+        finally:
+            _thread.depth = depth
+            with self.changed:
+                self.count -= 1
+                if self.count == 0:
+                    self.limit.restore_original_limits()
+                    self.changed.notify_all()
+
+    def pool(self, helpers: int) -> ThreadPoolExecutor:
+        """The pool of so many threads beside the calling one."""
+        with self.changed:
+            if helpers not in self.pools:
+                self.pools[helpers] = ThreadPoolExecutor(helpers, "ums")
+            return self.pools[helpers]
+
+    def before_fork(self) -> None:
+        self.changed.acquire()
+        self.forking = True
+        if not _thread.__dict__.get("depth", 0):
+            self.changed.wait_for(lambda: self.count == 0, self.FORK_PATIENCE)
+
+    def after_fork(self, child: bool) -> None:
+        self.forking = False
+        if child:
+            self.pools.clear()  # their threads are the parent's
+            if self.count and not _thread.__dict__.get("depth", 0):
+                self.count = 0
+                self.limit.restore_original_limits()
+        self.changed.notify_all()
+        self.changed.release()
+
+
+_calls = _Calls()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(
+        before=_calls.before_fork,
+        after_in_parent=partial(_calls.after_fork, child=False),
+        after_in_child=partial(_calls.after_fork, child=True),
+    )
 
 
 def _keep_freed_memory() -> None:
