@@ -191,6 +191,7 @@ class _Calls:
                 _keep_freed_memory()
                 self.blas = ThreadpoolController()
             if self.count == 0:
+                self._free_blas()
                 self.limit = self.blas.limit(limits=1, user_api="blas")
             self.count += 1
         _thread.depth = depth + 1
@@ -201,8 +202,19 @@ class _Calls:
             with self.changed:
                 self.count -= 1
                 if self.count == 0:
-                    self.limit.restore_original_limits()
+                    self._restore_blas()
                     self.changed.notify_all()
+
+    def _free_blas(self) -> None:
+        """Let this thread set BLAS's threads: threadpoolctl 3.8 leaves that to the first that did."""
+        for library in self.blas.lib_controllers if self.blas else ():
+            if hasattr(library, "clear_controlling_thread"):
+                library.clear_controlling_thread(force=True)
+
+    def _restore_blas(self) -> None:
+        self._free_blas()
+        self.limit.restore_original_limits()
+        self._free_blas()
 
     def pool(self, helpers: int) -> ThreadPoolExecutor:
         """The pool of so many threads beside the calling one."""
@@ -223,7 +235,7 @@ class _Calls:
             self.pools.clear()  # their threads are the parent's
             if self.count and not _thread.__dict__.get("depth", 0):
                 self.count = 0
-                self.limit.restore_original_limits()
+                self._restore_blas()
         self.changed.notify_all()
         self.changed.release()
 
