@@ -68,7 +68,8 @@ def batchnorm_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
         product *= dy_rows[top:bottom]
         return column_sums(product), column_sums(dy_rows[top:bottom])
 
-    parts = for_rows(work, len(rows), 3 * rows.shape[1] * x.dtype.itemsize)
+    bands = for_rows(work, len(rows), 3 * rows.shape[1] * x.dtype.itemsize)
+    parts = bands or [work(0, 0)]  # an empty batch has none
     sums = (per_channel(sum(sums), W) for sums in zip(*parts, strict=True))
     dgamma, dbeta = (total.astype(x.dtype) for total in sums)
     return dgamma * rstd, dbeta

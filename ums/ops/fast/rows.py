@@ -27,7 +27,7 @@ def padded_rows(x: Array, first: int, height: int, p: int) -> Array:
 
 def long_rows(x: Array) -> tuple[Array, int]:
     """x (..., W, C) as rows of W C numbers, and W: one long inner loop instead of W short ones."""
-    W = x.shape[-2] if x.ndim > 2 else 1
+    W = x.shape[-2] if x.ndim > 2 and x.size else 1
     return x.reshape(-1, W * x.shape[-1]), W
 
 

@@ -129,7 +129,7 @@ def tiles(
         threads = thread_count()
         groups = min(N, -(-groups // threads) * threads)
     edges = [N * i // max(groups, 1) for i in range(groups + 1)]
-    step = rows if images > 1 or N == 0 else max(1, budget // row_bytes)
+    step = max(1, rows if images > 1 or N == 0 else budget // max(1, row_bytes))
     if xp is np and 0 < groups < threads:
         step = max(1, min(step, -(-rows // -(-threads // groups))))
     return [
