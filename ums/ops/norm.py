@@ -74,9 +74,12 @@ def batchnorm_forward(
 
     Raises:
         TypeError: x and the parameters are not all float32 or all float64.
-        ValueError: The shapes do not fit, or a training batch has at most one value per channel.
+        ValueError: The shapes do not fit, a training batch has at most one value per channel,
+            ``momentum`` is not in [0, 1], or ``eps`` is negative.
     """
     _check(x, gamma, beta, running_mean, running_var, training)
+    if not (0 <= momentum <= 1 and 0 <= eps < 1):
+        raise ValueError(f"momentum must be in [0, 1] and eps small, got {momentum} and {eps}")
     return fast.batchnorm_forward(
         x, gamma, beta, running_mean, running_var, training, momentum, eps
     )
