@@ -183,7 +183,7 @@ def mutant(module: str, snippet: str, replacement: str) -> ModuleType:
 # ------------------------------------------------------------------- bugs: (name, source, slip)
 
 TURNED = "xp.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))"
-CONV_BIAS = "db += channel_sums(dy2)"
+CONV_BIAS = "db += channel_sums(dy[images, top:bottom])"
 CONV_COLUMNS = "_columns(x[images], top, bottom, w.shape[0], stride, dilation)"
 CONV_SPREAD = "_add_windows(x_pad[:, top * stride :], dA, stride, dilation)"
 ADD_WINDOW = "v : v + together] += dA"
@@ -205,7 +205,7 @@ BUGS = {
         ("kernel not turned", TURNED, "xp.ascontiguousarray(w.swapaxes(2, 3))"),
         ("kernel turned upside down only", TURNED, "xp.ascontiguousarray(w[::-1].swapaxes(2, 3))"),
         ("channel axes not exchanged", TURNED, "xp.ascontiguousarray(w[::-1, ::-1])"),
-        ("mean instead of sum for the bias", CONV_BIAS, CONV_BIAS + " / len(dy2)"),
+        ("mean instead of sum for the bias", CONV_BIAS, CONV_BIAS + " / len(A)"),
         ("bias of the last tile only", CONV_BIAS, CONV_BIAS.replace("+=", "=")),
         ("weights of the last tile only", "dw += row_products", "dw = row_products"),
     ],

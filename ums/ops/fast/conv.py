@@ -54,9 +54,8 @@ def conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
         dw, db = zero_sum((w.size // O, O), w), zero_sum((O,), w)
         for images, top, bottom in work_list[start:stop]:
             A = _columns(x[images], top, bottom, w.shape[0], stride, dilation)
-            dy2 = dy[images, top:bottom].reshape(-1, O)
-            dw += row_products(A, dy2)
-            db += channel_sums(dy2)
+            dw += row_products(A, dy[images, top:bottom].reshape(-1, O))
+            db += channel_sums(dy[images, top:bottom])
         return dw, db
 
     dw, db = add_up(parallel_for(work, len(work_list), xp))
