@@ -18,7 +18,7 @@ from ums.ops.fast.threads import alone, parallel_for
 needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux alone")
 
 SETUP = """
-import os, sys, threading, warnings
+import os, signal, sys, threading, warnings
 import numpy as np
 from threadpoolctl import threadpool_info
 from ums import ops
@@ -33,6 +33,7 @@ def blas():
 def child(work):
     pid = os.fork()
     if pid == 0:
+        signal.alarm(30)  # a child that hangs ends, and fails the test
         os._exit(0 if work() else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 expected = [conv() for _ in range(5)][0]
@@ -284,7 +285,6 @@ print(conv() == expected, conv() == expected, blas() == before)
 @pytest.mark.skipif(sys.platform == "win32", reason="no signal to send itself")
 def test_interrupted_computation_leaves_all_as_it_was():
     script = """
-import signal
 def interrupt(start, stop):
     if start == 0:
         signal.raise_signal(signal.SIGINT)
