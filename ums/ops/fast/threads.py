@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 from ums.backend import Array, array_module, thread_count
 
@@ -177,8 +177,8 @@ class _Calls:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.count, self.forking = 0, False
-        self.blas: ThreadpoolController | None = None
-        self.limit: Any = None
+        self.blas: list[LibController] | None = None
+        self.blas_threads: list[int] = []
         self.pools: dict[int, ThreadPoolExecutor] = {}
 
     @contextmanager
@@ -189,10 +189,11 @@ class _Calls:
                 self.changed.wait_for(lambda: not self.forking)
             if self.blas is None:
                 _keep_freed_memory()
-                self.blas = ThreadpoolController()
+                libraries = ThreadpoolController().lib_controllers
+                self.blas = [library for library in libraries if library.user_api == "blas"]
             if self.count == 0:
-                self._free_blas()
-                self.limit = self.blas.limit(limits=1, user_api="blas")
+                self.blas_threads = [library.num_threads for library in self.blas]
+                self._set_blas([1] * len(self.blas))
             self.count += 1
         _thread.depth = depth + 1
         try:
@@ -202,19 +203,16 @@ class _Calls:
             with self.changed:
                 self.count -= 1
                 if self.count == 0:
-                    self._restore_blas()
+                    self._set_blas(self.blas_threads)
                     self.changed.notify_all()
 
-    def _free_blas(self) -> None:
-        """Let this thread set BLAS's threads: threadpoolctl 3.8 leaves that to the first that did."""
-        for library in self.blas.lib_controllers if self.blas else ():
-            if hasattr(library, "clear_controlling_thread"):
-                library.clear_controlling_thread(force=True)
-
-    def _restore_blas(self) -> None:
-        self._free_blas()
-        self.limit.restore_original_limits()
-        self._free_blas()
+    def _set_blas(self, threads: list[int]) -> None:
+        for library, n in zip(self.blas or [], threads, strict=True):
+            # threadpoolctl 3.8 lets no thread do so but the first that did, unless it is told
+            clear = getattr(library, "clear_controlling_thread", lambda force: None)
+            clear(force=True)
+            library.set_num_threads(n)
+            clear(force=True)
 
     def pool(self, helpers: int) -> ThreadPoolExecutor:
         """The pool of so many threads beside the calling one."""
@@ -235,7 +233,7 @@ class _Calls:
             self.pools.clear()  # their threads are the parent's
             if self.count and not _thread.__dict__.get("depth", 0):
                 self.count = 0
-                self._restore_blas()
+                self._set_blas(self.blas_threads)
         self.changed.notify_all()
         self.changed.release()
 
