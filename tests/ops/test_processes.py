@@ -125,9 +125,12 @@ print(blas() == before)
 @needs_fork
 def test_fork_inside_a_share_computes_in_the_child():
     script = """
+from ums.ops.fast import threads
+threads._calls.FORK_PATIENCE = 1000.0
+together = threading.Barrier(3)
 def work(start, stop):
-    if start == 0:
-        child(lambda: conv() == expected)
+    together.wait()  # each share has a thread of its own
+    child(lambda: conv() == expected)
     return start
 print(parallel_for(work, 3), conv() == expected)
 """

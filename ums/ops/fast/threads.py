@@ -50,12 +50,13 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
     results, todo, helpers = [None] * threads, deque(shares), []
 
     def run() -> None:
-        while todo:
-            try:
-                i, share = todo.popleft()
-            except IndexError:  # another thread took the last one
-                return
-            results[i] = work(*share)
+        with _calls.inside():
+            while todo:
+                try:
+                    i, share = todo.popleft()
+                except IndexError:  # another thread took the last one
+                    return
+                results[i] = work(*share)
 
     with _calls.counted():
         try:
@@ -181,11 +182,24 @@ class _Calls:
         self.blas_threads: list[int] = []
         self.pools: dict[int, ThreadPoolExecutor] = {}
 
+    @staticmethod
+    def depth() -> int:
+        """How many calls this thread is at work for, one inside the other."""
+        depth: int = _thread.__dict__.get("depth", 0)
+        return depth
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        _thread.depth = self.depth() + 1
+        try:
+            yield
+        finally:
+            _thread.depth -= 1
+
     @contextmanager
     def counted(self) -> Iterator[None]:
-        depth = _thread.__dict__.get("depth", 0)
         with self.changed:
-            if depth == 0:  # else the fork may be waiting for the call that this one is part of
+            if not self.depth():  # else the fork may be waiting for what this is a part of
                 self.changed.wait_for(lambda: not self.forking)
             if self.blas is None:
                 _keep_freed_memory()
@@ -195,11 +209,9 @@ class _Calls:
                 self.blas_threads = [library.num_threads for library in self.blas]
                 self._set_blas([1] * len(self.blas))
             self.count += 1
-        _thread.depth = depth + 1
         try:
             yield
         finally:
-            _thread.depth = depth
             with self.changed:
                 self.count -= 1
                 if self.count == 0:
@@ -224,14 +236,14 @@ class _Calls:
     def before_fork(self) -> None:
         self.changed.acquire()
         self.forking = True
-        if not _thread.__dict__.get("depth", 0):
+        if not self.depth():
             self.changed.wait_for(lambda: self.count == 0, self.FORK_PATIENCE)
 
     def after_fork(self, child: bool) -> None:
         self.forking = False
         if child:
             self.pools.clear()  # their threads are the parent's
-            if self.count and not _thread.__dict__.get("depth", 0):
+            if self.count and not self.depth():
                 self.count = 0
                 self._set_blas(self.blas_threads)
         self.changed.notify_all()
