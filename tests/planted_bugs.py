@@ -188,14 +188,14 @@ CONV_COLUMNS = "_columns(x[images], top, bottom, w.shape[0], stride, dilation)"
 CONV_SPREAD = "_add_windows(x_pad[:, top * stride :], dA, stride, dilation)"
 ADD_WINDOW = "v : v + together] += dA"
 ADD_PLACE = "dx_pad[:, rows, columns] += dA"
-WINOGRAD_BIAS = "db += xp.ones(len(out), out.dtype) @ out"
+WINOGRAD_BIAS = "db += column_sums(out.reshape(-1, O))"
 CUT_TILE = "dx[images] = x_pad[:, p : p + H, p : p + W]"
 UPSAMPLED = "dy.reshape(N, H, 2, W, 2, C).sum(axis=(2, 4))"
 UPSAMPLE_ADD = "x_pad[:, top + s : bottom + s, t : t + W + 1] += dA"
 INFERENCE = "if not training:\n        return _affine"
 NORM_WEIGHTS = "return dgamma * rstd, dbeta"
 RELU = "dy_flat[top:bottom], y_flat[top:bottom] > 0"
-DENSE_BIAS = "dy.sum(axis=0)"
+DENSE_BIAS = "column_sums(dy)"
 SOFTMAX = "y * (dy - (dy * y).sum(axis=-1, keepdims=True))"
 DICE = "dy * y * (1 - y) / N"
 BCE_DICE = "weight * d_bce + (1 - weight) * d_dice"
@@ -205,9 +205,9 @@ BUGS = {
         ("kernel not turned", TURNED, "xp.ascontiguousarray(w.swapaxes(2, 3))"),
         ("kernel turned upside down only", TURNED, "xp.ascontiguousarray(w[::-1].swapaxes(2, 3))"),
         ("channel axes not exchanged", TURNED, "xp.ascontiguousarray(w[::-1, ::-1])"),
-        ("mean instead of sum for the bias", CONV_BIAS, CONV_BIAS + " / len(dy2)"),
+        ("mean instead of sum for the bias", CONV_BIAS, CONV_BIAS + " / len(A)"),
         ("bias of the last tile only", CONV_BIAS, CONV_BIAS.replace("+=", "=")),
-        ("weights of the last tile only", "dw += A.T @ dy2", "dw = A.T @ dy2"),
+        ("weights of the last tile only", "dw += row_products", "dw = row_products"),
     ],
     "conv2d, dilated": [
         ("dilation forgotten for dx", "(dy, turned, None, 1, dilation)",
@@ -236,8 +236,8 @@ BUGS = {
     "conv2d, winograd": [
         ("output's transformation not transposed", "xp.asarray(AT2, x.dtype).T, out",
          "xp.asarray(BT2, x.dtype)[:, :16], out"),
-        ("kernel's transformation forgotten", "xp.asarray(G2, x.dtype).T @ dU",
-         "xp.asarray(abs(G2), x.dtype).T @ dU"),
+        ("kernel's transformation forgotten", "xp.asarray(G2, dU.dtype).T @ dU",
+         "xp.asarray(abs(G2), dU.dtype).T @ dU"),
         ("mean instead of sum for the bias", WINOGRAD_BIAS, WINOGRAD_BIAS + " / len(out)"),
     ],
     "upsample2d": [
@@ -251,7 +251,7 @@ BUGS = {
         ("rows and columns of dw exchanged", "    return dw\n", "    return dw.swapaxes(0, 1)\n"),
         ("phases exchanged when unfolding", "w1[...] = v00 + v11", "w1[...] = v01 + v10"),
         ("bias from one phase only", "db.reshape(4, O).sum(axis=0)", "db.reshape(4, O)[0]"),
-        ("weights of the last tile only", "dV += _windows", "dV = _windows"),
+        ("weights of the last tile only", "dV += row_products", "dV = row_products"),
     ],
     "upsample_conv2d, plain": [
         ("upsampling forgotten", "return upsample2d_backward(d_large, up_cache), dw, db",
@@ -285,7 +285,7 @@ BUGS = {
     ],
     "dense": [
         ("weights not transposed", "(dy, w.T)", "(dy, w)"),
-        ("dw left transposed", "(x.T, dy)", "(dy.T, x)"),
+        ("dw left transposed", "row_products(x, dy)", "row_products(dy, x)"),
         ("mean instead of sum for the bias", DENSE_BIAS, "dy.mean(axis=0)"),
         ("wrong axis for the bias", DENSE_BIAS, "dy[:4].sum(axis=1)"),
     ],

@@ -7,7 +7,7 @@ import pytest
 
 from ums import ops
 from ums.gradcheck import GradientError, check_gradients, check_layer, check_loss, relative_error
-from ums.layers import BatchNorm, Conv2D, Dense, Dropout, ReLU, Sequential
+from ums.layers import BatchNorm, Conv2D, Dense, Dropout, Layer, Parameter, ReLU, Sequential
 
 
 def square(x):
@@ -180,9 +180,66 @@ def test_argument_bound_with_partial_is_not_checked(rng):
     assert check_gradients(forward, ops.conv2d_backward, inputs, rng=rng).keys() == inputs.keys()
 
 
-def test_input_that_is_not_contiguous_is_refused(x, rng):
-    with pytest.raises(ValueError, match="input 'x' must be contiguous"):
-        check_gradients(square, square_backward, {"x": x.T}, rng=rng)
+def read_only(x):
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x.T, "contiguous in memory: pass a copy"),
+        (lambda x: x[:, ::2], "contiguous in memory"),
+        (np.asfortranarray, "contiguous in memory"),
+        (lambda x: np.broadcast_to(x[:1], x.shape), "contiguous in memory"),
+        (lambda x: np.broadcast_to(x, x.shape), "writable, got a read-only array"),
+        (read_only, "writable, got a read-only array: pass a copy"),
+        (lambda x: np.float64(0.7), r"a float64 array, got a NumPy scalar: make it np.array\("),
+        (lambda x: x.tolist(), "a float64 array, got list"),
+        (lambda x: 0.7, "a float64 array, got float"),
+        (lambda x: x.astype(np.float32), "a float64 array, got float32"),
+        (lambda x: x.astype(">f8"), "a float64 array, got >f8"),
+        (lambda x: x.astype(int), "a float64 array, got int64"),
+        (lambda x: x.astype(complex), "a float64 array, got complex128"),
+        (lambda x: x.astype(object), "a float64 array, got object"),
+        (np.ma.masked_array, "a float64 array, got MaskedArray"),
+        (lambda x: x.view(np.recarray), "a float64 array, got recarray"),
+        (lambda x: None, "a float64 array, got None"),
+    ],
+)
+def test_input_that_cannot_be_perturbed_is_refused_by_name(change, message, x, rng):
+    with pytest.raises(TypeError, match=f"input 'w' must be {message}"):
+        check_gradients(product, product_backward, {"x": x, "w": change(x + 1)}, rng=rng)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        lambda memory: (memory, memory),
+        lambda memory: (memory[:2], memory[1:3]),
+        lambda memory: (memory, memory.reshape(2, 6)[0]),
+        lambda memory: (memory, memory[0]),
+    ],
+)
+def test_inputs_that_share_memory_are_refused(pair, rng):
+    x, w = pair(rng.normal(size=(3, 4)))
+    with pytest.raises(TypeError, match="'w' must have memory of its own, got some of 'x''s: copy"):
+        check_gradients(product, product_backward, {"x": x, "w": w}, rng=rng)
+
+
+def test_inputs_side_by_side_in_one_memory_are_welcome(rng):
+    memory = rng.normal(size=(2, 3, 4))
+    check_gradients(product, product_backward, {"x": memory[0], "w": memory[1]}, rng=rng)
+
+
+def test_empty_input_is_refused(rng):
+    with pytest.raises(ValueError, match="input 'x' holds no values"):
+        check_gradients(square, square_backward, {"x": np.zeros((0, 3))}, rng=rng)
+
+
+def test_input_may_have_any_name(x, rng):
+    check_gradients(product, product_backward, {"self": x, "values": x + 1}, rng=rng)
 
 
 def test_kink_is_left_out(rng):
@@ -238,6 +295,78 @@ def test_backward_that_changes_dy_does_not_change_the_question(change, x, rng):
         check_gradients(square, backward, {"x": x}, rng=rng)
 
 
+def keeps_its_input():
+    """A forward pass that changes, in each call, the input of the call before."""
+    kept = []
+
+    def forward(x):
+        if kept:
+            kept[-1][...] += 1e-3
+        kept.append(x)
+        return square(x)
+
+    return forward
+
+
+def one_buffer():
+    """A forward pass that returns the same array each time."""
+    y = np.empty((3, 4))
+    return lambda x: (np.multiply(x, x, out=y), (x,))
+
+
+def one_cache():
+    """A forward pass whose cache is the same array each time."""
+    kept = np.empty((3, 4))
+
+    def forward(x):
+        kept[...] = x
+        return x * x, {"kept": kept}
+
+    return forward
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "message"),
+    [
+        (square, lambda dy, c: 2 * np.multiply(dy, c[0], out=dy), "the backward pass changed dy"),
+        (square, lambda dy, c: square_backward(dy, (c[0].__imul__(2),)), "pass changed x"),
+        (lambda x: (x * x, x.T), lambda dy, c: 2 * dy * c.__imul__(2).T, "the backward pass changed x"),
+        (lambda x: (x * x, (x.copy(),)), lambda dy, c: 2 * np.multiply(c[0], dy, out=c[0]),
+         r"the backward pass changed cache\[0\]"),
+        (lambda x: (x * x, {"x": [x.copy()]}), lambda dy, c: 2 * dy * c["x"][0].__imul__(1.5),
+         r"the backward pass changed cache\['x'\]\[0\]"),
+        (ops.sigmoid_forward, lambda dy, c: dy * c[0].__isub__(0.1), "the backward pass changed y"),
+        (keeps_its_input(), square_backward, "the forward pass changed x"),
+        (one_buffer(), square_backward, "the forward pass changed y"),
+        (one_cache(), lambda dy, c: 2 * dy * c["kept"], r"the forward pass changed cache\['kept"),
+    ],
+)  # fmt: skip
+def test_pass_that_writes_into_what_is_not_its_own_is_named(forward, backward, message, x, rng):
+    kept = x.copy()
+    with pytest.raises(GradientError, match=message):
+        check_gradients(forward, backward, {"x": np.ascontiguousarray(x)}, rng=rng)
+    np.testing.assert_array_equal(x, kept)
+
+
+def test_gradient_at_zero_set_in_place_in_dy_is_rejected(x, rng):
+    def backward(dy, cache):
+        dy[cache[0] <= 0] = 0
+        return dy
+
+    with pytest.raises(GradientError, match="the backward pass changed dy"):
+        check_gradients(ops.relu_forward, backward, {"x": x}, rng=rng)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, int])
+def test_gradient_of_another_dtype_is_named(dtype, x, rng):
+    def backward(dy, cache):
+        return square_backward(dy, cache).astype(dtype)
+
+    found = f"gradient of input 'x' must be float64, got {np.dtype(dtype)}"
+    with pytest.raises(GradientError, match=found):
+        check_gradients(square, backward, {"x": x}, rng=rng)
+
+
 @pytest.mark.parametrize("backward", [square_backward, wrong_at(0, np.negative)])
 def test_inputs_are_restored_to_the_byte(backward, x, rng):
     kept = x.tobytes()
@@ -286,11 +415,40 @@ def test_loss_is_checked_in_its_prediction(x, rng):
         (lambda y, t: (ops.mse(y, t)[0], None), r"'prediction' must be \(3, 4\), got None"),
         (lambda y, t: ops.mse(np.subtract(y, 1, out=y), t), "the loss changed prediction"),
         (lambda y, t: ops.mse(y, np.subtract(t, 1, out=t)), "the loss changed target"),
+        (
+            lambda y, t: ((y - t) ** 2, 2 * (y - t)),
+            r"must return one number, got an array \(3, 4\)",
+        ),
+        (lambda y, t: (ops.mse(y, t)[0], (y - t).astype("f4")), "must be float64, got float32"),
+        (lambda y, t: (np.random.default_rng().random(), y), "the loss is random or not finite"),
     ],
 )
 def test_loss_that_breaks_a_rule_is_named(loss, message, x, rng):
     with pytest.raises(GradientError, match=message):
         check_loss(loss, x, x + 1, rng=rng)
+
+
+def test_loss_that_changes_its_prediction_in_its_second_call_is_named(x, rng):
+    calls = []
+
+    def loss(y, t):
+        if calls:
+            y *= 0.5
+        calls.append(1)
+        return ops.mse(y, t)
+
+    kept = x.copy()
+    with pytest.raises(GradientError, match="the loss changed prediction, which is its caller's"):
+        check_loss(loss, x, x + 1, rng=rng)
+    np.testing.assert_array_equal(x, kept)
+
+
+@pytest.mark.parametrize("target", [lambda x: x, lambda x: x[::-1], lambda x: x[:1]])
+def test_target_that_shares_memory_with_the_prediction_is_refused(target, x, rng):
+    with pytest.raises(
+        TypeError, match="'prediction' must have memory of its own, got some of 'tar"
+    ):
+        check_loss(ops.mse, x, target(x), rng=rng)
 
 
 def test_target_may_hold_nan_where_nothing_is_known(x, rng):
@@ -345,6 +503,129 @@ def test_layer_that_changes_dy_is_rejected(rng):
 
     with pytest.raises(GradientError, match="the backward pass changed dy"):
         check_layer(Zero(), rng.normal(size=(4, 3)), rng=rng)
+
+
+class Scale(Layer):
+    """y = w x, with one weight for each channel."""
+
+    def __init__(self, C, name="w"):
+        super().__init__()
+        self.w = Parameter(np.linspace(1.0, 2, C))
+
+    def _forward(self, x, training):
+        return x * self.w.value, (x, self.w.value)
+
+    _grad_input = staticmethod(lambda dy, cache: dy * cache[1])
+    _grad_weights = staticmethod(lambda dy, cache: ((dy * cache[0]).sum(axis=0),))
+
+
+class Assigns(Scale):
+    def backward(self, dy, input_gradient=True):
+        (x, w), self._cache = self._cache, None
+        self.w.grad = (dy * x).sum(axis=0)
+        return dy * w
+
+
+class AddsInPlace(Scale):
+    def backward(self, dy, input_gradient=True):
+        (x, w), self._cache = self._cache, None
+        gradient = (dy * x).sum(axis=0)
+        if self.w.grad is None:
+            self.w.grad = np.zeros_like(w)
+        self.w.grad += gradient
+        return dy * w
+
+
+class IgnoresFreezing(Scale):
+    def backward(self, dy, input_gradient=True):
+        (x, w), self._cache = self._cache, None
+        self.w.add((dy * x).sum(axis=0))
+        return dy * w
+
+
+class ChangesItsWeights(Scale):
+    def _forward(self, x, training):
+        self.w.value *= 0.99
+        return super()._forward(x, training)
+
+
+class Narrow(Scale):
+    _grad_input = staticmethod(lambda dy, cache: (dy * cache[1]).astype(np.float32))
+
+
+class Holds(Scale):
+    """A layer that keeps ``kept`` beside its weight."""
+
+    def __init__(self, C, kept):
+        super().__init__(C)
+        self.kept = kept
+
+
+class CountsInUse(BatchNorm):
+    """Its statistics move out of training too."""
+
+    def _forward(self, x, training):
+        self.running_mean += 0.1
+        return super()._forward(x, training)
+
+
+class UsesWhatItMoved(Scale):
+    """In training it takes off a running mean that it has just moved."""
+
+    def __init__(self, C):
+        super().__init__(C)
+        self.mean = np.zeros(C)
+
+    def statistics(self):
+        return {"mean": self.mean}
+
+    def _forward(self, x, training):
+        if training:
+            self.mean += 0.5
+        return (x - self.mean) * self.w.value, (x - self.mean, self.w.value)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (lambda: Assigns(3), "the backward pass must add to the gradient of '0.w'"),
+        (lambda: IgnoresFreezing(3).freeze(), "gave a gradient to '0.w', which is frozen"),
+        (lambda: ChangesItsWeights(3), "the forward pass changed 0.w"),
+        (lambda: ChangesItsWeights(3).freeze(), "the forward pass changed 0.w"),
+        (lambda: Narrow(3), "gradient of input 'x' must be float64, got float32"),
+        (lambda: Holds(3, [Parameter(np.ones(3))]), r"leaves out Sequential.layers\[0\].kept\[0\]"),
+        (lambda: Holds(3, {"a": Parameter(np.ones(3))}), r"leaves out .*kept\['a'\]"),
+        (lambda: Holds(3, (1, [Parameter(np.ones(3))])), r"leaves out .*kept\[1\]\[0\]"),
+        (lambda: Holds(3, Dense(3, 2, np.random.default_rng(0))), r"leaves out .*kept\.[wb]"),
+        (lambda: CountsInUse(3), r"the forward pass changed running_mean of BatchNorm\(3\)"),
+        (lambda: CountsInUse(3).freeze(), "the forward pass changed running_mean"),
+    ],
+)
+def test_layer_that_breaks_a_rule_is_named(layer, message, rng):
+    net = Sequential(layer()).astype(np.float64)
+    with pytest.raises(GradientError, match=message):
+        check_layer(net, rng.normal(size=(4, 3)), rng=rng)
+
+
+@pytest.mark.parametrize("layer", [Scale, AddsInPlace, UsesWhatItMoved])
+@pytest.mark.parametrize("training", [True, False])
+def test_layer_of_ones_own_is_accepted(layer, training, rng):
+    nested = Sequential(Sequential(layer(3), ReLU()), Sequential(Sequential(layer(3))))
+    errors = check_layer(nested, rng.normal(size=(4, 3)), rng=rng, training=training)
+    assert errors.keys() == {"x", "0.0.w", "1.0.0.w"} and max(errors.values()) < 1e-6
+
+
+def test_parameter_that_two_layers_share_is_checked_once(rng):
+    first, second = Scale(3), Scale(3)
+    second.w = first.w
+    errors = check_layer(Sequential(first, second), rng.normal(size=(4, 3)), rng=rng)
+    assert errors.keys() == {"x", "0.w"} and max(errors.values()) < 1e-6
+
+
+def test_input_that_is_a_weight_too_is_refused(rng):
+    layer = Scale(3)
+    with pytest.raises(TypeError, match="input 'w' must have memory of its own"):
+        check_layer(layer, layer.w.value.reshape(1, 3), rng=rng)
 
 
 def test_dropout_layer_is_checked_out_of_training(rng):

@@ -184,3 +184,82 @@ def test_rate_stops_at_its_minimum():
 
 def test_loss_that_is_not_a_number_is_no_improvement():
     assert [told for told, _ in rates([1.0, np.nan, np.nan], patience=2)] == [False, False, True]
+
+
+# ------------------------------------------------------------------------------ what is refused
+
+
+def weights(dtype=np.float32):
+    return [Parameter(np.ones((2, 3), dtype)), Parameter(np.ones(3, dtype))]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("gradient", "error", "message"),
+    [
+        (np.ones(3, "f4"), ValueError, r"parameter 0 \(2, 3\) must have its shape, got \(3,\)"),
+        (np.ones((1, 3), "f4"), ValueError, r"must have its shape, got \(1, 3\)"),
+        (np.ones((), "f4"), ValueError, r"must have its shape, got \(\)"),
+        (np.ones((3, 2), "f4"), ValueError, r"must have its shape, got \(3, 2\)"),
+        (np.ones((2, 3)), TypeError, "must be float32 as the parameter is, got float64"),
+        (np.ones((2, 3), "f2"), TypeError, "got float16"),
+        (np.ones((2, 3), int), TypeError, "got int64"),
+        (1.0, TypeError, "got float"),
+        ([[1.0] * 3] * 2, TypeError, "got list"),
+    ],
+)
+def test_gradient_that_does_not_fit_moves_nothing(name, gradient, error, message):
+    first, second = weights()
+    optimizer = getattr(optimizers, name)([second, first])
+    second.grad, first.grad = np.ones(3, np.float32), gradient
+    with pytest.raises(error, match=message.replace("parameter 0", "parameter 1")):
+        optimizer.step()
+    assert (second.value == 1).all() and (first.value == 1).all() and optimizer.steps == [0, 0]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("rate", [0, -1e-3, np.nan, np.inf, -np.inf])
+def test_learning_rate_must_be_a_positive_number(name, rate):
+    with pytest.raises(ValueError, match=f"learning rate must be positive, got {rate}"):
+        getattr(optimizers, name)(weights(), rate)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        (lambda: [np.ones(3)], TypeError, r"a layer's trainable_parameters\(\), got a ndarray"),
+        (lambda: {"w": weights()[0]}, TypeError, "got a str"),
+        (lambda: [weights()[0]] * 2, ValueError, "a parameter is given twice"),
+        (lambda: weights(np.float16), TypeError, "parameter must be an array of float32.*float16"),
+        (lambda: weights(int), TypeError, "parameter must be an array of float32.*int64"),
+    ],
+)
+def test_optimizer_refuses_what_it_cannot_move(parameters, error, message):
+    with pytest.raises(error, match=message):
+        optimizers.Adam(parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("SGD", {"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
+        ("SGD", {"momentum": -0.1}, "momentum must be in"),
+        ("RMSprop", {"rho": 1.5}, "rho must be in"),
+        ("RMSprop", {"eps": 0.0}, "eps must be positive, got 0.0"),
+        ("Adam", {"beta1": 1.0}, "beta1 must be in"),
+        ("Adam", {"beta2": np.nan}, "beta2 must be in"),
+        ("Adam", {"eps": -1e-8}, "eps must be positive"),
+    ],
+)
+def test_setting_out_of_its_range_is_named(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(optimizers, name)(weights(), **settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"factor": 1.0}, {"factor": 0}, {"patience": 0}, {"min_delta": -1}, {"min_rate": -1}],
+)
+def test_plateau_refuses_settings_that_make_no_sense(settings):
+    with pytest.raises(ValueError, match=f"got .*{next(iter(settings))}="):
+        optimizers.ReduceOnPlateau(optimizers.SGD(weights()), **settings)

@@ -19,24 +19,24 @@ norms. A random dy matters: with all ones, a batch norm whose backward pass retu
 Where f has a kink within h of a point (ReLU at 0) no difference quotient is right. Such entries are
 left out. They are found from the values of L alone (the second difference), so that a wrong
 backward pass cannot get an entry left out.
+
+A pass that wrote into dy would change the question. All that a pass is given, and what it returned
+before, is compared with copies after every call (:mod:`ums.watched`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ums.backend import Array, array_module, to_numpy
-from ums.layer import Layer, copy_arrays
+from ums.layer import Layer, Parameter, copy_arrays
+from ums.watched import GradientError, Watched, check_shapes, hidden_parameters, kind
 
 __all__ = ["GradientError", "check_gradients", "check_layer", "check_loss", "relative_error"]
 
 STEP = 1e-5
 """The step h of the central differences."""
-
-
-class GradientError(AssertionError):
-    """A backward pass disagrees with central differences; the message says where."""
 
 
 def check_gradients(
@@ -51,10 +51,12 @@ def check_gradients(
     """Check an op ``y, cache = forward(*inputs)``, ``gradients = backward(dy, cache)``.
 
     Args:
-        forward: Called with the inputs in their order; neither pass may change its arguments. Bind
-            those without a gradient: ``functools.partial(conv2d_forward, stride=2)``.
+        forward: Called with the inputs in their order; neither pass may change its arguments or
+            what it returned before. Bind arguments without a gradient:
+            ``functools.partial(conv2d_forward, stride=2)``.
         backward: Returns one gradient per input, in that order (a bare array if there is one).
-        inputs: Name -> float64 array; give random values to every parameter.
+        inputs: Name -> float64 array; give random values to every parameter. The entries are
+            changed one at a time, in place, and put back.
         rng: Draws the upstream gradient, and the entries to compare where there are many.
         tolerance: The largest relative error accepted, per input.
         max_entries: How many entries of an input are compared at most, drawn at random.
@@ -64,22 +66,13 @@ def check_gradients(
 
     Raises:
         GradientError: A gradient is missing, misshapen or wrong, or a pass is not as described.
-        TypeError: An input is not a float64 array (float32 has too few digits for differences).
-        ValueError: An input is not finite, not contiguous in memory, or lies mostly at kinks.
+        TypeError: The entries of an input cannot be changed one at a time: it is not a float64
+            array (float32 has too few digits for differences), a NumPy scalar, read-only, not
+            contiguous in memory, or shares its memory with another.
+        ValueError: An input is empty, not finite, or lies mostly at kinks.
     """
-    _check_inputs(inputs)
-    arrays = list(inputs.values())
-    y, cache = _call("the forward pass", forward, arrays, inputs, pair="(y, cache)")
-    if (found := getattr(y, "dtype", _kind(y))) != np.float64:
-        raise GradientError(f"the forward pass must keep float64, but y is {found}")
-    dy = array_module(y).asarray(rng.normal(size=y.shape))
-    answer = _call("the backward pass", backward, (dy, cache), {**inputs, "dy": dy})
-    gradients = _check_shapes(inputs, answer)
-
-    def value() -> float:
-        return float((forward(*arrays)[0] * dy).sum())
-
-    return _compare(inputs, gradients, value, rng, tolerance, max_entries)
+    settings = _Settings(rng, tolerance, max_entries)
+    return _check(forward, backward, inputs, {}, settings)
 
 
 def check_loss(
@@ -97,15 +90,18 @@ def check_loss(
         GradientError, TypeError, ValueError: As :func:`check_gradients`.
     """
     inputs = {"prediction": prediction}
-    _check_inputs(inputs)
-    arguments = {**inputs, "target": target}
-    _, gradient = _call("the loss", loss, (prediction, target), arguments, "(value, gradient)")
-    gradients = _check_shapes(inputs, (gradient,))
+    watched = Watched(inputs, {"target": target})
 
     def value() -> float:
         return float(loss(prediction, target)[0])
 
-    return _compare(inputs, gradients, value, rng, tolerance, max_entries)["prediction"]
+    with watched:
+        answer = watched.call("the loss", loss, prediction, target, pair="(value, gradient)")
+        if shape := getattr(answer[0], "shape", ()):
+            raise GradientError(f"the loss must return one number, got an array {shape}")
+        gradients = check_shapes(inputs, answer[1:])
+        settings = _Settings(rng, tolerance, max_entries)
+        return _compare(watched, "the loss", gradients, value, settings)["prediction"]
 
 
 def check_layer(
@@ -119,6 +115,9 @@ def check_layer(
 ) -> dict[str, float]:
     """Check a float64 layer or network: its input and its parameters that are not frozen.
 
+    The backward pass must also add to the gradients that are there and give none to frozen
+    parameters, and the layer must name all its parameters. Statistics move in training alone.
+
     The layer's gradients and running statistics are restored. Dropout in training draws anew in every
     forward pass, so it has no derivative: check it with ``training=False``, and its op with a
     generator seeded inside the function.
@@ -129,24 +128,18 @@ def check_layer(
     Raises:
         GradientError, TypeError, ValueError: As :func:`check_gradients`.
     """
-    trainable = {id(parameter) for parameter in layer.trainable_parameters()}
-    parameters = {k: p for k, p in layer.named_parameters().items() if id(p) in trainable}
-    inputs = {"x": x} | {name: parameter.value for name, parameter in parameters.items()}
+    if hidden := ", ".join(hidden_parameters(layer)):
+        raise GradientError(f"named_parameters() leaves out {hidden}: nothing would move it")
     gradients = [(parameter, parameter.grad) for parameter in layer.parameters()]
     statistics = {name: value.copy() for name, value in layer.statistics().items()}
-
-    def forward(x: Array, *values: Array) -> tuple[Array, None]:
-        return layer.forward(x, training=training), None
-
-    def backward(dy: Array, cache: None) -> tuple[Array | None, ...]:
-        layer.zero_gradients()
-        dx = layer.backward(dy)
-        return dx, *(parameter.grad for parameter in parameters.values())
-
+    check = _LayerCheck(layer, training, statistics)
+    settings = _Settings(rng, tolerance, max_entries)
+    values = {name: parameter.value for name, parameter in check.learning.items()}
     try:
-        return check_gradients(
-            forward, backward, inputs, rng=rng, tolerance=tolerance, max_entries=max_entries
-        )
+        inputs = {"x": x, **values}
+        errors = _check(check.forward, check.backward, inputs, check.fixed(), settings)
+        check.adding(x, rng)
+        return errors
     finally:
         copy_arrays(statistics, layer.statistics())
         for parameter, gradient in gradients:
@@ -165,28 +158,110 @@ def relative_error(analytic: np.ndarray, numeric: np.ndarray, size: float = 1.0)
     return error if np.isfinite(error) else np.inf
 
 
-def _compare(
+class _Settings(NamedTuple):
+    rng: np.random.Generator
+    tolerance: float
+    max_entries: int
+
+
+class _LayerCheck:
+    """A layer's passes as those of an op, and what must hold for a layer besides."""
+
+    def __init__(self, layer: Layer, training: bool, statistics: dict[str, Array]):
+        self.layer, self.training, self.statistics = layer, training, statistics
+        trainable = {id(parameter) for parameter in layer.trainable_parameters()}
+        self.learning: dict[str, Parameter] = {}
+        self.frozen: dict[str, Parameter] = {}
+        for name, parameter in layer.named_parameters().items():
+            group = self.learning if id(parameter) in trainable else self.frozen
+            if all(parameter is not other for other in group.values()):  # it may be shared
+                group[name] = parameter
+
+    def fixed(self) -> dict[str, Array]:
+        """What no pass may change: frozen parameters, and the statistics that do not learn."""
+        values = {name: parameter.value for name, parameter in self.frozen.items()}
+        for leaf in self.layer.leaves():
+            if leaf.frozen or not self.training:
+                values |= {f"{name} of {leaf!r}": a for name, a in leaf.statistics().items()}
+        return values
+
+    def forward(self, x: Array, *values: Array) -> tuple[Array, None]:
+        copy_arrays(self.statistics, self.layer.statistics())
+        return self.layer.forward(x, training=self.training), None
+
+    def backward(self, dy: Array, cache: None) -> tuple[Array | None, ...]:
+        self.layer.zero_gradients()
+        dx = self.layer.backward(dy)
+        for name, parameter in self.frozen.items():
+            if parameter.grad is not None:
+                raise GradientError(
+                    f"the backward pass gave a gradient to {name!r}, which is frozen"
+                )
+        return dx, *(parameter.grad for parameter in self.learning.values())
+
+    def adding(self, x: Array, rng: np.random.Generator) -> None:
+        """Raise a GradientError unless the backward pass adds to the gradients that are there."""
+        y, _ = self.forward(x)
+        xp = array_module(y)
+        dy = xp.asarray(rng.normal(size=y.shape))
+        _, *alone = self.backward(dy, None)
+        self.forward(x)
+        start = [xp.asarray(rng.normal(size=p.value.shape)) for p in self.learning.values()]
+        for parameter, gradient in zip(self.learning.values(), start, strict=True):
+            parameter.grad = gradient.copy()
+        self.layer.backward(dy)
+        for (name, p), first, second in zip(self.learning.items(), start, alone, strict=True):
+            if relative_error(to_numpy(p.grad - first), to_numpy(second)) > 1e-9:
+                raise GradientError(f"the backward pass must add to the gradient of {name!r}")
+
+
+def _check(
+    forward: Callable[..., tuple[Array, Any]],
+    backward: Callable[[Array, Any], Any],
     inputs: Mapping[str, Array],
+    fixed: Mapping[str, Array],
+    settings: _Settings,
+) -> dict[str, float]:
+    """:func:`check_gradients`, where the passes must not change the ``fixed`` arrays either."""
+    watched, arrays = Watched(inputs, fixed), list(inputs.values())
+    with watched:
+        y, cache = watched.call("the forward pass", forward, *arrays, pair="(y, cache)")
+        if (found := getattr(y, "dtype", kind(y))) != np.float64:
+            raise GradientError(f"the forward pass must keep float64, but y is {found}")
+        dy = array_module(y).asarray(settings.rng.normal(size=y.shape))
+        watched.add({"dy": dy, "y": y, "cache": cache})
+        gradients = check_shapes(inputs, watched.call("the backward pass", backward, dy, cache))
+
+        def value() -> float:
+            return float((forward(*arrays)[0] * dy).sum())
+
+        return _compare(watched, "the forward pass", gradients, value, settings)
+
+
+def _compare(
+    watched: Watched,
+    who: str,
     gradients: Sequence[Array],
     value: Callable[[], float],
-    rng: np.random.Generator,
-    tolerance: float,
-    max_entries: int,
+    settings: _Settings,
 ) -> dict[str, float]:
-    """The relative error of each input's gradient of value()."""
+    """The relative error of each input's gradient of value(), which calls ``who``."""
+    rng, tolerance, max_entries = settings
     middle, again = value(), value()
+    watched.check(who)
     if not abs(again - middle) <= 1e-9 * max(abs(middle), 1.0):
-        raise GradientError(f"the forward pass is random or not finite: {middle:g}, then {again:g}")
+        raise GradientError(f"{who} is random or not finite: {middle:g}, then {again:g}")
     errors = {}
-    for (name, array), gradient in zip(inputs.items(), gradients, strict=True):
+    for (name, array), gradient in zip(watched.inputs.items(), gradients, strict=True):
         entries = np.arange(array.size)
         if array.size > max_entries:
             entries = np.sort(rng.choice(entries, max_entries, replace=False))
         numeric, smooth = _differences(array.reshape(-1), entries, value, middle)
+        watched.check(who)
         if smooth.mean() < 0.5:
             raise ValueError(f"over half of the entries of {name!r} lie within {STEP} of a kink")
         entries, numeric = entries[smooth], numeric[smooth]
-        analytic = to_numpy(gradient).reshape(-1)[entries]
+        analytic = gradient.reshape(-1)[entries]
         errors[name] = relative_error(analytic, numeric, abs(middle))
         if errors[name] > tolerance:
             raise GradientError(
@@ -227,51 +302,3 @@ def _where(shape: tuple, entries: np.ndarray, analytic: np.ndarray, numeric: np.
         f"{wrong} of {len(entries)} entries differ, most at index {index}: "
         f"expected {numeric[worst]:.8g} (central difference), got {analytic[worst]:.8g}"
     )
-
-
-def _check_inputs(inputs: Mapping[str, Array]) -> None:
-    for name, array in inputs.items():
-        found = getattr(array, "dtype", _kind(array))
-        if found != np.float64 or isinstance(array, np.generic):
-            hint = "bind other arguments with functools.partial"
-            raise TypeError(f"input {name!r} must be a float64 array, got {found}; {hint}")
-        if not np.isfinite(to_numpy(array)).all():
-            raise ValueError(f"input {name!r} holds values that are infinite or not a number")
-        if not array.flags.c_contiguous:  # the copy that reshape makes would be perturbed instead
-            raise ValueError(f"input {name!r} must be contiguous in memory")
-
-
-def _call(who: str, f: Callable, arguments: Sequence, watched: Mapping, pair: str = "") -> Any:
-    """What f returns (a pair where one is named); it must not change the watched arrays."""
-    before = {k: to_numpy(a).tobytes() for k, a in watched.items() if hasattr(a, "dtype")}
-    answer = f(*arguments)
-    for name, content in before.items():
-        if to_numpy(watched[name]).tobytes() != content:
-            raise GradientError(f"{who} changed {name}, which is its caller's")
-    if pair and not (isinstance(answer, tuple | list) and len(answer) == 2):
-        raise GradientError(f"{who} must return {pair}, got {_kind(answer)}")
-    return answer
-
-
-def _check_shapes(inputs: Mapping[str, Array], answer: Any) -> Sequence[Array]:
-    """What a backward pass returned, once it is one gradient of the right shape per input."""
-    gradients = answer if isinstance(answer, tuple | list) else (answer,)
-    if gradients is not answer and not hasattr(answer, "shape"):
-        raise GradientError(f"the backward pass returned {_kind(answer)}")
-    n, got = len(inputs), len(gradients)
-    if n != got:
-        names = ", ".join(inputs)
-        raise GradientError(f"expected {n} gradients ({names}), the backward pass returned {got}")
-    shapes = [getattr(gradient, "shape", None) for gradient in gradients]
-    for name, gradient, shape in zip(inputs, gradients, shapes, strict=True):
-        if shape != (wanted := inputs[name].shape):
-            found = _kind(gradient) if shape is None else f"shape {shape}"
-            for other, taken in zip(inputs, shapes, strict=True):
-                if inputs[other].shape == shape != taken:
-                    found += f" (that is the shape of {other!r}: are they in order?)"
-            raise GradientError(f"the gradient of input {name!r} must be {wanted}, got {found}")
-    return gradients
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else type(value).__name__

@@ -11,6 +11,7 @@ import numpy as np
 
 from ums.backend import Array, array_module, fused
 from ums.layer import Parameter, copy_arrays
+from ums.ops.arguments import check_floats
 
 __all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "ReduceOnPlateau"]
 
@@ -19,16 +20,27 @@ class Optimizer:
     """What the three share: the parameters, the learning rate, and the state by name.
 
     Raises:
-        ValueError: The learning rate is not positive.
+        ValueError: The learning rate is not a positive number, another setting is out of its range,
+            or a parameter is given twice.
+        TypeError: What is given as a parameter is none, or not float32 or float64.
     """
 
     state_names: tuple[str, ...] = ()
 
     def __init__(self, parameters: Iterable[Parameter], learning_rate: float):
-        if not learning_rate > 0:
+        if not 0 < learning_rate < np.inf:
             raise ValueError(f"the learning rate must be positive, got {learning_rate}")
         self.parameters = list(parameters)
-        self.learning_rate = learning_rate
+        for parameter in self.parameters:
+            if not isinstance(parameter, Parameter):
+                kind = type(parameter).__name__
+                raise TypeError(
+                    f"parameters must be a layer's trainable_parameters(), got a {kind}"
+                )
+            check_floats(parameter=parameter.value)
+        if len({id(parameter) for parameter in self.parameters}) < len(self.parameters):
+            raise ValueError("a parameter is given twice: each step would move it twice")
+        self.learning_rate = float(learning_rate)
         self.steps = [0] * len(self.parameters)
         self.state = {
             name: [array_module(p.value).zeros_like(p.value) for p in self.parameters]
@@ -36,7 +48,13 @@ class Optimizer:
         }
 
     def step(self) -> None:
-        """Move every parameter that has a gradient, in place; the gradients are kept."""
+        """Move every parameter that has a gradient, in place; the gradients are kept.
+
+        Raises:
+            ValueError, TypeError: A gradient has not its parameter's shape and dtype; none is moved.
+        """
+        for i, parameter in enumerate(self.parameters):
+            _check_gradient(i, parameter)
         for i, parameter in enumerate(self.parameters):
             if parameter.grad is not None:
                 self.steps[i] += 1
@@ -67,6 +85,26 @@ class Optimizer:
         return f"{type(self).__name__}(learning_rate={self.learning_rate:g})"
 
 
+def _check_gradient(i: int, parameter: Parameter) -> None:
+    x, g = parameter.value, parameter.grad
+    if g is None:
+        return
+    name = f"the gradient of parameter {i} {x.shape}"
+    if (found := getattr(g, "dtype", type(g).__name__)) != x.dtype:
+        raise TypeError(f"{name} must be {x.dtype} as the parameter is, got {found}")
+    if g.shape != x.shape:  # NumPy would broadcast it
+        raise ValueError(f"{name} must have its shape, got {g.shape}")
+
+
+def _check_settings(eps: float = 1.0, **shares: float) -> None:
+    """Raise a ValueError unless eps is positive and the shares of old values are in [0, 1)."""
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {share}")
+    if not 0 < eps < np.inf:
+        raise ValueError(f"eps must be positive, got {eps}")
+
+
 class SGD(Optimizer):
     """v <- momentum v + g;  x <- x - rate v (momentum 0: plain gradient descent)."""
 
@@ -76,6 +114,7 @@ class SGD(Optimizer):
         self, parameters: Iterable[Parameter], learning_rate: float = 1e-2, momentum: float = 0.0
     ):
         super().__init__(parameters, learning_rate)
+        _check_settings(momentum=momentum)
         self.momentum = momentum
 
     def _move(self, x: Array, g: Array, t: int, v: Array) -> None:
@@ -102,6 +141,7 @@ class RMSprop(Optimizer):
         eps: float = 1e-7,
     ):
         super().__init__(parameters, learning_rate)
+        _check_settings(eps, rho=rho)
         self.rho, self.eps = rho, eps
 
     def _move(self, x: Array, g: Array, t: int, s: Array) -> None:
@@ -135,6 +175,7 @@ class Adam(Optimizer):
         eps: float = 1e-8,
     ):
         super().__init__(parameters, learning_rate)
+        _check_settings(eps, beta1=beta1, beta2=beta2)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
     def _move(self, x: Array, g: Array, t: int, m: Array, v: Array) -> None:
@@ -159,6 +200,9 @@ class ReduceOnPlateau:
 
     An improvement is a loss below the best by more than ``min_delta`` of its size. The rate does
     not fall below ``min_rate``.
+
+    Raises:
+        ValueError: ``factor`` is not between 0 and 1, ``patience`` below 1, or another one negative.
     """
 
     def __init__(
@@ -169,6 +213,12 @@ class ReduceOnPlateau:
         min_delta: float = 1e-4,
         min_rate: float = 1e-6,
     ):
+        if not (0 < factor < 1 and patience >= 1 and min_delta >= 0 and min_rate >= 0):
+            settings = f"{factor=}, {patience=}, {min_delta=}, {min_rate=}"
+            raise ValueError(
+                "factor must be in (0, 1), patience at least 1 and min_delta and min_rate not "
+                f"negative, got {settings}"
+            )
         self.optimizer, self.factor, self.patience = optimizer, factor, patience
         self.min_delta, self.min_rate = min_delta, min_rate
         self.best, self.waited = np.inf, 0

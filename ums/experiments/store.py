@@ -33,7 +33,7 @@ from ums.files import PARTIAL, write_whole
 CHECKPOINT = ".checkpoint"
 
 NOT_RECORDED = (
-    *("gradcheck.py", "__main__.py", "experiments/__main__.py"),
+    *("gradcheck.py", "watched.py", "__main__.py", "experiments/__main__.py"),
     *("experiments/report", "experiments/results"),
 )
 """Files and folders of the package that no record depends on."""

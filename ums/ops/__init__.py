@@ -4,7 +4,8 @@ An op is two functions, ``y, cache = op_forward(...)`` and ``gradients = op_back
 dy is dL/dy, the gradient of the loss with respect to the output, of y's shape. By the chain rule a
 backward pass returns the gradients of the scalar sum(dy * y) with dy held constant, in the order of
 the array arguments that have gradients (not strides, modes or running statistics). Arrays are
-(N, H, W, C); every op keeps the dtype and the array module of its input.
+(N, H, W, C), float32 or float64 and one of the two in a call (:mod:`ums.ops.arguments`); every op
+keeps the dtype and the array module of its input. A batch may be empty, except where it is averaged.
 """
 
 from ums.ops.activations import (

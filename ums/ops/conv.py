@@ -19,11 +19,13 @@ compute the same in :mod:`ums.ops.fast.conv`, which never builds the whole of A.
 """
 
 from ums.backend import Array, array_module
+from ums.ops.arguments import check_floats, check_upstream
 from ums.ops.fast import conv as fast
 
 
 def im2col(x: Array, kernel: int, stride: int = 1, dilation: int = 1) -> Array:
     """Every window the kernel sees, side by side: (N, H, W, C) -> (N, OH, OW, K, K, C)."""
+    check_floats(x=x)
     xp = array_module(x)
     N, H, W, C = x.shape
     K, OH, OW = kernel, -(-H // stride), -(-W // stride)  # -(-a // b) rounds up
@@ -45,6 +47,7 @@ def col2im(
 
     The adjoint of :func:`im2col`: <im2col(x), dA> = <x, col2im(dA)> for all x and dA.
     """
+    check_floats(dA=dA)
     N, H, W, C = shape
     _, OH, OW, K, _, _ = dA.shape
     p = dilation * (K - 1) // 2
@@ -71,6 +74,7 @@ def conv2d_forward_plain(
 
 def conv2d_grad_weights_plain(dy: Array, cache: tuple) -> tuple[Array, Array]:
     """dw = A^T dy and db = sum dy."""
+    _check_upstream(dy, cache)
     x, w, stride, dilation = cache
     K, _, C, O = w.shape
     A = im2col(x, K, stride, dilation).reshape(-1, K * K * C)
@@ -80,6 +84,7 @@ def conv2d_grad_weights_plain(dy: Array, cache: tuple) -> tuple[Array, Array]:
 
 def conv2d_grad_input_plain(dy: Array, cache: tuple) -> Array:
     """dx = col2im(dA), where dA = dy w^T."""
+    _check_upstream(dy, cache)
     x, w, stride, dilation = cache
     K, _, C, O = w.shape
     N, OH, OW, _ = dy.shape
@@ -100,7 +105,7 @@ def conv2d_forward(
     Raises:
         ValueError: The shapes do not fit each other, the kernel is even, or the stride or the
             dilation is below 1.
-        TypeError: x, w and b are not of one dtype.
+        TypeError: x, w and b are not all float32 or all float64.
     """
     check_conv2d(x, w, b, stride, dilation)
     return fast.conv2d_forward(x, w, b, stride, dilation)
@@ -125,21 +130,20 @@ def conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
 
 def check_conv2d(x: Array, w: Array, b: Array, stride: int, dilation: int) -> None:
     """Raise a ValueError or TypeError that names the shapes if the arguments do not fit."""
+    check_floats(x=x, w=w, b=b)
     if x.ndim != 4 or w.ndim != 4 or w.shape[0] != w.shape[1] or x.shape[3] != w.shape[2]:
         raise ValueError(f"x must be (N, H, W, C) and w (K, K, C, O), got {x.shape} and {w.shape}")
+    if 0 in w.shape:
+        raise ValueError(f"x and y must have channels, got w {w.shape}")
     if w.shape[0] % 2 == 0:
         raise ValueError(f"the kernel must have an odd size, got w {w.shape}")
     if b.shape != w.shape[3:]:
         raise ValueError(f"b must be (O,) for w (K, K, C, O), got {b.shape} and {w.shape}")
     if stride < 1 or dilation < 1:
         raise ValueError(f"stride and dilation must be at least 1, got {stride} and {dilation}")
-    if not x.dtype == w.dtype == b.dtype:
-        raise TypeError(f"x, w and b must share a dtype, got {x.dtype}, {w.dtype} and {b.dtype}")
 
 
 def _check_upstream(dy: Array, cache: tuple) -> None:
     x, w, stride, _ = cache
     N, H, W, _ = x.shape
-    expected = (N, -(-H // stride), -(-W // stride), w.shape[3])
-    if dy.shape != expected:
-        raise ValueError(f"dy must have the output's shape {expected}, got {dy.shape}")
+    check_upstream(dy, (N, -(-H // stride), -(-W // stride), w.shape[3]), x.dtype)

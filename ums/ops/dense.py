@@ -1,7 +1,9 @@
 """The fully connected layer's product: y = x w + b."""
 
-from ums.backend import Array
-from ums.ops.fast.threads import matmul  # a @ b in one thread; see there
+from ums.backend import Array, array_module
+from ums.ops.arguments import check_floats, check_upstream
+from ums.ops.fast.rows import column_sums, row_products
+from ums.ops.fast.threads import alone, matmul
 
 
 def dense_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
@@ -9,14 +11,13 @@ def dense_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
 
     Raises:
         ValueError: The shapes do not fit each other.
-        TypeError: x, w and b are not of one dtype.
+        TypeError: x, w and b are not all float32 or all float64.
     """
+    check_floats(x=x, w=w, b=b)
     if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[0] or b.shape != w.shape[1:]:
         raise ValueError(
             f"x must be (N, C), w (C, O) and b (O,), got {x.shape}, {w.shape} and {b.shape}"
         )
-    if not x.dtype == w.dtype == b.dtype:
-        raise TypeError(f"x, w and b must share a dtype, got {x.dtype}, {w.dtype} and {b.dtype}")
     return matmul(x, w) + b, (x, w)
 
 
@@ -31,7 +32,8 @@ def dense_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     """dw (C, O) = x^T dy and db (O,) = sum_n dy."""
     _check_upstream(dy, cache)
     x, _ = cache
-    return matmul(x.T, dy), dy.sum(axis=0)
+    dw, db = alone(lambda: (row_products(x, dy), column_sums(dy)), array_module(dy))
+    return dw.astype(dy.dtype, copy=False), db.astype(dy.dtype, copy=False)
 
 
 def dense_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
@@ -41,6 +43,4 @@ def dense_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
 
 def _check_upstream(dy: Array, cache: tuple) -> None:
     x, w = cache
-    expected = (len(x), w.shape[1])
-    if dy.shape != expected:
-        raise ValueError(f"dy must have the output's shape {expected}, got {dy.shape}")
+    check_upstream(dy, (len(x), w.shape[1]), w.dtype)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ums.backend import Array, array_module
+from ums.ops.arguments import check_floats, check_upstream
 
 
 def dropout_forward(
@@ -15,7 +16,9 @@ def dropout_forward(
 
     Raises:
         ValueError: ``rate`` is not in [0, 1).
+        TypeError: x is neither float32 nor float64.
     """
+    check_floats(x=x)
     if not 0 <= rate < 1:
         raise ValueError(f"the dropout rate must be in [0, 1), got {rate}")
     if not training or rate == 0:
@@ -28,4 +31,7 @@ def dropout_forward(
 def dropout_backward(dy: Array, cache: tuple) -> Array:
     """dx = dy, dropped and divided as the forward pass did."""
     scale = cache[0]
+    check_floats(dy=dy)
+    if scale is not None:
+        check_upstream(dy, scale.shape, scale.dtype)
     return dy if scale is None else dy * scale

@@ -18,6 +18,7 @@ a plain backward pass takes the cache of the plain forward pass only.
 """
 
 from ums.backend import Array, array_module
+from ums.ops.arguments import check_floats, check_upstream
 from ums.ops.fast import norm as fast
 
 
@@ -32,6 +33,7 @@ def batchnorm_forward_plain(
     eps: float = 1e-5,
 ) -> tuple[Array, tuple]:
     """y = gamma xhat + beta; in training the running statistics move."""
+    _check(x, gamma, beta, running_mean, running_var, training)
     xp = array_module(x)
     axes = tuple(range(x.ndim - 1))
     mean, var = (x.mean(axes), x.var(axes)) if training else (running_mean, running_var)
@@ -46,6 +48,7 @@ def batchnorm_forward_plain(
 def batchnorm_backward_plain(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
     """The gradients (dx, dgamma, dbeta) of sum(dy * y)."""
     xhat, rstd, gamma, training = cache
+    check_upstream(dy, xhat.shape, xhat.dtype)
     axes = tuple(range(dy.ndim - 1))
     dgamma, dbeta = (dy * xhat).sum(axes), dy.sum(axes)
     if not training:
@@ -70,18 +73,13 @@ def batchnorm_forward(
     updated in place; otherwise the running statistics are used and not changed.
 
     Raises:
-        TypeError: x and the parameters are not of one dtype.
-        ValueError: The shapes do not fit, or a training batch has one value per channel.
+        TypeError: x and the parameters are not all float32 or all float64.
+        ValueError: The shapes do not fit, a training batch has at most one value per channel,
+            ``momentum`` is not in [0, 1], or ``eps`` is negative.
     """
-    C = x.shape[-1:]
-    names = ("gamma", "beta", "running_mean", "running_var")
-    for name, value in zip(names, (gamma, beta, running_mean, running_var), strict=True):
-        if value.shape != C:
-            raise ValueError(f"{name} must be {C} for x {x.shape}, got {value.shape}")
-        if value.dtype != x.dtype:
-            raise TypeError(f"{name} must be {x.dtype} as x is, got {value.dtype}")
-    if training and x.size == C[0]:
-        raise ValueError(f"a training batch needs more than one value per channel, got {x.shape}")
+    _check(x, gamma, beta, running_mean, running_var, training)
+    if not (0 <= momentum <= 1 and 0 <= eps < 1):
+        raise ValueError(f"momentum must be in [0, 1] and eps small, got {momentum} and {eps}")
     return fast.batchnorm_forward(
         x, gamma, beta, running_mean, running_var, training, momentum, eps
     )
@@ -105,7 +103,20 @@ def batchnorm_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
     return fast.batchnorm_backward(dy, cache)
 
 
+def _check(
+    x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, training: bool
+) -> None:
+    own = {"gamma": gamma, "beta": beta, "running_mean": running_mean, "running_var": running_var}
+    check_floats(x=x, **own)
+    C = x.shape[-1:]
+    if x.ndim < 2 or 0 in C:
+        raise ValueError(f"x must be (..., C), one or more channels, got {x.shape}")
+    for name, value in own.items():
+        if value.shape != C:
+            raise ValueError(f"{name} must be {C} for x {x.shape}, got {value.shape}")
+    if training and x.size <= C[0]:
+        raise ValueError(f"a training batch needs more than one value per channel, got {x.shape}")
+
+
 def _check_upstream(dy: Array, cache: tuple) -> None:
-    expected = cache[0].shape  # of x, which y shares
-    if dy.shape != expected:
-        raise ValueError(f"dy must have the output's shape {expected}, got {dy.shape}")
+    check_upstream(dy, cache[0].shape, cache[0].dtype)  # of x, which y shares

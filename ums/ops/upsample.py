@@ -9,6 +9,7 @@ upsampling into the kernel. A plain backward pass takes the cache of the plain f
 """
 
 from ums.backend import Array
+from ums.ops.arguments import check_floats, check_upstream
 from ums.ops.conv import check_conv2d, conv2d_backward_plain, conv2d_forward_plain
 from ums.ops.fast import upsample as fast
 
@@ -18,7 +19,9 @@ def upsample2d_forward(x: Array) -> tuple[Array, tuple]:
 
     Raises:
         ValueError: x does not have four axes.
+        TypeError: x is neither float32 nor float64.
     """
+    check_floats(x=x)
     if x.ndim != 4:
         raise ValueError(f"x must be (N, H, W, C), got {x.shape}")
     return x.repeat(2, axis=1).repeat(2, axis=2), (x.shape,)
@@ -27,8 +30,7 @@ def upsample2d_forward(x: Array) -> tuple[Array, tuple]:
 def upsample2d_backward(dy: Array, cache: tuple) -> Array:
     """dx (N, H, W, C): each 2x2 square of dy (N, 2H, 2W, C) added up."""
     N, H, W, C = cache[0]
-    if dy.shape != (N, 2 * H, 2 * W, C):
-        raise ValueError(f"dy must have the shape {(N, 2 * H, 2 * W, C)}, got {dy.shape}")
+    check_upstream(dy, (N, 2 * H, 2 * W, C))
     return dy.reshape(N, H, 2, W, 2, C).sum(axis=(2, 4))
 
 
@@ -51,7 +53,7 @@ def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]
 
     Raises:
         ValueError: The shapes do not fit each other, or the kernel is not 3x3.
-        TypeError: x, w and b are not of one dtype.
+        TypeError: x, w and b are not all float32 or all float64.
     """
     check_conv2d(x, w, b, 1, 1)
     if w.shape[0] != 3:
@@ -79,6 +81,4 @@ def upsample_conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Arr
 def _check_upstream(dy: Array, cache: tuple) -> None:
     x, w = cache
     N, H, W, _ = x.shape
-    expected = (N, 2 * H, 2 * W, w.shape[3])
-    if dy.shape != expected:
-        raise ValueError(f"dy must have the output's shape {expected}, got {dy.shape}")
+    check_upstream(dy, (N, 2 * H, 2 * W, w.shape[3]), x.dtype)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ums.backend import Array, array_module
 from ums.ops.fast import winograd
-from ums.ops.fast.rows import channel_sums, padded_rows
+from ums.ops.fast.rows import channel_sums, padded_rows, row_products, zero_sum
 from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
 
 
@@ -51,16 +51,15 @@ def conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     work_list = _tiles(dy.shape, w)
 
     def work(start: int, stop: int) -> tuple[Array, Array]:
-        dw, db = xp.zeros((w.size // O, O), w.dtype), xp.zeros(O, w.dtype)
+        dw, db = zero_sum((w.size // O, O), w), zero_sum((O,), w)
         for images, top, bottom in work_list[start:stop]:
             A = _columns(x[images], top, bottom, w.shape[0], stride, dilation)
-            dy2 = dy[images, top:bottom].reshape(-1, O)
-            dw += A.T @ dy2
+            dw += row_products(A, dy[images, top:bottom].reshape(-1, O))
             db += channel_sums(dy[images, top:bottom])
         return dw, db
 
     dw, db = add_up(parallel_for(work, len(work_list), xp))
-    return dw.reshape(w.shape), db
+    return dw.reshape(w.shape).astype(w.dtype, copy=False), db.astype(w.dtype, copy=False)
 
 
 def conv2d_grad_input(dy: Array, cache: tuple) -> Array:

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from ums.backend import Array, array_module, fused
-from ums.ops.fast.rows import channel_sums, long_rows, per_channel
+from ums.ops.fast.rows import channel_sums, column_sums, long_rows, per_channel
 from ums.ops.fast.threads import for_rows, scratch
 
 
@@ -63,14 +63,15 @@ def batchnorm_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     mean = np.tile(mean, W)
 
     def work(top: int, bottom: int) -> tuple[Array, Array]:
-        ones = np.ones(bottom - top, x.dtype)
         product = scratch("a", (bottom - top, rows.shape[1]), x.dtype)
         np.subtract(rows[top:bottom], mean, out=product)
         product *= dy_rows[top:bottom]
-        return ones @ product, ones @ dy_rows[top:bottom]
+        return column_sums(product), column_sums(dy_rows[top:bottom])
 
-    parts = for_rows(work, len(rows), 3 * rows.shape[1] * x.dtype.itemsize)
-    dgamma, dbeta = (per_channel(sum(sums), W) for sums in zip(*parts, strict=True))
+    bands = for_rows(work, len(rows), 3 * rows.shape[1] * x.dtype.itemsize)
+    parts = bands or [work(0, 0)]  # an empty batch has none
+    sums = (per_channel(sum(sums), W) for sums in zip(*parts, strict=True))
+    dgamma, dbeta = (total.astype(x.dtype) for total in sums)
     return dgamma * rstd, dbeta
 
 
@@ -108,8 +109,8 @@ def _gradient_coefficients(
 def _moments(x: Array) -> tuple[Array, Array]:
     """Mean and variance of x (..., C) over all but C, each (C,).
 
-    Every band's own mean is taken off before its squares are added (Chan, Golub and LeVeque 1983),
-    so that a large mean costs no digits.
+    Every band is centred before it is squared, at the mean of some of its rows, and the bands'
+    results are put together by Chan, Golub and LeVeque (1983): a large mean costs no digits.
     """
     rows, W = long_rows(x)
     M = x.size // x.shape[-1]
@@ -118,18 +119,18 @@ def _moments(x: Array) -> tuple[Array, Array]:
         return mean, _sum_of_squares(rows.reshape(-1, W, len(mean)), mean).sum(axis=0) / M
 
     def work(top: int, bottom: int) -> tuple[int, Array, Array]:
-        n = (bottom - top) * W
-        ones = np.ones(bottom - top, x.dtype)
-        mean = per_channel(ones @ rows[top:bottom], W) / n
+        n, some = (bottom - top) * W, rows[top:bottom:8]
+        centre = (per_channel(column_sums(some), W) / (len(some) * W)).astype(x.dtype)
         centred = scratch("a", (bottom - top, rows.shape[1]), x.dtype)
-        np.subtract(rows[top:bottom], np.tile(mean, W), out=centred)
+        np.subtract(rows[top:bottom], np.tile(centre, W), out=centred)
+        rest = per_channel(column_sums(centred), W) / n
         centred *= centred
-        return n, mean, per_channel(ones @ centred, W)
+        return n, centre + rest, per_channel(column_sums(centred), W) - n * rest**2
 
     parts = for_rows(work, len(rows), 2 * rows.shape[1] * x.dtype.itemsize)
     mean = sum(n * m for n, m, _ in parts) / M
     var = sum(squares + n * (m - mean) ** 2 for n, m, squares in parts) / M
-    return mean, var
+    return mean.astype(x.dtype), np.maximum(var, 0).astype(x.dtype)
 
 
 @fused

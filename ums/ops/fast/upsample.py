@@ -24,7 +24,7 @@ from types import ModuleType
 import numpy as np
 
 from ums.backend import Array, array_module, fused
-from ums.ops.fast.rows import channel_sums, padded_rows
+from ums.ops.fast.rows import channel_sums, padded_rows, row_products, zero_sum
 from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
 
 
@@ -111,15 +111,16 @@ def upsample_conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]
     work_list = _tiles(x, O)
 
     def work(start: int, stop: int) -> tuple[Array, Array]:
-        dV, db = xp.zeros((4 * C, 4 * O), w.dtype), xp.zeros(4 * O, w.dtype)
+        dV, db = zero_sum((4 * C, 4 * O), w), zero_sum((4 * O,), w)
         for images, top, bottom in work_list[start:stop]:
             dAV = _gather(dy, images, top, bottom)
-            dV += _windows(x[images], top, bottom).T @ dAV
+            dV += row_products(_windows(x[images], top, bottom), dAV)
             db += channel_sums(dAV.reshape(-1, W + 1, 4 * O))
         return dV, db
 
     dV, db = add_up(parallel_for(work, len(work_list), xp))
-    return unfold_kernel(dV, w.shape), db.reshape(4, O).sum(axis=0)
+    db = db.reshape(4, O).sum(axis=0)
+    return unfold_kernel(dV, w.shape).astype(w.dtype, copy=False), db.astype(w.dtype, copy=False)
 
 
 def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:

@@ -27,7 +27,7 @@ is (near 1e-5 of the largest value).
 import numpy as np
 
 from ums.backend import Array, array_module
-from ums.ops.fast.rows import padded_rows
+from ums.ops.fast.rows import column_sums, padded_rows, zero_sum
 from ums.ops.fast.threads import add_up, for_each, parallel_for, scratch, tiles
 
 BT = np.array(
@@ -93,8 +93,7 @@ def grad_weights(x: Array, dy: Array, dilation: int = 1) -> tuple[Array, Array]:
     work_list = _groups(x, dilation)
 
     def work(start: int, stop: int) -> tuple[Array, Array]:
-        dU: Array = None
-        db = xp.zeros(O, dy.dtype)
+        dU, db = zero_sum((36, C, O), dy), zero_sum((O,), dy)
         for images, top, bottom in work_list[start:stop]:
             V = _transformed_input(x[images], top, bottom, dilation)
             tiles_of_dy = _output_tiles(dy, images, top, bottom, dilation)
@@ -102,14 +101,12 @@ def grad_weights(x: Array, dy: Array, dilation: int = 1) -> tuple[Array, Array]:
             out.reshape(tiles_of_dy.shape)[...] = tiles_of_dy
             dM = scratch("M", (36, V.shape[1] * O), x.dtype, xp)
             xp.matmul(xp.asarray(AT2, x.dtype).T, out, out=dM)
-            product = xp.matmul(V.swapaxes(1, 2), dM.reshape(36, -1, O))  # (36, C, O)
-            dU = product if dU is None else xp.add(dU, product, out=dU)
-            out = out.reshape(-1, O)
-            db += xp.ones(len(out), out.dtype) @ out
-        return xp.asarray(G2, x.dtype).T @ dU.reshape(36, -1), db
+            dU += xp.matmul(V.swapaxes(1, 2), dM.reshape(36, -1, O))  # (36, C, O)
+            db += column_sums(out.reshape(-1, O))
+        return xp.asarray(G2, dU.dtype).T @ dU.reshape(36, -1), db
 
     dw, db = add_up(parallel_for(work, len(work_list), xp))
-    return dw.reshape(3, 3, C, O), db
+    return dw.reshape(3, 3, C, O).astype(dy.dtype, copy=False), db.astype(dy.dtype, copy=False)
 
 
 def _groups(x: Array, dilation: int) -> list:

@@ -1,0 +1,147 @@
+"""What the gradient check asks of the arrays and the functions it is given.
+
+An input must be an array whose entries can be changed one at a time. A function may change nothing
+but what is its own: everything it is given, and everything it has returned, is compared with a copy
+after each call, and put back in the end. A layer must name all the parameters that it holds.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ums.backend import Array, to_numpy
+from ums.layer import Layer, Parameter
+
+
+class GradientError(AssertionError):
+    """A backward pass disagrees with central differences; the message says where."""
+
+
+class Watched:
+    """Arrays that are not to be changed, beside copies of them; put back when the block ends.
+
+    Raises:
+        TypeError, ValueError: An input cannot be perturbed; see :func:`check_gradients`.
+    """
+
+    def __init__(self, inputs: Mapping[str, Array], others: Mapping[str, Any]):
+        _check_inputs(inputs, others)
+        self.inputs = inputs
+        self.kept: list[tuple[str, Array, Array]] = []
+        self.add({**inputs, **others})
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """Watch these arrays too, and those in tuples, lists and dictionaries, by name."""
+        for name, value in values.items():
+            if hasattr(value, "dtype") and not isinstance(value, np.generic):
+                self.kept.append((name, value, value.copy()))
+            elif isinstance(value, tuple | list | dict):
+                parts = value.items() if isinstance(value, dict) else enumerate(value)
+                self.add({f"{name}[{key!r}]": part for key, part in parts})
+
+    def check(self, who: str) -> None:
+        """Raise a GradientError if an array is not as its copy."""
+        for name, array, copy in self.kept:
+            if _content(array) != _content(copy):
+                raise GradientError(f"{who} changed {name}, which is its caller's")
+
+    def call(self, who: str, f: Callable, *arguments: Any, pair: str = "") -> Any:
+        """What f returns (a pair where one is named); it must not change what is watched."""
+        answer = f(*arguments)
+        self.check(who)
+        if pair and not (isinstance(answer, tuple | list) and len(answer) == 2):
+            raise GradientError(f"{who} must return {pair}, got {kind(answer)}")
+        return answer
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        for _, array, copy in self.kept:
+            if _content(array) != _content(copy):
+                array[...] = copy
+
+
+def _content(array: Array) -> bytes:
+    content: bytes = to_numpy(array).tobytes()
+    return content
+
+
+def _check_inputs(inputs: Mapping[str, Array], others: Mapping[str, Any]) -> None:
+    for name, array in inputs.items():
+        if problem := _problem(array):
+            raise TypeError(f"input {name!r} must be {problem}")
+        if not array.size or not np.isfinite(to_numpy(array)).all():
+            what = "values that are infinite or not a number" if array.size else "no values"
+            raise ValueError(f"input {name!r} holds {what}")
+    arrays = {k: a for k, a in {**others, **inputs}.items() if isinstance(a, np.ndarray)}
+    for first, second in combinations(arrays, 2):
+        if second in inputs and np.shares_memory(arrays[first], arrays[second]):
+            raise TypeError(
+                f"input {second!r} must have memory of its own, got some of {first!r}'s: copy it"
+            )
+
+
+def _problem(array: Any) -> str:
+    """What an input must be and is not, if its entries cannot be changed one at a time."""
+    found = getattr(array, "dtype", kind(array))
+    hint = "bind other arguments with functools.partial"
+    if isinstance(array, np.generic):
+        return f"a float64 array, got a NumPy scalar: make it np.array(...), or {hint}"
+    if found != np.float64 or (isinstance(array, np.ndarray) and type(array) is not np.ndarray):
+        found = found if found != np.float64 else kind(array)
+        return f"a float64 array, got {found}; {hint}"
+    if not array.flags.c_contiguous:  # the copy that reshape makes would be changed instead
+        return "contiguous in memory: pass a copy"
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        return "writable, got a read-only array: pass a copy"
+    return ""
+
+
+def check_shapes(inputs: Mapping[str, Array], answer: Any) -> list[np.ndarray]:
+    """Copies of what a backward pass returned, once it is one gradient like each input."""
+    gradients = answer if isinstance(answer, tuple | list) else (answer,)
+    if gradients is not answer and not hasattr(answer, "shape"):
+        raise GradientError(f"the backward pass returned {kind(answer)}")
+    n, got = len(inputs), len(gradients)
+    if n != got:
+        names = ", ".join(inputs)
+        raise GradientError(f"expected {n} gradients ({names}), the backward pass returned {got}")
+    shapes = [getattr(gradient, "shape", None) for gradient in gradients]
+    for name, gradient, shape in zip(inputs, gradients, shapes, strict=True):
+        if shape != (wanted := inputs[name].shape):
+            found = kind(gradient) if shape is None else f"shape {shape}"
+            for other, taken in zip(inputs, shapes, strict=True):
+                if inputs[other].shape == shape != taken:
+                    found += f" (that is the shape of {other!r}: are they in order?)"
+            raise GradientError(f"the gradient of input {name!r} must be {wanted}, got {found}")
+        if gradient.dtype != np.float64:
+            raise GradientError(
+                f"the gradient of input {name!r} must be float64, got {gradient.dtype}"
+            )
+    return [np.array(to_numpy(gradient)) for gradient in gradients]  # later calls may reuse theirs
+
+
+def hidden_parameters(layer: Layer) -> Iterator[str]:
+    """Where the layer holds parameters that its ``named_parameters`` does not return."""
+    seen = {id(parameter) for parameter in layer.parameters()}
+    found: list[tuple[str, Any]] = [(type(layer).__name__, layer)]
+    while found:
+        place, value = found.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Parameter):
+            yield place
+        elif isinstance(value, Layer):
+            found += [(f"{place}.{name}", part) for name, part in vars(value).items()]
+        elif isinstance(value, list | tuple):
+            found += [(f"{place}[{i}]", part) for i, part in enumerate(value)]
+        elif isinstance(value, dict):
+            found += [(f"{place}[{key!r}]", part) for key, part in value.items()]
+
+
+def kind(value: Any) -> str:
+    return "None" if value is None else type(value).__name__
