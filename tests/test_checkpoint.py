@@ -66,7 +66,7 @@ def test_damaged_file_is_named_and_left_out(damage, checkpoint, capsys):
     checkpoint.save(ARRAYS, RECORD)
     checkpoint.path.write_bytes(DAMAGES[damage](checkpoint.path.read_bytes()))
     assert checkpoint.load() is None
-    assert capsys.readouterr().out.startswith(f"{checkpoint.path} cannot be read (")
+    assert capsys.readouterr().out.startswith(f"{checkpoint.path} cannot be read: ")
     checkpoint.save(ARRAYS, RECORD)
     assert checkpoint.load()[1] == RECORD
 

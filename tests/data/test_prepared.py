@@ -86,13 +86,13 @@ def test_a_missing_folder_says_what_to_run(tmp_path):
 
 def test_masks_of_another_size_are_reported_with_both_shapes(folder):
     np.save(folder / "masks.npy", np.zeros((10, 4, 4), np.uint8))
-    with pytest.raises(ValueError, match=r"masks\.npy: \(10, 4, 4\).*\(10, 8, 6\)"):
+    with pytest.raises(ValueError, match=r"masks\.npy must be \(10, 8, 6\).*\(10, 4, 4\)"):
         load_prepared(folder)
 
 
 def test_masks_of_0_and_255_are_refused(folder):
     np.save(folder / "masks.npy", np.full((10, 8, 6), 255, np.uint8))
-    with pytest.raises(ValueError, match="0 and 1, found 255"):
+    with pytest.raises(ValueError, match="masks.npy must be 0 and 1, found values up to 255"):
         load_prepared(folder)
 
 

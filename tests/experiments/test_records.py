@@ -22,6 +22,7 @@ from ums.experiments.names import (
 from ums.experiments.report import write_report
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.runner import run
+from ums.reading import read_sealed, sealed
 from ums.training import History
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -45,9 +46,9 @@ def test_study_is_read_as_it_was_written(tmp_path):
 
 def test_page_in_a_folder_of_its_own_finds_the_stores_records(tmp_path):
     paths = on_disk(tmp_path, MADE)
-    study = json.loads((tmp_path / "study.json").read_text())
+    study = read_sealed(tmp_path / "study.json")
     (tmp_path / "page").mkdir()
-    text = json.dumps(study | {"records": f"../{study['records']}"})
+    text = json.dumps(sealed(study | {"records": f"../{study['records']}"}))
     (tmp_path / "page" / "study.json").write_text(text)
     (records,) = results.read_study(tmp_path / "page").parts.values()
     assert records.files == tuple(path.name for path in paths)
@@ -185,9 +186,9 @@ def test_network_that_was_not_trained_has_a_cost_but_no_epochs(tmp_path):
 def test_parts_of_a_study_are_told_apart(tmp_path):
     paths = on_disk(tmp_path, MADE)
     names = [path.name for path in paths]
-    study = json.loads((tmp_path / "study.json").read_text())
+    study = read_sealed(tmp_path / "study.json")
     study["jobs"] = {"": names, "changed": names}
-    (tmp_path / "study.json").write_text(json.dumps(study))
+    (tmp_path / "study.json").write_text(json.dumps(sealed(study)))
     for columns in filter(None, results.load(tmp_path).values()):
         half = len(columns["part"]) // 2
         assert columns["part"].tolist() == [""] * half + ["changed"] * half
