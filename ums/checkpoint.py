@@ -205,7 +205,8 @@ def write(path: Path, arrays: Mapping[str, Array], record: Any, key: Any = None)
     """
     host: dict[str, Array] = {name: to_numpy(array) for name, array in arrays.items()}
     about = json.dumps({"key": key, "record": record, "arrays": sorted(host)})
-    write_whole(path, lambda file: np.savez(file, **{_ABOUT: about}, **host))
+    host[_ABOUT] = np.array(about)
+    write_whole(path, lambda file: np.savez(file, **host))
 
 
 def read(path: Path, key: Any = None) -> Kept | None:

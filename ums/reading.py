@@ -26,7 +26,7 @@ def reading(path: Path) -> Iterator[None]:
     except Exception as error:  # damaged bytes raise nearly anything, SyntaxError among it
         text = getattr(error, "strerror", None) or str(error) or type(error).__name__
         text = " ".join(text.split())
-        raise ValueError(f"{path} cannot be read: {text}") from error
+        raise ValueError(f"{path} cannot be read: {text:.500}") from error
 
 
 def digest_of(content: Any) -> str:

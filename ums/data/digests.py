@@ -108,7 +108,7 @@ def _refuse_column(prepared: Prepared, name: str) -> None:
             "bring the rows back into it, or prepare the folder again"
         )
     raise ValueError(
-        f"{table}: the column {column!r} is not as it was written; if it was changed on purpose, "
+        f"{table}: the column {column!r:.200} is not as it was written; if it was changed on purpose, "
         f"`python -m data_prep accept {prepared.folder}` keeps it"
     )
 

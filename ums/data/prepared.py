@@ -154,11 +154,11 @@ def _columns(path: Path, header: list[str], *rows: list[str]) -> dict[str, Any]:
     if tuple(header[:4]) != FIXED_COLUMNS or len(set(header)) != len(header):
         raise ValueError(
             f"{path}: the columns should be {', '.join(FIXED_COLUMNS)} and then one per label; "
-            f"found {', '.join(header)}"
+            f"found {header!r:.200}"
         )
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
-            found = f"{len(row)} values for {len(header)} columns: {row}"
+            found = f"{len(row)} values for {len(header)} columns: {row!r:.200}"
             raise ValueError(f"{path}, row {number}: {found}")
     values = zip(*rows, strict=True) if rows else [()] * len(header)
     columns = dict(zip(header, values, strict=True))
@@ -177,7 +177,7 @@ def _integers(
 ) -> np.ndarray:
     for row, value in enumerate(values, start=2):
         if not re.fullmatch(pattern, value):
-            raise ValueError(f"{path}, row {row}: {name} is {value!r}, should be {wanted}")
+            raise ValueError(f"{path}, row {row}: {name} is {value!r:.200}, should be {wanted}")
     return np.array([int(value or -1) for value in values], dtype=np.int64)
 
 
@@ -239,7 +239,7 @@ def _check_columns(path: Path, prepared: Prepared) -> None:
     for name, values in prepared.labels.items():
         if name in (*FIXED_COLUMNS, "") or values.dtype.kind not in "iu" or values.min() < -1:
             raise ValueError(
-                f"{path}: label {name!r} should be whole numbers from 0, or -1 where absent, "
+                f"{path}: label {name!r:.200} should be whole numbers from 0, or -1 where absent, "
                 f"under a name of its own; found {values.dtype} from {values.min()}"
             )
 
@@ -251,11 +251,11 @@ def _check_ids_and_splits(path: Path, prepared: Prepared) -> None:
     for row, (id_, patient, split) in enumerate(zip(*columns, strict=True), start=2):
         at = f"{path}, row {row}"
         if split not in SPLITS:
-            raise ValueError(f"{at}: split is {split!r}, should be in {SPLITS}")
+            raise ValueError(f"{at}: split is {split!r:.200}, should be in {SPLITS}")
         if not id_ or not patient:
             raise ValueError(f"{at}: id or patient is empty")
         if first_row.setdefault(id_, row) != row:
-            raise ValueError(f"{at}: id {id_!r} again, after row {first_row[id_]}")
+            raise ValueError(f"{at}: id {id_!r:.200} again, after row {first_row[id_]}")
         if split_of.setdefault(patient, split) != split:
             both = f"{split} and in {split_of[patient]}"
-            raise ValueError(f"{at}: patient {patient!r} is in {both}, not in one split")
+            raise ValueError(f"{at}: patient {patient!r:.200} is in {both}, not in one split")

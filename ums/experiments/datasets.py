@@ -26,7 +26,10 @@ class Datasets:
     @property
     def sets(self) -> list[Prepared]:
         """The source, and the training and the test set of each group."""
-        return [self.source, *(s for group in self.groups for s in (group.train_set, group.test_set))]
+        return [
+            self.source,
+            *(s for group in self.groups for s in (group.train_set, group.test_set)),
+        ]
 
     def group(self, name: str) -> TaskGroup:
         """The group of that name."""
