@@ -1,6 +1,7 @@
 """The records of a study, read from disk and as columns from which its numbers can be checked."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from ums.experiments.names import (
 from ums.experiments.report import write_report
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.runner import run
+from ums.experiments.store import Store
 from ums.reading import read_sealed, sealed
 from ums.training import History
 
@@ -68,7 +70,7 @@ def test_study_that_is_not_finished_names_a_record_that_is_missing(tmp_path):
         results.read_study(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"[" * 100_000])
 @pytest.mark.parametrize("file", ["study.json", "a record"])
 def test_file_that_cannot_be_read_is_named(file, content, tmp_path):
     paths = on_disk(tmp_path, MADE)
@@ -76,6 +78,40 @@ def test_file_that_cannot_be_read_is_named(file, content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"^{path} cannot be read: "):
         results.read_study(tmp_path)
+
+
+def test_records_of_two_studies_exchanged_by_hand_are_named(tmp_path):
+    one, two = (on_disk(tmp_path / name, MADE)[1] for name in ("a", "b"))
+    other = Store(tmp_path / "b")
+    record = read_sealed(two)
+    other.record(one.stem[:-13], {"seed": 1}, lambda: (record, {}))
+    two.unlink()
+    shutil.copy(other.record_path(one.stem[:-13], {"seed": 1}), one)
+    with pytest.raises(ValueError, match=f"^{one} cannot be read: it was written as "):
+        results.read_study(tmp_path / "a")
+
+
+@pytest.mark.parametrize("file", ["study.json", "a record"])
+def test_number_that_was_changed_is_refused(file, tmp_path):
+    paths = on_disk(tmp_path, MADE)
+    path = paths[2] if file == "a record" else tmp_path / file
+    old = '"fold": ' if file == "a record" else '"seed": '
+    path.write_text(path.read_text().replace(old, f"{old}1", 1))
+    with pytest.raises(ValueError, match=f"^{path} cannot be read: it is damaged or was changed"):
+        results.load(tmp_path)
+
+
+def test_arrays_of_another_record_are_refused_by_name(tmp_path):
+    arrays = [{"clean": np.full((2, 3), k, np.uint8)} for k in (1, 2)]
+    paths = [on_disk(tmp_path, {Job(SOURCE_TEST, seed=k): {}}, arrays[k])[0] for k in (0, 1)]
+    one, two = (path.with_suffix(".npz") for path in paths)
+    shutil.copy(one, two)
+    records = results.read_study(tmp_path).parts[""]
+    with pytest.raises(ValueError, match=f"^{two} cannot be read: it is another job's"):
+        records.arrays(records.one(SOURCE_TEST))
+    two.unlink()
+    with pytest.raises(ValueError, match=f"^{two} cannot be read: No such file"):
+        records.arrays(records.one(SOURCE_TEST))
 
 
 def test_records_of_a_kind_come_fold_by_fold(tmp_path):
