@@ -201,13 +201,17 @@ def digest(raw: Path, items: Iterable[Item]) -> str:
 
 
 def made_before(out: Path, wanted: dict) -> Prepared | None:
-    """Return the prepared folder ``out`` if it is whole and was made with the settings ``wanted``."""
+    """Return the prepared folder ``out`` if it is whole and was made with the settings ``wanted``.
+
+    Raises:
+        ValueError: It was made with them, but then damaged, or changed by hand, which is not discarded.
+    """
     try:
         settings = read_json(out / "about.json").get("settings")
-        if not isinstance(settings, dict) or any(
-            settings.get(name) != value for name, value in wanted.items()
-        ):
-            return None
-        return load_prepared(out)
-    except (OSError, ValueError):
+    except ValueError:
+        return None
+    wrong = not isinstance(settings, dict) or any(settings.get(n) != v for n, v in wanted.items())
+    try:
+        return None if wrong else load_prepared(out)
+    except FileNotFoundError:
         return None

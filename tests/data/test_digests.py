@@ -92,7 +92,7 @@ def text(name, old, new):
 
 
 ARRAYS = ("images.npy", "masks.npy", "opacities.npy")
-PREPARE, ACCEPT = "prepare the folder again", "`python -m data_prep accept"
+PREPARE, ACCEPT = "remove the folder and prepare it again", "`python -m data_prep accept"
 SORTED = "was the table sorted"
 REFUSED = {
     **{f"a bit of {name}": (in_array(name, bit), name, PREPARE) for name in ARRAYS},

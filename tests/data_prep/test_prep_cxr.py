@@ -160,6 +160,27 @@ def test_a_source_made_before_test_images_were_held_out_is_made_anew(raw):
     assert "held_out" in json.loads(path.read_text())["settings"]
 
 
+def test_a_table_changed_by_hand_is_not_discarded_by_preparing_again(raw, capsys):
+    _, out = prepare(raw)
+    path = out / "target" / "table.csv"
+    edited = path.read_text().replace(",1,0", ",1,1", 1)
+    path.write_text(edited)
+    capsys.readouterr()
+    assert prepare(raw)[0] == 2 and path.read_text() == edited
+    assert f"`python -m data_prep accept {out / 'target'}` keeps it" in capsys.readouterr().err
+    assert main(["accept", str(out / "target")]) == 0 == prepare(raw)[0]
+    assert path.read_text() == edited
+
+
+@pytest.mark.parametrize("about", ["[]", "null", '{"settings": []}', "{", "[" * 100_000])
+def test_a_folder_whose_about_is_not_one_is_made_anew(about, raw):
+    _, out = prepare(raw)
+    path = out / "target" / "about.json"
+    before = path.read_bytes()
+    path.write_text(about)
+    assert prepare(raw)[0] == 0 and path.read_bytes() == before
+
+
 def test_without_a_pediatric_set_an_earlier_folder_goes_and_that_is_said(raw, capsys):
     _, out = prepare(raw)
     shutil.rmtree(raw / "pediatric")

@@ -27,6 +27,8 @@ LARGE = 1 << 32
 FILES = {"images": "images.npy", "masks": "masks.npy", "opacities": "opacities.npy"}
 """Array of a set -> its file."""
 
+REMEDY = "remove the folder and prepare it again"
+
 TABLE = "table.csv "
 """Before the name of a column in the names of digests."""
 
@@ -79,12 +81,13 @@ def verify(prepared: Prepared, edited: bool = False) -> None:
     there = {file for name, file in FILES.items() if getattr(prepared, name) is not None}
     if odd := sorted(there ^ (wanted.keys() & set(FILES.values()))):
         what = "is not of this set" if odd[0] in there else "is missing"
-        raise ValueError(f"{prepared.folder / odd[0]} {what}: prepare the folder again")
+        raise ValueError(f"{prepared.folder / odd[0]} {what}: {REMEDY}")
     if edited:
         columns = {TABLE + "id": columns[TABLE + "id"]}
     elif gone := sorted(wanted.keys() - columns.keys() - there):
         _refuse_column(prepared, gone[0])
     _compare(prepared, columns)
+    _versions[prepared] = {prepared.folder / f: _version(prepared.folder / f) for f in there}
     _not_compared.add(prepared)
     if sum(getattr(prepared, n).nbytes for n, f in FILES.items() if f in there) <= LARGE:
         digests(prepared)
@@ -97,7 +100,7 @@ def _compare(prepared: Prepared, found: dict[str, str]) -> None:
             if name.startswith(TABLE):
                 _refuse_column(prepared, name)
             path = prepared.folder / name
-            raise ValueError(f"{path} is damaged or another set's: prepare the folder again")
+            raise ValueError(f"{path} is damaged or another set's: {REMEDY}")
 
 
 def _refuse_column(prepared: Prepared, name: str) -> None:
@@ -105,7 +108,7 @@ def _refuse_column(prepared: Prepared, name: str) -> None:
     if column == "id":
         raise ValueError(
             f"{table}: the ids are not those of the images in their order (was the table sorted?): "
-            "bring the rows back into it, or prepare the folder again"
+            f"bring the rows back into it, or {REMEDY}"
         )
     raise ValueError(
         f"{table}: the column {column!r:.200} is not as it was written; if it was changed on purpose, "
@@ -114,17 +117,6 @@ def _refuse_column(prepared: Prepared, name: str) -> None:
 
 
 # ------------------------------------------------------------------------ while it is open
-
-
-def versions(folder: Path) -> dict[Path, tuple[int, ...]]:
-    """The inode, size and time of change of each file of arrays that is there."""
-    paths = [folder / file for file in FILES.values()]
-    return {path: _version(path) for path in paths if path.exists()}
-
-
-def remember(prepared: Prepared, before: dict[Path, tuple[int, ...]]) -> None:
-    """Note of which :func:`versions` of its files a set was opened."""
-    _versions[prepared] = before
 
 
 def check_untouched(prepared: Prepared) -> None:
@@ -143,5 +135,6 @@ def check_untouched(prepared: Prepared) -> None:
 
 
 def _version(path: Path) -> tuple[int, ...]:
+    """What changes when a file is written to (size, time) or replaced (the inode, which is first)."""
     found = os.stat(path)
     return found.st_ino, found.st_size, found.st_mtime_ns

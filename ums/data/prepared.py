@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from ums.data.checks import check_binary, check_images, check_masks
-from ums.data.digests import FILES, remember, verify, versions
+from ums.data.digests import FILES, verify
 from ums.data.rows import parts
 from ums.reading import read_sealed, reading
 
@@ -112,7 +112,7 @@ def open_prepared(folder: Path, about: dict) -> Prepared:
     Raises:
         ValueError: A file cannot be read, or two of them disagree.
     """
-    before, table = versions(folder), folder / "table.csv"
+    table = folder / "table.csv"
     arrays: dict[str, Any] = dict.fromkeys(FILES)
     for name, file in FILES.items():
         if (folder / file).exists():
@@ -122,7 +122,6 @@ def open_prepared(folder: Path, about: dict) -> Prepared:
         rows = _rows(table)
     prepared = Prepared(folder, **arrays, **_columns(table, *rows), about=about)
     check_prepared(prepared)
-    remember(prepared, before)
     return prepared
 
 
