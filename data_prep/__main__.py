@@ -22,7 +22,7 @@ from data_prep.collect import prepare
 from data_prep.options import Options
 from data_prep.sets import SOURCES, get_sets
 from data_prep.synthetic import HOSPITALS, prepare_synthetic
-from data_prep.writing import check_replaceable
+from data_prep.writing import accept, check_replaceable
 from ums.data.prepared import Prepared
 
 _SETS = {
@@ -99,7 +99,17 @@ def _synthetic(options: Namespace) -> list[Prepared]:
     return [prepare_synthetic(options.out, options.images, how, hospital, abnormal)]
 
 
-_MAKERS = {"synthetic": _synthetic, "cxr": _cxr, "echo": _echo, "echo-folder": _echo_folder}
+def _accept(options: Namespace) -> list[Prepared]:
+    return [accept(options.folder)]
+
+
+_MAKERS = {
+    "synthetic": _synthetic,
+    "cxr": _cxr,
+    "echo": _echo,
+    "echo-folder": _echo_folder,
+    "accept": _accept,
+}
 
 
 def _report(prepared: Prepared, shown: int = 10) -> None:
@@ -108,6 +118,9 @@ def _report(prepared: Prepared, shown: int = 10) -> None:
         is_pediatric = prepared.about["name"] == pediatric.ABOUT["name"]
         lines = pediatric.counts_beside_paper if is_pediatric else protocol.lines
         print(*lines(prepared.about), sep="\n")
+    for value, n in prepared.about["counts"]["constant_masks"].items():
+        if n:
+            print(f"masks that are all {value}: {n}")
     for ending, n in prepared.about.get("other_files", {}).items():
         print(f"not images: {n} files, {ending}")
     skipped = prepared.about["skipped"]
@@ -144,6 +157,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("data", help="folder of raw sets")
     command.add_argument("--list", action="store_true", help="list only")
+    command = commands.add_parser(
+        "accept",
+        help="keep what was changed by hand in table.csv or about.json of a prepared folder",
+        description="Write the digests and counts of a prepared folder anew, after its table.csv or "
+        "about.json was changed by hand, or where it was prepared before there were digests. The rows "
+        "must be in their order and the arrays as they were.",
+    )
+    command.add_argument("folder", help="the prepared folder")
     command = _folders_command(
         commands, "cxr", "the four sets of the chest X-ray study, real or synthetic", cxr.__doc__
     )

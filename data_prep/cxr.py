@@ -17,7 +17,6 @@ pneumonia from C. A folder that was made from the same files with the same setti
 """
 
 import hashlib
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -31,6 +30,7 @@ from data_prep.options import Options
 from data_prep.synthetic import prepare_synthetic
 from data_prep.writing import check_replaceable
 from ums.data.prepared import Prepared, load_prepared
+from ums.reading import read_json
 
 FOLDERS = {
     "target": ("shenzhen", "ChinaSet_AllFiles"),
@@ -201,11 +201,17 @@ def digest(raw: Path, items: Iterable[Item]) -> str:
 
 
 def made_before(out: Path, wanted: dict) -> Prepared | None:
-    """Return the prepared folder ``out`` if it is whole and was made with the settings ``wanted``."""
+    """Return the prepared folder ``out`` if it is whole and was made with the settings ``wanted``.
+
+    Raises:
+        ValueError: It was made with them, but then damaged, or changed by hand, which is not discarded.
+    """
     try:
-        settings = json.loads((out / "about.json").read_text(encoding="utf-8"))["settings"]
-        if any(settings.get(name) != value for name, value in wanted.items()):
-            return None
-        return load_prepared(out)
-    except (OSError, ValueError, KeyError):
+        settings = read_json(out / "about.json").get("settings")
+    except ValueError:
+        return None
+    wrong = not isinstance(settings, dict) or any(settings.get(n) != v for n, v in wanted.items())
+    try:
+        return None if wrong else load_prepared(out)
+    except FileNotFoundError:
         return None

@@ -14,15 +14,21 @@ from typing import Any
 
 import numpy as np
 
+from ums.data.digests import digests, verify
 from ums.data.prepared import (
     FIXED_COLUMNS,
     SPLITS,
     Prepared,
     check_prepared,
+    check_there,
+    constant_masks,
     count_labels,
     load_prepared,
+    open_prepared,
 )
 from ums.data.rows import parts
+from ums.files import write_whole
+from ums.reading import DIGEST, read_json, sealed
 
 PICTURES = ("sheet.png", "summary.png")
 _FILES = {"images.npy", "masks.npy", "opacities.npy", "table.csv", "about.json", *PICTURES}
@@ -109,6 +115,26 @@ def save_prepared(
     folder = Path(os.path.abspath(folder))
     check_replaceable(folder, overwrite)
     _write_then_rename(content.as_prepared(folder), pictures or {})
+    return load_prepared(folder)
+
+
+def accept(folder: str | Path) -> Prepared:
+    """Take what was changed by hand in table.csv or about.json over into the digests and counts.
+
+    A folder that was prepared before there were digests gets them.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A file cannot be read, an array is not as it was written, the rows are not in the
+            order of the images, or two files disagree.
+        OSError: about.json cannot be written.
+    """
+    folder = Path(folder)
+    check_there(folder)
+    prepared = open_prepared(folder, read_json(folder / "about.json"))
+    if "digests" in prepared.about:
+        verify(prepared, edited=True)
+    write_whole(folder / "about.json", _about(prepared))
     return load_prepared(folder)
 
 
@@ -227,11 +253,17 @@ def _write_files(folder: Path, prepared: Prepared, pictures: Mapping[str, bytes]
         writer.writerows(
             zip(prepared.ids, prepared.patients, prepared.splits, has_mask, *labels, strict=True)
         )
-    about = {"skipped": [], **prepared.about, "counts": _counts(prepared)}
-    text = json.dumps(about, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    (folder / "about.json").write_text(text, encoding="utf-8")
+    (folder / "about.json").write_bytes(_about(prepared))
     for path in [*folder.iterdir(), folder]:
         _sync(path)
+
+
+def _about(prepared: Prepared) -> bytes:
+    """The content of about.json."""
+    about = {"skipped": [], **prepared.about, "counts": _counts(prepared)}
+    about["digests"] = digests(prepared)
+    about.pop(DIGEST, None)
+    return (json.dumps(sealed(about), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:
@@ -246,6 +278,7 @@ def _write_array(path: Path, array: np.ndarray) -> None:
 def _counts(prepared: Prepared) -> dict[str, Any]:
     counts: dict[str, Any] = {s: int(np.count_nonzero(prepared.splits == s)) for s in SPLITS}
     counts |= {"images": len(prepared), "has_mask": int(prepared.has_mask.sum())}
+    counts["constant_masks"] = constant_masks(prepared)
     counts["labels"] = {
         name: {s: count_labels(values[prepared.splits == s]) for s in SPLITS}
         for name, values in prepared.labels.items()

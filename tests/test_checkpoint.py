@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_damaged_file_is_named_and_left_out(damage, checkpoint, capsys):
     checkpoint.save(ARRAYS, RECORD)
     checkpoint.path.write_bytes(DAMAGES[damage](checkpoint.path.read_bytes()))
     assert checkpoint.load() is None
-    assert capsys.readouterr().out.startswith(f"{checkpoint.path} cannot be read (")
+    assert capsys.readouterr().out.startswith(f"{checkpoint.path} cannot be read: ")
     checkpoint.save(ARRAYS, RECORD)
     assert checkpoint.load()[1] == RECORD
 
@@ -176,6 +177,118 @@ def test_names_with_a_pattern_in_them_are_taken_literally(tmp_path):
     other.save({}, {})
     odd.remove()
     assert files(tmp_path) == ["a.npz"]
+
+
+# ---------------------------------------------------------------------------- of this training alone
+
+
+def exchange(one, two):
+    aside = one.with_name("aside")
+    one.rename(aside)
+    two.rename(one)
+    aside.rename(two)
+
+
+def test_checkpoints_exchanged_by_hand_are_named_and_ignored(tmp_path, capsys):
+    one, two = (Checkpoint(tmp_path / f"{k}.npz", 0, {"fold": k}) for k in (1, 2))
+    for checkpoint in (one, two):
+        checkpoint.save(ARRAYS, RECORD)
+    exchange(one.path, two.path)
+    for checkpoint in (one, two):
+        assert checkpoint.load() is None and not checkpoint.restore(new_things())
+        assert f"{checkpoint.path} cannot be read: it is another job's" in capsys.readouterr().out
+    exchange(one.path, two.path)
+    assert one.load()[1] == two.load()[1] == RECORD
+
+
+@pytest.mark.parametrize("key", [None, {"fold": 1}])
+def test_parts_of_a_checkpoint_are_not_taken_for_each_other_or_the_whole(key, tmp_path):
+    whole = Checkpoint(tmp_path / "x.npz", 0, key)
+    each = [whole, whole.part("a"), whole.part("b"), whole.part("a").part("b")]
+    for checkpoint in each:
+        checkpoint.save(ARRAYS, RECORD)
+    for one, two in itertools.combinations(each, 2):
+        exchange(one.path, two.path)
+        assert one.load() is None and two.load() is None
+        exchange(one.path, two.path)
+    assert all(checkpoint.load()[1] == RECORD for checkpoint in each)
+
+
+@pytest.mark.parametrize("key", [None, {"fold": 2}, {"fold": "1"}, {"fold": 1, "seed": 0}, [1]])
+def test_file_of_another_key_is_not_read(key, tmp_path):
+    write(tmp_path / "a.npz", ARRAYS, RECORD, {"fold": 1})
+    assert read(tmp_path / "a.npz", key) is None
+    assert read(tmp_path / "a.npz", {"fold": 1})[1] == RECORD
+
+
+def test_check_that_fails_keeps_the_checkpoint_before(tmp_path):
+    def changed():
+        raise ValueError("the set was changed")
+
+    Checkpoint(tmp_path / "x.npz").save(ARRAYS, RECORD)
+    for checkpoint in (c := Checkpoint(tmp_path / "x.npz", 0, None, changed), c.part("a")):
+        with pytest.raises(ValueError, match="the set was changed"):
+            checkpoint.save({}, {})
+    assert files(tmp_path) == ["x.npz"] and c.load()[1] == RECORD
+
+
+# ---------------------------------------------------------------------------- every bit
+
+
+def same(kept):
+    arrays, record = kept
+    return record == RECORD and {n: (a.dtype, a.tobytes()) for n, a in arrays.items()} == {
+        n: (a.dtype, a.tobytes()) for n, a in ARRAYS.items()
+    }
+
+
+def test_no_flipped_bit_gives_other_arrays(checkpoint, capsys):
+    checkpoint.save(ARRAYS, RECORD)
+    data = checkpoint.path.read_bytes()
+    refused = 0
+    for place in range(0, len(data), 3):
+        bit = 1 << place % 8
+        checkpoint.path.write_bytes(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :])
+        kept = checkpoint.load()
+        assert kept is None or same(kept)
+        refused += kept is None
+    assert capsys.readouterr().out.count(str(checkpoint.path)) == refused > len(data) // 6
+
+
+def rewritten(path, change):
+    """Write the members of a file again, changed, with checksums that are right."""
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in change(members).items():
+            file.writestr(name, data)
+
+
+MEMBERS = {
+    "one gone": lambda m: {n: d for n, d in m.items() if n != "0.w.npy"},
+    "one more": lambda m: m | {"2.w.npy": m["0.w.npy"]},
+    "another name": lambda m: {n.replace("0.w", "0.v"): d for n, d in m.items()},
+    "no array": lambda m: m | {"0.w.npy": b"\0" * 99},
+    "more than an array": lambda m: m | {"0.w.npy": m["0.w.npy"] + b"\0"},
+    "less than an array": lambda m: m | {"0.w.npy": m["0.w.npy"][:-1]},
+    "a smaller shape": lambda m: m | {"0.w.npy": m["0.w.npy"].replace(b"(2, 3)", b"(2, 2)")},
+    "a huge shape": lambda m: (
+        m | {"0.w.npy": m["0.w.npy"].replace(b"(2, 3)", b"(9999999999999, )")}
+    ),
+    "an open header": lambda m: m | {"0.w.npy": m["0.w.npy"].replace(b"(2, 3)", b"(2, 3 ")},
+    "no file of ours": lambda m: {n: d for n, d in m.items() if "record" not in n},
+    "no member": lambda m: {},
+    "a record of no JSON": lambda m: m | {"__record__.npy": m["1.text.npy"]},
+}
+
+
+@pytest.mark.parametrize("change", MEMBERS)
+def test_file_with_other_members_is_named_and_ignored(change, checkpoint, capsys):
+    checkpoint.save(ARRAYS, RECORD)
+    rewritten(checkpoint.path, MEMBERS[change])
+    assert checkpoint.load() is None
+    said = capsys.readouterr().out
+    assert said.startswith(f"{checkpoint.path} cannot be read: ") and said.count("\n") == 1
 
 
 # ---------------------------------------------------------------------------- things with state

@@ -8,12 +8,14 @@ state as arrays by name, and ``load_state_dict(state)``, which restores it. :fun
 from __future__ import annotations
 
 import glob
+import io
 import json
+import os
 import time
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import numpy as np
@@ -21,9 +23,13 @@ import numpy as np
 from ums.backend import Array, to_numpy
 from ums.files import PARTIAL, write_whole
 from ums.layers import Dropout, Layer, copy_arrays
+from ums.reading import reading
 
 Kept = tuple[dict[str, np.ndarray], dict]
 """Arrays by name and a record that is ready for JSON."""
+
+_ABOUT = "__record__"
+"""The array of a file that holds, in JSON, its key, its record and the names of its arrays."""
 
 
 class Stateful(Protocol):
@@ -120,19 +126,34 @@ class Stopwatch:
 
 
 class Checkpoint:
-    """The file ``path`` of an interrupted training, saved again after ``every`` seconds at least."""
+    """The file of an interrupted training, saved again and again while it goes on.
 
-    def __init__(self, path: Path, every: float = 60.0):
-        self.path, self.every = Path(path), every
+    Args:
+        path: The file.
+        every: Seconds between two saves, at least.
+        key: What the training depends on, ready for JSON; a file saved under another is ignored.
+        check: Called before each save; what it raises leaves the file as it is.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        every: float = 60.0,
+        key: Any = None,
+        check: Callable[[], object] = lambda: None,
+    ):
+        self.path, self.every, self.key, self.check = Path(path), every, key, check
         self._saved = time.monotonic()
 
     def part(self, name: str) -> Checkpoint:
         """The checkpoint of one of several trainings, a file beside this one, removed with it."""
         own = f"{self.path.stem}+{quote(name, safe='')}{self.path.suffix}"
-        return Checkpoint(self.path.with_name(own), self.every)
+        key = {"part": name, "of": self.key}
+        return Checkpoint(self.path.with_name(own), self.every, key, self.check)
 
     def load(self) -> Kept | None:
-        return read(self.path)
+        """What was saved last; None if there is no file, or none of this training (prints why)."""
+        return read(self.path, self.key)
 
     def restore(self, things: Sequence[Stateful]) -> bool:
         """Restore the state of objects from the file; False if there is none.
@@ -145,7 +166,7 @@ class Checkpoint:
             return False
         try:
             restore_all(kept[0], things)
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self.path} is of another training, remove it: {error}") from error
         return True
 
@@ -154,7 +175,8 @@ class Checkpoint:
 
     def save(self, arrays: Mapping[str, Array], record: dict) -> None:
         """Replace the file by a state, from :func:`gather`, and a record; see :func:`write`."""
-        write(self.path, arrays, record)
+        self.check()
+        write(self.path, arrays, record, self.key)
         self._saved = time.monotonic()
 
     def remove(self) -> None:
@@ -169,24 +191,55 @@ class Checkpoint:
 # ------------------------------------------------------------------------ files
 
 
-def write(path: Path, arrays: Mapping[str, Array], record: dict) -> None:
+def write(path: Path, arrays: Mapping[str, Array], record: Any, key: Any = None) -> None:
     """Write arrays and a record to an .npz file, whole or not at all.
+
+    Args:
+        path: The file.
+        arrays: By name.
+        record: Ready for JSON.
+        key: What the file depends on, ready for JSON; only who knows it reads the file.
 
     Raises:
         OSError: The file cannot be written; names it. A previous version is unchanged.
     """
     host: dict[str, Array] = {name: to_numpy(array) for name, array in arrays.items()}
-    write_whole(path, lambda file: np.savez(file, __record__=json.dumps(record), **host))
+    about = json.dumps({"key": key, "record": record, "arrays": sorted(host)})
+    host[_ABOUT] = np.array(about)
+    write_whole(path, lambda file: np.savez(file, **host))
 
 
-def read(path: Path) -> Kept | None:
-    """Read a file of :func:`write`; None if there is none, or it cannot be read (prints why)."""
-    if not path.is_file():
-        return None
+def read(path: Path, key: Any = None) -> Kept | None:
+    """Read a file of :func:`write`; None if there is none, or :func:`read_kept` refuses it (prints why)."""
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return arrays, json.loads(str(arrays.pop("__record__")))
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        print(f"{path} cannot be read ({error}) and is ignored")
+        return read_kept(path, key) if os.path.lexists(path) else None
+    except ValueError as error:
+        print(f"{error}; it is ignored")
         return None
+
+
+def read_kept(path: Path, key: Any = None) -> Kept:
+    """Read a file of :func:`write`.
+
+    Raises:
+        ValueError: There is none, it cannot be read, or it was written under another key; names it.
+    """
+    with reading(path), zipfile.ZipFile(path) as file:
+        arrays = {name.removesuffix(".npy"): _array(file.read(name)) for name in file.namelist()}
+        if _ABOUT not in arrays:
+            raise ValueError("it is no checkpoint and no file of a study")
+        about = json.loads(str(arrays.pop(_ABOUT)))
+        if about["arrays"] != sorted(arrays):
+            raise ValueError(f"its arrays should be {about['arrays']}, not {sorted(arrays)}")
+        if about["key"] != json.loads(json.dumps(key)):
+            raise ValueError("it is another job's or training's, under this name")
+        return arrays, about["record"]
+
+
+def _array(data: bytes) -> np.ndarray:
+    """The array of a file in an .npz, which was read to its end: only then is its checksum compared."""
+    stream = io.BytesIO(data)
+    array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+    if stream.read(1):
+        raise ValueError("there is more in it than an array")
+    return array

@@ -86,13 +86,13 @@ def test_a_missing_folder_says_what_to_run(tmp_path):
 
 def test_masks_of_another_size_are_reported_with_both_shapes(folder):
     np.save(folder / "masks.npy", np.zeros((10, 4, 4), np.uint8))
-    with pytest.raises(ValueError, match=r"masks\.npy: \(10, 4, 4\).*\(10, 8, 6\)"):
+    with pytest.raises(ValueError, match=r"masks\.npy must be \(10, 8, 6\).*\(10, 4, 4\)"):
         load_prepared(folder)
 
 
 def test_masks_of_0_and_255_are_refused(folder):
     np.save(folder / "masks.npy", np.full((10, 8, 6), 255, np.uint8))
-    with pytest.raises(ValueError, match="0 and 1, found 255"):
+    with pytest.raises(ValueError, match=r"masks\.npy must be 0 and 1, found values up to 255"):
         load_prepared(folder)
 
 
@@ -149,7 +149,85 @@ def test_a_table_saved_again_by_a_spreadsheet_is_read(folder):
     assert load_prepared(folder).ids[0] == "i0"
 
 
-def test_about_that_is_no_json_is_named(folder):
-    (folder / "about.json").write_text("{")
-    with pytest.raises(ValueError, match=r"about\.json"):
+@pytest.mark.parametrize("content", ["{", "[]", "null", "7", "[" * 100_000, ""])
+def test_about_that_is_no_json_object_is_named(folder, content):
+    (folder / "about.json").write_text(content)
+    with pytest.raises(ValueError, match=f"^{folder}/about.json cannot be read: [^\n]+$"):
         load_prepared(folder)
+
+
+def header(text):
+    """The bytes of a file of numpy, its header as it is given."""
+    text = text.ljust(117) + "\n"
+    return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text.encode("latin1") + bytes(480)
+
+
+GOOD = "{'descr': '|u1', 'fortran_order': False, 'shape': (10, 8, 6), }"
+HEADERS = {
+    "an open bracket": GOOD.replace(")", " "),
+    "an open text": GOOD.replace("'shape'", "'shape "),
+    "a sign that is none": GOOD.replace("(10", "($0"),
+    "a call": GOOD.replace("False", "print(1)"),
+    "a number too large": GOOD.replace("10", "9" * 30),
+    "more than memory": GOOD.replace("10", "1" + "0" * 15),
+    "a negative size": GOOD.replace("10", "-1"),
+    "keys of two kinds": GOOD.replace("'descr'", "7"),
+    "another type": GOOD.replace("u1", "u7"),
+    "objects": GOOD.replace("|u1", "|O"),
+    "floats": GOOD.replace("|u1", "<f8").replace("10", " 1"),
+    "brackets": "[" * 110,
+    "Latin letters": GOOD.replace("shape", "sh\xe4pe"),
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy", "opacities.npy"])
+@pytest.mark.parametrize("bad", HEADERS)
+def test_damaged_header_of_an_array_is_named_in_one_line(bad, name, folder):
+    (folder / name).write_bytes(header(HEADERS[bad]))
+    with pytest.raises(ValueError, match=f"^{folder / name} [^\n]+$"):
+        load_prepared(folder)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy", "table.csv", "about.json"])
+def test_folder_in_place_of_a_file_is_named(name, folder):
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(ValueError, match=f"^{folder / name} cannot be read: [^\n]+$"):
+        load_prepared(folder)
+
+
+TABLES = {
+    "empty": "",
+    "blank lines": "\n\n",
+    "semicolons": "id;patient;split;has_mask",
+    "no UTF-8": "id\udcff",
+    "an open quote": 'id,patient,split,has_mask\n"' + "x\n" * 99,
+    "a field of a megabyte": "id," + "x" * 1_000_000,
+    "a NUL": "id,patient,split,has_mask\na\0,b,train,0\n",
+    "lines of old Macs": "id,patient,split,has_mask\ra,b,train,0\r",
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_table_that_is_none_is_named_in_one_line(table, folder):
+    (folder / "table.csv").write_bytes(TABLES[table].encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match=rf"^{folder}/table\.csv[^\n]+$") as error:
+        load_prepared(folder)
+    assert len(str(error.value)) < 500
+
+
+def test_masks_that_are_all_the_same_are_refused_or_counted(tmp_path, rng):
+    images, masks = pictures(rng), np.zeros((10, 8, 6), np.uint8)
+    for value in (0, 1):
+        with pytest.raises(ValueError, match=rf"masks\.npy: each mask of the 10 .* all {value}"):
+            save_prepared(tmp_path / "a", Content(images, masks=masks + value, **columns()))
+    masks[0, 0, 0] = masks[1] = 1
+    made = save_prepared(tmp_path / "a", Content(images, masks=masks, **columns()))
+    assert made.about["counts"]["constant_masks"] == {"0": 8, "1": 1}
+
+
+def test_boolean_masks_are_refused_by_name(tmp_path, rng):
+    images = pictures(rng)
+    with pytest.raises(ValueError, match=r"masks\.npy must be uint8, found bool"):
+        save_prepared(tmp_path / "a", Content(images, masks=images > 99, **columns()))

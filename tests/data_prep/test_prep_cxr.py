@@ -30,6 +30,7 @@ def picture(seed):
 @pytest.fixture
 def raw(tmp_path):
     raw, mask = tmp_path / "raw", np.full((20, 24), 255, np.uint8)
+    mask[:4] = 0
     for i in range(4):
         write(raw / "shenzhen" / "CXR_png" / f"CHNCXR_{i:04d}_{i % 2}.png", picture(i))
         write(raw / "shenzhen" / "mask" / f"CHNCXR_{i:04d}_{i % 2}_mask.png", mask)
@@ -157,6 +158,27 @@ def test_a_source_made_before_test_images_were_held_out_is_made_anew(raw):
     path.write_text(json.dumps(about))
     prepare(raw)
     assert "held_out" in json.loads(path.read_text())["settings"]
+
+
+def test_a_table_changed_by_hand_is_not_discarded_by_preparing_again(raw, capsys):
+    _, out = prepare(raw)
+    path = out / "target" / "table.csv"
+    edited = path.read_text().replace(",1,0", ",1,1", 1)
+    path.write_text(edited)
+    capsys.readouterr()
+    assert prepare(raw)[0] == 2 and path.read_text() == edited
+    assert f"`python -m data_prep accept {out / 'target'}` keeps it" in capsys.readouterr().err
+    assert main(["accept", str(out / "target")]) == 0 == prepare(raw)[0]
+    assert path.read_text() == edited
+
+
+@pytest.mark.parametrize("about", ["[]", "null", '{"settings": []}', "{", "[" * 100_000])
+def test_a_folder_whose_about_is_not_one_is_made_anew(about, raw):
+    _, out = prepare(raw)
+    path = out / "target" / "about.json"
+    before = path.read_bytes()
+    path.write_text(about)
+    assert prepare(raw)[0] == 0 and path.read_bytes() == before
 
 
 def test_without_a_pediatric_set_an_earlier_folder_goes_and_that_is_said(raw, capsys):

@@ -184,6 +184,9 @@ def test_a_box_of_the_table_or_for_all_cuts_image_and_mask(raw):
     half[:12, 8:16] = 250
     write(raw / "images" / "p0/a0.png", half)
     write(raw / "images" / "p0/a1.png", half)
+    low = half[::-1, :, 0]  # within the box: a set of empty masks is refused
+    for i in range(1, 8):
+        write(raw / "masks" / f"p{i}/a1.png", low)
     _, out = prepare(raw, "--box", "0", "12", "32", "12")
     made = everything(out)
     assert made["p0/a0.png"][0].min() == 250 and made["p0/a0.png"][1].all()

@@ -8,7 +8,8 @@ import pytest
 from small_sets import children, echoes, hospital, save_all
 
 from data_prep.writing import Content, save_prepared
-from ums.data import load_prepared
+from ums.data import digests, load_prepared
+from ums.data.rows import parts
 from ums.experiments.cxr import CXR
 from ums.experiments.datasets import Layout, fingerprint, name_of, source_rows
 from ums.experiments.echo import ECHO
@@ -164,7 +165,8 @@ def test_source_needs_neither_masks_nor_labels(own_folders):
 def test_images_need_not_be_square(tmp_path):
     images = np.zeros((48, 16, 32), np.uint8)
     for name in ("target", "test"):
-        hospital(tmp_path / name, images=images, masks=images + 1, opacities=images)
+        masks = images + (np.arange(32, dtype=np.uint8) > 9)
+        hospital(tmp_path / name, images=images, masks=masks, opacities=images)
     assert CXR.layout.load(tmp_path).source.images.shape[1:] == (16, 32)
 
 
@@ -282,8 +284,9 @@ def test_fingerprint_tells_a_label_and_a_missing_array_apart(folders):
     assert len(set(prints)) == len(prints)
 
 
-def test_fingerprint_is_computed_once(folders):
-    prepared = replace(load_prepared(folders / "target"), masks=None)
-    before = fingerprint(prepared)
-    prepared.patients[:] = "another"
-    assert fingerprint(prepared) == before
+def test_arrays_are_read_once_for_opening_and_fingerprint(folders, monkeypatch):
+    read = []
+    monkeypatch.setattr(digests, "parts", lambda array: read.append(array.shape) or parts(array))
+    prepared = load_prepared(folders / "target")
+    assert len({fingerprint(prepared) for _ in range(3)}) == 1
+    assert read == [(48, 16, 16)] * 3

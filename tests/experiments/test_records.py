@@ -1,6 +1,7 @@
 """The records of a study, read from disk and as columns from which its numbers can be checked."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from ums.experiments.names import (
 from ums.experiments.report import write_report
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.runner import run
+from ums.experiments.store import Store
+from ums.reading import read_sealed, sealed
 from ums.training import History
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -45,9 +48,9 @@ def test_study_is_read_as_it_was_written(tmp_path):
 
 def test_page_in_a_folder_of_its_own_finds_the_stores_records(tmp_path):
     paths = on_disk(tmp_path, MADE)
-    study = json.loads((tmp_path / "study.json").read_text())
+    study = read_sealed(tmp_path / "study.json")
     (tmp_path / "page").mkdir()
-    text = json.dumps(study | {"records": f"../{study['records']}"})
+    text = json.dumps(sealed(study | {"records": f"../{study['records']}"}))
     (tmp_path / "page" / "study.json").write_text(text)
     (records,) = results.read_study(tmp_path / "page").parts.values()
     assert records.files == tuple(path.name for path in paths)
@@ -67,7 +70,7 @@ def test_study_that_is_not_finished_names_a_record_that_is_missing(tmp_path):
         results.read_study(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"[" * 100_000])
 @pytest.mark.parametrize("file", ["study.json", "a record"])
 def test_file_that_cannot_be_read_is_named(file, content, tmp_path):
     paths = on_disk(tmp_path, MADE)
@@ -75,6 +78,40 @@ def test_file_that_cannot_be_read_is_named(file, content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"^{path} cannot be read: "):
         results.read_study(tmp_path)
+
+
+def test_records_of_two_studies_exchanged_by_hand_are_named(tmp_path):
+    one, two = (on_disk(tmp_path / name, MADE)[1] for name in ("a", "b"))
+    other = Store(tmp_path / "b")
+    record = read_sealed(two)
+    other.record(one.stem[:-13], {"seed": 1}, lambda: (record, {}))
+    two.unlink()
+    shutil.copy(other.record_path(one.stem[:-13], {"seed": 1}), one)
+    with pytest.raises(ValueError, match=f"^{one} cannot be read: it was written as "):
+        results.read_study(tmp_path / "a")
+
+
+@pytest.mark.parametrize("file", ["study.json", "a record"])
+def test_number_that_was_changed_is_refused(file, tmp_path):
+    paths = on_disk(tmp_path, MADE)
+    path = paths[2] if file == "a record" else tmp_path / file
+    old = '"fold": ' if file == "a record" else '"seed": '
+    path.write_text(path.read_text().replace(old, f"{old}1", 1))
+    with pytest.raises(ValueError, match=f"^{path} cannot be read: it is damaged or was changed"):
+        results.load(tmp_path)
+
+
+def test_arrays_of_another_record_are_refused_by_name(tmp_path):
+    arrays = [{"clean": np.full((2, 3), k, np.uint8)} for k in (1, 2)]
+    paths = [on_disk(tmp_path, {Job(SOURCE_TEST, seed=k): {}}, arrays[k])[0] for k in (0, 1)]
+    one, two = (path.with_suffix(".npz") for path in paths)
+    shutil.copy(one, two)
+    records = results.read_study(tmp_path).parts[""]
+    with pytest.raises(ValueError, match=f"^{two} cannot be read: it is another job's"):
+        records.arrays(records.one(SOURCE_TEST))
+    two.unlink()
+    with pytest.raises(ValueError, match=f"^{two} cannot be read: No such file"):
+        records.arrays(records.one(SOURCE_TEST))
 
 
 def test_records_of_a_kind_come_fold_by_fold(tmp_path):
@@ -185,9 +222,9 @@ def test_network_that_was_not_trained_has_a_cost_but_no_epochs(tmp_path):
 def test_parts_of_a_study_are_told_apart(tmp_path):
     paths = on_disk(tmp_path, MADE)
     names = [path.name for path in paths]
-    study = json.loads((tmp_path / "study.json").read_text())
+    study = read_sealed(tmp_path / "study.json")
     study["jobs"] = {"": names, "changed": names}
-    (tmp_path / "study.json").write_text(json.dumps(study))
+    (tmp_path / "study.json").write_text(json.dumps(sealed(study)))
     for columns in filter(None, results.load(tmp_path).values()):
         half = len(columns["part"]) // 2
         assert columns["part"].tolist() == [""] * half + ["changed"] * half

@@ -31,6 +31,7 @@ from ums.experiments.run import Run
 from ums.experiments.settings import Settings
 from ums.experiments.store import Store
 from ums.experiments.study import Study
+from ums.reading import read_sealed, sealed
 
 SIMILAR = ["table-5-classification", "similar-classification-held-out", "similar-comparisons"]
 SIMILAR += ["table-2", "table-6"]
@@ -177,9 +178,9 @@ def test_folder_without_a_study_is_named(tmp_path, capsys):
 
 
 def test_modality_of_ones_own_has_a_plain_page(out):
-    study = json.loads((out / "study.json").read_text())
+    study = read_sealed(out / "study.json")
     about = study["about"] | {"title": "brains"}
-    (out / "study.json").write_text(json.dumps(study | {"study": "mri", "about": about}))
+    (out / "study.json").write_text(json.dumps(sealed(study | {"study": "mri", "about": about})))
     assert main(["report", str(out)]) == 0
     page = json.loads((out / "tables.json").read_text())
     assert page["title"] == "brains: one source, shared"
@@ -309,8 +310,8 @@ def test_run_that_is_killed_goes_on_and_ends_as_if_it_had_not_been(
 
 
 def numbers_in(path):
-    """A record without the seconds that training took."""
-    return re.sub(r'"seconds": (\[[^]]*\]|[^,]+), ', "", path.read_text())
+    """A record without the seconds that training took, and the digest in which they are."""
+    return re.sub(r'"(seconds|digest)": (\[[^]]*\]|[^,]+)[,}]', "", path.read_text())
 
 
 def test_stopping_a_run_keeps_what_is_finished(folders, tmp_path, monkeypatch, capsys):

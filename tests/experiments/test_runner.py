@@ -1,25 +1,28 @@
 """A study as a list of jobs, and the loop that runs those that are not done."""
 
 import json
+import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from full_disk import nothing
-from small_sets import SMALL, hospital, note_computed, save_all, small_study
+from small_sets import FOLDERS, SMALL, children, hospital, note_computed, save_all, small_study
 from small_tuning import Trainings
 
-from ums.checkpoint import read
+from ums.data import load_prepared
 from ums.experiments import evaluation, runner, store
 from ums.experiments.cxr import ABNORMALITY, CXR, LUNGS
 from ums.experiments.jobs import CASES, PICTURES, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.names import CONTROL, DIVERSE, HELD_OUT, LOGITS, SIMILAR, STRATEGIES, TEST
+from ums.experiments.record_files import read_arrays, read_record
 from ums.experiments.results import read_study
 from ums.experiments.runner import described_run, run_jobs, write_study
 from ums.experiments.settings import Settings
 from ums.experiments.store import Store
 from ums.experiments.study import SHOWN, Study
+from ums.reading import DIGEST
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +57,10 @@ def contents(folder):
 
 
 def without_times(record):
-    """A record without its wall times."""
+    """A record without its wall times, and the digest in which they are."""
     if isinstance(record, dict):
-        return {n: without_times(value) for n, value in record.items() if n != "seconds"}
+        own = {name: record[name] for name in record.keys() - {"seconds", DIGEST}}
+        return {name: without_times(value) for name, value in own.items()}
     return record
 
 
@@ -121,8 +125,11 @@ def test_other_images_change_the_key_of_what_is_trained_or_tested_on_them(
     changed, finished, tmp_path
 ):
     save_all(tmp_path, side=16)
-    path = tmp_path / changed / "images.npy"
-    path.write_bytes(path.read_bytes()[:-1] + b"\7")
+    images = np.array(load_prepared(tmp_path / changed).images)
+    images[-1, -1, -1] ^= 1
+    shutil.rmtree(tmp_path / changed)
+    make, seed = children if changed == "pneumonia" else hospital, FOLDERS.index(changed)
+    make(tmp_path / changed, seed, side=16, images=images)
     other = small_study(CXR, CXR.layout.load(tmp_path), finished.run.store.folder)
     again = [job for job in finished.jobs() if other.key(job) != finished.key(job)]
     groups = {"source": {"", DIVERSE, SIMILAR}, "pneumonia": {SIMILAR}}.get(changed, {DIVERSE})
@@ -285,8 +292,8 @@ def test_record_of_the_cases_has_the_patients_of_the_heat_maps_and_the_area_of_t
 def arrays_of(study, *job):
     one = Job(*job)
     study.record(one)
-    path = study.run.store.record_path(one.name, study.key(one)).with_suffix(".npz")
-    return read(path)[0] if path.is_file() else {}
+    path = study.run.store.record_path(one.name, study.key(one))
+    return read_arrays(path, read_record(path))
 
 
 def test_outlines_shown_are_the_first_fold_s(finished):

@@ -39,7 +39,8 @@ def test_arrays_stand_beside_the_record_if_there_are_any(tmp_path):
     store = Store(tmp_path)
     take(store, "record", Work())
     path = store.record_path("source", KEY).with_suffix(".npz")
-    assert read(path)[0]["0.w"].tobytes() == ARRAYS["0.w"].tobytes()
+    kept = read(path, store.record("source", KEY, Work())["key"])
+    assert kept[0]["0.w"].tobytes() == ARRAYS["0.w"].tobytes()
     take(store, "record", Work(arrays={}), "bare")
     assert not store.record_path("bare", KEY).with_suffix(".npz").exists()
 
@@ -125,6 +126,36 @@ def test_files_exchanged_by_hand_are_not_taken(kind, tmp_path):
     for width, work in works.items():
         assert take(Store(tmp_path), kind, work, key={"width": width}) == {"width": width}
         assert work.calls == 2
+
+
+def test_record_under_another_name_is_named_and_computed_again(tmp_path, capsys):
+    store, work = Store(tmp_path), Work()
+    for name in ("source", "head"):
+        take(store, "record", Work(arrays={}), name)
+    one, two = (store.record_path(name, KEY) for name in ("source", "head"))
+    two.replace(one)
+    assert take(store, "record", work) == RECORD and work.calls == 1
+    assert f"{one} cannot be read: it was written as {two.name}" in capsys.readouterr().out
+
+
+def test_weights_exchanged_by_hand_are_named(tmp_path, capsys):
+    for width in (1, 2):
+        take(Store(tmp_path), "weights", Work({}, {"width": width}), key={"width": width})
+    one, two = sorted((tmp_path / "weights").iterdir())
+    two.replace(one)
+    for width in (1, 2):
+        take(Store(tmp_path), "weights", Work({}, {"width": width}), key={"width": width})
+    assert f"{one} cannot be read: it is another job's" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("old", "new"), [("1.25", "1.35"), ("0.1", "0.7"), ('"n"', '"m"')])
+def test_record_with_another_number_is_computed_again(old, new, tmp_path, capsys):
+    store, work = Store(tmp_path), Work()
+    take(store, "record", work)
+    path = store.record_path("source", KEY)
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert take(store, "record", work) == RECORD and work.calls == 2
+    assert f"{path} cannot be read: it is damaged or was changed" in capsys.readouterr().out
 
 
 def test_arrays_of_another_record_are_not_taken(tmp_path):
@@ -213,6 +244,7 @@ DAMAGES = {
     "its end missing": lambda data: data[:-1],
     "not a zip file": lambda data: b"x" * len(data),
     "a byte changed": lambda data: data.replace(np.float32(5).tobytes(), np.float32(6).tobytes()),
+    "its directory cut": lambda data: data.replace(b"PK\x01\x02", b"PK\x01\x03", 1),
 }
 
 
@@ -226,10 +258,13 @@ def test_damaged_arrays_are_computed_again_and_said(damage, kind, tmp_path, caps
     assert [take(Store(tmp_path), kind, work) for _ in range(2)] == [RECORD] * 2
     assert work.calls == 1
     assert f"{path} cannot be read" in capsys.readouterr().out
-    assert np.array_equal(read(path)[0]["0.w"], ARRAYS["0.w"])
+    with np.load(path) as arrays:
+        assert np.array_equal(arrays["0.w"], ARRAYS["0.w"])
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"{}", b'{"key": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[1]", b"{}", b"null", b"[" * 10**5, b'{"key": 1}', b"\xff"]
+)
 def test_damaged_record_is_computed_again_and_said(content, tmp_path, capsys):
     store, work = Store(tmp_path), Work()
     path = store.record_path("source", KEY)
@@ -245,4 +280,5 @@ def test_record_without_its_arrays_is_computed_again_and_said(tmp_path, capsys):
     path = store.record_path("source", KEY)
     path.with_suffix(".npz").unlink()
     assert take(store, "record", work) == RECORD and work.calls == 2
-    assert f"{path} cannot be read (its arrays are gone)" in capsys.readouterr().out
+    npz = path.with_suffix(".npz")
+    assert f"{npz} cannot be read: No such file or directory" in capsys.readouterr().out

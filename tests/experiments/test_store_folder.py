@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from full_disk import FULL, nothing
 from small_jobs import ARRAYS, KEY, RECORD, Work, files, take
+from small_sets import hospital
 
 import ums.experiments.store as module
 from ums.experiments.store import Store
@@ -95,6 +97,63 @@ def test_seconds_between_checkpoints_are_handed_on(tmp_path):
     assert work.checkpoint.every == 7
     Store(tmp_path).weights("b", KEY, work)
     assert work.checkpoint.every == 60
+
+
+def test_checkpoints_of_two_jobs_exchanged_by_hand_are_not_used(tmp_path, capsys):
+    for width in (1, 2):
+        stopped(tmp_path, key={"width": width})
+    one, two = (p for p in sorted(tmp_path.rglob("*.checkpoint.npz")))
+    two.replace(one)
+    for width in (1, 2):
+        work = Stoppable()
+        Store(tmp_path).weights("source", {"width": width}, work)
+        assert work.loaded is None
+    assert f"{one} cannot be read: it is another job's" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------------- sets that are watched
+
+
+@pytest.fixture
+def watching(tmp_path):
+    """A store that watches a set, and the file of its images."""
+    store, prepared = Store(tmp_path / "out"), hospital(tmp_path / "set", side=16)
+    store.watch([prepared])
+    return store, prepared.folder / "images.npy"
+
+
+def written_to(path):
+    path.write_bytes(path.read_bytes()[:-1] + b"\7")
+    os.utime(path, ns=(0, 0))
+
+
+@pytest.mark.parametrize("kind", ["weights", "record"])
+def test_nothing_is_kept_of_a_set_that_was_written_to(kind, watching):
+    store, path = watching
+
+    class Meanwhile(Work):
+        def __call__(self, checkpoint=None):
+            written_to(path)
+            return super().__call__(checkpoint)
+
+    with pytest.raises(ValueError, match=f"^{path} was written to while it was open"):
+        take(store, kind, Meanwhile())
+    assert files(store.folder) == []
+
+
+def test_no_checkpoint_is_saved_of_a_set_that_was_written_to(watching):
+    store, path = watching
+    written_to(path)
+    with pytest.raises(ValueError, match="was written to while it was open"):
+        store.weights("source", KEY, Stoppable())
+    assert files(store.folder) == []
+
+
+def test_set_that_was_replaced_meanwhile_is_kept_as_it_was_opened(watching):
+    store, path = watching
+    shutil.rmtree(path.parent)
+    hospital(path.parent, seed=1, side=16)
+    assert take(store, "weights", Work()) == RECORD
 
 
 # ---------------------------------------------------------------------------- the folder

@@ -6,26 +6,35 @@
     masks.npy      (N, H, W) uint8, 0 or 1           where the set has segmentation masks
     opacities.npy  (N, H, W) uint8, 0 or 1           where the true place of the disease is known
     table.csv      id, patient, split, has_mask, then one column per label (empty: not labelled)
-    about.json     source, licence or citation, settings, counts, what was skipped and why
+    about.json     source, licence or citation, settings, counts, what was skipped and why, digests
     sheet.png      some of the images (not read again)
     summary.png    their sizes, grey levels and classes (not read again)
 
 Splits are made by patient (UMS-Rep, section 3.1.1), so a patient in two of them is an error, as is any
 other disagreement between the files. ``data_prep.writing`` writes such folders.
+
+What is opened must be what was written: a damaged, exchanged or missing array, rows in another order and
+a changed number are errors. A spreadsheet may save the table again as long as it reads the same: quotes, a
+byte order mark and the ends of lines do not count. Whoever corrects a label, a patient or the text of
+about.json, or adds a column, says so with ``python -m data_prep accept FOLDER``, which takes the change
+over into about.json; so are folders opened that were prepared before there were digests. Rows must stay
+in their order, and arrays are not edited: they are prepared again.
 """
 
 import csv
-import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ums.data.checks import check_binary, check_images, check_masks
+from ums.data.digests import FILES, verify
 from ums.data.rows import parts
+from ums.reading import read_sealed, reading
 
 SPLITS = ("train", "validation", "test")
 FIXED_COLUMNS = ("id", "patient", "split", "has_mask")
@@ -78,48 +87,59 @@ class Prepared:
 def load_prepared(folder: str | Path) -> Prepared:
     """Open a prepared folder. The arrays stay on disk: they are memory-mapped and read-only.
 
+    They are read once to be compared with their digests (2 seconds for 3 GB in memory), unless there are
+    more than :data:`ums.data.digests.LARGE` bytes: then a study does so before it uses them.
+
     Raises:
         FileNotFoundError: The folder or one of its files is missing.
-        ValueError: A file cannot be read, or two of them disagree.
+        ValueError: A file cannot be read or is not as it was written, or two of them disagree.
     """
     folder = Path(folder)
-    images = _read(folder / "images.npy", _open_array)
-    masks, opacities = (
-        _read(path, _open_array) if path.is_file() else None
-        for path in (folder / "masks.npy", folder / "opacities.npy")
-    )
-    table = _columns(folder / "table.csv", *_read(folder / "table.csv", _rows))
-    about = _read(folder / "about.json", _json_object)
-    prepared = Prepared(folder, images, masks, opacities, **table, about=about)
+    check_there(folder)
+    try:
+        about = read_sealed(folder / "about.json", "digests")
+    except ValueError as error:
+        hint = f"if it should be as it is, `python -m data_prep accept {folder}` keeps it"
+        raise ValueError(f"{error}; {hint}") from error
+    prepared = open_prepared(folder, about)
+    verify(prepared)
+    return prepared
+
+
+def open_prepared(folder: Path, about: dict) -> Prepared:
+    """Open a prepared folder whose about.json was read, without a look at digests.
+
+    Raises:
+        ValueError: A file cannot be read, or two of them disagree.
+    """
+    table = folder / "table.csv"
+    arrays: dict[str, Any] = dict.fromkeys(FILES)
+    for name, file in FILES.items():
+        if (folder / file).exists():
+            with reading(folder / file):
+                arrays[name] = np.lib.format.open_memmap(folder / file, mode="r")
+    with reading(table):
+        rows = _rows(table)
+    prepared = Prepared(folder, **arrays, **_columns(table, *rows), about=about)
     check_prepared(prepared)
     return prepared
+
+
+def check_there(folder: Path) -> None:
+    """Check that the files are there that every prepared folder has.
+
+    Raises:
+        FileNotFoundError: One of them is missing; says what to run.
+    """
+    for name in ("images.npy", "table.csv", "about.json"):
+        if not (folder / name).exists():
+            hint = f"from a checkout of ums, `python -m data_prep synthetic {folder}` draws a set"
+            raise FileNotFoundError(f"{folder / name} is missing: {hint}")
 
 
 def count_labels(values: np.ndarray) -> dict[str, int]:
     """Count the images of each value of a label (N,), without -1; the keys are ready for JSON."""
     return {str(v): n for v, n in sorted(Counter(values[values >= 0].tolist()).items())}
-
-
-def _read(path: Path, content: Callable[[Path], Any]) -> Any:
-    """Read a file; errors name it."""
-    if not path.is_file():
-        hint = f"from a checkout of ums, `python -m data_prep synthetic {path.parent}` draws a set"
-        raise FileNotFoundError(f"{path} is missing: {hint}")
-    try:
-        return content(path)
-    except (ValueError, EOFError, OSError, csv.Error) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-
-
-def _open_array(path: Path) -> Any:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def _json_object(path: Path) -> dict:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise ValueError(f"it should be a JSON object, not a {type(found).__name__}")
-    return found
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -133,11 +153,11 @@ def _columns(path: Path, header: list[str], *rows: list[str]) -> dict[str, Any]:
     if tuple(header[:4]) != FIXED_COLUMNS or len(set(header)) != len(header):
         raise ValueError(
             f"{path}: the columns should be {', '.join(FIXED_COLUMNS)} and then one per label; "
-            f"found {', '.join(header)}"
+            f"found {header!r:.200}"
         )
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
-            found = f"{len(row)} values for {len(header)} columns: {row}"
+            found = f"{len(row)} values for {len(header)} columns: {row!r:.200}"
             raise ValueError(f"{path}, row {number}: {found}")
     values = zip(*rows, strict=True) if rows else [()] * len(header)
     columns = dict(zip(header, values, strict=True))
@@ -156,7 +176,7 @@ def _integers(
 ) -> np.ndarray:
     for row, value in enumerate(values, start=2):
         if not re.fullmatch(pattern, value):
-            raise ValueError(f"{path}, row {row}: {name} is {value!r}, should be {wanted}")
+            raise ValueError(f"{path}, row {row}: {name} is {value!r:.200}, should be {wanted}")
     return np.array([int(value or -1) for value in values], dtype=np.int64)
 
 
@@ -167,34 +187,45 @@ def check_prepared(prepared: Prepared) -> None:
         ValueError: They do not; the message names the file that they are, or would be, in.
     """
     folder, images, table = prepared.folder, prepared.images, prepared.folder / "table.csv"
-    grey_or_rgb = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)
-    if images.dtype != np.uint8 or not grey_or_rgb:
-        raise ValueError(
-            f"{folder / 'images.npy'}: should be (N, H, W) or (N, H, W, 3) uint8, "
-            f"found {images.shape} {images.dtype}"
-        )
-    if images.size == 0:
-        raise ValueError(f"{folder / 'images.npy'}: no image in an array of shape {images.shape}")
-    _check_binary(folder / "masks.npy", prepared.masks, images)
-    _check_binary(folder / "opacities.npy", prepared.opacities, images)
+    check_images(images, str(folder / "images.npy"), stored=True)
     _check_columns(table, prepared)
     _check_ids_and_splits(table, prepared)
-    if prepared.masks is None:
-        if with_mask := prepared.has_mask.sum():
-            raise ValueError(f"{table}: {with_mask} rows say has_mask 1, but there is no masks.npy")
-    elif any(masks[~prepared.has_mask[rows]].any() for rows, masks in parts(prepared.masks)):
-        raise ValueError(f"{table}: has_mask is 0 for an image whose mask is not")
+    _check_masks(folder / "opacities.npy", prepared.opacities, images)
+    _check_masks(folder / "masks.npy", prepared.masks, images)
+    with_mask = int(prepared.has_mask.sum())
+    if prepared.masks is None and with_mask:
+        raise ValueError(f"{table}: {with_mask} rows say has_mask 1, but there is no masks.npy")
+    for value, count in constant_masks(prepared).items():
+        if 0 < count == with_mask:
+            every = f"each mask of the {count} images with has_mask 1 is all {value}"
+            raise ValueError(f"{folder / 'masks.npy'}: {every}")
 
 
-def _check_binary(path: Path, masks: np.ndarray | None, images: np.ndarray) -> None:
+def _check_masks(path: Path, masks: np.ndarray | None, images: np.ndarray) -> None:
     if masks is None:
         return
-    if masks.dtype != np.uint8 or masks.shape != images.shape[:3]:
-        fit = f"does not fit images.npy {images.shape}; should be {images.shape[:3]} uint8"
-        raise ValueError(f"{path}: {masks.shape} {masks.dtype} {fit}")
-    highest = max(int(part.max()) for _, part in parts(masks))
-    if highest > 1:
-        raise ValueError(f"{path}: values should be 0 and 1, found {highest}")
+    check_masks(masks, images.shape, str(path))
+    if masks.dtype != np.uint8:
+        raise ValueError(f"{path} must be uint8, found {masks.dtype}")
+    for _, part in parts(masks):
+        check_binary(part, str(path))
+
+
+def constant_masks(prepared: Prepared) -> dict[str, int]:
+    """Count the images with has_mask 1 whose mask is all 0, and those whose mask is all 1.
+
+    Raises:
+        ValueError: An image with has_mask 0 has a mask that is not all 0.
+    """
+    counts = {"0": 0, "1": 0}
+    for rows, masks in parts(prepared.masks) if prepared.masks is not None else ():
+        has_mask, low, high = prepared.has_mask[rows], masks.min((1, 2)), masks.max((1, 2))
+        if high[~has_mask].any():
+            table = prepared.folder / "table.csv"
+            raise ValueError(f"{table}: has_mask is 0 for an image whose mask is not")
+        counts["0"] += int(np.count_nonzero(high[has_mask] == 0))
+        counts["1"] += int(np.count_nonzero(low[has_mask] == 1))
+    return counts
 
 
 def _check_columns(path: Path, prepared: Prepared) -> None:
@@ -207,7 +238,7 @@ def _check_columns(path: Path, prepared: Prepared) -> None:
     for name, values in prepared.labels.items():
         if name in (*FIXED_COLUMNS, "") or values.dtype.kind not in "iu" or values.min() < -1:
             raise ValueError(
-                f"{path}: label {name!r} should be whole numbers from 0, or -1 where absent, "
+                f"{path}: label {name!r:.200} should be whole numbers from 0, or -1 where absent, "
                 f"under a name of its own; found {values.dtype} from {values.min()}"
             )
 
@@ -219,11 +250,11 @@ def _check_ids_and_splits(path: Path, prepared: Prepared) -> None:
     for row, (id_, patient, split) in enumerate(zip(*columns, strict=True), start=2):
         at = f"{path}, row {row}"
         if split not in SPLITS:
-            raise ValueError(f"{at}: split is {split!r}, should be in {SPLITS}")
+            raise ValueError(f"{at}: split is {split!r:.200}, should be in {SPLITS}")
         if not id_ or not patient:
             raise ValueError(f"{at}: id or patient is empty")
         if first_row.setdefault(id_, row) != row:
-            raise ValueError(f"{at}: id {id_!r} again, after row {first_row[id_]}")
+            raise ValueError(f"{at}: id {id_!r:.200} again, after row {first_row[id_]}")
         if split_of.setdefault(patient, split) != split:
             both = f"{split} and in {split_of[patient]}"
-            raise ValueError(f"{at}: patient {patient!r} is in {both}, not in one split")
+            raise ValueError(f"{at}: patient {patient!r:.200} is in {both}, not in one split")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ums.data import Prepared, load_prepared
+from ums.data.digests import check_untouched, digests
 from ums.data.prepared import SPLITS
-from ums.data.rows import parts
 from ums.experiments.tasks import TaskGroup
+from ums.reading import digest_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +22,14 @@ class Datasets:
 
     source: Prepared
     groups: tuple[TaskGroup, ...]
+
+    @property
+    def sets(self) -> list[Prepared]:
+        """The source, and the training and the test set of each group."""
+        return [
+            self.source,
+            *(s for group in self.groups for s in (group.train_set, group.test_set)),
+        ]
 
     def group(self, name: str) -> TaskGroup:
         """The group of that name."""
@@ -87,8 +93,7 @@ class Layout:
         datasets = Datasets(source or made[0].train_set, tuple(made))
         for split in SPLITS:
             source_rows(datasets.source, split)
-        sets = [datasets.source, *(s for group in made for s in (group.train_set, group.test_set))]
-        self.check_sizes(sets)
+        self.check_sizes(datasets.sets)
         if self.supervised:
             _check_patients_apart(datasets)
         return datasets
@@ -132,7 +137,7 @@ def source_rows(source: Prepared, split: str, label: str | None = None) -> np.nd
 
 
 def _check_patients_apart(datasets: Datasets) -> None:
-    for own in (s for group in datasets.groups for s in (group.train_set, group.test_set)):
+    for own in datasets.sets[1:]:
         shared = np.intersect1d(own.patients, datasets.source.patients)
         if len(shared):
             raise ValueError(
@@ -159,22 +164,11 @@ def check_label(prepared: Prepared, label: str, highest: int) -> None:
         raise ValueError(f"{table}: {label} must be from 0 to {highest}, or empty")
 
 
-_fingerprints: WeakKeyDictionary[Prepared, str] = WeakKeyDictionary()
-
-
 def fingerprint(prepared: Prepared) -> str:
-    """A short hash of the images that were opened and of all that belongs to them; computed once."""
-    if prepared in _fingerprints:
-        return _fingerprints[prepared]
-    digest = hashlib.blake2b(digest_size=8)
-    arrays: dict[str, Any] = {"images": prepared.images, "masks": prepared.masks}
-    arrays |= {"opacities": prepared.opacities, "has_mask": prepared.has_mask}
-    arrays |= {"ids": prepared.ids, "patients": prepared.patients, "splits": prepared.splits}
-    arrays |= {f"label {name}": values for name, values in prepared.labels.items()}
-    for name, array in arrays.items():
-        if array is not None:
-            digest.update(f"{name} {array.dtype} {array.shape}".encode())
-            for _, part in parts(array):
-                digest.update(np.ascontiguousarray(part).data)
-    _fingerprints[prepared] = digest.hexdigest()
-    return _fingerprints[prepared]
+    """A short hash of the images that were opened and of all that belongs to them.
+
+    Raises:
+        ValueError: A file is not as it was written, or was written to since; names it.
+    """
+    check_untouched(prepared)
+    return digest_of(digests(prepared))[:16]

@@ -106,6 +106,7 @@ class Search:
     def __init__(self, source: Prepared, settings: SearchSettings, run: Run):
         self.source, self.settings, self.run = source, settings, run
         ECHO.layout.check_sizes([source])
+        run.store.watch([source])
         normalisation = settings.normalisation()
         self.splits = {split: flow_examples(source, split, normalisation) for split in SPLITS}
         n, most = len(self.splits["train"]), max(SPACE["batch"])

@@ -1,9 +1,10 @@
 """Finished jobs of a study on disk: a study that was stopped goes on from there.
 
 A job leaves its weights in ``weights/`` and its record, with the arrays a page shows, in ``records/``:
-each file is there whole, or not at all. The file's name ends with a hash of the job's key, and the key
-stands in the file: a result is used again only under the very same key, so a changed setting, seed, data
-set or line of code never meets an old result. A job that is not finished may have a checkpoint, of the
+each file is there whole, or not at all, and carries a digest or checksums. The file's name ends with a
+hash of the job's key, and the key stands in the file: a result is used again only under the very same key,
+so a changed setting, seed, data set or line of code never meets an old result, nor does a file that got
+another's name. A job that is not finished may have a checkpoint, of the
 same name and key, from which it goes on.
 """
 
@@ -16,7 +17,7 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,11 @@ import numpy as np
 import ums
 from ums.backend import Array
 from ums.checkpoint import Checkpoint, Kept, read, write
+from ums.data.digests import check_untouched
+from ums.data.prepared import Prepared
+from ums.experiments.record_files import file_name, read_arrays, read_record
 from ums.files import PARTIAL, write_whole
+from ums.reading import sealed
 
 CHECKPOINT = ".checkpoint"
 
@@ -61,6 +66,7 @@ class Store:
 
     def __init__(self, folder: Path, every: float = 60.0):
         self.folder, self.every = Path(folder), every
+        self._watched: list[Prepared] = []
         self.weights_folder, self.records_folder = self.folder / "weights", self.folder / "records"
         try:
             for each in (self.weights_folder, self.records_folder):
@@ -97,6 +103,17 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
+    def watch(self, sets: Iterable[Prepared]) -> None:
+        """Keep nothing more once a file of one of these sets is written to in its place.
+
+        They are memory-mapped: what was computed may then stem from two versions of a set.
+        """
+        self._watched += sets
+
+    def _check_watched(self) -> None:
+        for prepared in self._watched:
+            check_untouched(prepared)
+
     def finished(self) -> int:
         """The number of records there are, of whatever settings."""
         return len(list(self.records_folder.glob("*.json")))
@@ -121,15 +138,17 @@ class Store:
 
         Raises:
             OSError: A file cannot be written; the message names it.
+        ValueError: A set was written to since it was opened, see :meth:`watch`.
         """
         path, full_key = self.record_path(name, key), _full(name, key, NOT_RECORDED)
-        if (kept := read_record(path)) and kept["key"] == full_key:
+        if (kept := _kept_record(path)) and kept["key"] == full_key:
             return kept
         record, arrays = compute()
+        self._check_watched()
         if arrays:
-            write(path.with_suffix(".npz"), arrays, {"key": full_key})
+            write(path.with_suffix(".npz"), arrays, None, full_key)
         record = {**plain(record), "key": full_key, "made by": made_by(), "arrays": bool(arrays)}
-        write_whole(path, (json.dumps(record) + "\n").encode())  # a PSNR may be infinite
+        write_whole(path, (json.dumps(sealed(record)) + "\n").encode())  # a PSNR may be infinite
         return record
 
     def weights(
@@ -145,34 +164,29 @@ class Store:
 
         Raises:
             OSError: A file cannot be written; the message names it.
+        ValueError: A set was written to since it was opened, see :meth:`watch`.
         """
         path = self.weights_folder / f"{_file_name(name, key, NOT_TRAINING)}.npz"
         full_key = _full(name, key, NOT_TRAINING)
-        checkpoint = Checkpoint(path.with_suffix(f"{CHECKPOINT}.npz"), self.every)
-        kept = read(path)
-        if kept and kept[1].get("key") == full_key:
-            arrays, record = kept[0], kept[1]["record"]
-        else:
-            arrays, record = compute(checkpoint)
-            write(path, arrays, {"record": record, "key": full_key})
+        kept_at = path.with_suffix(f"{CHECKPOINT}.npz")
+        checkpoint = Checkpoint(kept_at, self.every, full_key, self._check_watched)
+        kept = read(path, full_key)
+        if kept is None:
+            kept = compute(checkpoint)
+            self._check_watched()
+            write(path, *kept, full_key)
         checkpoint.remove()
-        return arrays, record
+        return kept
 
 
-def read_record(path: Path) -> dict[str, Any] | None:
-    """A record; None if there is no such file, or it cannot be read (a message says so)."""
-    if not path.is_file():
-        return None
+def _kept_record(path: Path) -> dict[str, Any] | None:
+    """A record; None if there is no such file, or it or its arrays cannot be read (prints why)."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, dict) or "key" not in record:
-            raise ValueError("not a record")
-        if record["arrays"]:
-            arrays = read(path.with_suffix(".npz"))
-            if not arrays or arrays[1].get("key") != record["key"]:
-                raise ValueError("its arrays are gone")
-    except (OSError, ValueError, KeyError) as error:
-        print(f"{path} cannot be read ({error}) and is left out")
+        record = read_record(path) if os.path.lexists(path) else None
+        if record:
+            read_arrays(path, record)
+    except ValueError as error:
+        print(f"{error}; the record is computed again")
         return None
     return record
 
@@ -206,8 +220,7 @@ def _full(name: str, key: dict[str, Any], without: tuple[str, ...]) -> dict[str,
 
 
 def _file_name(name: str, key: dict[str, Any], without: tuple[str, ...]) -> str:
-    text = json.dumps(_full(name, key, without), sort_keys=True)
-    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return file_name(_full(name, key, without))
 
 
 @cache

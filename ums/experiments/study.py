@@ -46,6 +46,7 @@ class Study:
         self.settings, self.normalisation = run.settings, run.settings.normalisation()
         self._tunings: dict[str, Tuning] = {}
         modality.check_source(datasets.source)
+        run.store.watch(datasets.sets)
         for group in datasets.groups:
             folds_of(group, run.settings)
             run.settings.weighting().start(len(group.tasks), run.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ums.checkpoint import read
 from ums.experiments.names import HELD_OUT, LOGITS, MEASURES, SEGMENTATION, STUDY_FILE, TEST
+from ums.experiments.record_files import read_arrays, read_record
+from ums.reading import read_sealed
 
 Record = dict[str, Any]
 
@@ -50,15 +50,9 @@ class Records:
         """The arrays beside a record, by name; there may be none.
 
         Raises:
-            ValueError: Their file is missing or cannot be read; the message names it.
+            ValueError: Their file is missing, cannot be read or is another record's; names it.
         """
-        if not record["arrays"]:
-            return {}
-        path = (self.folder / self.files[self.records.index(record)]).with_suffix(".npz")
-        kept = read(path)
-        if kept is None:
-            raise ValueError(f"{path} cannot be read: remove it and run the study again")
-        return kept[0]
+        return read_arrays(self.folder / self.files[self.records.index(record)], record)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +75,12 @@ def read_study(folder: str | Path) -> StudyRecords:
 
     Raises:
         FileNotFoundError: There is no such file, or a record is missing: the study is not finished.
-        ValueError: A file cannot be read; the message names it.
+        ValueError: A file cannot be read or is not as it was written; the message names it.
     """
     path = Path(folder) / STUDY_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: {folder} holds no study")
-    study = _json(path, "jobs")
+    study = read_sealed(path, "study", "about", "records", "jobs")
     place = Path(folder) / study["records"]
     names = dict.fromkeys(name for files in study["jobs"].values() for name in files)
     missing = [name for name in names if not (place / name).is_file()]
@@ -95,22 +89,12 @@ def read_study(folder: str | Path) -> StudyRecords:
             f"the study in {folder} is not finished: {len(missing)} of {len(names)} records are "
             f"missing in {place}, such as {missing[0]}; run it again to go on"
         )
-    found = {name: _json(place / name, "job") for name in names}
+    found = {name: read_record(place / name) for name in names}
     parts = {
         part: Records(place, tuple(files), tuple(found[name] for name in files))
         for part, files in study["jobs"].items()
     }
     return StudyRecords(study["study"], study["about"], parts)
-
-
-def _json(path: Path, needed: str) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or needed not in content:
-            raise ValueError(f"it has no {needed!r}")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    return content
 
 
 def load(folder: str | Path) -> dict[str, dict[str, np.ndarray]]:

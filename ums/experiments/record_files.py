@@ -1,0 +1,43 @@
+"""The files of records: their names, and reading them."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ums.checkpoint import read_kept
+from ums.reading import read_sealed, reading
+
+
+def file_name(key: dict[str, Any]) -> str:
+    """The name, without suffix, of a file of the job and the key that are in a full key."""
+    text = json.dumps(key, sort_keys=True)
+    return f"{key['job']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record; the file's name tells the job and the key it must be of.
+
+    Raises:
+        ValueError: The file cannot be read, is not as it was written, or is another job's; names it.
+    """
+    record = read_sealed(path, "key", "arrays")
+    with reading(path):
+        if path.stem != (own := file_name(record["key"])):
+            raise ValueError(f"it was written as {own}{path.suffix}")
+    return record
+
+
+def read_arrays(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Read the arrays beside a record, by name; there may be none.
+
+    Args:
+        path: The file of the record.
+        record: Its content.
+
+    Raises:
+        ValueError: Their file is missing, cannot be read, or is another record's; names it.
+    """
+    if not record["arrays"]:
+        return {}
+    return read_kept(path.with_suffix(".npz"), record["key"])[0]
