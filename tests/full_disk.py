@@ -19,7 +19,7 @@ def half_a_file(error):
 def nothing(error):
     """In place of any function: only raises."""
 
-    def fail(*arguments):
+    def fail(*arguments, **keywords):
         raise error
 
     return fail

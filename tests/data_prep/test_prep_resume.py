@@ -147,7 +147,7 @@ def test_a_journal_torn_by_a_crash_serves_again_and_again(raw, reads, torn):
 def test_a_second_run_of_the_same_folder_is_refused(raw, capsys):
     with WorkFolder(raw.parent / "out", SIZE):
         assert main(arguments(raw)) == 2
-    assert "another run is using it" in capsys.readouterr().err
+    assert f"another run is at work in {raw.parent / 'out'}: wait" in capsys.readouterr().err
 
 
 def test_the_number_of_processors_does_not_change_the_bytes(raw, monkeypatch):
