@@ -117,7 +117,7 @@ def _fetch(url: str, part: Path, tag: Path, size: int | None) -> str | None:
     start = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "ums data_prep", "Accept-Encoding": "identity"}
     if start and tag.exists():  # without a tag the file may have changed: then from the start
-        headers |= {"Range": f"bytes={start}-", "If-Range": tag.read_text()}
+        headers |= {"Range": f"bytes={start}-", "If-Range": tag.read_text(encoding="utf-8")}
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60)
     except urllib.error.HTTPError as error:
@@ -135,7 +135,7 @@ def _fetch(url: str, part: Path, tag: Path, size: int | None) -> str | None:
             raise _wrong_size(url, total, size, part)
         mark = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
         if mark and not mark.startswith("W/"):
-            tag.write_text(mark)
+            tag.write_text(mark, encoding="utf-8")
         else:
             tag.unlink(missing_ok=True)
         _append(response, part, start, total)

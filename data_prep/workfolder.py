@@ -117,9 +117,11 @@ class WorkFolder:
         Raises:
             ValueError: An array is not of that dtype and shape; names the file.
         """
+        image = self._checked(key, "images", image)
+        mask = None if mask is None else self._checked(key, "masks", mask)
         outcome = Outcome(
-            image=self._append(key, "images", image),
-            mask=-1 if mask is None else self._append(key, "masks", mask),
+            image=self._append("images", image),
+            mask=-1 if mask is None else self._append("masks", mask),
             shape=shape,
             digest=_digest(image),
             mask_digest="" if mask is None else _digest(mask),
@@ -137,13 +139,16 @@ class WorkFolder:
             return np.zeros(shape, np.uint8)
         return np.memmap(self._files[name].name, np.uint8, "r", shape=shape)
 
-    def _append(self, key: str, name: str, content: np.ndarray) -> int:
-        row, shape = self._rows[name], self._shapes[name]
-        if content.dtype != np.uint8 or content.shape != shape:
-            found = f"{content.dtype} of shape {content.shape}"
-            file = key.splitlines()[0]
+    def _checked(self, key: str, name: str, array: np.ndarray) -> np.ndarray:
+        shape = self._shapes[name]
+        if array.dtype != np.uint8 or array.shape != shape:
+            found, file = f"{array.dtype} of shape {array.shape}", key.splitlines()[0]
             raise ValueError(f"{file}: {name} are kept as uint8 of shape {shape}, found {found}")
-        self._write(name, row * content.size, np.ascontiguousarray(content).data.cast("B"))
+        return np.ascontiguousarray(array)
+
+    def _append(self, name: str, array: np.ndarray) -> int:
+        row = self._rows[name]
+        self._write(name, row * array.size, array.data.cast("B"))
         self._rows[name] += 1
         return row
 
