@@ -27,7 +27,10 @@ try:
     from ums.data.prepared import Prepared
     from ums.files import print_anything
 except ModuleNotFoundError as missing:
-    print(f"error: {missing.name} is missing: python -m pip install -r requirements.txt", file=sys.stderr)
+    print(
+        f"error: {missing.name} is missing: python -m pip install -r requirements.txt",
+        file=sys.stderr,
+    )
     sys.exit(2)
 
 _SETS = {

@@ -15,7 +15,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -27,7 +26,7 @@ import numpy as np
 
 from data_prep import images
 from ums.data import decode
-from ums.files import locked, naming
+from ums.files import locked, naming, remove_folder
 
 
 class Refused(ValueError):
@@ -101,7 +100,7 @@ class WorkFolder:
 
     def _tidy(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None or issubclass(kind, Refused) or not self.outcomes:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_folder(self.folder)
 
     def add(
         self, key: str, image: np.ndarray, mask: np.ndarray | None, shape: tuple[int, int]

@@ -4,7 +4,6 @@ import csv
 import json
 import math
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from ums.data.prepared import (
     load_prepared,
 )
 from ums.data.rows import parts
-from ums.files import locked, naming, reserve, sync
+from ums.files import locked, naming, remove_folder, reserve, sync
 
 PICTURES = ("sheet.png", "summary.png")
 _FILES = {"images.npy", "masks.npy", "opacities.npy", "table.csv", "about.json", *PICTURES}
@@ -143,12 +142,12 @@ def scratch_folder(folder: str | Path, kind: str = "drawn") -> Iterator[Path]:
     folder = Path(os.path.abspath(folder))
     scratch = folder.with_name(f".{folder.name}.{kind}")
     with locked(Path(f"{scratch}.lock"), folder):
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_folder(scratch)
         scratch.mkdir()
         try:
             yield scratch
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_folder(scratch)
 
 
 def new_array(folder: Path | None, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -184,7 +183,7 @@ def _write_then_rename(prepared: Prepared, pictures: Mapping[str, bytes]) -> Non
         with naming(folder):
             _write_files(partial, prepared, pictures)
         if folder.exists():
-            shutil.rmtree(former, ignore_errors=True)
+            remove_folder(former)
             _move(folder, former)
         try:
             _move(partial, folder)
@@ -193,7 +192,7 @@ def _write_then_rename(prepared: Prepared, pictures: Mapping[str, bytes]) -> Non
                 former.rename(folder)
             raise
         sync(folder.parent)
-        shutil.rmtree(former, ignore_errors=True)
+        remove_folder(former)
 
 
 def _move(folder: Path, target: Path) -> None:

@@ -5,8 +5,10 @@ locks, and flush no folder. What cannot be done there is left out, and said wher
 """
 
 import errno
+import gc
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -94,6 +96,14 @@ def reserve(path: Path, size: int) -> None:
         file.flush()
         with _where_possible():
             os.fsync(file.fileno())
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder, or what of it can be: Windows deletes no file that is open or mapped."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        gc.collect()  # arrays that nothing but a cycle still holds
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
