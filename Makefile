@@ -31,26 +31,30 @@ define newline
 endef
 q = '$(subst ','\'',$(if $(findstring $(newline),$1),$(error there is a line break in "$(subst $(newline), ,$1)"),$1))'
 each = $(foreach w,$1,$(call q,$w))
-option = $(if $($1),--$2=$(call q,$($1)))
+# What was given, or the default, which a command may set for itself.
+of = $(or $($1),$(default-$1))
+option = $(if $(call of,$1),--$2=$(call q,$(call of,$1)))
+prepared = $(call q,$(call of,PREPARED))
+out = --out=$(call q,$(call of,OUT))
 
-PYTHON ?= python3
+default-PYTHON = python3
+default-SIZE = 96
+default-SEED = 0
+default-DEVICE = auto
+default-IMAGES = 1200
+default-PREPARED = prepared/cxr-$(if $(DATA),real,synthetic)-$(call of,SIZE)
+default-OUT = results/cxr
 VENV = .venv
 PY = $(VENV)/bin/python
-SIZE ?= 96
-SEED ?= 0
-DEVICE ?= auto
-IMAGES ?= 1200
-PREPARED ?= prepared/cxr-$(if $(DATA),real,synthetic)-$(SIZE)
-OUT ?= results/cxr
 export PYTHONPATH := $(CURDIR)$(if $(value PYTHONPATH),:$(value PYTHONPATH))
 
 run = $(call q,$(PY)) -m
 install = $(run) pip install --disable-pip-version-check -q -r
 common = $(call option,SEED,seed) $(call option,DEVICE,device)
 prepare = $(call option,SIZE,size) $(call option,SEED,seed) $(if $(DATA),,$(call option,IMAGES,images))
-prepare_cxr = $(run) data_prep cxr $(call q,$(PREPARED)) $(prepare) $(call option,DATA,data)
-prepare_echo = $(run) data_prep $(if $(DATA),echo-folder $(call q,$(DATA)),echo) $(call q,$(PREPARED)) $(prepare)
-study = $(call q,$(PREPARED)) --out=$(call q,$(OUT)) $(common) $(call option,WIDTH,width) $(call option,EPOCHS,epochs) \
+prepare_cxr = $(run) data_prep cxr $(prepared) $(prepare) $(call option,DATA,data)
+prepare_echo = $(run) data_prep $(if $(DATA),echo-folder $(call q,$(DATA)),echo) $(prepared) $(prepare)
+study = $(prepared) $(out) $(common) $(call option,WIDTH,width) $(call option,EPOCHS,epochs) \
   $(call option,SOURCE_EPOCHS,source-epochs) $(call option,CLASSIFIER_EPOCHS,classifier-epochs) \
   $(call option,BATCH,batch) $(call option,FOLDS,folds)
 groups = $(if $(TASKS),--groups $(call each,$(TASKS)))
@@ -62,39 +66,39 @@ fresh = test -z "$$(find requirements.txt requirements -newer $(call q,$(VENV)/$
   test bench lint typecheck format networks gpu clean ready lessons-ready
 
 help:  ## commands and variables
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 24
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-24s%s\n", $$1, $$2 }' Makefile
 	@echo; sed -n 's/^#: //p' Makefile
 
 reproduce-cxr: ready  ## the chest X-ray study, small; DATA=folder for real images, else synthetic ones
 	$(prepare_cxr)
 	$(run) ums.experiments cxr $(study) $(groups)
 
-reproduce-cxr-full: SIZE = 256
-reproduce-cxr-full: WIDTH = 1
-reproduce-cxr-full: IMAGES = 8000
-reproduce-cxr-full: FOLDS = 10
-reproduce-cxr-full: SOURCE_EPOCHS = 100
-reproduce-cxr-full: EPOCHS = 100
-reproduce-cxr-full: CLASSIFIER_EPOCHS = 100
-reproduce-cxr-full: OUT = results/cxr-full
+reproduce-cxr-full: default-SIZE = 256
+reproduce-cxr-full: default-WIDTH = 1
+reproduce-cxr-full: default-IMAGES = 8000
+reproduce-cxr-full: default-FOLDS = 10
+reproduce-cxr-full: default-SOURCE_EPOCHS = 100
+reproduce-cxr-full: default-EPOCHS = 100
+reproduce-cxr-full: default-CLASSIFIER_EPOCHS = 100
+reproduce-cxr-full: default-OUT = results/cxr-full
 reproduce-cxr-full: reproduce-cxr  ## the same with the paper's size, folds and width; for a GPU
 
 ablation: ready  ## what it takes for sharing to pay: reproduce-cxr again with one thing changed at a time
 	$(prepare_cxr)
 	$(run) ums.experiments ablation $(study) $(if $(QUESTIONS),--questions $(call each,$(QUESTIONS)))
 
-reproduce-echo search-echo: IMAGES = 2444
-reproduce-echo search-echo: PREPARED = prepared/echo-$(if $(DATA),own,synthetic)-$(SIZE)
+reproduce-echo search-echo: default-IMAGES = 2444
+reproduce-echo search-echo: default-PREPARED = prepared/echo-$(if $(DATA),own,synthetic)-$(call of,SIZE)
 
-reproduce-echo: OUT = results/echo
+reproduce-echo: default-OUT = results/echo
 reproduce-echo: ready  ## the Doppler echo study, small; DATA=folder for one's own screens, else synthetic ones
 	$(prepare_echo)
 	$(run) ums.experiments echo $(study) $(groups)
 
-search-echo: OUT = results/echo-search
+search-echo: default-OUT = results/echo-search
 search-echo: ready  ## the echo source's hyperparameters by random search; TRIALS=162 tries all
 	$(prepare_echo)
-	$(run) ums.experiments search $(call q,$(PREPARED)) --out=$(call q,$(OUT)) $(common) \
+	$(run) ums.experiments search $(prepared) $(out) $(common) \
 	  $(call option,TRIALS,trials) $(call option,WIDTH,width) $(call option,EPOCHS,epochs)
 
 data: ready  ## which public sets are in DATA, and download those that need no account
@@ -135,9 +139,9 @@ clean:  ## remove .venv; prepared images and results stay
 
 ready:
 	@$(call fresh,ready) || { set -ex; \
-	  $(call q,$(PYTHON)) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  $(call q,$(call of,PYTHON)) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 	    || { echo "error: Python 3.10 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }; \
-	  $(call q,$(PYTHON)) -m venv $(call q,$(VENV)); \
+	  $(call q,$(call of,PYTHON)) -m venv $(call q,$(VENV)); \
 	  $(install) requirements.txt; \
 	  touch $(call q,$(VENV)/ready); }
 
