@@ -208,10 +208,13 @@ def _code() -> str:
     """Return a hash of all that decides how a file becomes an image."""
     files = [Path(images.__file__), Path(__file__).with_name("reading.py")]
     files += sorted(Path(decode.__file__).parent.glob("*.py"))
+    others = [_version(name) for name in ("pydicom", "python-gdcm", "simplejpeg")]
+    versions = " ".join([cv2.__version__, np.__version__, *others])
+    return _digest(b"".join([versions.encode(), *(path.read_bytes() for path in files)]))
+
+
+def _version(package: str) -> str:
     try:
-        pydicom = version("pydicom")
+        return version(package)
     except PackageNotFoundError:
-        pydicom = "none"
-    sources = [path.read_bytes() for path in files]
-    versions = f"{cv2.__version__} {np.__version__} {pydicom}"
-    return _digest(b"".join([versions.encode(), *sources]))
+        return "none"

@@ -2,6 +2,9 @@
 
 import errno
 import os
+from contextlib import contextmanager
+
+import pytest
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -23,3 +26,15 @@ def nothing(error):
         raise error
 
     return fail
+
+
+@contextmanager
+def files_of_at_most(size):
+    """The system lets no file grow beyond `size` bytes, as if the disk were full then."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

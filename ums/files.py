@@ -53,15 +53,19 @@ def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object]) -> No
             partial.unlink(missing_ok=True)
 
 
+class CannotWrite(OSError):
+    """A file that cannot be written, which the message names."""
+
+
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Let an ``OSError`` of the block name ``path``: that of a full disk names no file."""
+    """Let an ``OSError`` of the block be a ``CannotWrite``: that of a full disk names no file."""
     try:
         yield
+    except CannotWrite:  # and named already
+        raise
     except OSError as error:
-        if error.errno is None:  # named already
-            raise
-        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+        raise CannotWrite(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def sync(path: Path) -> None:

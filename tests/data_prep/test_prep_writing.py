@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from full_disk import FULL, nothing
+from full_disk import FULL, files_of_at_most, nothing
 
+from data_prep.__main__ import main
 from data_prep.writing import Content, save_prepared, scratch_folder
 from ums.data import rows
 from ums.data.prepared import load_prepared
@@ -170,6 +172,31 @@ def test_a_full_disk_names_the_prepared_folder_and_leaves_nothing(
     with pytest.raises(OSError, match=f"cannot write {tmp_path}.*: No space left"):
         save_prepared(tmp_path / "a", content(array))
     assert os.listdir(tmp_path) == []
+
+
+COMMANDS = {
+    "synthetic": ["--images", "20"],
+    "cxr": ["--images", "80"],
+    "echo": ["--images", "120", "--patients", "20"],
+}
+
+
+@pytest.mark.parametrize("size", [100, 6000, 30_000])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_names_what_a_full_disk_did_not_take(command, size, tmp_path, capsys):
+    with files_of_at_most(size):
+        code = main([command, str(tmp_path / "out"), *COMMANDS[command], "--size", "32"])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert code == 2 and re.fullmatch(rf"error: cannot write {tmp_path}/\S+: File too large", said)
+    assert [path for path in tmp_path.rglob(".*")] == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for command, options in COMMANDS.items():
+        assert main([command, str(tmp_path / "file" / "out"), *options, "--size", "32"]) == 2
+        said = capsys.readouterr().err
+        assert str(tmp_path / "file") in said and said.count("error:") == 1
 
 
 def test_pictures_are_part_of_the_folder_and_are_replaced_with_it(array, tmp_path):
