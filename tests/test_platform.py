@@ -87,6 +87,23 @@ assert main([*sys.argv[1:], "--overwrite"]) == 2 and len(open_set.images) == 20
     assert os.listdir(tmp_path) == ["a"]
 
 
+@pytest.mark.parametrize("home", [None, "/proc/none"])
+def test_a_container_without_a_home_is_enough(home, tmp_path):
+    program = """import pwd, sys
+def unknown(*_):
+    raise KeyError("uid not found")
+pwd.getpwuid = unknown
+from data_prep.__main__ import main
+sys.exit(main(sys.argv[1:]))"""
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"}
+    environment |= {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"} | (
+        {"HOME": home} if home else {}
+    )
+    command = [sys.executable, "-c", program, *SYNTHETIC, str(tmp_path / "a b")]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert os.listdir(tmp_path) == ["a b"]
+
+
 def test_a_study_runs_and_finds_what_it_kept(tmp_path):
     program = """
 from small_sets import echoes

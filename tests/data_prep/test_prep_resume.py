@@ -1,5 +1,6 @@
 """Preparing at size: little memory, and nothing done twice after a run was killed."""
 
+import errno
 import os
 import re
 import signal
@@ -231,6 +232,16 @@ def test_a_second_run_of_the_same_folder_is_refused(raw, capsys):
     with WorkFolder(raw.parent / "out", SIZE):
         assert main(arguments(raw)) == 2
     assert f"another run is at work in {raw.parent / 'out'}: wait" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ENOSYS", "EOPNOTSUPP", "ENOLCK"])
+def test_a_drive_without_locks_is_said_and_used(raw, name, monkeypatch, capsys):
+    error = OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", nothing(error))
+    assert main(arguments(raw)) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "lock" in line]
+    assert said == [f"{raw.parent / 'out'} cannot be locked ({error}): start no second run in it"]
+    assert sorted(os.listdir(raw.parent)) == ["out", "raw"]
 
 
 def test_the_number_of_processors_does_not_change_the_bytes(raw, monkeypatch):
