@@ -216,6 +216,19 @@ def test_what_a_crash_left_half_written_is_read_again(raw, reads, damage):
     assert content(raw.parent / "out") == content(raw.parent / "whole")
 
 
+def test_a_row_that_was_lost_and_written_again_is_found_again(raw, reads, monkeypatch):
+    monkeypatch.setenv("UMS_THREADS", "1")
+    for limit in (4, 8):
+        reads.limit = limit
+        with pytest.raises(Stopped):
+            main(arguments(raw))
+        if limit == 4:
+            path = raw.parent / ".out.work" / "images.raw"
+            path.write_bytes(path.read_bytes()[:-5])
+    reads.limit = 100
+    assert main(arguments(raw)) == 0 and len(reads) == 13
+
+
 @pytest.mark.parametrize("torn", [b'["half a li', b"\0" * 50, b"\0\n[1, 2]\n"])
 def test_a_journal_torn_by_a_crash_serves_again_and_again(raw, reads, torn):
     for limit in (4, 8):
