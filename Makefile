@@ -1,8 +1,4 @@
-# Needs Python 3.10 or newer and make; every command sets up .venv itself.
-
-PYTHON ?= python3
-VENV := .venv
-PY := $(VENV)/bin/python
+# Needs Python 3.10 or newer and GNU make 3.81 or newer; every command sets up .venv itself. README.md has the way without make.
 
 # Variables, given on the command line: make reproduce-cxr SIZE=256 DEVICE=gpu. `make help` prints these lines.
 #: DATA                   folder of raw sets, or of one's own Doppler screens; without it, synthetic images
@@ -20,121 +16,137 @@ PY := $(VENV)/bin/python
 #: TRIALS                 combinations that search-echo tries (16); 162 is all of them
 #: PREPARED, OUT          where prepared images and results go
 #: LESSON, BENCH          number of one lesson; options of the benchmark, such as "--only networks"
+#: PYTHON                 the Python that makes .venv (python3)
 #: UMS_THREADS            CPU threads (all processors)
 #: CUPY_GPU_MEMORY_LIMIT  most GPU memory that CuPy takes (nine tenths)
-DATA ?=
-SIZE ?= 96
-SEED ?= 0
-DEVICE ?= auto
-IMAGES ?= 1200
-WIDTH ?=
-EPOCHS ?=
-SOURCE_EPOCHS ?=
-CLASSIFIER_EPOCHS ?=
-BATCH ?=
-FOLDS ?=
-TASKS ?=
-QUESTIONS ?=
-PREPARED ?= prepared/cxr-$(if $(DATA),real,synthetic)-$(SIZE)
-OUT ?= results/cxr
-TRIALS ?=
-BENCH ?=
-LESSON ?=
-JUPYTER ?=
 
-PREPARE_ARGS = --size $(SIZE) --seed $(SEED) $(if $(DATA),--data "$(DATA)",--images $(IMAGES))
-PREPARE_ECHO_ARGS = $(if $(DATA),echo-folder "$(DATA)",echo) "$(PREPARED)" --size $(SIZE) --seed $(SEED) \
-  $(if $(DATA),,--images $(IMAGES))
-RUN_ARGS = --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
-  $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SOURCE_EPOCHS),--source-epochs $(SOURCE_EPOCHS)) \
-  $(if $(CLASSIFIER_EPOCHS),--classifier-epochs $(CLASSIFIER_EPOCHS)) $(if $(BATCH),--batch $(BATCH)) \
-  $(if $(FOLDS),--folds $(FOLDS))
+# What a user gives is text: make expands no part of it, and `q` quotes it, so that the shell runs no part of it.
+literal = $(if $(filter $2,$(firstword $(origin $1))),$(eval override $1 := $$(value $1)))
+$(foreach v,$(.VARIABLES),$(call literal,$v,command))
+$(foreach v,DATA TASKS QUESTIONS SIZE IMAGES WIDTH FOLDS SOURCE_EPOCHS EPOCHS CLASSIFIER_EPOCHS BATCH SEED \
+  DEVICE TRIALS PREPARED OUT LESSON BENCH JUPYTER PYTHON,$(call literal,$v,environment))
+define newline
+
+
+endef
+q = '$(subst ','\'',$(if $(findstring $(newline),$1),$(error there is a line break in "$(subst $(newline), ,$1)"),$1))'
+each = $(foreach w,$1,$(call q,$w))
+# What was given, or the default, which a command may set for itself.
+of = $(or $($1),$(default-$1))
+option = $(if $(call of,$1),--$2=$(call q,$(call of,$1)))
+prepared = $(call q,$(call of,PREPARED))
+out = --out=$(call q,$(call of,OUT))
+
+default-PYTHON = python3
+default-SIZE = 96
+default-SEED = 0
+default-DEVICE = auto
+default-IMAGES = 1200
+default-PREPARED = prepared/cxr-$(if $(DATA),real,synthetic)-$(call of,SIZE)
+default-OUT = results/cxr
+VENV = .venv
+PY = $(VENV)/bin/python
+export PYTHONPATH := $(CURDIR)$(if $(value PYTHONPATH),:$(value PYTHONPATH))
+
+run = $(call q,$(PY)) -m
+install = $(run) pip install --disable-pip-version-check -q -r
+common = $(call option,SEED,seed) $(call option,DEVICE,device)
+prepare = $(call option,SIZE,size) $(call option,SEED,seed) $(if $(DATA),,$(call option,IMAGES,images))
+prepare_cxr = $(run) data_prep cxr $(prepared) $(prepare) $(call option,DATA,data)
+prepare_echo = $(run) data_prep $(if $(DATA),echo-folder $(call q,$(DATA)),echo) $(prepared) $(prepare)
+study = $(prepared) $(out) $(common) $(call option,WIDTH,width) $(call option,EPOCHS,epochs) \
+  $(call option,SOURCE_EPOCHS,source-epochs) $(call option,CLASSIFIER_EPOCHS,classifier-epochs) \
+  $(call option,BATCH,batch) $(call option,FOLDS,folds)
+groups = $(if $(TASKS),--groups $(call each,$(TASKS)))
+# Whether the file $1 in .venv is there and newer than the requirements; find objects if it is not there.
+fresh = test -z "$$(find requirements.txt requirements -newer $(call q,$(VENV)/$1) 2>&1)"
 
 .DEFAULT_GOAL := help
 .PHONY: help data reproduce-cxr reproduce-cxr-full ablation reproduce-echo search-echo lessons lessons-solved \
-  test bench lint typecheck format networks gpu clean
+  test bench lint typecheck format networks gpu clean ready lessons-ready
 
 help:  ## commands and variables
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
-	@echo; sed -n 's/^#: //p' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-24s%s\n", $$1, $$2 }' Makefile
+	@echo; sed -n 's/^#: //p' Makefile
 
-reproduce-cxr: $(VENV)/ready  ## the chest X-ray study, small; DATA=folder for real images, else synthetic ones
-	$(PY) -m data_prep cxr "$(PREPARED)" $(PREPARE_ARGS)
-	$(PY) -m ums.experiments cxr "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(TASKS),--groups $(TASKS))
+reproduce-cxr: ready  ## the chest X-ray study, small; DATA=folder for real images, else synthetic ones
+	$(prepare_cxr)
+	$(run) ums.experiments cxr $(study) $(groups)
 
-reproduce-cxr-full: SIZE = 256
-reproduce-cxr-full: WIDTH = 1
-reproduce-cxr-full: IMAGES = 8000
-reproduce-cxr-full: FOLDS = 10
-reproduce-cxr-full: SOURCE_EPOCHS = 100
-reproduce-cxr-full: EPOCHS = 100
-reproduce-cxr-full: CLASSIFIER_EPOCHS = 100
-reproduce-cxr-full: OUT = results/cxr-full
+reproduce-cxr-full: default-SIZE = 256
+reproduce-cxr-full: default-WIDTH = 1
+reproduce-cxr-full: default-IMAGES = 8000
+reproduce-cxr-full: default-FOLDS = 10
+reproduce-cxr-full: default-SOURCE_EPOCHS = 100
+reproduce-cxr-full: default-EPOCHS = 100
+reproduce-cxr-full: default-CLASSIFIER_EPOCHS = 100
+reproduce-cxr-full: default-OUT = results/cxr-full
 reproduce-cxr-full: reproduce-cxr  ## the same with the paper's size, folds and width; for a GPU
 
-ablation: $(VENV)/ready  ## what it takes for sharing to pay: reproduce-cxr again with one thing changed at a time
-	$(PY) -m data_prep cxr "$(PREPARED)" $(PREPARE_ARGS)
-	$(PY) -m ums.experiments ablation "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(QUESTIONS),--questions $(QUESTIONS))
+ablation: ready  ## what it takes for sharing to pay: reproduce-cxr again with one thing changed at a time
+	$(prepare_cxr)
+	$(run) ums.experiments ablation $(study) $(if $(QUESTIONS),--questions $(call each,$(QUESTIONS)))
 
-reproduce-echo search-echo: IMAGES = 2444
-reproduce-echo search-echo: PREPARED = prepared/echo-$(if $(DATA),own,synthetic)-$(SIZE)
+reproduce-echo search-echo: default-IMAGES = 2444
+reproduce-echo search-echo: default-PREPARED = prepared/echo-$(if $(DATA),own,synthetic)-$(call of,SIZE)
 
-reproduce-echo: OUT = results/echo
-reproduce-echo: $(VENV)/ready  ## the Doppler echo study, small; DATA=folder for one's own screens, else synthetic ones
-	$(PY) -m data_prep $(PREPARE_ECHO_ARGS)
-	$(PY) -m ums.experiments echo "$(PREPARED)" --out "$(OUT)" $(RUN_ARGS) $(if $(TASKS),--groups $(TASKS))
+reproduce-echo: default-OUT = results/echo
+reproduce-echo: ready  ## the Doppler echo study, small; DATA=folder for one's own screens, else synthetic ones
+	$(prepare_echo)
+	$(run) ums.experiments echo $(study) $(groups)
 
-search-echo: OUT = results/echo-search
-search-echo: $(VENV)/ready  ## the echo source's hyperparameters by random search; TRIALS=162 tries all
-	$(PY) -m data_prep $(PREPARE_ECHO_ARGS)
-	$(PY) -m ums.experiments search "$(PREPARED)" --out "$(OUT)" --seed $(SEED) --device $(DEVICE) \
-	  $(if $(TRIALS),--trials $(TRIALS)) $(if $(WIDTH),--width $(WIDTH)) $(if $(EPOCHS),--epochs $(EPOCHS))
+search-echo: default-OUT = results/echo-search
+search-echo: ready  ## the echo source's hyperparameters by random search; TRIALS=162 tries all
+	$(prepare_echo)
+	$(run) ums.experiments search $(prepared) $(out) $(common) \
+	  $(call option,TRIALS,trials) $(call option,WIDTH,width) $(call option,EPOCHS,epochs)
 
-data: $(VENV)/ready  ## which public sets are in DATA, and download those that need no account
-	$(PY) -m data_prep get "$(or $(DATA),raw)"
+data: ready  ## which public sets are in DATA, and download those that need no account
+	$(run) data_prep get $(call q,$(or $(DATA),raw))
 
-lessons: $(VENV)/lessons-ready  ## open the lessons in JupyterLab
-	$(PY) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/lessons $(JUPYTER)
+lessons: lessons-ready  ## open the lessons in JupyterLab
+	$(run) jupyterlab --ServerApp.root_dir=$(call q,$(CURDIR)) --LabApp.default_url=/lab/tree/lessons $(call each,$(JUPYTER))
 
-lessons-solved: $(VENV)/lessons-ready  ## write and run the solved copies of the lessons: lessons/solved/
-	$(PY) -m lessons solve $(LESSON)
+lessons-solved: lessons-ready  ## write and run the solved copies of the lessons: lessons/solved/
+	$(run) lessons solve $(call each,$(LESSON))
 
-test: $(VENV)/ready  ## all tests
-	$(PY) -m pytest
+test: ready  ## all tests
+	$(run) pytest
 
-bench: $(VENV)/ready  ## time the layers against PyTorch (to be installed for it: .venv/bin/python -m pip install torch)
-	PYTHONPATH=. $(PY) tests/benchmarks/bench.py $(if $(filter gpu,$(DEVICE)),--device gpu) $(BENCH)
+bench: ready  ## time the layers against PyTorch (to be installed for it: .venv/bin/python -m pip install torch)
+	$(call q,$(PY)) tests/benchmarks/bench.py $(if $(filter gpu,$(DEVICE)),--device gpu) $(call each,$(BENCH))
 
-lint: $(VENV)/ready  ## what the linter and the formatter object to
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
+lint: ready  ## what the linter and the formatter object to
+	$(run) ruff check .
+	$(run) ruff format --check .
 
-typecheck: $(VENV)/ready  ## what the type checker objects to
-	$(PY) -m mypy
+typecheck: ready  ## what the type checker objects to
+	$(run) mypy
 
-format: $(VENV)/ready  ## format the code
-	$(PY) -m ruff check --fix .
-	$(PY) -m ruff format .
+format: ready  ## format the code
+	$(run) ruff check --fix .
+	$(run) ruff format .
 
-networks: $(VENV)/ready  ## the paper's networks, layer by layer
-	$(PY) -m ums.networks
+networks: ready  ## the paper's networks, layer by layer
+	$(run) ums.networks
 
-gpu: $(VENV)/ready  ## install CuPy, for an NVIDIA GPU
-	$(PY) -m pip install --disable-pip-version-check -r requirements/gpu.txt
-	$(PY) -c "from ums.backend import choose_device; print(choose_device('gpu').name)"
+gpu: ready  ## install CuPy, for an NVIDIA GPU
+	$(install) requirements/gpu.txt
+	$(call q,$(PY)) -c "from ums.backend import choose_device; print(choose_device('gpu').name)"
 
 clean:  ## remove .venv; prepared images and results stay
-	rm -rf $(VENV)
+	rm -rf -- $(call q,$(VENV))
 
-$(VENV)/ready: requirements.txt $(addprefix requirements/,core.txt study.txt data.txt dev.txt)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-	  || { echo "error: Python 3.10 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt
-	@touch $@
+ready:
+	@$(call fresh,ready) || { set -ex; \
+	  $(call q,$(call of,PYTHON)) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	    || { echo "error: Python 3.10 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }; \
+	  $(call q,$(call of,PYTHON)) -m venv $(call q,$(VENV)); \
+	  $(install) requirements.txt; \
+	  touch $(call q,$(VENV)/ready); }
 
-# The checkout is put on the environment's path, so that a notebook finds it wherever it is opened.
-$(VENV)/lessons-ready: $(VENV)/ready requirements/lessons.txt
-	$(PY) -m pip install --disable-pip-version-check -q -r requirements/lessons.txt
-	@$(PY) -c "import os, sysconfig as s; open(s.get_path('purelib') + '/ums.pth', 'w').write(os.getcwd())"
-	@touch $@
+lessons-ready: ready
+	@$(call fresh,lessons-ready) || { set -ex; \
+	  $(install) requirements/lessons.txt; \
+	  $(run) lessons.setup; \
+	  touch $(call q,$(VENV)/lessons-ready); }

@@ -7,23 +7,31 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from data_prep import (
-    cxr,
-    echo,
-    echo_folder,
-    montgomery,
-    pediatric,
-    protocol,
-    rsna,
-    shenzhen,
-    unlabelled,
-)
-from data_prep.collect import prepare
-from data_prep.options import Options
-from data_prep.sets import SOURCES, get_sets
-from data_prep.synthetic import HOSPITALS, prepare_synthetic
-from data_prep.writing import accept, check_replaceable
-from ums.data.prepared import Prepared
+try:
+    from data_prep import (
+        cxr,
+        echo,
+        echo_folder,
+        montgomery,
+        pediatric,
+        protocol,
+        rsna,
+        shenzhen,
+        unlabelled,
+    )
+    from data_prep.collect import prepare
+    from data_prep.options import Options
+    from data_prep.sets import SOURCES, get_sets
+    from data_prep.synthetic import HOSPITALS, prepare_synthetic
+    from data_prep.writing import accept, check_replaceable
+    from ums.data.prepared import Prepared
+    from ums.files import print_anything
+except ModuleNotFoundError as missing:
+    print(
+        f"error: {missing.name} is missing: python -m pip install -r requirements.txt",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 _SETS = {
     "montgomery": (montgomery.list_montgomery, montgomery.ABOUT, "holds CXR_png and ManualMask"),
@@ -45,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 2 after one line that says what is wrong; or 1 where "get" could not get a set that needs
         no account.
     """
+    print_anything()
     options = _parser().parse_args(arguments)
     try:
         if options.set == "get":

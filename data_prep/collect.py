@@ -12,7 +12,7 @@ from data_prep.look import describe_sizes, draw_pictures
 from data_prep.options import Options
 from data_prep.reading import full_digests, read_all
 from data_prep.splits import FRACTIONS, split_by_patient
-from data_prep.workfolder import Outcome, WorkFolder
+from data_prep.workfolder import Outcome, Refused, WorkFolder
 from data_prep.writing import Content, check_replaceable, save_prepared
 from ums.data.prepared import Prepared
 from ums.data.rows import Rows
@@ -59,7 +59,7 @@ def prepare(
         kept, duplicates = _without_duplicates(read, listing, work)
         problems += duplicates
         if not kept:
-            raise ValueError(f"{raw}: no usable image; {_first(problems)}")
+            raise Refused(f"{raw}: no usable image; {_first(problems)}")
         skipped = [{"file": path.relative_to(raw).as_posix(), "why": why} for path, why in problems]
         drawn = {"seed": options.seed, "fractions": list(FRACTIONS)}
         how = {"split": "as published"} if kept[0][0].split else drawn

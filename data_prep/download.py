@@ -15,6 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
+from ums.files import CannotWrite, naming
+
 CHUNK = 1 << 20
 LARGEST_RATIO = 100
 """An archive may unpack to at most this many times its size; images are compressed already."""
@@ -44,6 +46,7 @@ def download(
 
     Raises:
         ConnectionError: The server cannot be reached or keeps closing the connection.
+        OSError: The disk is full; names the file.
         ValueError: The file is not of that size or hash; it is removed.
     """
     path = Path(path)
@@ -57,6 +60,8 @@ def download(
             if error.code < 500:
                 raise ConnectionError(f"{url}: {error.code} {error.reason}") from error
             why = f"{error.code} {error.reason}"
+        except CannotWrite:  # a full disk is not to be tried again
+            raise
         except (OSError, HTTPException) as error:
             why = str(getattr(error, "reason", error)) or type(error).__name__
         if why is None:
@@ -102,7 +107,8 @@ def unpack(archive: str | Path, folder: str | Path) -> list[str]:
                 if (folder / name).exists():
                     raise FileExistsError(f"{folder / name} exists already")
             shutil.rmtree(partial, ignore_errors=True)
-            file.extractall(partial, entries)
+            with naming(partial):
+                file.extractall(partial, entries)
         for name in tops:
             (partial / name).rename(folder / name)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
@@ -117,7 +123,7 @@ def _fetch(url: str, part: Path, tag: Path, size: int | None) -> str | None:
     start = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "ums data_prep", "Accept-Encoding": "identity"}
     if start and tag.exists():  # without a tag the file may have changed: then from the start
-        headers |= {"Range": f"bytes={start}-", "If-Range": tag.read_text()}
+        headers |= {"Range": f"bytes={start}-", "If-Range": tag.read_text(encoding="utf-8")}
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60)
     except urllib.error.HTTPError as error:
@@ -135,7 +141,7 @@ def _fetch(url: str, part: Path, tag: Path, size: int | None) -> str | None:
             raise _wrong_size(url, total, size, part)
         mark = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
         if mark and not mark.startswith("W/"):
-            tag.write_text(mark)
+            tag.write_text(mark, encoding="utf-8")
         else:
             tag.unlink(missing_ok=True)
         _append(response, part, start, total)
@@ -159,7 +165,8 @@ def _append(response: HTTPResponse, part: Path, start: int, total: int | None) -
     with open(part, "ab") as file, bar:
         file.truncate(start)
         while chunk := response.read(CHUNK):
-            file.write(chunk)
+            with naming(part):
+                file.write(chunk)
             bar.update(len(chunk))
 
 

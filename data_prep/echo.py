@@ -77,7 +77,8 @@ def prepare_echo(
     names = np.array([f"P{i:03d}" for i in range(1, patients + 1)])
     role_of, split_of = _share_out(names, rng)
     part_of = np.unique(np.char.add(role_of, split_of), return_inverse=True)[1]
-    with scratch_folder(out / "source") as folder:
+
+    def draw(folder: Path) -> list[Prepared]:
         made = make_doppler(images, size, rng, patients, part_of, folder)
         contents = [
             _content(made, names, split_of, np.flatnonzero(role_of[made.patients] == role))
@@ -87,6 +88,9 @@ def prepare_echo(
             _save(out, role, content, settings)
             for role, content in zip(SHARES, contents, strict=True)
         ]
+
+    with scratch_folder(out / "source") as folder:
+        return draw(folder)  # its arrays are gone before the folder: Windows deletes none in use
 
 
 def _content(made: Doppler, names: np.ndarray, splits: np.ndarray, rows: np.ndarray) -> Content:

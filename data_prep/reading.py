@@ -13,7 +13,7 @@ from tqdm import tqdm
 from data_prep.duplicates import Digests, digests
 from data_prep.images import resize_image, resize_mask
 from data_prep.listing import Item
-from data_prep.workfolder import Outcome, WorkFolder
+from data_prep.workfolder import Outcome, Refused, WorkFolder
 from ums.backend import thread_count
 from ums.data.decode import decode_colour, decode_grey, decode_mask
 
@@ -35,7 +35,7 @@ def read_all(
         The outcome of each item, in their order.
 
     Raises:
-        ValueError: A file cannot be used and ``strict`` is set.
+        Refused: A file cannot be used and ``strict`` is set.
     """
     keys = [_key(item, raw) for item in items]
     todo = [i for i, key in enumerate(keys) if key not in work.outcomes]
@@ -85,10 +85,10 @@ def _on_all_processors(work_off: Callable[[], None], stop: threading.Event) -> N
 
 
 def _raise_first(items: Sequence[Item], outcomes: Sequence[Outcome | None]) -> None:
-    """Raise ``ValueError`` for the first of the items that cannot be used, if there is one."""
+    """Raise ``Refused`` for the first of the items that cannot be used, if there is one."""
     for item, outcome in zip(items, outcomes, strict=True):
         if outcome and outcome.why:
-            raise ValueError(f"{item.image}: {outcome.why}")
+            raise Refused(f"{item.image}: {outcome.why}")
 
 
 def full_digests(

@@ -149,11 +149,15 @@ def prepare_synthetic(
     if hospital == "C":
         about["label_values"] = {LABELS["C"]: {str(v): name for v, name in enumerate(CLASSES)}}
     rng = np.random.default_rng(options.seed)
-    with scratch_folder(out) as folder:
+
+    def draw(folder: Path) -> Prepared:
         made = make_synthetic(n, size, rng, hospital, abnormal_fraction, folder)
         content = _content(made, about, rng)
         pictures = draw_pictures(content)
         return save_prepared(out, content, pictures=pictures, overwrite=options.overwrite)
+
+    with scratch_folder(out) as folder:
+        return draw(folder)  # its arrays are gone before the folder: Windows deletes none in use
 
 
 def _content(made: Synthetic, about: dict[str, Any], rng: np.random.Generator) -> Content:

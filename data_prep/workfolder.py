@@ -11,21 +11,26 @@ is never taken for a whole one. A line is valid for a file of the same name, siz
 as long as the code that reads images is the same.
 """
 
-import fcntl
 import hashlib
 import json
 import math
 import os
-import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from data_prep import images
 from ums.data import decode
+from ums.files import locked, naming, remove_folder
+
+
+class Refused(ValueError):
+    """What was read cannot be used: another run would end the same way."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,8 @@ class Outcome:
 class WorkFolder:
     """The work folder of a prepared folder, to be used in a ``with`` statement.
 
-    It is locked against a second run, and removed at the end unless the run was stopped or could
-    not write: then the next run finds in ``outcomes`` what is done.
+    It is locked against a second run. It is removed at the end if the run succeeded, was refused for
+    what it read, or read nothing; otherwise the next run finds in ``outcomes`` what is done.
 
     Args:
         out: The prepared folder.
@@ -65,40 +70,37 @@ class WorkFolder:
         outcomes: The outcome of each file that was read, under its key.
 
     Raises:
-        BlockingIOError: Another run has the lock.
+        OSError: Another run is at work in the folder, or a file cannot be written; names it.
     """
 
     def __init__(self, out: str | Path, size: int, colour: bool = False) -> None:
-        out = Path(os.path.abspath(out))
-        self.folder, self.size, self.colour = out.with_name(f".{out.name}.work"), size, colour
-        self._shapes = {
-            "images": (size, size, 3) if colour else (size, size),
-            "masks": (size, size),
-        }
+        self._out = Path(os.path.abspath(out))
+        self.folder = self._out.with_name(f".{self._out.name}.work")
+        self.size, self.colour = size, colour
+        channels = (3,) if colour else ()
+        self._shapes = {"images": (size, size, *channels), "masks": (size, size)}
         self.outcomes: dict[str, Outcome] = {}
-        self._files: dict[str, int] = {}
         self._rows = {"images": 0, "masks": 0}
 
     def __enter__(self) -> "WorkFolder":
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._journal = open(self.folder / "journal.jsonl", "a+b")
-        try:
-            fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._journal.close()
-            raise BlockingIOError(f"{self.folder}: another run is using it") from None
-        for name in self._rows:
-            handle = os.open(self.folder / f"{name}.raw", os.O_RDWR | os.O_CREAT, 0o666)
-            self._files[name] = handle
-        self._recover()
+        with ExitStack() as stack:
+            stack.enter_context(locked(Path(f"{self.folder}.lock"), self._out))
+            stack.push(self._tidy)
+            self.folder.mkdir(exist_ok=True)
+            self._files = {}
+            for name in ("journal.jsonl", "images.raw", "masks.raw"):
+                (path := self.folder / name).touch()
+                self._files[path.stem] = stack.enter_context(open(path, "r+b", buffering=0))
+            self._recover()
+            self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for handle in self._files.values():
-            os.close(handle)
-        if kind is None or issubclass(kind, ValueError):
-            shutil.rmtree(self.folder)
-        self._journal.close()
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def _tidy(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or issubclass(kind, Refused) or not self.outcomes:
+            remove_folder(self.folder)
 
     def add(
         self, key: str, image: np.ndarray, mask: np.ndarray | None, shape: tuple[int, int]
@@ -110,7 +112,12 @@ class WorkFolder:
             image: (size, size) or, in colour, (size, size, 3) uint8.
             mask: (size, size) uint8, or None.
             shape: (height, width) of the original.
+
+        Raises:
+            ValueError: An array is not of that dtype and shape; names the file.
         """
+        image = self._checked(key, "images", image)
+        mask = None if mask is None else self._checked(key, "masks", mask)
         outcome = Outcome(
             image=self._append("images", image),
             mask=-1 if mask is None else self._append("masks", mask),
@@ -129,16 +136,27 @@ class WorkFolder:
         shape = (self._rows[name], *self._shapes[name])
         if shape[0] == 0:
             return np.zeros(shape, np.uint8)
-        return np.memmap(self.folder / f"{name}.raw", np.uint8, "r", shape=shape)
+        return np.memmap(self._files[name].name, np.uint8, "r", shape=shape)
 
-    def _append(self, name: str, content: np.ndarray) -> int:
-        row, data = self._rows[name], np.ascontiguousarray(content).data.cast("B")
-        at = row * self._bytes(name)
-        while data:  # a full disk may take only a part
-            written = os.pwrite(self._files[name], data, at)
-            data, at = data[written:], at + written
+    def _checked(self, key: str, name: str, array: np.ndarray) -> np.ndarray:
+        shape = self._shapes[name]
+        if array.dtype != np.uint8 or array.shape != shape:
+            found, file = f"{array.dtype} of shape {array.shape}", key.splitlines()[0]
+            raise ValueError(f"{file}: {name} are kept as uint8 of shape {shape}, found {found}")
+        return np.ascontiguousarray(array)
+
+    def _append(self, name: str, array: np.ndarray) -> int:
+        row = self._rows[name]
+        self._write(name, row * array.size, array.data.cast("B"))
         self._rows[name] += 1
         return row
+
+    def _write(self, name: str, at: int, data: memoryview) -> None:
+        file = self._files[name]
+        with naming(file.name):
+            file.seek(at)
+            while data:  # a full disk may take only a part
+                data = data[file.write(data) :]
 
     def _note(self, key: str, outcome: Outcome) -> Outcome:
         self.outcomes[key] = outcome
@@ -146,16 +164,16 @@ class WorkFolder:
         return outcome
 
     def _write_line(self, content: object) -> None:
-        self._journal.write(json.dumps(content).encode() + b"\n")
-        self._journal.flush()
+        line = memoryview(json.dumps(content).encode() + b"\n")
+        self._write("journal", self._files["journal"].seek(0, os.SEEK_END), line)
 
     def _recover(self) -> None:
         """Read the journal; start anew where it belongs to another size or to other code."""
-        self._journal.seek(0)
-        first, *lines = self._journal.read().split(b"\n")
+        journal = self._files["journal"]
+        first, *lines = journal.read().split(b"\n")
         header = {"size": self.size, "colour": self.colour, "code": _code()}
         if first != json.dumps(header).encode():
-            self._journal.truncate(0)
+            journal.truncate(0)
             self._write_line(header)
             return
         end = len(first) + 1
@@ -172,14 +190,14 @@ class WorkFolder:
                 self.outcomes[key] = outcome
                 self._rows["images"] = max(self._rows["images"], outcome.image + 1)
                 self._rows["masks"] = max(self._rows["masks"], outcome.mask + 1)
-        self._journal.truncate(end)
-
-    def _bytes(self, name: str) -> int:
-        return math.prod(self._shapes[name])
+        journal.truncate(end)
 
     def _holds(self, name: str, row: int, digest: str) -> bool:
-        n = self._bytes(name)
-        return row < 0 or _digest(os.pread(self._files[name], n, row * n)) == digest
+        if row < 0:
+            return True
+        file, size = self._files[name], math.prod(self._shapes[name])
+        file.seek(row * size)
+        return _digest(file.read(size)) == digest
 
 
 def _digest(content: bytes | np.ndarray) -> str:
@@ -188,12 +206,15 @@ def _digest(content: bytes | np.ndarray) -> str:
 
 def _code() -> str:
     """Return a hash of all that decides how a file becomes an image."""
-    files = [Path(module.__file__) for module in (images, decode)]
-    files.append(files[-1].with_name("dicom.py"))
+    files = [Path(images.__file__), Path(__file__).with_name("reading.py")]
+    files += sorted(Path(decode.__file__).parent.glob("*.py"))
+    others = [_version(name) for name in ("pydicom", "python-gdcm", "simplejpeg")]
+    versions = " ".join([cv2.__version__, np.__version__, *others])
+    return _digest(b"".join([versions.encode(), *(path.read_bytes() for path in files)]))
+
+
+def _version(package: str) -> str:
     try:
-        pydicom = version("pydicom")
+        return version(package)
     except PackageNotFoundError:
-        pydicom = "none"
-    sources = [path.read_bytes() for path in files]
-    versions = f"{cv2.__version__} {np.__version__} {pydicom}"
-    return _digest(b"".join([versions.encode(), *sources]))
+        return "none"

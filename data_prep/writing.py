@@ -4,8 +4,6 @@ import csv
 import json
 import math
 import os
-import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +25,7 @@ from ums.data.prepared import (
     open_prepared,
 )
 from ums.data.rows import parts
-from ums.files import write_whole
+from ums.files import locked, naming, remove_folder, reserve, sync, write_whole
 from ums.reading import DIGEST, read_json, sealed
 
 PICTURES = ("sheet.png", "summary.png")
@@ -96,8 +94,8 @@ def save_prepared(
     """Write a prepared folder, whole or not at all.
 
     The files are written to a temporary folder beside ``folder``, which takes its name once
-    everything is on disk; an earlier folder of that name stays until then. Temporary folders that
-    killed processes left behind are removed. The same content always gives the same bytes.
+    everything is on disk; an earlier folder of that name stays until then. What a killed process
+    left there is removed. The same content always gives the same bytes.
 
     Args:
         folder: The folder to write.
@@ -110,6 +108,7 @@ def save_prepared(
 
     Raises:
         FileExistsError: ``folder`` exists and may not be replaced.
+        OSError: It cannot be written, or another run is writing it; names it.
         ValueError: The arrays and columns disagree, or there is no image.
     """
     folder = Path(os.path.abspath(folder))
@@ -156,18 +155,24 @@ def check_replaceable(folder: str | Path, overwrite: bool = False) -> None:
 
 
 @contextmanager
-def scratch_folder(folder: str | Path) -> Iterator[Path]:
-    """Provide a temporary folder beside the prepared folder ``folder``, and remove it at the end.
+def scratch_folder(folder: str | Path, kind: str = "drawn") -> Iterator[Path]:
+    """Provide the temporary folder .NAME.``kind`` beside the prepared folder ``folder``.
 
-    If the process is killed, the temporary folder stays until ``folder`` is next saved.
+    It is empty, locked against other runs, and removed at the end; if the process is killed, by the
+    next run.
+
+    Raises:
+        OSError: It cannot be made, or another run has it; names the folder.
     """
     folder = Path(os.path.abspath(folder))
-    scratch = folder.with_name(f".{folder.name}.drawn-{os.getpid()}")
-    scratch.mkdir(parents=True, exist_ok=True)
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    scratch = folder.with_name(f".{folder.name}.{kind}")
+    with locked(Path(f"{scratch}.lock"), folder):
+        remove_folder(scratch)
+        scratch.mkdir()
+        try:
+            yield scratch
+        finally:
+            remove_folder(scratch)
 
 
 def new_array(folder: Path | None, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -179,13 +184,11 @@ def new_array(folder: Path | None, name: str, shape: tuple[int, ...]) -> np.ndar
         shape: The shape of the array.
 
     Raises:
-        OSError: The disk has no room for the file.
+        OSError: The disk has no room for the file; names it.
     """
     if folder is None:
         return np.zeros(shape, np.uint8)
-    with open(folder / name, "wb") as file:
-        if hasattr(os, "posix_fallocate"):  # else a full disk ends the process without a word
-            os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+    reserve(folder / name, math.prod(shape))
     return np.memmap(folder / name, np.uint8, "r+", shape=shape)
 
 
@@ -200,42 +203,29 @@ def _strings(values: Sequence[str]) -> np.ndarray:
 
 def _write_then_rename(prepared: Prepared, pictures: Mapping[str, bytes]) -> None:
     folder = prepared.folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    former = folder.with_name(f".{folder.name}.former-{os.getpid()}")
-    try:
-        partial.mkdir()
-        _write_files(partial, prepared, pictures)
+    former = folder.with_name(f".{folder.name}.former")
+    with scratch_folder(folder, "partial") as partial:
+        with naming(folder):
+            _write_files(partial, prepared, pictures)
         if folder.exists():
-            folder.rename(former)
-        partial.rename(folder)
-    except BaseException:
-        if former.exists() and not folder.exists():
-            former.rename(folder)
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    _sync(folder.parent)
-    shutil.rmtree(former, ignore_errors=True)
-    _remove_leftovers(folder)
+            remove_folder(former)
+            _move(folder, former)
+        try:
+            _move(partial, folder)
+        except BaseException:
+            if former.exists():
+                former.rename(folder)
+            raise
+        sync(folder.parent)
+        remove_folder(former)
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove the temporary folders of processes that were killed while they wrote `folder`."""
-    name = re.compile(re.escape(f".{folder.name}.") + r"(partial|former|drawn)-(\d+)")
-    for path in folder.parent.iterdir():
-        found = name.fullmatch(path.name)
-        if found and not _runs(int(found[2])):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
+def _move(folder: Path, target: Path) -> None:
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # another user's
-    return True
+        folder.rename(target)
+    except OSError as error:
+        why = f"{error.strerror or error}; does a program have its files open?"
+        raise OSError(f"{folder} cannot be moved to {target}: {why}") from error
 
 
 def _write_files(folder: Path, prepared: Prepared, pictures: Mapping[str, bytes]) -> None:
@@ -255,7 +245,7 @@ def _write_files(folder: Path, prepared: Prepared, pictures: Mapping[str, bytes]
         )
     (folder / "about.json").write_bytes(_about(prepared))
     for path in [*folder.iterdir(), folder]:
-        _sync(path)
+        sync(path)
 
 
 def _about(prepared: Prepared) -> bytes:
@@ -284,11 +274,3 @@ def _counts(prepared: Prepared) -> dict[str, Any]:
         for name, values in prepared.labels.items()
     }
     return counts | {"patients": len(set(prepared.patients.tolist()))}
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

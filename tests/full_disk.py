@@ -2,6 +2,9 @@
 
 import errno
 import os
+from contextlib import contextmanager
+
+import pytest
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -19,7 +22,19 @@ def half_a_file(error):
 def nothing(error):
     """In place of any function: only raises."""
 
-    def fail(*arguments):
+    def fail(*arguments, **keywords):
         raise error
 
     return fail
+
+
+@contextmanager
+def files_of_at_most(size):
+    """The system lets no file grow beyond `size` bytes, as if the disk were full then."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

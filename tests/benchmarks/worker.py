@@ -14,7 +14,6 @@ from __future__ import annotations
 import importlib
 import json
 import re
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -60,7 +59,9 @@ def peak_mib(case: Case, contestant: str) -> float:
         return cupy.get_default_memory_pool().total_bytes() / 2**20
     status = Path("/proc/self/status")
     if status.exists():  # getrusage's figure would be the parent's, where that is greater
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"))[1]) / 1024
+    import resource  # not on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

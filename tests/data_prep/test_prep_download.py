@@ -9,7 +9,7 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from full_disk import nothing
+from full_disk import FULL, files_of_at_most, nothing
 
 import data_prep.__main__
 from data_prep.__main__ import main
@@ -143,6 +143,23 @@ def test_a_refusal_is_an_error_at_once_and_a_failure_after_some_tries(
     with pytest.raises(ConnectionError, match=str(status)):
         get(server, tmp_path / "a.zip")
     assert len(server.ranges) == asked
+
+
+def test_a_full_disk_is_named_and_not_tried_again(server, tmp_path):
+    with pytest.raises(OSError, match=r"cannot write .*file\.part: File too large"):
+        with files_of_at_most(100_000):
+            get(server, tmp_path / "file")
+    assert server.ranges == [None]
+    assert get(server, tmp_path / "file") == HASH and server.ranges[1] == "bytes=100000-"
+
+
+def test_a_disk_too_small_for_the_archive_is_named_and_leaves_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "set.zip"
+    path.write_bytes(archive([("a.png", b"a")]))
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", nothing(FULL))
+    with pytest.raises(OSError, match=r"cannot write .*set\.zip\.partial: No space left"):
+        unpack(path, tmp_path)
+    assert os.listdir(tmp_path) == ["set.zip"]
 
 
 def test_no_server_is_an_error(tmp_path):

@@ -24,7 +24,10 @@ def picture(seed, shape=(32, 32)):
 
 def write_tables(raw, findings):
     """findings: patientId -> (value of CLASSES, boxes)"""
-    with open(raw / LABELS, "w", newline="") as labels, open(raw / FINDINGS, "w") as classes:
+    with (
+        open(raw / LABELS, "w", newline="", encoding="utf-8") as labels,
+        open(raw / FINDINGS, "w", encoding="utf-8") as classes,
+    ):
         table = csv.writer(labels)
         table.writerow(["patientId", "x", "y", "width", "height", "Target"])
         classes.write("patientId,class\n")
@@ -120,7 +123,7 @@ def test_what_is_no_dicom_is_recorded_or_under_strict_an_error(raw, data, capsys
     ],
 )
 def test_a_row_that_says_nothing_clear_is_reported(raw, table, row, why):
-    with open(raw / table, "a") as file:
+    with open(raw / table, "a", encoding="utf-8") as file:
         file.write(f"{row}\n")
     rows = len((raw / table).read_text().splitlines())
     _, out = prepare(raw)

@@ -157,7 +157,7 @@ def test_what_is_drawn_waits_on_disk_and_leaves_nothing_behind(tmp_path, monkeyp
         return save(out, content, **options)
 
     monkeypatch.setattr(synthetic, "save_prepared", keep)
-    (tmp_path / ".A.drawn-999999").mkdir()  # a killed run's: there is no such process
+    (tmp_path / ".A.drawn").mkdir()  # a killed run's: there is no such process
     assert main(["synthetic", str(tmp_path / "A"), "--images", "4", "--size", "32"]) == 0
     assert all(isinstance(given[name], np.memmap) for name in ("images", "masks", "opacities"))
     assert os.listdir(tmp_path) == ["A"]

@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from full_disk import FULL, files_of_at_most, nothing
 
-from data_prep.writing import Content, save_prepared
+from data_prep.__main__ import main
+from data_prep.writing import Content, save_prepared, scratch_folder
 from ums.data import rows
 from ums.data.prepared import load_prepared
 from ums.data.rows import Rows
@@ -76,7 +79,7 @@ def test_a_failure_of_the_last_step_brings_the_old_set_back(folder, rng, monkeyp
     rename = Path.rename
 
     def fail_for_the_new_one(self, target):
-        if ".partial-" in self.name:
+        if self.name.endswith(".partial"):
             raise OSError("gone")
         return rename(self, target)
 
@@ -120,13 +123,80 @@ def test_a_wrong_mask_is_found_in_any_part(array, tmp_path, value, why, monkeypa
         save_prepared(tmp_path / "a", content(array, masks=masks, has_mask=has_mask))
 
 
-def test_what_a_killed_process_left_goes_and_what_a_live_one_has_stays(array, tmp_path):
-    dead, alive = (tmp_path / f".a.partial-{pid}" for pid in (2**22 + 5, 1))
-    other = tmp_path / ".ab.partial-4194309"
-    for path in (dead, alive, other):
-        path.mkdir()
+@pytest.mark.parametrize("left", ["partial", "former"])
+def test_what_a_killed_run_left_goes(left, array, tmp_path):
     save_prepared(tmp_path / "a", content(array))
-    assert not dead.exists() and alive.exists() and other.exists()
+    for name in (f".a.{left}", ".ab.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "images.npy").write_bytes(b"half")
+    (tmp_path / ".a.partial.lock").touch()
+    save_prepared(tmp_path / "a", content(array), overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == [".ab.partial", "a"]
+
+
+def test_the_old_set_stays_if_a_kill_between_the_two_renames_is_followed_by_a_failure(
+    folder, rng, monkeypatch
+):
+    former = folder.rename(folder.with_name(".set.former"))
+    monkeypatch.setattr(json, "dumps", nothing(FULL))
+    with pytest.raises(OSError, match="No space left"):
+        save_prepared(folder, content(pictures(rng)))
+    assert load_prepared(former).masks is not None
+
+
+@pytest.mark.parametrize("kind", ["drawn", "partial"])
+def test_a_folder_that_another_run_writes_is_refused_by_name_and_left_alone(kind, tmp_path, array):
+    with scratch_folder(tmp_path / "a", kind) as theirs:
+        (theirs / "file").touch()
+        with pytest.raises(OSError, match=f"at work in {tmp_path / 'a'}: wait"):
+            with scratch_folder(tmp_path / "a", kind):
+                pass
+        assert (theirs / "file").exists()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_moved_is_named_and_stays(folder, rng, monkeypatch):
+    monkeypatch.setattr(Path, "rename", nothing(PermissionError(13, "Access is denied")))
+    with pytest.raises(OSError, match=f"{folder} cannot be moved to .*denied; does a program have"):
+        save_prepared(folder, content(pictures(rng)), overwrite=True)
+    assert os.listdir(folder.parent) == ["set"] and load_prepared(folder).masks is not None
+
+
+@pytest.mark.parametrize("full", ["write_array", "fsync", "dumps"])
+def test_a_full_disk_names_the_prepared_folder_and_leaves_nothing(
+    full, tmp_path, array, monkeypatch
+):
+    owner = {"write_array": np.lib.format, "fsync": os, "dumps": json}[full]
+    name = {"write_array": "write_array_header_1_0"}.get(full, full)
+    monkeypatch.setattr(owner, name, nothing(FULL))
+    with pytest.raises(OSError, match=f"cannot write {tmp_path}.*: No space left"):
+        save_prepared(tmp_path / "a", content(array))
+    assert os.listdir(tmp_path) == []
+
+
+COMMANDS = {
+    "synthetic": ["--images", "20"],
+    "cxr": ["--images", "80"],
+    "echo": ["--images", "120", "--patients", "20"],
+}
+
+
+@pytest.mark.parametrize("size", [100, 6000, 30_000])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_names_what_a_full_disk_did_not_take(command, size, tmp_path, capsys):
+    with files_of_at_most(size):
+        code = main([command, str(tmp_path / "out"), *COMMANDS[command], "--size", "32"])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert code == 2 and re.fullmatch(rf"error: cannot write {tmp_path}/\S+: File too large", said)
+    assert [path for path in tmp_path.rglob(".*")] == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for command, options in COMMANDS.items():
+        assert main([command, str(tmp_path / "file" / "out"), *options, "--size", "32"]) == 2
+        said = capsys.readouterr().err
+        assert str(tmp_path / "file") in said and said.count("error:") == 1
 
 
 def test_pictures_are_part_of_the_folder_and_are_replaced_with_it(array, tmp_path):

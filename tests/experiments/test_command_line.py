@@ -1,11 +1,13 @@
 """The studies' command line: its options, and what is wrong in one line before anything is trained."""
 
 import json
+import re
 import shutil
 from dataclasses import fields
 
 import numpy as np
 import pytest
+from full_disk import files_of_at_most
 from matplotlib.figure import Figure
 from small_sets import FOLDERS, blank, echoes, save_all
 from study_runs import error_line, leave_out_training, run
@@ -254,6 +256,16 @@ def test_training_that_diverges_is_one_line(folders, tmp_path, monkeypatch, caps
     assert run("cxr", folders, tmp_path / "out") == 2
     assert "source: denoising: the training loss is nan in batch 1 of epoch 1" in error_line(capsys)
     assert not list((tmp_path / "out" / "weights").glob("*.npz"))
+
+
+@pytest.mark.parametrize("size", [0, 2000, 20_000])
+def test_full_disk_is_one_line_that_names_the_file(size, folders, tmp_path, monkeypatch, capsys):
+    leave_out_training(monkeypatch)
+    with files_of_at_most(size):
+        assert run("cxr", folders, tmp_path / "out") == 2
+    said = error_line(capsys)
+    assert re.fullmatch(rf"error: cannot write {tmp_path}/out/\S+: File too large", said)
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_memory_that_is_not_enough_is_one_line(folders, tmp_path, monkeypatch, capsys):

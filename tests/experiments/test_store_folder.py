@@ -1,7 +1,6 @@
 """The folder of a store: made, kept to one run at a time, and the checkpoints of stopped jobs in it."""
 
 import errno
-import fcntl
 import os
 import shutil
 import subprocess
@@ -195,7 +194,7 @@ def test_folder_that_cannot_be_locked_is_taken_and_said_to_be_open_to_others(
     def none_here(*_):
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
-    monkeypatch.setattr(fcntl, "flock", none_here)
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", none_here)
     with Store(tmp_path) as store:
         assert take(store, "weights", Work()) == RECORD
     said = capsys.readouterr().err

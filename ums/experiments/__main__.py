@@ -10,19 +10,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ums.backend import choose_device
-from ums.data import load_prepared
-from ums.experiments import ablation, runner, search
-from ums.experiments.ablation_list import ABLATIONS
-from ums.experiments.cxr import CXR
-from ums.experiments.echo import ECHO
-from ums.experiments.modality import Modality
-from ums.experiments.names import DIVERSE
-from ums.experiments.report import write_report
-from ums.experiments.run import Run
-from ums.experiments.settings import Settings, add_options, from_options
-from ums.experiments.store import Store
-from ums.experiments.study import Study
+try:
+    from ums.backend import choose_device
+    from ums.data import load_prepared
+    from ums.experiments import ablation, runner, search
+    from ums.experiments.ablation_list import ABLATIONS
+    from ums.experiments.cxr import CXR
+    from ums.experiments.echo import ECHO
+    from ums.experiments.modality import Modality
+    from ums.experiments.names import DIVERSE
+    from ums.experiments.report import write_report
+    from ums.experiments.run import Run
+    from ums.experiments.settings import Settings, add_options, from_options
+    from ums.experiments.store import Store
+    from ums.experiments.study import Study
+    from ums.files import print_anything
+except ModuleNotFoundError as missing:
+    text = 'python -m pip install "ums-rep[study]", or in a checkout -r requirements.txt'
+    print(f"error: {missing.name} is missing: {text}", file=sys.stderr)
+    sys.exit(2)
 
 MODALITIES: tuple[Modality, ...] = (CXR, ECHO)
 """Those that can be run; a modality of one's own is added here."""
@@ -30,13 +36,14 @@ MODALITIES: tuple[Modality, ...] = (CXR, ECHO)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a study or make its page again; returns 2 after one line that says what is wrong."""
+    print_anything()
     options = _parser().parse_args(arguments)
     start = time.perf_counter()
     try:
         folder = options.run(options)
         print(f"making the page of {folder}")
         page, tables = write_report(folder)
-    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError, ModuleNotFoundError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

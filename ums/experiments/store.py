@@ -16,14 +16,12 @@ import json
 import math
 import os
 import platform
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
-import filelock
 import numpy as np
 
 import ums
@@ -32,7 +30,7 @@ from ums.checkpoint import Checkpoint, Kept, read, write
 from ums.data.digests import check_untouched
 from ums.data.prepared import Prepared
 from ums.experiments.record_files import file_name, read_arrays, read_record
-from ums.files import PARTIAL, write_whole
+from ums.files import PARTIAL, locked, write_whole
 from ums.reading import sealed
 
 CHECKPOINT = ".checkpoint"
@@ -85,23 +83,15 @@ class Store:
         Raises:
             OSError: Another run has it; the message names the folder.
         """
-        self._lock = filelock.FileLock(self.folder / ".lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise OSError(
-                f"another run is at work in {self.folder}: wait for it, or write elsewhere"
-            ) from None
-        except (OSError, NotImplementedError) as error:
-            note = f"{self.folder} cannot be locked ({error}): start no second run in it"
-            print(note, file=sys.stderr)
+        self._lock = locked(self.folder / ".lock", self.folder)
+        self._lock.__enter__()
         for folder in (self.weights_folder, self.records_folder):
             for left_by_a_killed_run in folder.glob(f"*{PARTIAL}"):
                 left_by_a_killed_run.unlink()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self._lock.__exit__(None, None, None)
 
     def watch(self, sets: Iterable[Prepared]) -> None:
         """Keep nothing more once a file of one of these sets is written to in its place.
