@@ -189,11 +189,15 @@ def _digest(content: bytes | np.ndarray) -> str:
 def _code() -> str:
     """Return a hash of all that decides how a file becomes an image."""
     files = [Path(module.__file__) for module in (images, decode)]
-    files.append(files[-1].with_name("dicom.py"))
-    try:
-        pydicom = version("pydicom")
-    except PackageNotFoundError:
-        pydicom = "none"
+    files += [files[-1].with_name(f"{name}.py") for name in ("dicom", "header", "mask")]
     sources = [path.read_bytes() for path in files]
-    versions = f"{cv2.__version__} {np.__version__} {pydicom}"
+    others = [_version(name) for name in ("pydicom", "simplejpeg")]
+    versions = " ".join([cv2.__version__, np.__version__, *others])
     return _digest(b"".join([versions.encode(), *sources]))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
