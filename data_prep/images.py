@@ -20,7 +20,7 @@ def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
 
     The areas are exact. ``cv2.INTER_AREA`` rounds them, and picks single pixels if an axis grows.
     """
-    area = _at_edges(_at_edges(cv2.integral(mask), size).T, size).T
+    area = _at_edges(_at_edges(cv2.integral(np.asarray(mask, np.uint8)), size).T, size).T
     area = np.diff(np.diff(area, axis=0), axis=1)
     return np.ascontiguousarray(2 * area > mask.size).view(np.uint8)
 

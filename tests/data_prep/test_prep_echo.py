@@ -189,7 +189,7 @@ def test_a_box_of_the_table_or_for_all_cuts_image_and_mask(raw):
     made = everything(out)
     assert made["p0/a0.png"][0].min() >= 249 and made["p0/a0.png"][1].all()
     image, mask, *_ = made["p0/a1.png"]
-    assert image[0, 6].min() > 240 and not image[8:].any()
+    assert image[0, 6].min() > 240 and not image[10:].any()
     assert mask[:8, 4:8].all() and mask.sum() == 32
 
 
