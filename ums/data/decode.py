@@ -57,7 +57,7 @@ def decode_mask(data: bytes, path: str | Path) -> np.ndarray:
             from ums.data.dicom import decode_stored
 
             return mask_of(decode_stored(data))
-        return mask_of(_decode_upright(data)[0])
+        return mask_of(_decode_upright(data)[0], lossy=data.startswith(JPEG))
 
 
 def decode_as_stored(data: bytes) -> tuple[np.ndarray, Header]:

@@ -119,11 +119,10 @@ def _decoded(dataset: Any) -> np.ndarray:
 
 
 def _luminance(dataset: Any, pixels: np.ndarray) -> np.ndarray:
-    bits = dataset.BitsStored
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        bits = 8 if pixels.max() < 256 else 16
-    if bits != 8:
-        pixels = _stretched(pixels, 0, 2**bits - 1)
+        pixels = (pixels >> 8 if pixels.max() > 255 else pixels).astype(np.uint8)
+    elif dataset.BitsStored != 8:
+        pixels = _stretched(pixels, 0, 2**dataset.BitsStored - 1)
     return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
 
 

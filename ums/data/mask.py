@@ -8,7 +8,7 @@ MOST_PARTS = 12
 _RULE = f"a mask has exactly two values, or 0 for the background and up to {MOST_PARTS} others"
 
 
-def mask_of(image: np.ndarray) -> np.ndarray:
+def mask_of(image: np.ndarray, lossy: bool = False) -> np.ndarray:
     """Return the mask that an image shows, (H, W) uint8 of 0 and 1.
 
     Of exactly two values or colours, the brighter is the mask. Of more, 0 or black is the background
@@ -19,6 +19,8 @@ def mask_of(image: np.ndarray) -> np.ndarray:
     Args:
         image: The values as stored, 0 for black: (H, W), (H, W, 3) with blue first, or (H, W, 4)
             with the alpha channel last.
+        lossy: The image was compressed with loss: values that differ little may be one, so it must
+            have exactly two.
 
     Raises:
         ValueError: It cannot be a mask: it has one value only, too many, or several of which none
@@ -34,6 +36,8 @@ def mask_of(image: np.ndarray) -> np.ndarray:
         raise ValueError(f"no mask: every pixel is {listed}; {_RULE}")
     if len(found) > MOST_PARTS + 1:
         raise ValueError(f"no mask: more than {MOST_PARTS + 1} values, like a photograph; {_RULE}")
+    if len(found) > 2 and lossy:
+        raise ValueError(f"no mask: {len(found)} values, blurred by JPEG; it should have exactly two")
     if len(found) > 2 and 0 not in found:
         raise ValueError(f"no mask: {listed}, none of them the background; {_RULE}")
     bright = {code: _brightness(name) for code, name in names.items()}
