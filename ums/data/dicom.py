@@ -55,7 +55,8 @@ def decode_stored(data: bytes) -> np.ndarray:
 
 def _read(data: bytes, show: Callable[[Any], np.ndarray]) -> np.ndarray:
     try:
-        return show(pydicom.dcmread(io.BytesIO(data)))
+        with np.errstate(over="ignore"):
+            return show(pydicom.dcmread(io.BytesIO(data)))
     except ModuleNotFoundError:
         raise
     except Exception as error:  # pydicom and its decoders raise whatever damaged bytes lead to
@@ -93,6 +94,9 @@ def _pixels(dataset: Any) -> np.ndarray:
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise ValueError(f"it holds {frames} frames, should be one")
+    highest = dataset.get("HighBit", dataset.BitsStored - 1)
+    if highest != dataset.BitsStored - 1:
+        raise ValueError(f"its HighBit is {highest} for {dataset.BitsStored} stored bits")
     shape = (dataset.Rows, dataset.Columns)
     check_size(*shape)
     pixels = _decoded(dataset)

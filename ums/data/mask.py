@@ -37,7 +37,9 @@ def mask_of(image: np.ndarray, lossy: bool = False) -> np.ndarray:
     if len(found) > MOST_PARTS + 1:
         raise ValueError(f"no mask: more than {MOST_PARTS + 1} values, like a photograph; {_RULE}")
     if len(found) > 2 and lossy:
-        raise ValueError(f"no mask: {len(found)} values, blurred by JPEG; it should have exactly two")
+        raise ValueError(
+            f"no mask: {len(found)} values, blurred by JPEG; it should have exactly two"
+        )
     if len(found) > 2 and 0 not in found:
         raise ValueError(f"no mask: {listed}, none of them the background; {_RULE}")
     bright = {code: _brightness(name) for code, name in names.items()}
