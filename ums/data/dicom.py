@@ -132,15 +132,15 @@ def _luminance(dataset: Any, pixels: np.ndarray) -> np.ndarray:
 
 def _padding(dataset: Any, pixels: np.ndarray) -> np.ndarray | None:
     """Return where the image is padded, (H, W) of booleans, or None if it is not."""
-    names = [n for n in ("PixelPaddingValue", "PixelPaddingRangeLimit") if _has(dataset, n)]
-    if not names or names[0] == "PixelPaddingRangeLimit":
+    if not _has(dataset, "PixelPaddingValue"):
         return None
+    names = [n for n in ("PixelPaddingValue", "PixelPaddingRangeLimit") if _has(dataset, n)]
     ends = np.array([int(dataset[name].value) for name in names])
     bits = 8 * pixels.itemsize
     if ends.min() < -(2 ** (bits - 1)) or ends.max() >= 2**bits:
         return None
-    # The value may be written as signed where pixels are not, or the other way round.
-    low, *_, high = sorted([*ends.astype(pixels.dtype)] * 2)
+    ends = ends.astype(pixels.dtype)  # some files state it as signed where pixels are not
+    low, high = ends.min(), ends.max()
     used = dataset.BitsStored - dataset.PixelRepresentation
     if low < -(2**used) or high >= 2**used:  # in bits that hold no part of the image
         pixels = pixel_array(dataset, correct_unused_bits=False)
@@ -210,7 +210,7 @@ def _windowed(dataset: Any, values: np.ndarray) -> np.ndarray:
     if width < 1 if kind == "LINEAR" else width <= 0:
         raise ValueError(f"its WindowWidth is {width}")
     if kind == "SIGMOID":
-        return np.asarray(1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -700, 700))))
+        return np.asarray(1 / (1 + np.exp(-4 * (values - center) / width)))
     if kind == "LINEAR_EXACT":
         return np.asarray((values - center) / width + 0.5)
     if kind != "LINEAR":
