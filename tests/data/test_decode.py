@@ -160,8 +160,18 @@ def test_the_orientation_is_read_in_both_byte_orders_and_all_types_of_integer(or
     assert decode_grey(data, "x").shape == (6, 4)
 
 
+TAG = b"\x01\x12\0\3\0\0\0\1\0\6\0\0"  # orientation 6
+
+
 @pytest.mark.parametrize(
-    "exif", [b"", b"MM", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff\x01\x12"]
+    "exif",
+    [
+        b"",
+        b"MM",
+        b"II*\0\xff\xff\xff\xff",
+        b"MM\0*\0\0\0\x08\0\1" + TAG[:-1],
+        b"MM\0*\0\0\0\x08\0\0" + TAG,  # after the last entry
+    ],
 )
 def test_nonsense_for_exif_is_ignored(exif):
     image = np.eye(4, 6, dtype=np.uint8)
