@@ -15,9 +15,10 @@ def decode_grey(data: bytes, path: str | Path) -> np.ndarray:
     """Decode the bytes of a PNG, JPEG or DICOM file to grey values (H, W) uint8.
 
     Colours and palettes become luminance, and transparency is ignored. The image is turned upright
-    by its EXIF orientation. For 16 bits see :func:`_full_range`, for a DICOM
-    :func:`ums.data.dicom.decode_dicom`. The bytes decide which kind of file it is; ``path`` is for
-    error messages.
+    by its EXIF orientation. 16 bits become 8 over the range of the significant bits that the file
+    states, or of the smallest of 8, 10, 12, 14 and 16 bits that holds its brightest pixel; multiples
+    of 257 become the 8 bits that they were. For a DICOM see :func:`ums.data.dicom.decode_dicom`.
+    The bytes decide which kind of file it is; ``path`` is for error messages.
 
     Raises:
         ValueError: The file is empty, cut off, damaged, too large or no such image.
@@ -135,13 +136,7 @@ def _decode_colours(data: bytes) -> tuple[np.ndarray, int]:
 
 
 def _full_range(image: np.ndarray, bits: int) -> int:
-    """Return the value that stands for white in an image of 8 or 16 bits.
-
-    Films of 12 bits are often stored in 16. So white is the largest value of the significant bits
-    if the file states them and they hold the brightest pixel; if it states none, that of the
-    smallest of 8, 10, 12, 14 and 16 bits that hold it. Where every value is a multiple of 257, as 8
-    bits become when they are stored as 16, it is 65535.
-    """
+    """Return the value that stands for white: films of 12 bits are often stored in 16."""
     if image.dtype != np.uint16:
         return 255
     brightest = int(image.max())
