@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from dicom_files import dicom, jpeg
 from PIL import Image, ImageOps
+from png_files import chunk, with_chunk
 
 from ums.data.decode import decode_colour, decode_grey, decode_mask
 
@@ -30,16 +31,6 @@ def read_grey(path):
 
 def encoded(image, kind=".png", *options):
     return cv2.imencode(kind, image, options)[1].tobytes()
-
-
-def chunk(kind, content):
-    crc = zlib.crc32(kind + content)
-    return len(content).to_bytes(4, "big") + kind + content + crc.to_bytes(4, "big")
-
-
-def with_chunk(png, kind, content):
-    """Insert a chunk after the header of a PNG."""
-    return png[:33] + chunk(kind, content) + png[33:]
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from dicom_files import dicom
 from PIL import Image
+from png_files import grey_png, with_chunk
 
 from ums.data.decode import decode_mask
 
@@ -120,6 +121,19 @@ def test_a_palette_is_read_by_its_colours(bits):
 def test_a_transparent_colour_of_a_palette_is_background():
     data = pillow(LABELS, "P", [255, 255, 255, 200, 0, 0, 0, 0, 200], transparency=0)
     np.testing.assert_array_equal(read(data), BOTH)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_the_transparent_value_of_a_grey_png_is_background(bits):
+    white = 2**bits - 1
+    data = grey_png(np.where(LEFT, 0, white), bits)  # a black lung on a transparent white
+    data = with_chunk(data, b"tRNS", white.to_bytes(2, "big"))
+    np.testing.assert_array_equal(read(data), LEFT)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 16])
+def test_labels_of_any_depth_are_the_mask(bits):
+    np.testing.assert_array_equal(read(grey_png(LABELS, bits)), BOTH)
 
 
 @pytest.mark.parametrize("mode", ["1", "LA", "I;16"])

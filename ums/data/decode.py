@@ -58,7 +58,10 @@ def decode_mask(data: bytes, path: str | Path) -> np.ndarray:
             from ums.data.dicom import decode_stored
 
             return mask_of(decode_stored(data))
-        return mask_of(_decode_upright(data)[0], lossy=data.startswith(JPEG))
+        image, header = _decode_upright(data)
+        if header.transparent >= 0:  # OpenCV leaves that out
+            image = np.dstack([image, image, image, image != header.transparent])
+        return mask_of(image, lossy=data.startswith(JPEG))
 
 
 def decode_as_stored(data: bytes) -> tuple[np.ndarray, Header]:
@@ -121,18 +124,18 @@ def _decode_jpeg(data: bytes) -> np.ndarray:
     return image[..., 0] if grey else image
 
 
-def _decode_upright(data: bytes) -> tuple[np.ndarray, int]:
-    """Return the image as viewers show it, otherwise as stored; and its significant bits or 0."""
+def _decode_upright(data: bytes) -> tuple[np.ndarray, Header]:
+    """Return the image turned upright, otherwise as stored; and its header."""
     image, header = decode_as_stored(data)
-    return upright(image, header.orientation), header.bits
+    return upright(image, header.orientation), header
 
 
 def _decode_colours(data: bytes) -> tuple[np.ndarray, int]:
     """Return the upright image without transparency, (H, W) or (H, W, 3), and its full range."""
-    image, bits = _decode_upright(data)
+    image, header = _decode_upright(data)
     if image.ndim == 3:
         image = np.ascontiguousarray(image[..., :3])
-    return image, _full_range(image, bits)
+    return image, _full_range(image, header.bits)
 
 
 def _full_range(image: np.ndarray, bits: int) -> int:

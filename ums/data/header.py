@@ -26,12 +26,14 @@ class Header:
         width: Columns of pixels, as stored.
         orientation: How to turn the stored image upright: 1 to 8, as in EXIF.
         bits: The significant bits of each value, if the file is a PNG that states them; else 0.
+        transparent: The grey value that a grey PNG states to be transparent; else -1.
     """
 
     height: int = 0
     width: int = 0
     orientation: int = 1
     bits: int = 0
+    transparent: int = -1
 
 
 def read_header(data: bytes) -> Header:
@@ -73,10 +75,13 @@ def upright(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _png_header(data: bytes) -> Header:
-    header = Header()
+    header, depth, colours = Header(), 8, 0
     for kind, content in _png_chunks(data):
         if kind == b"IHDR":
             header.width, header.height = _number(content[:4]), _number(content[4:8])
+            depth, colours = _number(content[8:9]), _number(content[9:10])
+        elif kind == b"tRNS" and colours == 0:  # less than 8 bits are decoded to all of 8
+            header.transparent = _number(content) * (255 // (2**depth - 1) if 0 < depth < 8 else 1)
         elif kind == b"sBIT":
             header.bits = max(content, default=0)
         elif kind == b"eXIf":
