@@ -1,7 +1,5 @@
 """Bring an image or a mask to one size."""
 
-from itertools import pairwise
-
 import cv2
 import numpy as np
 
@@ -18,22 +16,25 @@ def resize_image(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """Resize (H, W) of 0 and 1 to (size, size) uint8: 1 where most of a pixel was 1."""
-    rows = _fewer_rows(mask, size) if min(mask.shape) > size else mask.astype(np.float32)
-    share = cv2.resize(rows, (size, size), interpolation=cv2.INTER_AREA)
-    # Half is not most, whichever way the fractions were rounded.
-    return (share > 0.5 + 1e-5).view(np.uint8)
+    """Resize (H, W) of 0 and 1 to (size, size) uint8: 1 where more than half of a pixel was 1.
 
-
-def _fewer_rows(mask: np.ndarray, size: int) -> np.ndarray:
-    """Average ``mask`` (H, W) over each of ``size`` equal bands of rows, (size, W) float32.
-
-    ``cv2.INTER_AREA`` does the same, but column by column: on large films five times as slowly.
+    The areas are exact. ``cv2.INTER_AREA`` rounds them, and picks single pixels if an axis grows.
     """
-    H = len(mask)
-    ends = np.arange(size + 1) * (H / size)
-    first = np.minimum(ends.astype(int), H - 1)
-    whole = [mask[a:b].sum(axis=0, dtype=np.uint16) for a, b in pairwise(first)]
-    share = (ends - first).astype(np.float32)[:, None] * mask[first]  # of the row where a band ends
-    mean: np.ndarray = (np.float32(whole) + share[1:] - share[:-1]) * np.float32(size / H)
-    return mean
+    area = _at_edges(_at_edges(cv2.integral(np.asarray(mask, np.uint8)), size).T, size).T
+    area = np.diff(np.diff(area, axis=0), axis=1)
+    return np.ascontiguousarray(2 * area > mask.size).view(np.uint8)
+
+
+def _at_edges(integral: np.ndarray, size: int) -> np.ndarray:
+    """Interpolate (N + 1, M) at the edges of ``size`` equal bands of N rows.
+
+    Between rows, the integral of an image is linear.
+
+    Returns:
+        ``size`` times the values, (size + 1, M) int64.
+    """
+    last = len(integral) - 1
+    row, part = np.divmod(np.arange(size + 1, dtype=np.int64) * last, size)
+    part = part[:, None]
+    edges: np.ndarray = (size - part) * integral[row] + part * integral[np.minimum(row + 1, last)]
+    return edges

@@ -138,23 +138,47 @@ def _read(
     path, mask = item.image, None
     try:
         image = _decoder(colour)(path.read_bytes(), path.name)
+        _check_image(image, colour)
         shape: tuple[int, int] = image.shape[:2]
         for path in item.masks:
             part = decode_mask(path.read_bytes(), path.name)
-            if part.shape != shape:
-                return (
-                    f"mask {path.name} is {part.shape[0]} x {part.shape[1]} (height x width), "
-                    f"its image {shape[0]} x {shape[1]}"
-                )
+            _check_mask(part, path.name, shape)
             mask = part if mask is None else mask | part
         image = _cut(image, item.box)
-        mask = None if mask is None else _cut(mask, item.box)
+        if (image == image[0, 0]).all():
+            raise ValueError(f"one grey level: every pixel is {image[0, 0]}")
+        small = None if mask is None else _small_mask(_cut(mask, item.box), size)
     except ValueError as error:
         return str(error).removeprefix(f"{item.image.name}: ")
     except OSError as error:
         return f"{path.name}: {error.strerror or error}".removeprefix(f"{item.image.name}: ")
-    small = None if mask is None else resize_mask(mask, size)
     return resize_image(image, size), small, shape
+
+
+def _check_image(image: np.ndarray, colour: bool) -> None:
+    """Check what a decoder returned: (H, W), or in colour (H, W, 3), uint8; at least one pixel."""
+    channels = (3,) if colour else ()
+    if image.dtype != np.uint8 or image.shape[2:] != channels or image.ndim < 2 or not image.size:
+        expected = "uint8 (H, W, 3)" if colour else "uint8 (H, W)"
+        raise ValueError(f"decoded to {image.dtype} {image.shape}, should be {expected}")
+
+
+def _check_mask(mask: np.ndarray, name: str, shape: tuple[int, int]) -> None:
+    """Check what a decoder returned for a mask: uint8 of 0 and 1, of the shape of its image."""
+    if mask.shape != shape:
+        found = " x ".join(str(side) for side in mask.shape)
+        expected = f"{shape[0]} x {shape[1]}"
+        raise ValueError(f"mask {name} is {found} (height x width), its image {expected}")
+    if mask.dtype != np.uint8 or mask.max() > 1:
+        found = f"{mask.dtype} up to {mask.max()}"
+        raise ValueError(f"mask {name} decoded to {found}, should be uint8 of 0 and 1")
+
+
+def _small_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    small = resize_mask(mask, size)
+    if not small.any():
+        raise ValueError(f"nothing is left of its mask at {size} x {size} pixels")
+    return small
 
 
 def _cut(array: np.ndarray, box: tuple[int, int, int, int] | None) -> np.ndarray:

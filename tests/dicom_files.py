@@ -5,6 +5,7 @@ import io
 import cv2
 import gdcm
 import numpy as np
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -41,7 +42,10 @@ def dicom(pixels, syntax=ExplicitVRLittleEndian, content=None, **tags):
     data.PixelData = content or raw
     data["PixelData"].VR = "OB" if bits == 8 or content else "OW"
     for name, value in tags.items():
-        setattr(data, name, value)
+        if isinstance(value, DataElement):
+            data.add(value)
+        else:
+            setattr(data, name, value)
     file = io.BytesIO()
     data.save_as(file, enforce_file_format=True)
     return file.getvalue()

@@ -1,10 +1,18 @@
 """Decoding whatever image files the public sets hold."""
 
+import io
+import struct
+import sys
+import zlib
+
 import cv2
 import numpy as np
 import pytest
+from dicom_files import dicom, jpeg
+from PIL import Image, ImageOps
+from png_files import chunk, with_chunk
 
-from ums.data.decode import decode_grey, decode_mask
+from ums.data.decode import decode_colour, decode_grey, decode_mask
 
 
 @pytest.fixture
@@ -21,8 +29,8 @@ def read_grey(path):
     return decode_grey(path.read_bytes(), path)
 
 
-def read_mask(path):
-    return decode_mask(path.read_bytes(), path)
+def encoded(image, kind=".png", *options):
+    return cv2.imencode(kind, image, options)[1].tobytes()
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -83,11 +91,191 @@ def test_what_is_no_image_is_refused_by_name(tmp_path, data, why):
         read_grey(tmp_path / "x.png")
 
 
-@pytest.mark.parametrize("values", [(0, 1), (0, 255), (3, 250)])
-def test_a_mask_is_0_and_1_whatever_its_two_values(tmp_path, grey, values):
-    mask = np.where(grey > 99, values[1], values[0]).astype(np.uint8)
-    np.testing.assert_array_equal(read_mask(write(tmp_path / "m.png", mask)), grey > 99)
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_a_film_of_fewer_bits_in_a_png_of_16_has_its_full_range(bits):
+    film = np.linspace(0, 2**bits - 1, 4096).astype(np.uint16).reshape(64, 64)
+    expected = np.rint(film * (255 / (2**bits - 1)))
+    np.testing.assert_array_equal(decode_grey(encoded(film), "x"), expected)
+    np.testing.assert_array_equal(decode_colour(encoded(film), "x")[..., 1], expected)
 
 
-def test_an_empty_mask_stays_empty(tmp_path):
-    assert read_mask(write(tmp_path / "m.png", np.zeros((5, 5), np.uint8))).sum() == 0
+@pytest.mark.parametrize("top", [1, 15, 100, 255])
+def test_8_bits_stored_as_multiples_of_257_come_back_however_dark(top):
+    dark = np.arange(256, dtype=np.uint16).reshape(16, 16) % (top + 1)
+    np.testing.assert_array_equal(decode_grey(encoded(dark * 257), "x"), dark)
+
+
+@pytest.mark.parametrize(("shift", "bits"), [(0, 12), (4, 12), (0, 10), (6, 10)])
+def test_the_significant_bits_that_a_png_states_are_its_range(shift, bits):
+    film = np.arange(0, 1000, dtype=np.uint16).reshape(20, 50)  # in 10 bits, whatever it states
+    data = with_chunk(encoded(film << shift), b"sBIT", bytes([bits]))
+    full = 65535 if shift else 2**bits - 1
+    expected = np.rint((film << shift) * (255 / full))
+    np.testing.assert_array_equal(decode_grey(data, "x"), expected)
+
+
+def test_16_bits_in_colour_become_8_by_the_range_of_all_channels():
+    colours = np.random.default_rng(0).integers(0, 4096, (8, 9, 3), dtype=np.uint16)
+    expected = np.rint(colours[..., ::-1] * (255 / 4095))
+    np.testing.assert_array_equal(decode_colour(encoded(colours), "x"), expected)
+    luminance = expected @ [0.299, 0.587, 0.114]
+    assert np.abs(decode_grey(encoded(colours), "x") - luminance).max() <= 1
+
+
+def turned(image, kind, orientation):
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    Image.fromarray(image).save(file, kind, exif=exif.tobytes(), quality=100, subsampling=0)
+    return file.getvalue(), np.asarray(ImageOps.exif_transpose(Image.open(file)))
+
+
+@pytest.mark.parametrize("orientation", [*range(10), 65535])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_images_are_turned_as_pillow_turns_them(kind, orientation):
+    image = np.zeros((16, 24, 3), np.uint8)
+    image[:8, :8] = 200
+    data, expected = turned(image, kind, orientation)
+    np.testing.assert_array_equal(decode_colour(data, "x"), expected)
+    np.testing.assert_array_equal(decode_grey(data, "x"), expected[..., 0])
+    np.testing.assert_array_equal(decode_mask(data, "x"), expected[..., 0] > 0)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("kind", "value"), [(3, "HH"), (4, "I"), (1, "BBH")])
+def test_the_orientation_is_read_in_both_byte_orders_and_all_types_of_integer(order, kind, value):
+    value = struct.pack(order + value, 6, *[0] * (len(value) - 1))
+    start = struct.pack(order + "2sHIH", b"II" if order == "<" else b"MM", 42, 8, 2)
+    other = struct.pack(order + "HHII", 0x0100, 4, 1, 9)
+    exif = start + other + struct.pack(order + "HHI", 0x0112, kind, 1) + value + bytes(4)
+    data = with_chunk(encoded(np.eye(4, 6, dtype=np.uint8)), b"eXIf", exif)
+    assert decode_grey(data, "x").shape == (6, 4)
+
+
+TAG = b"\x01\x12\0\3\0\0\0\1\0\6\0\0"  # orientation 6
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"",
+        b"MM",
+        b"II*\0\xff\xff\xff\xff",
+        b"MM\0*\0\0\0\x08\0\1" + TAG[:-1],
+        b"MM\0*\0\0\0\x08\0\0" + TAG,  # after the last entry
+    ],
+)
+def test_nonsense_for_exif_is_ignored(exif):
+    image = np.eye(4, 6, dtype=np.uint8)
+    np.testing.assert_array_equal(
+        decode_grey(with_chunk(encoded(image), b"eXIf", exif), "x"), image
+    )
+
+
+@pytest.fixture(scope="module")
+def film():
+    """Smooth with some grain, 300 x 400."""
+    rng = np.random.default_rng(0)
+    smooth = cv2.resize(rng.integers(0, 256, (9, 9), dtype=np.uint8), (400, 300))
+    return np.clip(smooth + rng.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("restart", [0, 5])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpegs_have_the_pixels_that_opencv_finds_unless_they_are_damaged(
+    film, channels, restart, progressive
+):
+    image = film if channels == 1 else np.dstack([film, film[::-1], film[:, ::-1]])
+    flags = (cv2.IMWRITE_JPEG_PROGRESSIVE, progressive, cv2.IMWRITE_JPEG_RST_INTERVAL, restart)
+    data = encoded(image, ".jpg", *flags)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(decode_colour(data, "x"), pixels[..., ::-1])
+    at, n = len(data) // 2, 4096
+    for damaged in (
+        data[:at] + bytes(n) + data[at + n :],  # 4 KB zeroed
+        data[:at] + data[at + n :],  # lost
+        data[:at] + data[at - n :],  # twice
+        data[:at] + b"\xff" * n + data[at + n :],
+        data[:at] + data,  # cut, and another appended
+        data[:20] + b"garbage" + data[20:],
+        data + data,
+    ):
+        with pytest.raises(
+            ValueError, match=r"x\.jpg: .*(damaged JPEG|truncated JPEG|second image)"
+        ):
+            decode_grey(damaged, "x.jpg")
+
+
+def test_what_follows_the_end_of_a_jpeg_or_png_does_not_matter(film):
+    for kind in (".png", ".jpg"):
+        data = encoded(film, kind)
+        for more in (bytes(512), b"\r\n", b"a comment"):
+            np.testing.assert_array_equal(decode_grey(data + more, "x"), decode_grey(data, "x"))
+
+
+def test_an_exchanged_restart_marker_is_damage(film):
+    data = encoded(film, ".jpg", cv2.IMWRITE_JPEG_RST_INTERVAL, 5)
+    with pytest.raises(ValueError, match="damaged JPEG"):
+        decode_grey(data.replace(b"\xff\xd3", b"\xff\xd5", 1), "x")
+
+
+def test_a_second_png_after_the_first_is_refused(grey):
+    with pytest.raises(ValueError, match=r"x\.png: a second image follows"):
+        decode_grey(encoded(grey) * 2, "x.png")
+
+
+def test_a_png_without_a_part_of_its_data_is_refused(grey):
+    head, tail = encoded(grey)[:33], chunk(b"IEND", b"")
+    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in grey))
+    np.testing.assert_array_equal(decode_grey(head + chunk(b"IDAT", rows) + tail, "x"), grey)
+    for part in (b"", rows[:300], rows[1:], zlib.compress(bytes(31 * 19))):
+        with pytest.raises(ValueError, match=r"x\.png: damaged PNG"):
+            decode_grey(head + chunk(b"IDAT", part) + tail, "x.png")
+
+
+def of_another_size(data, height, width):
+    """A PNG or JPEG whose header states another size."""
+    if data[:1] == b"\x89":
+        header = struct.pack(">II", width, height) + data[24:29]
+        return data[:8] + chunk(b"IHDR", header) + data[33:]
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg", ".dcm"])
+@pytest.mark.parametrize(
+    ("height", "width"), [(20000, 20000), (65535, 65535), (1100, 65000), (65000, 1100)]
+)
+def test_an_image_that_is_too_large_is_refused_by_its_header(
+    kind, height, width, grey, monkeypatch
+):
+    monkeypatch.setattr(cv2, "imdecode", None)  # nothing may be decoded
+    if kind == ".dcm":
+        data = dicom(grey, Rows=height, Columns=width)
+    else:
+        data = of_another_size(encoded(grey, kind), height, width)
+    with pytest.raises(ValueError, match=rf"^x{kind}: .*{height} x {width}.* 67,108,864 at most"):
+        decode_grey(data, f"x{kind}")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), cv2.error("no memory")])
+def test_an_image_for_which_there_is_no_memory_is_refused_by_name(grey, monkeypatch, error):
+    data = encoded(grey)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises(ValueError, match=r"^x\.png: .*memory"):
+        decode_grey(data, "x.png")
+
+
+@pytest.mark.parametrize("make", [lambda image: encoded(image, ".jpg"), jpeg])
+def test_without_simplejpeg_the_extra_to_install_is_named(grey, monkeypatch, make):
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    with pytest.raises(
+        ModuleNotFoundError, match=r"^x .*simplejpeg.*pip install 'ums-rep\[data\]'"
+    ):
+        decode_grey(make(grey), "x")
+    assert decode_grey(encoded(grey), "x").shape == grey.shape
+
+
+def test_colours_in_a_dicom_are_refused_as_such(grey):
+    with pytest.raises(ValueError, match=r"x\.dcm: a DICOM file; colours"):
+        decode_colour(dicom(grey), "x.dcm")

@@ -9,8 +9,14 @@ import cv2
 import numpy as np
 import pytest
 from dicom_files import dicom, jpeg, packed, picture
+from PIL import Image
 from pydicom import dcmread
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
+from pydicom.pixels.processing import apply_modality_lut, apply_windowing
+from pydicom.tag import Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -131,9 +137,231 @@ def test_a_file_without_an_image_is_refused():
         read(file.getvalue())
 
 
+FILM = np.linspace(1000, 3000, 30 * 20).reshape(30, 20).round()
+
+
+def padded(value, kind, by=4):
+    """FILM with columns of padding at its left."""
+    film = FILM.astype(kind)
+    film[:, :by] = np.array(value).astype(kind)
+    return film
+
+
+def stretched(values):
+    return np.rint((values - values.min()) * (255 / np.ptp(values)))
+
+
+PADDED = {
+    "unsigned": (padded(65535, np.uint16), {"PixelPaddingValue": 65535}),
+    "zero": (padded(0, np.uint16), {"PixelPaddingValue": 0}),
+    "signed": (padded(-32768, np.int16), {"PixelPaddingValue": -32768}),
+    "signed, written as unsigned": (
+        padded(-2000, np.int16),
+        {"PixelPaddingValue": DataElement("PixelPaddingValue", "US", 63536)},
+    ),
+    "beyond the stored bits": (
+        padded(65535, np.uint16),
+        {"PixelPaddingValue": 65535, "BitsStored": 12, "HighBit": 11},
+    ),
+    "among other values": (padded(1500.4, np.uint16), {"PixelPaddingValue": 1500}),
+    "rescaled": (
+        padded(0, np.uint16),
+        {"PixelPaddingValue": 0, "RescaleSlope": 2, "RescaleIntercept": -1024},
+    ),
+}
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("name", PADDED)
+def test_padding_takes_no_part_in_the_stretch_and_becomes_black(name, kind, syntax):
+    pixels, tags = PADDED[name]
+    is_padding = pixels == pixels[0, 0]
+    shown = read(dicom(pixels, syntax, PhotometricInterpretation=kind, **tags))
+    expected = stretched(pixels[~is_padding].astype(float))
+    expected = 255 - expected if kind == "MONOCHROME1" else expected
+    np.testing.assert_array_equal(shown[~is_padding], expected)
+    assert not shown[is_padding].any()
+
+
+def test_padding_may_be_written_as_signed_where_pixels_are_not():
+    value = DataElement("PixelPaddingValue", "SS", -2000)
+    shown = read(dicom(padded(63536, np.uint16), PixelPaddingValue=value))
+    np.testing.assert_array_equal(shown[:, 4:], stretched(FILM[:, 4:]))
+
+
+@pytest.mark.parametrize("ends", [(0, 500), (500, 0), (500, 20)])
+def test_a_range_of_padding_is_all_black(ends):
+    pixels = padded(0, np.uint16)
+    pixels[:, :4] = [0, 20, 100, 500]
+    tags = {"PixelPaddingValue": ends[0], "PixelPaddingRangeLimit": ends[1]}
+    shown = read(dicom(pixels, **tags))
+    content = pixels >= (1000 if 0 in ends else 1)
+    is_padding = (pixels >= min(ends)) & (pixels <= max(ends))
+    np.testing.assert_array_equal(shown[~is_padding], stretched(pixels[~is_padding].astype(float)))
+    assert not shown[is_padding].any() and content.any()
+
+
+def test_padding_of_8_bits_becomes_black_and_the_rest_stays():
+    image = np.where(picture() < 250, picture(), 255)
+    shown = read(dicom(image, PixelPaddingValue=255))
+    np.testing.assert_array_equal(shown, np.where(image == 255, 0, image))
+    np.testing.assert_array_equal(read(dicom(image, PixelPaddingValue=300)), image)
+
+
+def test_an_image_of_nothing_but_padding_is_refused():
+    with pytest.raises(ValueError, match=r"^x\.dcm: .*nothing but padding"):
+        read(dicom(np.full((4, 5), 9, np.uint16), PixelPaddingValue=9))
+
+
+def lookup(entries, first, bits, content=None):
+    table = Dataset()
+    table.LUTDescriptor = [len(entries) % 2**16, first, bits]
+    table.LUTData = content or np.array(entries).astype("<u2").tobytes()
+    table["LUTData"].VR = "OW"
+    return [table]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_a_lookup_table_is_shown_over_its_own_range(bits):
+    entries = np.arange(4096) * (2**bits - 1) // 4095
+    values = np.array([[1000, 1500, 2500, 5000]], np.uint16)  # far from the ends of the table
+    shown = read(dicom(values, VOILUTSequence=lookup(entries, 0, bits)))[0]
+    assert shown.tolist() == pytest.approx([62, 93, 156, 255], abs=1)
+
+
+def test_a_lookup_table_may_begin_anywhere_and_follows_the_rescale():
+    entries = [0, 0, 100, 200, 255]
+    values = np.array([[0, 3, 4, 5, 6, 7, 200]], np.uint16)
+    tags = {
+        "RescaleSlope": 1,
+        "RescaleIntercept": -8,
+        "VOILUTSequence": lookup(entries, 2**16 - 5, 8),
+    }
+    for syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian):
+        assert read(dicom(values, syntax, **tags))[0].tolist() == [0, 0, 0, 100, 200, 255, 255]
+
+
+def test_a_modality_table_comes_before_the_stretch():
+    table = lookup([0, 10, 20, 40], 0, 8, bytes([0, 10, 20, 40]))
+    values = np.array([[0, 1, 2, 3]], np.uint16)
+    assert read(dicom(values, ModalityLUTSequence=table))[0].tolist() == [0, 64, 128, 255]
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (2.5, -1000)])
+def test_windows_are_applied_as_pydicom_applies_them(function, slope, intercept):
+    values = np.arange(0, 4096, 7, dtype=np.uint16).reshape(2, -1)
+    tags = {"WindowCenter": 1400, "WindowWidth": 900, "VOILUTFunction": function}
+    data = dicom(values, RescaleSlope=slope, RescaleIntercept=intercept, **tags)
+    dataset = dcmread(io.BytesIO(data))
+    there = apply_windowing(apply_modality_lut(values, dataset), dataset)
+    low, high = np.array([0, 65535]) * slope + intercept
+    np.testing.assert_allclose(read(data), (there - low) * (255 / (high - low)), atol=0.5001)
+
+
+def test_a_window_of_width_1_is_a_threshold():
+    values = np.array([[9, 10, 11]], np.uint16)
+    assert read(dicom(values, WindowCenter=10.5, WindowWidth=1))[0].tolist() == [0, 0, 255]
+
+
+def test_a_negative_slope_turns_black_and_white():
+    values = picture().astype(np.uint16) * 16
+    tags = {"RescaleSlope": -1, "RescaleIntercept": 4095}
+    np.testing.assert_array_equal(read(dicom(values, **tags)), 255 - picture())
+    tags |= {"WindowCenter": 2048, "WindowWidth": 4096}
+    np.testing.assert_allclose(read(dicom(values, **tags)), 255 - picture(), atol=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RescaleSlope", "0"),
+        ("RescaleSlope", "NaN"),
+        ("RescaleSlope", "inf"),
+        ("RescaleSlope", "1e308"),
+        ("RescaleIntercept", "NaN"),
+        ("RescaleIntercept", "-inf"),
+        ("WindowCenter", "NaN"),
+        ("WindowWidth", "NaN"),
+        ("WindowWidth", "0"),
+        ("WindowWidth", "0.5"),
+        ("WindowWidth", "-100"),
+        ("VOILUTFunction", "CUBIC"),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_numbers_that_would_show_nothing_are_refused_by_name(name, value, kind):
+    data = dcmread(io.BytesIO(dicom(picture().astype(kind))))
+    if "Rescale" not in name:
+        data.WindowCenter, data.WindowWidth = 100, 200
+    tag = tag_for_keyword(name)
+    vr = "CS" if name == "VOILUTFunction" else "DS"
+    data[tag] = RawDataElement(Tag(tag), vr, len(value), value.encode(), 0, False, True)
+    file = io.BytesIO()
+    data.save_as(file)
+    with pytest.raises(ValueError, match=rf"^x\.dcm: .*({name}|values reach)"):
+        read(file.getvalue())
+
+
+@pytest.mark.parametrize("planar", [0, 1])
+@pytest.mark.parametrize(("kind", "bits"), [(np.uint8, 8), (np.uint16, 16), (np.uint16, 12)])
+def test_colour_of_any_depth_becomes_the_luminance_of_8_bits(kind, bits, planar):
+    eight = np.dstack([picture(), picture()[::-1], picture()[:, ::-1]])
+    values = np.rint(eight * ((2**bits - 1) / 255)).astype(kind)
+    stored = np.ascontiguousarray(np.moveaxis(values, 2, 0)) if planar else values
+    tags = {"PlanarConfiguration": planar, "BitsStored": bits, "HighBit": bits - 1}
+    shown = read(dicom(values, content=stored.tobytes(), **tags))
+    assert shown.dtype == np.uint8
+    np.testing.assert_allclose(shown, eight @ [0.299, 0.587, 0.114], atol=1)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_the_luminance_of_ybr_is_its_first_channel(kind):
+    values = np.dstack([picture(), picture() * 0 + 128, picture() * 0 + 128]).astype(kind)
+    values = values * 257 if kind == np.uint16 else values
+    data = dicom(values, PhotometricInterpretation="YBR_FULL")
+    np.testing.assert_allclose(read(data), picture(), atol=1)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_becomes_luminance(bits):
+    ramp = np.arange(256) * (257 if bits == 16 else 1)
+    tags = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for colour in ("Red", "Green", "Blue"):
+        tags[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
+        content = ramp.astype("<u2" if bits == 16 else np.uint8).tobytes()
+        tags[f"{colour}PaletteColorLookupTableData"] = content
+    np.testing.assert_array_equal(read(dicom(picture(), **tags)), picture())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_damaged_jpeg_in_a_dicom_is_refused(channels):
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    noise = noise[..., 0] if channels == 1 else noise
+    content = cv2.imencode(".jpg", noise)[1].tobytes()
+    half = len(content) // 2
+    damaged = content[:half] + bytes(2000) + content[half + 2000 :]
+    tags = {"PhotometricInterpretation": "YBR_FULL_422"} if channels == 3 else {}
+    assert read(dicom(noise, JPEGBaseline8Bit, encapsulate([content]), **tags)).std() > 20
+    with pytest.raises(ValueError, match=r"^x\.dcm: .*damaged JPEG"):
+        read(dicom(noise, JPEGBaseline8Bit, encapsulate([damaged]), **tags))
+
+
+def test_the_orientation_of_a_jpeg_in_a_dicom_is_none_of_its_matter():
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 3
+    Image.fromarray(picture()).save(file, "JPEG", exif=exif.tobytes(), quality=95)
+    shown = read(dicom(picture(), JPEGBaseline8Bit, encapsulate([file.getvalue()])))
+    np.testing.assert_allclose(shown, picture(), atol=8)
+
+
 def test_without_pydicom_the_extra_to_install_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ums.data.dicom", None)
-    with pytest.raises(ModuleNotFoundError, match=r"x\.dcm .*pip install 'ums-rep\[data\]'"):
+    monkeypatch.delitem(sys.modules, "ums.data.dicom", raising=False)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(
+        ModuleNotFoundError, match=r"x\.dcm .*pydicom.*pip install 'ums-rep\[data\]'"
+    ):
         read(dicom(picture()))
 
 

@@ -30,7 +30,7 @@ def picture(seed):
 @pytest.fixture
 def raw(tmp_path):
     raw, mask = tmp_path / "raw", np.full((20, 24), 255, np.uint8)
-    mask[:4] = 0
+    mask[:, :3] = 0
     for i in range(4):
         write(raw / "shenzhen" / "CXR_png" / f"CHNCXR_{i:04d}_{i % 2}.png", picture(i))
         write(raw / "shenzhen" / "mask" / f"CHNCXR_{i:04d}_{i % 2}_mask.png", mask)

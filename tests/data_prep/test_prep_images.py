@@ -26,25 +26,46 @@ def test_masks_stay_binary_and_keep_their_area(shape):
     assert abs(small.mean() - mask.mean()) < 0.03
 
 
-def overlaps(n, size):
-    """(size, n) share of each of `n` pixels in each of `size` equal parts of the line."""
-    ends = np.arange(size + 1) * n / size
-    pixels = np.arange(n)
-    length = np.minimum(ends[1:, None], pixels + 1) - np.maximum(ends[:-1, None], pixels)
-    return np.maximum(length, 0) * size / n
+def area(mask, size):
+    """The area of 1 in each of size x size parts of (H, W), exactly; H * W where all of it is."""
+    H, W = mask.shape
+    fine = np.repeat(mask.astype(int), size, axis=0).reshape(size, H, W).sum(axis=1)
+    return np.repeat(fine, size, axis=1).reshape(size, size, W).sum(axis=2)
 
 
 @pytest.mark.parametrize(
-    ("shape", "size"), [((512, 512), 64), ((401, 333), 64), ((65, 300), 64), ((250, 250), 200)]
+    ("shape", "size"),
+    [
+        ((256, 192), 64),  # smaller
+        ((201, 133), 64),
+        ((125, 125), 100),
+        ((20, 30), 64),  # larger
+        ((24, 400), 64),  # one axis smaller, the other larger
+        ((400, 24), 64),
+        ((64, 200), 64),
+        ((1, 100), 7),
+        ((64, 64), 64),
+    ],
 )
-def test_a_smaller_mask_is_1_where_more_than_half_of_a_pixel_was(shape, size):
+def test_a_pixel_is_1_where_more_than_half_of_its_area_was(shape, size):
     mask = (np.random.default_rng(1).random(shape) > 0.5).astype(np.uint8)
     mask[: shape[0] // 2] = 1
-    share = overlaps(shape[0], size) @ mask @ overlaps(shape[1], size).T
-    clear = np.abs(share - 0.5) > 1e-4
-    small = resize_mask(mask, size)
-    np.testing.assert_array_equal(small[clear], (share > 0.5)[clear])
-    assert not small[np.abs(share - 0.5) < 1e-9].any()
+    expected = 2 * area(mask, size) > mask.size
+    np.testing.assert_array_equal(resize_mask(mask, size), expected)
+    np.testing.assert_array_equal(resize_mask(mask > 0, size), expected)
+
+
+def strokes(shape, width):
+    """Thin slanted strokes, like the envelope on a Doppler panel."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    return ((2 * y + x) % (4 * width) < width).astype(np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(20, 200), (30, 600), (300, 20), (50, 64)])
+@pytest.mark.parametrize("width", [2, 3, 9])
+def test_thin_strokes_of_wide_panels_are_averaged_not_sampled(shape, width):
+    mask = strokes(shape, width)
+    np.testing.assert_array_equal(resize_mask(mask, 64), 2 * area(mask, 64) > mask.size)
 
 
 def test_half_a_pixel_is_not_most_of_it_however_the_halves_were_rounded():

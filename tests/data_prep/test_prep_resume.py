@@ -104,13 +104,14 @@ def test_a_file_changed_meanwhile_is_read_again(raw, reads):
         main(arguments(raw))
     path = raw / "CXR_png" / reads[0]
     image = np.full((30, 20), 99, np.uint8)
+    image[0, 0] = 98
     assert cv2.imwrite(str(path), image)
     (raw / "mask" / f"{path.stem}_mask.png").unlink(missing_ok=True)
     reads.limit = 100
     main(arguments(raw))
     made = load_prepared(raw.parent / "out")
     assert reads.count(path.name) == 2
-    assert (made.images[made.ids.tolist().index(path.stem)] == 99).all()
+    assert set(np.unique(made.images[made.ids.tolist().index(path.stem)])) <= {98, 99}
 
 
 @pytest.mark.parametrize("change", ["size", "code"])

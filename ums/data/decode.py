@@ -1,46 +1,89 @@
 """Decode one image file, PNG, JPEG or DICOM, to 8-bit values."""
 
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+from ums.data.header import JPEG, PNG, Header, read_header, upright
+from ums.data.mask import mask_of
 
 
 def decode_grey(data: bytes, path: str | Path) -> np.ndarray:
     """Decode the bytes of a PNG, JPEG or DICOM file to grey values (H, W) uint8.
 
-    Colours and palettes become luminance, transparency is ignored, 16 bits become 8 over their full
-    range; for a DICOM see :func:`ums.data.dicom.decode_dicom`. The bytes decide which kind of file it
-    is; ``path`` is for error messages.
+    Colours and palettes become luminance, and transparency is ignored. The image is turned upright
+    by its EXIF orientation. 16 bits become 8 over the range of the significant bits that the file
+    states, or of the smallest of 8, 10, 12, 14 and 16 bits that holds its brightest pixel; multiples
+    of 257 become the 8 bits that they were. For a DICOM see :func:`ums.data.dicom.decode_dicom`.
+    The bytes decide which kind of file it is; ``path`` is for error messages.
 
     Raises:
-        ValueError: The file is empty, cut off, damaged or no such image.
-        ModuleNotFoundError: The file is a DICOM and pydicom is not installed.
+        ValueError: The file is empty, cut off, damaged, too large or no such image.
+        ModuleNotFoundError: The file is a JPEG or DICOM, and its decoder is not installed.
     """
-    if is_dicom(data):
-        return _decode_dicom(data, path)
-    image = _decode(data, path)
-    if image.ndim == 3:
-        colour = np.ascontiguousarray(image[..., :3])
-        image = colour[..., 0] if image.shape[2] < 3 else cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
-    return _to_8_bits(image, path)
+    with _errors_about(path):
+        if is_dicom(data):
+            from ums.data.dicom import decode_dicom
+
+            return decode_dicom(data)
+        image, full = _decode_colours(data)
+        if image.ndim == 3:
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        return _to_8_bits(image, full)
 
 
 def decode_colour(data: bytes, path: str | Path) -> np.ndarray:
     """Decode a PNG or JPEG file to (H, W, 3) uint8 in RGB; see :func:`decode_grey`."""
-    image = _decode(data, path)
-    if image.ndim == 2 or image.shape[2] < 3:
-        image = np.repeat(image.reshape(*image.shape[:2], -1)[..., :1], 3, axis=2)
-    return _to_8_bits(np.ascontiguousarray(image[..., 2::-1]), path)
+    with _errors_about(path):
+        if is_dicom(data):
+            raise ValueError("a DICOM file; colours are read from PNG and JPEG only")
+        image, full = _decode_colours(data)
+        if image.ndim == 2:
+            return _to_8_bits(np.repeat(image[..., None], 3, axis=2), full)
+        return _to_8_bits(np.ascontiguousarray(image[..., ::-1]), full)
 
 
 def decode_mask(data: bytes, path: str | Path) -> np.ndarray:
-    """Decode a mask to (H, W) uint8 of 0 and 1, whichever two values the file has."""
-    grey = decode_grey(data, path)
-    return np.asarray((grey > grey.max() // 2).view(np.uint8))
+    """Decode a mask to (H, W) uint8 of 0 and 1; see :func:`ums.data.mask.mask_of`.
+
+    Raises:
+        ValueError: The file cannot be decoded, or its image cannot be a mask.
+        ModuleNotFoundError: The file is a JPEG or DICOM, and its decoder is not installed.
+    """
+    with _errors_about(path):
+        if is_dicom(data):
+            from ums.data.dicom import decode_stored
+
+            return mask_of(decode_stored(data))
+        image, header = _decode_upright(data)
+        if header.transparent >= 0:  # OpenCV leaves that out
+            image = np.dstack([image, image, image, image != header.transparent])
+        return mask_of(image, lossy=data.startswith(JPEG))
+
+
+def decode_as_stored(data: bytes) -> tuple[np.ndarray, Header]:
+    """Decode a PNG or JPEG file without any conversion.
+
+    OpenCV decodes JPEGs with the same library, but invents what is damaged. Here each of the
+    library's warnings is an error. They name most damage, but the format has no checksums.
+
+    Returns:
+        The image, (H, W) or (H, W, C) with blue first, in the type of the file; and its header.
+
+    Raises:
+        ValueError: See :func:`ums.data.header.read_header`.
+        ModuleNotFoundError: The file is a JPEG, and simplejpeg is not installed.
+    """
+    header = read_header(data)
+    if data.startswith(JPEG):
+        return _decode_jpeg(data), header
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise ValueError("damaged PNG: it cannot be decoded")
+    return image, header
 
 
 def image_kind(path: str | Path) -> str | None:
@@ -49,7 +92,7 @@ def image_kind(path: str | Path) -> str | None:
         start = file.read(132)
     if is_dicom(start):
         return "DICOM"
-    return "PNG" if start.startswith(_PNG) else "JPEG" if start.startswith(_JPEG) else None
+    return "PNG" if start.startswith(PNG) else "JPEG" if start.startswith(JPEG) else None
 
 
 def is_dicom(data: bytes) -> bool:
@@ -57,79 +100,56 @@ def is_dicom(data: bytes) -> bool:
     return data[128:132] == b"DICM"
 
 
-def _decode_dicom(data: bytes, path: str | Path) -> np.ndarray:
+@contextmanager
+def _errors_about(path: str | Path) -> Iterator[None]:
+    """Turn what goes wrong into errors that name the file."""
     try:
-        from ums.data.dicom import decode_dicom
+        yield
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{path} is a DICOM file, and reading it needs pydicom: pip install 'ums-rep[data]'"
-        ) from error
+        why = f"{path} cannot be read without {error.name}: pip install 'ums-rep[data]'"
+        raise ModuleNotFoundError(why, name=error.name) from error
+    except (ValueError, MemoryError, cv2.error) as error:
+        text = error.err if isinstance(error, cv2.error) else str(error)
+        raise ValueError(f"{path}: {text or 'not enough memory to decode it'}") from error
+
+
+def _decode_jpeg(data: bytes) -> np.ndarray:
+    import simplejpeg
+
     try:
-        return decode_dicom(data, lambda jpeg: decode_grey(jpeg, "its image"))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        grey = simplejpeg.decode_jpeg_header(data)[2] == "Gray"
+        image: np.ndarray = simplejpeg.decode_jpeg(data, "GRAY" if grey else "BGR")
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"damaged JPEG: {error}") from error
+    return image[..., 0] if grey else image
 
 
-def _decode(data: bytes, path: str | Path) -> np.ndarray:
-    """Return (H, W), or (H, W, C) with blue first, in the type of the file."""
-    why = _damage(data)
-    if why:
-        raise ValueError(f"{path}: {why}")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise ValueError(f"{path}: cannot be decoded: {error.err}") from error
-    if image is None:
-        raise ValueError(f"{path}: cannot be decoded")
-    return image
+def _decode_upright(data: bytes) -> tuple[np.ndarray, Header]:
+    """Return the image turned upright, otherwise as stored; and its header."""
+    image, header = decode_as_stored(data)
+    return upright(image, header.orientation), header
 
 
-def _to_8_bits(image: np.ndarray, path: str | Path) -> np.ndarray:
+def _decode_colours(data: bytes) -> tuple[np.ndarray, int]:
+    """Return the upright image without transparency, (H, W) or (H, W, 3), and its full range."""
+    image, header = _decode_upright(data)
+    if image.ndim == 3:
+        image = np.ascontiguousarray(image[..., :3])
+    return image, _full_range(image, header.bits)
+
+
+def _full_range(image: np.ndarray, bits: int) -> int:
+    """Return the value that stands for white: films of 12 bits are often stored in 16."""
+    if image.dtype != np.uint16:
+        return 255
+    brightest = int(image.max())
+    if (image >> 8 == image & 255).all():
+        return 65535
+    sizes = (bits, 16) if 0 < bits < 16 else (8, 10, 12, 14, 16)
+    return int(next(2**n - 1 for n in sizes if brightest < 2**n))
+
+
+def _to_8_bits(image: np.ndarray, full: int) -> np.ndarray:
     if image.dtype == np.uint16:
-        image = np.rint(image / np.float32(257)).astype(np.uint8)
-    if image.dtype != np.uint8:
-        raise ValueError(f"{path}: values of type {image.dtype}, should be 8 or 16 bits")
+        image = np.rint(image / np.float32(full / 255)).astype(np.uint8)
     return image
-
-
-def _damage(data: bytes) -> str | None:
-    """What is wrong with the bytes of an image, if anything; decoders just fill in missing parts."""
-    if not data:
-        return "the file is empty"
-    if data.startswith(_PNG):
-        return _png_damage(data)
-    if data.startswith(_JPEG):
-        return _jpeg_damage(data)
-    return "neither PNG nor JPEG nor DICOM"
-
-
-def _png_damage(data: bytes) -> str | None:
-    """Walk the chunks (length, kind, content, checksum) up to IEND."""
-    at = len(_PNG)
-    while at + 12 <= len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        if end > len(data):
-            break
-        if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            return "damaged PNG: a checksum does not fit"
-        if data[at + 4 : at + 8] == b"IEND":
-            return None
-        at = end
-    return "truncated PNG: its end is missing"
-
-
-def _jpeg_damage(data: bytes) -> str | None:
-    """Walk the segments to the scan, so that the end of a thumbnail is not taken for the image's.
-
-    Damage within the scan is not found.
-    """
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        if data[at + 1] == 0xFF:
-            at += 1
-        elif data[at + 1] == 0xDA:
-            ends = data.rfind(b"\xff\xd9") > at
-            return None if ends else "truncated JPEG: its end is missing"
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return "truncated JPEG: no image data"
