@@ -24,6 +24,7 @@ from data_prep.sets import SOURCES, get_sets
 from data_prep.synthetic import HOSPITALS, prepare_synthetic
 from data_prep.writing import check_replaceable
 from ums.data.prepared import Prepared
+from ums.data.rows import parts
 
 _SETS = {
     "montgomery": (montgomery.list_montgomery, montgomery.ABOUT, "holds CXR_png and ManualMask"),
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         no account.
     """
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # a name may hold what a terminal cannot show
+        stream.reconfigure(errors="backslashreplace")
     try:
         if options.set == "get":
             return _get(options)
@@ -79,7 +82,8 @@ def _options(options: Namespace) -> Options:
 def _real(options: Namespace) -> list[Prepared]:
     make_list, about, _ = _SETS[options.set]
     check_replaceable(options.out, options.overwrite)
-    return [prepare(make_list(options.raw), options.out, _options(options), about)]
+    more = {"patient": options.patient} if options.set == "unlabelled" else {}
+    return [prepare(make_list(options.raw, **more), options.out, _options(options), about)]
 
 
 def _cxr(options: Namespace) -> list[Prepared]:
@@ -108,6 +112,14 @@ def _report(prepared: Prepared, shown: int = 10) -> None:
         is_pediatric = prepared.about["name"] == pediatric.ABOUT["name"]
         lines = pediatric.counts_beside_paper if is_pediatric else protocol.lines
         print(*lines(prepared.about), sep="\n")
+    if "patients" in prepared.about:
+        print(f"patients: {prepared.about['counts']['patients']}, {prepared.about['patients']}")
+    if prepared.masks is not None:
+        empty = int(prepared.has_mask.sum()) - sum(
+            int(part.any(axis=(1, 2)).sum()) for _, part in parts(prepared.masks)
+        )
+        if empty:
+            print(f"of the masks {empty} are empty")
     for ending, n in prepared.about.get("other_files", {}).items():
         print(f"not images: {n} files, {ending}")
     skipped = prepared.about["skipped"]
@@ -138,6 +150,8 @@ def _parser() -> argparse.ArgumentParser:
             epilog=f"example: python -m data_prep {name} raw/{name} data/{name} --size 256",
         )
         command.add_argument("raw", help=f"the folder that {holds}")
+        if name == "unlabelled":
+            _patient(command)
         _common(command, strict=True)
     command = commands.add_parser(
         "get", help="list which public sets are there, and download those that need no account"
@@ -152,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--images", type=int, default=1200, help="synthetic images of the source (%(default)s)"
     )
+    _patient(command)
     _common(command, overwrite=False, strict=True)
     _echo_commands(commands)
     return parser
@@ -193,6 +208,14 @@ def _echo_commands(commands: Any) -> None:
     names = ("X", "Y", "WIDTH", "HEIGHT")
     command.add_argument("--box", type=int, nargs=4, metavar=names, help=text)
     _common(command, overwrite=False, strict=True)
+
+
+def _patient(command: Any) -> None:
+    text = (
+        "regular expression whose first group, searched in the path of an unlabelled image, is its "
+        "patient (default: by DICOM headers, folders and known names; the rule is printed)"
+    )
+    command.add_argument("--patient", metavar="REGEX", help=text)
 
 
 def _seed(text: str) -> int:

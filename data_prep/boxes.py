@@ -4,7 +4,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from data_prep.listing import Item
+
 Box = tuple[float, float, float, float]
+
+
+def why_outside(item: Item, shape: tuple[int, int]) -> str:
+    """Say which box of ``item`` is not within its image of ``shape`` (height, width), "" if all are.
+
+    A pixel too much is let pass: some count from 1.
+    """
+    height, width = shape
+    for box, row in zip(item.boxes, item.rows, strict=True):
+        x, y, w, h = box
+        if x >= width or y >= height or x + w > width + 1 or y + h > height + 1:
+            return (
+                f"the box {box} (x, y, width, height) of {row} leaves its {width} x {height} pixels"
+            )
+    return ""
 
 
 class Boxes:

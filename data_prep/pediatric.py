@@ -24,7 +24,14 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from data_prep.listing import Item, Listing, image_files, need_folders
+from data_prep.listing import (
+    Item,
+    Listing,
+    image_files,
+    need_folders,
+    without_contradictions,
+)
+from data_prep.names import distinct, name_within
 from data_prep.protocol import COUNTS, USE, compare
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -79,7 +86,8 @@ def list_pediatric(raw: str | Path) -> Listing:
         problems += others + [(path, "in neither NORMAL nor PNEUMONIA") for path in paths]
         for kind in _NAMES:
             paths, others = image_files(raw / folder / kind, _SUFFIXES)
-            problems += others
+            paths, alike = distinct(paths, raw)
+            problems += others + alike
             for path in paths:
                 item = _item(path, raw, side, kind)
                 if isinstance(item, Item):
@@ -92,7 +100,10 @@ def list_pediatric(raw: str | Path) -> Listing:
             raise ValueError(f"{raw / side} holds no {' and no '.join(missing)} image")
         counted = {"found": {"images": sum(counts.values())} | counts}
         problems += compare(f"Pediatric {side}", counted, raw)
-    return Listing(raw, items, problems, {"found": found})
+    items, doubtful = without_contradictions(
+        items, lambda item: (item.split, re.sub("_(bacteria|virus)_", "_", item.image.stem))
+    )
+    return Listing(raw, items, problems + doubtful, {"found": found})
 
 
 def counts_beside_paper(about: dict) -> list[str]:
@@ -127,8 +138,7 @@ def _item(path: Path, raw: Path, side: str, kind: str) -> Item | str:
         return f"no class to read: a name in {kind} should be {wanted}"
     label = CLASSES.index(_CLASS[name.groupdict().get("cause")])
     patient = f"{side}/{name['patient']}"
-    identity = path.relative_to(raw).as_posix()
-    return Item(identity, patient, path, labels={"pneumonia": label}, split=side)
+    return Item(name_within(path, raw), patient, path, labels={"pneumonia": label}, split=side)
 
 
 def _count(items: list[Item], side: str) -> dict[str, int]:
