@@ -5,6 +5,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import fields
+from io import TextIOWrapper
 from typing import Any
 
 from data_prep import (
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):  # a name may hold what a terminal cannot show
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         if options.set == "get":
             return _get(options)

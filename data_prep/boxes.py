@@ -56,8 +56,9 @@ class Boxes:
             scale = np.array([self.shape[2] / width, self.shape[1] / height])
             for box in some:
                 corner = np.array(box[:2])
-                left, top = np.rint(np.maximum(corner, 0) * scale).astype(int)
+                start = np.rint(np.maximum(corner, 0) * scale).astype(int)
+                left, top = np.minimum(start, self.shape[2] - 1)
                 right, bottom = np.rint((corner + box[2:]) * scale).astype(int)
-                # A box thinner than a pixel still marks one.
+                # A box thinner than a pixel still marks one, also at the edge.
                 mask[top : max(bottom, top + 1), left : max(right, left + 1)] = 1
         return masks
