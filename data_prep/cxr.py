@@ -18,6 +18,7 @@ pneumonia from C. A folder that was made from the same files with the same setti
 
 import hashlib
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +27,7 @@ from pathlib import Path
 
 from data_prep import montgomery, pediatric, rsna, shenzhen, unlabelled
 from data_prep.collect import prepare
-from data_prep.listing import Item, Listing
+from data_prep.listing import Item, Listing, need_folders
 from data_prep.names import Problem
 from data_prep.options import Options
 from data_prep.synthetic import prepare_synthetic
@@ -109,7 +110,10 @@ def prepare_cxr(
 def _find(data: Path, names: Sequence[str]) -> list[Path]:
     if not data.is_dir():
         raise FileNotFoundError(f"no folder {data}")
-    return [data / name for name in names if (data / name).is_dir()]
+    there = [data / name for name in names if os.path.lexists(data / name)]
+    for folder in there:
+        need_folders(folder)
+    return there
 
 
 def _without_pneumonia(out: Path, data: Path) -> str:

@@ -11,6 +11,7 @@ names differ only in case, in blanks or in Unicode form are one, and that is sai
 """
 
 import csv
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -55,7 +56,7 @@ def list_echo(raw: str | Path, box: Box | None = None) -> Listing:
     if not table.is_file():
         raise FileNotFoundError(f"{raw} holds no labels.csv with the columns {', '.join(COLUMNS)}")
     images, problems = _files(raw / "images", _SUFFIXES)
-    masks, others = _files(raw / "masks", (".png",)) if (raw / "masks").is_dir() else ([], [])
+    masks, others = _files(raw / "masks", (".png",)) if os.path.lexists(raw / "masks") else ([], [])
     mask_of, unclear = pair_masks(images, masks, _without_ending(raw))
     images, alike = distinct(images, raw)
     problems += others + unclear + alike

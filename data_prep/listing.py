@@ -77,7 +77,7 @@ def find_files(folder: Path) -> tuple[list[Path], list[Problem]]:
     """
     files: list[Path] = []
     problems: list[Problem] = []
-    first = {_identity(parent): parent for parent in folder.resolve().parents}
+    first = {_identity(parent): parent for parent in Path(os.path.realpath(folder)).parents}
     todo, links = [folder], deque[Path]()
     while todo or links:  # links last, so that a folder is listed by its own name
         here = todo.pop() if todo else links.popleft()

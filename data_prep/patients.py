@@ -108,10 +108,11 @@ def name_patients(
     spelt: dict[str, str] = {}
     patients = [spelt.setdefault(patient.casefold(), patient) for patient in patients]
     rules = Counter(ID if id_ else rule for id_, (rule, _) in zip(ids, told, strict=True))
-    texts = [rule + (f" ({n} images)" if len(rules) > 1 else "") for rule, n in rules.items()]
+    of = f"of {len(names)} images"
+    texts = [rule + (f" ({n} {of})" if len(rules) > 1 else "") for rule, n in rules.items()]
     largest, n = Counter(patients).most_common(1)[0]
     if 1 < len(set(patients)) and 2 * n > len(patients):
-        note += f"; {largest} alone has {n} of {len(patients)} images"
+        note += f"; {largest} alone has {n} {of}"
     return patients, ", ".join(sorted(texts)) + note
 
 

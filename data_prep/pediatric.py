@@ -20,6 +20,7 @@ bacterial one of test. But mistaking two children for one costs little, while th
 child into both sides of a fold.
 """
 
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -79,7 +80,7 @@ def list_pediatric(raw: str | Path) -> Listing:
     items: list[Item] = []
     problems: list[tuple[Path, str]] = []
     for folder, side in _SIDES.items():
-        if folder == "val" and not (raw / folder).is_dir():
+        if folder == "val" and not os.path.lexists(raw / folder):
             continue
         need_folders(raw / folder, *_NAMES)
         paths, others = image_files(raw / folder, _SUFFIXES, known=_NAMES)

@@ -20,6 +20,7 @@ tables contradict each other.
 import csv
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -230,7 +231,7 @@ def _with_patients(
         may show anyone, also somebody on the other side of the split.
     """
     path = raw / MAPPING
-    if not path.is_file():
+    if not os.path.lexists(path):
         note = {"patients": f"each image counts as a patient: no {MAPPING}"}
         return [replace(item, patient=item.id) for item in items], note, []
     patients = _read_mapping(path)
@@ -245,6 +246,8 @@ def _with_patients(
 def _read_mapping(path: Path) -> dict[str, str]:
     """Return the NIH's patient of each patientId."""
     patients: dict[str, str] = {}
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is no file")
     try:
         entries = json.loads(path.read_text(encoding="utf-8-sig"))
         if not isinstance(entries, list):

@@ -45,8 +45,9 @@ def list_shenzhen(raw: str | Path) -> Listing:
     images, problems = image_files(raw / "CXR_png")
     if not images:
         raise ValueError(f"{raw / 'CXR_png'} holds no .png image")
-    masks, others = image_files(raw / "mask", known=("mask",))
-    if (inner := raw / "mask" / "mask").is_dir():  # as Kaggle's copy unpacks
+    inner = raw / "mask" / "mask"  # as Kaggle's copy unpacks
+    masks, others = image_files(raw / "mask", known=("mask",) if inner.is_dir() else ())
+    if inner.is_dir():
         more, other = image_files(inner)
         masks, others = masks + more, others + other
     mask_of, unclear = pair_masks(images, masks, lambda path: path.stem.removesuffix("_mask"))

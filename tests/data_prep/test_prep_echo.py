@@ -176,7 +176,7 @@ def test_colours_are_kept_in_the_order_red_green_blue(raw):
     assert rows["p0/a1.png"][0].mean(axis=(0, 1)).tolist() == [200, 200, 200]
 
 
-def test_a_box_of_the_table_or_for_all_cuts_image_and_mask(raw):
+def test_a_box_of_the_table_or_for_all_cuts_image_and_mask(raw, capsys):
     rows = [dict(row, x="", y="", width="", height="") for row in ROWS]
     rows[0] |= {"x": "8", "y": "0", "width": "8", "height": "12"}
     write_table(raw, rows)
@@ -188,6 +188,9 @@ def test_a_box_of_the_table_or_for_all_cuts_image_and_mask(raw):
     made = everything(out)
     assert made["p0/a0.png"][0].min() == 250 and made["p0/a0.png"][1].all()
     assert made["p0/a1.png"][0].max() == 0 and not made["p0/a1.png"][1].any()
+    empty = [sum(not m.any() for m in part.masks[part.has_mask]) for part in load(out)]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.endswith("are empty")]
+    assert sum(empty) == 15 and lines == [f"of the masks {n} are empty" for n in empty]
 
 
 @pytest.mark.parametrize(

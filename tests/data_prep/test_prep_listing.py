@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from data_prep.__main__ import main
 from data_prep.listing import Item, find_files, image_files, without_contradictions
 from data_prep.montgomery import list_montgomery
 from data_prep.pediatric import list_pediatric
@@ -195,3 +196,30 @@ def test_only_other_labels_are_a_contradiction(tmp_path):
     assert not kept and len(problems) == 4
     kept, problems = without_contradictions(items, lambda item: item.id in "ab")
     assert kept == items and not problems
+
+
+@pytest.mark.parametrize("name", ["mask/mask", "mask/CHNCXR_0001_0_mask.png"])
+def test_masks_behind_a_dead_link_are_reported(tmp_path, name):
+    write(tmp_path, "CXR_png/CHNCXR_0001_0.png", "mask/CHNCXR_0002_0_mask.png")
+    (tmp_path / name).symlink_to("gone")
+    whys = reasons(tmp_path, list_shenzhen(tmp_path).problems)
+    assert whys.pop(name) == "a link that leads nowhere" and len(whys) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("masks", ["echo-folder", "."]),
+        ("val", ["pediatric", "."]),
+        ("nih_cxr14", ["cxr", "--data", "."]),
+        ("pneumonia-challenge-dataset-mappings_2018.json", ["rsna", "."]),
+    ],
+)
+def test_a_part_behind_a_dead_link_is_an_error_that_names_it(tmp_path, name, arguments, capsys):
+    write(tmp_path, "images/a.png", "shenzhen/a.png", "stage_2_train_images/a.dcm")
+    write(tmp_path, *[f"{s}/{c}/a.png" for s in ("train", "test") for c in ("NORMAL", "PNEUMONIA")])
+    (tmp_path / "labels.csv").write_text("file,patient,flow,quality\n")
+    (tmp_path / name).symlink_to("gone")
+    arguments = [str(tmp_path) if text == "." else text for text in arguments]
+    assert main([*arguments, str(tmp_path / "out")]) == 2
+    assert name in (error := capsys.readouterr().err) and error.count("\n") == 1

@@ -120,8 +120,9 @@ def test_patient_ids_go_before_guesses_and_join_what_a_patients_folder_holds(fil
 
 def test_the_rules_are_counted_and_a_patient_of_half_the_images_is_named():
     _, rule = name_patients(["a.dcm", "patient1/b.png", "patient1/c.png"], ["X", "", ""])
-    assert "PatientID of the DICOM files (1 images)" in rule and "folder" in rule
-    assert "(2 images)" in rule and rule.endswith("patient1 alone has 2 of 3 images")
+    assert "PatientID of the DICOM files (1 of 3 images)" in rule
+    assert "by folder, named like a patient's (2 of 3 images)" in rule
+    assert rule.endswith("patient1 alone has 2 of 3 images")
     assert "one PatientID, which is not used" in name_patients(["a/a", "b/b"], ["S", "S"])[1]
 
 
