@@ -44,7 +44,7 @@ Told = tuple[str, str]
 
 _WORDS = "patient|pat|subject|subj|sub|participant|pt|case"
 _PATIENT = re.compile(
-    rf"(?<![a-z0-9])((?:{_WORDS}|person)[-_. ]?\d+|(?:{_WORDS}|person)[-_. ][a-z]\d*(?![a-z0-9])"
+    rf"(?<![a-z0-9])((?:{_WORDS}|person)[-_. (]{{0,2}}\d+|(?:{_WORDS}|person)[-_. ][a-z]\d*(?![a-z0-9])"
     r"|sub-[a-z0-9]+|PA\d{6}|p\d{8}(?=$|_s\d))",
     re.IGNORECASE,
 )
@@ -199,7 +199,7 @@ def _told(path: PurePosixPath) -> Told | None:
     parts = path.parts[:-1]
     for part, below in zip(parts, (*parts, "")[1:], strict=True):
         if found := _PATIENT.search(part):
-            return FOLDER, found[1]
+            return FOLDER, found[1].replace("(", "")
         if _STUDY.fullmatch(below) and not _is_part(part) and not _STUDY.fullmatch(part):
             return FOLDER, part
     # The numbers of the pediatric set start again in every folder; its val was taken out of train.
@@ -212,7 +212,7 @@ def _told(path: PurePosixPath) -> Told | None:
         if stem := re.fullmatch(pattern, path.name, re.IGNORECASE):
             return FILE, stem[1]
     found = _PATIENT.search(path.name)
-    return (FILE, found[1]) if found else None
+    return (FILE, found[1].replace("(", "")) if found else None
 
 
 def _folders_of_patients(paths: Sequence[PurePosixPath]) -> dict[PurePosixPath, str]:
@@ -237,16 +237,16 @@ def _folders_of_patients(paths: Sequence[PurePosixPath]) -> dict[PurePosixPath, 
 def _patients_test(groups: dict[str, list[PurePosixPath]]) -> Callable[[str], bool]:
     """Return what tells whether a folder is a patient's, from the files of all folders of its kind."""
     typical = median(map(len, groups.values()))
-    last = sorted(int(name) for name in (g.rsplit("/")[-1] for g in groups) if name.isdecimal())
-    if last == list(range(len(groups))) and len(groups) <= min(10, typical):
-        return lambda folder: False  # 0, 1, ...: classes
+    names = sorted(folder.split("/")[-1] for folder in groups)
+    if names == list("01234"[: len(names)]) and len(names) <= typical:
+        return lambda folder: False  # classes
     below = {
         folder: {path: _below(path, folder) for path in files} for folder, files in groups.items()
     }
     times = Counter(name for names in below.values() for name in set(names.values()))
 
     def is_patients(folder: str) -> bool:
-        name = folder.rsplit("/")[-1].casefold()
+        name = folder.split("/")[-1].casefold()
         again = sum(times[one] > 1 for one in below[folder].values())
         bears_its_name = all(path.name.casefold().startswith(name) for path in groups[folder])
         coded = bears_its_name and any(map(str.isdecimal, name))  # glioma/glioma_7.png is a class
@@ -258,7 +258,7 @@ def _patients_test(groups: dict[str, list[PurePosixPath]]) -> Callable[[str], bo
 
 def _below(path: PurePosixPath, folder: str) -> str:
     parts = path.parts
-    return "/".join(parts[parts.index(folder.rsplit("/")[-1]) + 1 :])
+    return "/".join(parts[parts.index(folder.split("/")[-1]) + 1 :])
 
 
 def _own(path: PurePosixPath) -> str:

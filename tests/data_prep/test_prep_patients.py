@@ -77,6 +77,15 @@ LAYOUTS = {
     "PadChest": {f"{n}_00-163-0{n}8.png": f"{n}_00-163-0{n}8" for n in range(1, 4)},
     "VinDr": {"train/0a1b.dicom": "train/0a1b", "test/9f8e.dicom": "test/9f8e"},
     "classes": {f"{c}/{i}.png": f"{c}/{i}" for c in ("NORMAL", "Lung_Opacity") for i in MANY},
+    "patients numbered from 000 within classes": {
+        f"{c}/{p:03d}/{v}.png": f"{p:03d}"
+        for c in ("COVID", "NORMAL")
+        for p in range(3)
+        for v in MANY
+    },
+    "patients in brackets": {
+        f"CT_COVID/Patient ({p}) - {i}.png": f"Patient {p}" for p in range(3) for i in range(2)
+    },
     "classes by number": {f"{c}/{i}.png": f"{c}/{i}" for c in "01" for i in range(3)},
     "classes in parts": {
         f"{s}/{c}/{c} ({i}).jpg": f"{s}/{c}/{c} ({i})"
