@@ -15,7 +15,8 @@ def why_outside(item: Item, shape: tuple[int, int]) -> str:
     A pixel too much is let pass: some count from 1.
     """
     height, width = shape
-    for box, row in zip(item.boxes, item.rows, strict=True):
+    rows = item.rows or ("the labels",) * len(item.boxes)
+    for box, row in zip(item.boxes, rows, strict=True):
         x, y, w, h = box
         if x >= width or y >= height or x + w > width + 1 or y + h > height + 1:
             return (

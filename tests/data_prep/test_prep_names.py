@@ -46,6 +46,8 @@ def reasons(folder, problems):
         ("a\rb.png", "its name holds a control character", "a\\rb.png"),
         ("a\x1b[2Jb.png", "its name holds a control character", "a\\x1b[2Jb.png"),
         ("a\u2028b.png", "its name holds a control character", "a\\u2028b.png"),
+        ("\udcff", "its name is not UTF-8", "\\xff"),
+        ("\udc80", "its name is not UTF-8", "\\x80"),
         ("\ud800", "its name is not UTF-8", "\\ud800"),
     ],
 )

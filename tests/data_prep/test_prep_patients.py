@@ -6,6 +6,7 @@ import pytest
 from dicom_files import dicom
 
 from data_prep.__main__ import main
+from data_prep.patients import MANY as MOST
 from data_prep.patients import SMALL, name_patients, patient_ids
 from ums.data.prepared import load_prepared
 
@@ -51,6 +52,11 @@ LAYOUTS = {
     },
     "slices of two patients": {f"{p}/{i:04d}.png": p for p in ("anna", "ben") for i in MANY},
     "numbers of patients": {f"{p}/{p}_{i}.png": f"{p}" for p in ("00123", "00124") for i in MANY},
+    "numbers of patients in large folders": {
+        f"{o}/{p}/{p}_{i}.png": f"{o}/{p}"
+        for o, p in (("mainz", "00123"), ("bonn", "00124"))
+        for i in MANY
+    },
     "patients in train and test": {"train/anna/1.png": "anna", "test/anna/2.png": "anna"}
     | {"train/ben/3.png": "ben"},
     "patients within hospitals": {"hospitalA/anna/1.png": "anna", "hospital_B/ben/2.png": "ben"},
@@ -108,6 +114,22 @@ LAYOUTS = {
 def test_patients_are_told_by_the_layout(layout):
     patients, _ = name_patients(list(LAYOUTS[layout]), [""] * len(LAYOUTS[layout]))
     assert dict(zip(LAYOUTS[layout], patients, strict=True)) == LAYOUTS[layout]
+
+
+@pytest.mark.parametrize(
+    ("folders", "files", "are_patients"),
+    [
+        (3, SMALL, True),
+        (3, SMALL + 1, False),
+        (MOST, SMALL + 1, False),
+        (MOST + 1, SMALL + 1, True),
+    ],
+)
+def test_folders_of_unknown_names_are_patients_if_small_or_many(folders, files, are_patients):
+    names = [f"folder {chr(97 + f)}x/{f} {i}.png" for f in range(folders) for i in range(files)]
+    patients, rule = name_patients(names, [""] * len(names))
+    assert len(set(patients)) == (folders if are_patients else folders * files)
+    assert rule.startswith("by folder" if are_patients else "each image")
 
 
 @pytest.mark.parametrize(
