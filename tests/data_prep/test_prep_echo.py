@@ -163,6 +163,7 @@ def test_ones_own_screens_come_with_masks_and_labels_where_there_are_some(raw):
     source, target = load(out)
     assert not set(source.patients) & set(target.patients)
     assert len(set(source.patients)) == 6 and target.splits.tolist().count("test") == 3
+    assert source.about["patients"] == "by the column patient of labels.csv"
 
 
 def test_colours_are_kept_in_the_order_red_green_blue(raw):

@@ -187,6 +187,17 @@ def test_one_child_with_one_number_in_two_classes_is_left_out(tmp_path):
     assert len(listing.problems) == 2 and len(listing.items) == 7
 
 
+@linux
+def test_a_childs_film_in_two_cases_of_its_ending_is_reported(tmp_path):
+    for side in ("train", "test"):
+        names = ("PNEUMONIA/person1_bacteria_1", "PNEUMONIA/person1_virus_2", "NORMAL/IM-0001-0001")
+        write(tmp_path, *[f"{side}/{name}.jpeg" for name in names])
+    write(tmp_path, "train/NORMAL/IM-0001-0001.JPEG")
+    listing = list_pediatric(tmp_path)
+    assert len(listing.items) == 6
+    assert "only in case" in reasons(tmp_path, listing.problems)["train/NORMAL/IM-0001-0001.jpeg"]
+
+
 def test_only_other_labels_are_a_contradiction(tmp_path):
     items = [
         Item(i, "p", tmp_path / i, labels={"x": x})

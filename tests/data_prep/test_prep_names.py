@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import BytesIO, TextIOWrapper
 from unicodedata import normalize
 
 import cv2
@@ -89,6 +90,16 @@ def test_the_sheet_draws_what_its_font_has_and_question_marks_else():
         for name in (f"caf{NFC}\udce9\n", "caf??\n")
     )
     assert one == other
+
+
+def test_a_terminal_without_the_letters_of_a_name_is_no_error(tmp_path, monkeypatch):
+    write(tmp_path / "raw", "plain.png")
+    (tmp_path / "raw" / "写真.png").write_bytes(b"")
+    terminal = TextIOWrapper(BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["unlabelled", str(tmp_path / "raw"), str(tmp_path / "out"), "--size", "16"]) == 0
+    terminal.flush()
+    assert rb"  \u5199\u771f.png: the file is empty" in terminal.buffer.getvalue()
 
 
 @linux
