@@ -88,7 +88,8 @@ def _options(options: Namespace) -> Options:
 def _real(options: Namespace) -> list[Prepared]:
     make_list, about, _ = _SETS[options.set]
     check_replaceable(options.out, options.overwrite)
-    return [prepare(make_list(options.raw), options.out, _options(options), about)]
+    more = {"patient": options.patient} if options.set == "unlabelled" else {}
+    return [prepare(make_list(options.raw, **more), options.out, _options(options), about)]
 
 
 def _cxr(options: Namespace) -> list[Prepared]:
@@ -127,6 +128,8 @@ def _report(prepared: Prepared, shown: int = 10) -> None:
         is_pediatric = prepared.about["name"] == pediatric.ABOUT["name"]
         lines = pediatric.counts_beside_paper if is_pediatric else protocol.lines
         print(*lines(prepared.about), sep="\n")
+    if "patients" in prepared.about:
+        print(f"patients: {prepared.about['counts']['patients']}, {prepared.about['patients']}")
     for value, n in prepared.about["counts"]["constant_masks"].items():
         if n:
             print(f"masks that are all {value}: {n}")
@@ -160,6 +163,8 @@ def _parser() -> argparse.ArgumentParser:
             epilog=f"example: python -m data_prep {name} raw/{name} data/{name} --size 256",
         )
         command.add_argument("raw", help=f"the folder that {holds}")
+        if name == "unlabelled":
+            _patient(command)
         _common(command, strict=True)
     command = commands.add_parser(
         "get", help="list which public sets are there, and download those that need no account"
@@ -182,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--images", type=int, default=1200, help="synthetic images of the source (%(default)s)"
     )
+    _patient(command)
     _common(command, overwrite=False, strict=True)
     _echo_commands(commands)
     return parser
@@ -223,6 +229,14 @@ def _echo_commands(commands: Any) -> None:
     names = ("X", "Y", "WIDTH", "HEIGHT")
     command.add_argument("--box", type=int, nargs=4, metavar=names, help=text)
     _common(command, overwrite=False, strict=True)
+
+
+def _patient(command: Any) -> None:
+    text = (
+        "regular expression whose first group, searched in the path of an unlabelled image, is its "
+        "patient (default: by DICOM headers, folders and known names; the rule is printed)"
+    )
+    command.add_argument("--patient", metavar="REGEX", help=text)
 
 
 def _seed(text: str) -> int:

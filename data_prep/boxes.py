@@ -4,7 +4,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from data_prep.listing import Item
+
 Box = tuple[float, float, float, float]
+
+
+def why_outside(item: Item, shape: tuple[int, int]) -> str:
+    """Say which box of ``item`` is not within its image of ``shape`` (height, width), "" if all are.
+
+    A pixel too much is let pass: some count from 1.
+    """
+    height, width = shape
+    rows = item.rows or ("the labels",) * len(item.boxes)
+    for box, row in zip(item.boxes, rows, strict=True):
+        x, y, w, h = box
+        if x >= width or y >= height or x + w > width + 1 or y + h > height + 1:
+            return (
+                f"the box {box} (x, y, width, height) of {row} leaves its {width} x {height} pixels"
+            )
+    return ""
 
 
 class Boxes:
@@ -39,8 +57,9 @@ class Boxes:
             scale = np.array([self.shape[2] / width, self.shape[1] / height])
             for box in some:
                 corner = np.array(box[:2])
-                left, top = np.rint(np.maximum(corner, 0) * scale).astype(int)
+                start = np.rint(np.maximum(corner, 0) * scale).astype(int)
+                left, top = np.minimum(start, self.shape[2] - 1)
                 right, bottom = np.rint((corner + box[2:]) * scale).astype(int)
-                # A box thinner than a pixel still marks one.
+                # A box thinner than a pixel still marks one, also at the edge.
                 mask[top : max(bottom, top + 1), left : max(right, left + 1)] = 1
         return masks

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.boxes import Boxes
+from data_prep.boxes import Boxes, why_outside
 from data_prep.duplicates import without_duplicates
 from data_prep.listing import Item, Listing
 from data_prep.look import describe_sizes, draw_pictures
+from data_prep.names import name_within, shown
 from data_prep.options import Options
 from data_prep.reading import full_digests, read_all
 from data_prep.splits import FRACTIONS, split_by_patient
@@ -56,16 +57,26 @@ def prepare(
         outcomes = read_all(listing.items, raw, work, strict=options.strict)
         read = list(zip(listing.items, outcomes, strict=True))
         problems += [(item.image, outcome.why) for item, outcome in read if outcome.why]
+        off = [(item.image, why) for item, one in read if (why := _why_outside(item, one))]
+        if options.strict and off:
+            raise ValueError(_first(off))
+        problems += off
+        left_out = {image for image, _ in off}
+        read = [pair for pair in read if pair[0].image not in left_out]
         kept, duplicates = _without_duplicates(read, listing, work)
         problems += duplicates
         if not kept:
             raise Refused(f"{raw}: no usable image; {_first(problems)}")
-        skipped = [{"file": path.relative_to(raw).as_posix(), "why": why} for path, why in problems]
+        skipped = [{"file": shown(name_within(p, raw)), "why": shown(why)} for p, why in problems]
         drawn = {"seed": options.seed, "fractions": list(FRACTIONS)}
         how = {"split": "as published"} if kept[0][0].split else drawn
         about = {**about, **listing.about, "settings": {"size": size} | how | (settings or {})}
         about["skipped"] = sorted(skipped, key=lambda s: (s["file"], s["why"]))
         return _save(kept, work, out, options, about)
+
+
+def _why_outside(item: Item, outcome: Outcome) -> str:
+    return "" if outcome.why else why_outside(item, outcome.shape)
 
 
 def _without_duplicates(
@@ -119,4 +130,4 @@ def _save(
 
 
 def _first(problems: list[tuple[Path, str]]) -> str:
-    return f"{problems[0][0]}: {problems[0][1]}" if problems else "it holds none"
+    return shown(f"{problems[0][0]}: {problems[0][1]}") if problems else "it holds none"

@@ -17,6 +17,7 @@ pneumonia from C. A folder that was made from the same files with the same setti
 """
 
 import hashlib
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +26,8 @@ from pathlib import Path
 
 from data_prep import montgomery, pediatric, rsna, shenzhen, unlabelled
 from data_prep.collect import prepare
-from data_prep.listing import Item, Listing
+from data_prep.listing import Item, Listing, need_folders
+from data_prep.names import Problem
 from data_prep.options import Options
 from data_prep.synthetic import prepare_synthetic
 from data_prep.writing import check_replaceable
@@ -63,7 +65,8 @@ def prepare_cxr(
         out: The folder of all four.
         data: The folder of raw sets; None stands for synthetic images.
         images: Number of synthetic images of the source; ``SHARES`` gives those of the others.
-        options: Size, seed and strictness. Earlier folders are replaced.
+        options: Size, seed and strictness, and whose the images of an unlabelled source are. Earlier
+            folders are replaced.
         report: Called with one line for each set that is not there or not used.
 
     Returns:
@@ -78,6 +81,7 @@ def prepare_cxr(
     """
     out, options = Path(out), replace(options, overwrite=True)
     if data is None:
+        _refuse_patient(options, "images drawn by this library")
         if images < 40:
             raise ValueError(f"{images} synthetic images asked for, should be at least 40")
         return [_synthetic(out / role, role, images, options) for role in SHARES]
@@ -106,7 +110,10 @@ def prepare_cxr(
 def _find(data: Path, names: Sequence[str]) -> list[Path]:
     if not data.is_dir():
         raise FileNotFoundError(f"no folder {data}")
-    return [data / name for name in names if (data / name).is_dir()]
+    there = [data / name for name in names if os.path.lexists(data / name)]
+    for folder in there:
+        need_folders(folder)
+    return there
 
 
 def _without_pneumonia(out: Path, data: Path) -> str:
@@ -141,30 +148,45 @@ def _source(
     if films:
         unused = ("label_values", "opacities")
         about = {name: value for name, value in rsna.ABOUT.items() if name not in unused}
+        _refuse_patient(options, f"RSNA's films, in {films[0]}")
         return _prepare(out, rsna.list_rsna(films[0], labelled=False), about, options)
     for folder in roles["rsna"]:
         report(f"{folder} holds no {rsna.TRAIN}: it is not the source")
     if roles["source"]:
-        listing, about = _list_unlabelled(roles["source"], children)
+        listing, about = _list_unlabelled(roles["source"], children, options.patient)
         return _prepare(out, listing, about, options)
+    _refuse_patient(options, "those of the target")
     listing = shenzhen.list_shenzhen(roles["target"][0])
     return _prepare(out, listing, shenzhen.ABOUT, options)
 
 
-def _list_unlabelled(folders: list[Path], children: list[Path]) -> tuple[Listing, dict]:
+def _refuse_patient(options: Options, source: str) -> None:
+    if options.patient is not None:
+        raise ValueError(f"--patient is for an unlabelled source, but the source are {source}")
+
+
+def _list_unlabelled(
+    folders: list[Path], children: list[Path], patient: str | None
+) -> tuple[Listing, dict]:
     """List the images of several folders, the test part of those in ``children`` held out."""
     items: list[Item] = []
     held_out: list[Item] = []
-    problems: list[tuple[Path, str]] = []
+    problems: list[Problem] = []
     others: Counter[str] = Counter()
+    rules: dict[str, str] = {}
     for folder in folders:
-        listing = unlabelled.list_unlabelled(folder)
+        listing = unlabelled.list_unlabelled(folder, patient)
         problems += listing.problems
         others.update(listing.about.get("other_files", {}))
+        rules[folder.name] = listing.about["patients"]
         for item in listing.items:
             in_test = any(item.image.is_relative_to(root / "test") for root in children)
-            id_, patient = f"{folder.name}/{item.id}", f"{folder.name}/{item.patient}"
-            (held_out if in_test else items).append(replace(item, id=id_, patient=patient))
+            id_, name = f"{folder.name}/{item.id}", f"{folder.name}/{item.patient}"
+            (held_out if in_test else items).append(replace(item, id=id_, patient=name))
+    tested = {item.patient for item in held_out}
+    why = "its patient has images in the test set"
+    problems += [(item.image, why) for item in items if item.patient in tested]
+    items = [item for item in items if item.patient not in tested]
     names = " and ".join(folder.name for folder in folders)
     about = unlabelled.ABOUT | {"name": names, "source": f"unlabelled images of {names}"}
     if held_out:
@@ -173,7 +195,8 @@ def _list_unlabelled(folders: list[Path], children: list[Path]) -> tuple[Listing
             f"not in this set: the {len(held_out)} images of {' and '.join(tests)}, pictures equal "
             "to one of them, and the other images of whoever such a picture shows"
         )
-    found = {"other_files": dict(others)} if others else {}
+    found: dict = {"patients": "; ".join(f"{name}: {rule}" for name, rule in rules.items())}
+    found |= {"other_files": dict(others)} if others else {}
     return Listing(folders[0].parent, items, problems, found, held_out), about
 
 
@@ -191,9 +214,10 @@ def _prepare(out: Path, listing: Listing, about: dict, options: Options) -> Prep
 
 
 def digest(raw: Path, items: Iterable[Item]) -> str:
-    """Return a short hash of the names and sizes of all files listed."""
+    """Return a short hash of the names and sizes of all files listed, and of their patients."""
     digest = hashlib.sha256()
     for item in items:
+        digest.update(f"{item.patient}\n".encode())
         for path in (item.image, *item.masks):
             name = path.relative_to(raw).as_posix()
             digest.update(f"{name} {path.stat().st_size}\n".encode())

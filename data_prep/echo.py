@@ -23,6 +23,7 @@ from data_prep.doppler_flow import FLOWS
 from data_prep.doppler_spectrum import QUALITIES
 from data_prep.listing import Listing
 from data_prep.look import draw_pictures
+from data_prep.names import name_within
 from data_prep.options import Options
 from data_prep.splits import FRACTIONS, split_by_patient
 from data_prep.writing import Content, check_replaceable, save_prepared, scratch_folder
@@ -149,7 +150,7 @@ def prepare_echo_folder(
         raise ValueError(f"the box {list(box)} should be x, y, width, height")
     raw, out = Path(raw), Path(out)
     listing = echo_folder.list_echo(raw, None if box is None else tuple(box))
-    first = "".join(f"; {path.relative_to(raw)}: {why}" for path, why in listing.problems[:1])
+    first = "".join(f"; {name_within(path, raw)}: {why}" for path, why in listing.problems[:1])
     patients = np.unique([item.patient for item in listing.items])
     _check_patients(len(patients), f"{raw} has {len(patients)} patients with usable rows{first}")
     role_of, split_of = _share_out(patients, np.random.default_rng(options.seed))
@@ -177,7 +178,8 @@ def _prepare(
     if kept := made_before(out / role, wanted):
         return kept
     mine = [replace(item, split=place_of[item.patient][1]) for item in mine]
-    part = Listing(listing.raw, mine, listing.problems if role == "source" else [])
+    problems = listing.problems if role == "source" else []
+    part = Listing(listing.raw, mine, problems, listing.about)
     about = echo_folder.ABOUT | {"label_values": LABEL_VALUES}
     options = replace(options, overwrite=True, colour=True)
     return prepare(part, out / role, options, about, wanted | {"split": "by patient"})

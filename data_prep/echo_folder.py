@@ -6,16 +6,20 @@
 
 "file" is the path of an image within images; "flow" is MV, MA, TR or empty; "quality" is poor (or low),
 good or empty. The last four columns state the part of the screen that holds the spectrum, in pixels. If
-they are empty or missing, the box given for all screens is taken, else the whole screen.
+they are empty or missing, the box given for all screens is taken, else the whole screen. Patients whose
+names differ only in case, in blanks or in Unicode form are one, and that is said.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from data_prep.doppler_flow import FLOWS
 from data_prep.doppler_spectrum import QUALITIES
-from data_prep.listing import Item, Listing, need_folders
+from data_prep.listing import Item, Listing, find_files, need_folders
+from data_prep.names import Problem, composed, distinct, name_within, pair_masks, unusable
 
 ABOUT = {
     "name": "Doppler echocardiograms",
@@ -31,7 +35,6 @@ _VALUES = {
     "quality": {name.upper(): value for value, name in enumerate(QUALITIES)} | {"LOW": 0},
 }
 _SUFFIXES = (".png", ".jpg", ".jpeg")
-_SYSTEM = ("thumbs.db", "desktop.ini")
 
 
 def list_echo(raw: str | Path, box: Box | None = None) -> Listing:
@@ -53,31 +56,45 @@ def list_echo(raw: str | Path, box: Box | None = None) -> Listing:
     if not table.is_file():
         raise FileNotFoundError(f"{raw} holds no labels.csv with the columns {', '.join(COLUMNS)}")
     images, problems = _files(raw / "images", _SUFFIXES)
-    masks, others = _files(raw / "masks", (".png",)) if (raw / "masks").is_dir() else ({}, [])
-    problems += others
+    masks, others = _files(raw / "masks", (".png",)) if os.path.lexists(raw / "masks") else ([], [])
+    mask_of, unclear = pair_masks(images, masks, _without_ending(raw))
+    images, alike = distinct(images, raw)
+    problems += others + unclear + alike
+    path_of = {name_within(path, raw / "images"): path for path in images}
     items: list[Item] = []
     row_of: dict[str, int] = {}
     for number, row in _rows(table):
         name, why = row.get("file", ""), _complaint(row, row_of)
-        if not why and name not in images:
-            why = "no such image"
+        if not why and name not in path_of:
+            why = f"no such image: {name}"
         row_of.setdefault(name, number)
         if why:
-            # A name that leads out of the folder must not be recorded as a path in it.
-            path = raw / "images" / name if name and ".." not in Path(name).parts else table
-            path = path if path.is_relative_to(raw) else table
-            problems.append((path, f"row {number} of {table.name}: {why}"))
-            continue
-        mask = masks.get(Path(name).with_suffix(".png").as_posix())
-        items.append(_item(row, images[name], mask, box))
-    for name, path in images.items():
+            problems.append((path_of.get(name, table), f"row {number} of {table.name}: {why}"))
+        else:
+            items.append(_item(row, path_of[name], mask_of.get(path_of[name]), box))
+    for name, path in path_of.items():
         if name not in row_of:
             problems.append((path, f"no row in {table.name}"))
-    named = {Path(name).with_suffix(".png").as_posix() for name in images}
-    problems += [
-        (path, "a mask without an image") for name, path in masks.items() if name not in named
-    ]
-    return Listing(raw, items, problems)
+    items, one = _one_spelling(items)
+    return Listing(
+        raw, items, problems, {"patients": f"by the column patient of {table.name}{one}"}
+    )
+
+
+def _without_ending(raw: Path) -> Callable[[Path], str]:
+    """Return what gives the name below images or masks, without the ending."""
+    return lambda path: PurePosixPath(*path.relative_to(raw).with_suffix("").parts[1:]).as_posix()
+
+
+def _one_spelling(items: list[Item]) -> tuple[list[Item], str]:
+    """Give patients of one name in several spellings the first of them; say which they are."""
+    spelt: dict[str, dict[str, None]] = {}
+    for item in items:
+        spelt.setdefault(" ".join(item.patient.casefold().split()), {})[item.patient] = None
+    first = {name: next(iter(names)) for names in spelt.values() for name in names}
+    several = [" and ".join(map(repr, names)) for names in spelt.values() if len(names) > 1]
+    items = [replace(item, patient=first[item.patient]) for item in items]
+    return items, f"; taken for one: {'; '.join(several)}" if several else ""
 
 
 def _item(row: Row, path: Path, mask: Path | None, box: Box | None) -> Item:
@@ -97,8 +114,8 @@ def _complaint(row: Row, row_of: dict[str, int]) -> str | None:
         return "file is empty"
     if row["file"] in row_of:
         return f"{row['file']} again, after row {row_of[row['file']]}"
-    if not row["patient"]:
-        return "patient is empty"
+    if not row["patient"] or unusable(row["patient"]):
+        return f"patient is {row['patient']!r}" if row["patient"] else "patient is empty"
     for name, values in _VALUES.items():
         if _value(name, row[name]) is None:
             return f"{name} is {row[name]!r}, should be {', '.join(values)} or empty"
@@ -128,18 +145,16 @@ def _rows(table: Path) -> Iterator[tuple[int, Row]]:
             f"that is not so for {', '.join(missing)}: found {header}"
         )
     for number, values in enumerate(rows, start=2):
-        row: Row = dict(zip(header, (text.strip() for text in values), strict=False))
+        row: Row = dict(zip(header, (composed(text.strip()) for text in values), strict=False))
         if values and len(values) != len(header):
             row[None] = f"{len(values)} values for {len(header)} columns"
         if values:
             yield number, row
 
 
-def _files(folder: Path, suffixes: Sequence[str]) -> tuple[dict[str, Path], list[tuple[Path, str]]]:
-    """Return the files at any depth by their path within ``folder``; and those of other kinds."""
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower() not in _SYSTEM)
-    paths = [p for p in paths if not any(q.startswith(".") for q in p.relative_to(folder).parts)]
-    wanted = [p for p in paths if p.suffix.lower() in suffixes]
+def _files(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list[Problem]]:
+    """Return the files of these endings at any depth, and what else there is."""
+    paths, problems = find_files(folder)
     why = f"not a {' or '.join(suffixes)} file"
-    others = [(p, why) for p in paths if p not in set(wanted)]
-    return {p.relative_to(folder).as_posix(): p for p in wanted}, others
+    problems += [(path, why) for path in paths if path.suffix.lower() not in suffixes]
+    return [path for path in paths if path.suffix.lower() in suffixes], problems

@@ -1,10 +1,15 @@
 """The images in a raw folder, as a list of files: nothing is read yet."""
 
-from collections.abc import Collection
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-DEAD_LINK = "a link that leads nowhere"
+from data_prep.names import Problem, composed, name_within, unusable
+
+DEAD_LINK, FOLDER = "a link that leads nowhere", "a folder, not searched"
 _SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")
 
 
@@ -20,6 +25,7 @@ class Item:
         labels: A value from 0 for each label that the image has.
         split: The published split of the image; empty where the set comes without one.
         boxes: Where the disease is, as (x, y, width, height) in pixels.
+        rows: The table and row that state each of the boxes, for messages.
         box: The part of image and masks to take, likewise; None for all of it.
     """
 
@@ -30,6 +36,7 @@ class Item:
     labels: dict[str, int] = field(default_factory=dict)
     split: str = ""
     boxes: tuple[tuple[float, float, float, float], ...] = ()
+    rows: tuple[str, ...] = ()
     box: tuple[int, int, int, int] | None = None
 
 
@@ -48,14 +55,57 @@ class Listing:
 
     raw: Path
     items: list[Item]
-    problems: list[tuple[Path, str]]
+    problems: list[Problem]
     about: dict = field(default_factory=dict)
     held_out: list[Item] = field(default_factory=list)
 
 
+def find_files(folder: Path) -> tuple[list[Path], list[Problem]]:
+    """Find the files at any depth under a folder; links are followed, but no folder is listed twice.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The files in the order of their names; and what can be no file of the set, with the reason:
+        folders that cannot be read or were listed before, links that lead nowhere, pipes and the
+        like, and names that a table cannot hold. Hidden files and those of the operating system are
+        ignored.
+
+    Raises:
+        OSError: ``folder`` itself cannot be read.
+    """
+    files: list[Path] = []
+    problems: list[Problem] = []
+    first = {_identity(parent): parent for parent in Path(os.path.realpath(folder)).parents}
+    todo, links = [folder], deque[Path]()
+    while todo or links:  # links last, so that a folder is listed by its own name
+        here = todo.pop() if todo else links.popleft()
+        try:
+            before = first.setdefault(_identity(here), here)
+            entries = _entries(here) if before is here else []
+        except OSError as error:
+            if here == folder:
+                raise
+            problems.append((here, f"a folder that cannot be read: {error.strerror or error}"))
+            continue
+        if before is not here:
+            problems.append((here, f"the same folder as {os.path.relpath(before, folder)}"))
+        for path, what in entries:
+            if what == FOLDER:
+                (links if path.is_symlink() else todo).append(path)
+            elif why := unusable(path.relative_to(folder).as_posix()):
+                problems.append((path, why))
+            elif what:
+                problems.append((path, what))
+            else:
+                files.append(path)
+    return sorted(files, key=lambda path: name_within(path, folder)), problems
+
+
 def image_files(
     folder: Path, suffixes: Collection[str] = (".png",), known: Collection[str] = ()
-) -> tuple[list[Path], list[tuple[Path, str]]]:
+) -> tuple[list[Path], list[Problem]]:
     """Find the image files in a folder.
 
     Args:
@@ -68,22 +118,67 @@ def image_files(
         and those of the operating system are ignored.
     """
     images: list[Path] = []
-    others: list[tuple[Path, str]] = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name.lower() in _SYSTEM or path.name in known:
+    others: list[Problem] = []
+    for path, what in _entries(folder):
+        if path.name in known:
             continue
-        is_image = path.is_file() and path.suffix.lower() in suffixes
-        if is_image:
-            images.append(path)
+        if not what and path.suffix.lower() not in suffixes:
+            what = f"not a {' or '.join(suffixes)} file"
+        if what := what or unusable(path.name) or "":
+            others.append((path, what))
         else:
-            others.append((path, _why_not(path, suffixes)))
+            images.append(path)
     return images, others
 
 
-def _why_not(path: Path, suffixes: Collection[str]) -> str:
-    if path.is_dir():
-        return "a folder, not searched"
-    return DEAD_LINK if not path.exists() else f"not a {' or '.join(suffixes)} file"
+def _entries(folder: Path) -> list[tuple[Path, str]]:
+    """Return what is in a folder, in order: "" for a file, else what it is."""
+    with os.scandir(folder) as entries:
+        names = sorted((entry.name for entry in entries), key=lambda name: (composed(name), name))
+    paths = [folder / name for name in names if name[0] != "." and name.lower() not in _SYSTEM]
+    return [(path, _what(path)) for path in paths]
+
+
+def _what(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return DEAD_LINK
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    if stat.S_ISDIR(mode):
+        return FOLDER
+    return "" if stat.S_ISREG(mode) else "neither a file nor a folder"
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    state = folder.stat()
+    return state.st_dev, state.st_ino
+
+
+def without_contradictions(
+    items: Sequence[Item], number: Callable[[Item], Hashable]
+) -> tuple[list[Item], list[Problem]]:
+    """Leave out images of one number whose labels contradict each other.
+
+    Args:
+        items: The images.
+        number: Returns what identifies an image apart from its labels.
+
+    Returns:
+        The images that are kept, in order; and the others, with the reason.
+    """
+    alike: dict[Hashable, list[Item]] = {}
+    for item in items:
+        alike.setdefault(number(item), []).append(item)
+    others = {
+        item.id: next((one.id for one in group if one.labels != item.labels), None)
+        for group in alike.values()
+        for item in group
+    }
+    why = "one number with two labels: there is also"
+    problems = [(item.image, f"{why} {others[item.id]}") for item in items if others[item.id]]
+    return [item for item in items if not others[item.id]], problems
 
 
 def need_folders(raw: Path, *names: str) -> None:

@@ -10,7 +10,14 @@ diseases", Quantitative Imaging in Medicine and Surgery 4 (2014) 475-477. As pub
 import re
 from pathlib import Path
 
-from data_prep.listing import Item, Listing, image_files, need_folders
+from data_prep.listing import (
+    Item,
+    Listing,
+    image_files,
+    need_folders,
+    without_contradictions,
+)
+from data_prep.names import Problem, distinct, pair_masks
 from data_prep.protocol import compare
 
 ABOUT = {
@@ -36,11 +43,13 @@ def list_montgomery(raw: str | Path) -> Listing:
     images, problems = image_files(raw / "CXR_png")
     if not images:
         raise ValueError(f"{raw / 'CXR_png'} holds no .png image")
+    sides = {side: _masks(raw / "ManualMask" / side, images, problems) for side in _SIDES}
+    images, alike = distinct(images, raw)
     items, counts = [], {"images": 0, "normal": 0, "abnormal": 0, "masks": 0}
     for path in images:
         name = _NAME.fullmatch(path.name)
-        masks = tuple(raw / "ManualMask" / side / path.name for side in _SIDES)
-        missing = [p.relative_to(raw).as_posix() for p in masks if not p.is_file()]
+        masks = tuple(found[path] for found in sides.values() if path in found)
+        missing = [f"ManualMask/{n}/{path.name}" for n, found in sides.items() if path not in found]
         counts["images"] += 1
         if name:
             counts["abnormal" if name[2] == "1" else "normal"] += 1
@@ -52,14 +61,14 @@ def list_montgomery(raw: str | Path) -> Listing:
         else:
             items.append(Item(path.stem, name[1], path, masks, {"abnormal": int(name[2])}))
     about = {"found": counts}
-    problems += _strays(raw, {p.name for p in images}) + compare("Montgomery", about, raw)
+    items, doubtful = without_contradictions(items, lambda item: item.patient)
+    problems += alike + doubtful + compare("Montgomery", about, raw)
     return Listing(raw, items, problems, about)
 
 
-def _strays(raw: Path, known: set[str]) -> list[tuple[Path, str]]:
-    problems: list[tuple[Path, str]] = []
-    for side in _SIDES:
-        masks, others = image_files(raw / "ManualMask" / side)
-        problems += others
-        problems += [(p, "a mask without an image") for p in masks if p.name not in known]
-    return problems
+def _masks(folder: Path, images: list[Path], problems: list[Problem]) -> dict[Path, Path]:
+    """Return the mask in ``folder`` of each image that has one; add to ``problems``."""
+    masks, others = image_files(folder)
+    mask_of, unclear = pair_masks(images, masks, lambda path: path.stem)
+    problems += others + unclear
+    return mask_of

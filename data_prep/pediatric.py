@@ -20,11 +20,19 @@ bacterial one of test. But mistaking two children for one costs little, while th
 child into both sides of a fold.
 """
 
+import os
 import re
 from collections import Counter
 from pathlib import Path
 
-from data_prep.listing import Item, Listing, image_files, need_folders
+from data_prep.listing import (
+    Item,
+    Listing,
+    image_files,
+    need_folders,
+    without_contradictions,
+)
+from data_prep.names import distinct, name_within
 from data_prep.protocol import COUNTS, USE, compare
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -72,14 +80,15 @@ def list_pediatric(raw: str | Path) -> Listing:
     items: list[Item] = []
     problems: list[tuple[Path, str]] = []
     for folder, side in _SIDES.items():
-        if folder == "val" and not (raw / folder).is_dir():
+        if folder == "val" and not os.path.lexists(raw / folder):
             continue
         need_folders(raw / folder, *_NAMES)
         paths, others = image_files(raw / folder, _SUFFIXES, known=_NAMES)
         problems += others + [(path, "in neither NORMAL nor PNEUMONIA") for path in paths]
         for kind in _NAMES:
             paths, others = image_files(raw / folder / kind, _SUFFIXES)
-            problems += others
+            paths, alike = distinct(paths, raw)
+            problems += others + alike
             for path in paths:
                 item = _item(path, raw, side, kind)
                 if isinstance(item, Item):
@@ -92,7 +101,10 @@ def list_pediatric(raw: str | Path) -> Listing:
             raise ValueError(f"{raw / side} holds no {' and no '.join(missing)} image")
         counted = {"found": {"images": sum(counts.values())} | counts}
         problems += compare(f"Pediatric {side}", counted, raw)
-    return Listing(raw, items, problems, {"found": found})
+    items, doubtful = without_contradictions(
+        items, lambda item: (item.split, re.sub("_(bacteria|virus)_", "_", item.image.stem))
+    )
+    return Listing(raw, items, problems + doubtful, {"found": found})
 
 
 def counts_beside_paper(about: dict) -> list[str]:
@@ -127,8 +139,7 @@ def _item(path: Path, raw: Path, side: str, kind: str) -> Item | str:
         return f"no class to read: a name in {kind} should be {wanted}"
     label = CLASSES.index(_CLASS[name.groupdict().get("cause")])
     patient = f"{side}/{name['patient']}"
-    identity = path.relative_to(raw).as_posix()
-    return Item(identity, patient, path, labels={"pneumonia": label}, split=side)
+    return Item(name_within(path, raw), patient, path, labels={"pneumonia": label}, split=side)
 
 
 def _count(items: list[Item], side: str) -> dict[str, int]:

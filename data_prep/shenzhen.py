@@ -11,7 +11,14 @@ augmentation" (2018). As published:
 import re
 from pathlib import Path
 
-from data_prep.listing import Item, Listing, image_files, need_folders
+from data_prep.listing import (
+    Item,
+    Listing,
+    image_files,
+    need_folders,
+    without_contradictions,
+)
+from data_prep.names import distinct, pair_masks
 from data_prep.protocol import compare
 
 ABOUT = {
@@ -38,23 +45,24 @@ def list_shenzhen(raw: str | Path) -> Listing:
     images, problems = image_files(raw / "CXR_png")
     if not images:
         raise ValueError(f"{raw / 'CXR_png'} holds no .png image")
-    masks, others = image_files(raw / "mask", known=("mask",))
-    if (inner := raw / "mask" / "mask").is_dir():  # as Kaggle's copy unpacks
+    inner = raw / "mask" / "mask"  # as Kaggle's copy unpacks
+    masks, others = image_files(raw / "mask", known=("mask",) if inner.is_dir() else ())
+    if inner.is_dir():
         more, other = image_files(inner)
         masks, others = masks + more, others + other
-    mask_of = {p.stem.removesuffix("_mask"): p for p in masks}
+    mask_of, unclear = pair_masks(images, masks, lambda path: path.stem.removesuffix("_mask"))
+    images, alike = distinct(images, raw)
     items = []
     for path in images:
         name = _NAME.fullmatch(path.name)
-        mask = mask_of.pop(path.stem, None)
         if not name:
             problems.append((path, "no label to read: should be named CHNCXR_nnnn_0.png or _1.png"))
         else:
-            files = () if mask is None else (mask,)
+            files = (mask_of[path],) if path in mask_of else ()
             items.append(Item(path.stem, name[1], path, files, {"abnormal": int(name[2])}))
-    strays = [(p, "a mask without an image") for p in mask_of.values()]
     labels = [item.labels["abnormal"] for item in items]
     counts = {"images": len(images), "normal": labels.count(0), "abnormal": labels.count(1)}
     about = {"found": counts | {"masks": sum(bool(item.masks) for item in items)}}
-    problems += others + strays + compare("Shenzhen", about, raw)
+    items, doubtful = without_contradictions(items, lambda item: item.patient)
+    problems += others + unclear + alike + doubtful + compare("Shenzhen", about, raw)
     return Listing(raw, items, problems, about)

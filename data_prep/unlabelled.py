@@ -1,64 +1,76 @@
 """Any folder of PNG, JPEG or DICOM images, for training an encoder without labels.
 
 The pediatric X-rays of D. Kermany et al. (2018, CC BY 4.0) and those of the NIH (X. Wang et al.,
-2017) are of this kind; the file names of both tell the patients.
+2017) are of this kind. :mod:`data_prep.patients` finds out who the patients are.
 """
 
-import re
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from data_prep.listing import DEAD_LINK, Item, Listing
+from data_prep.listing import Item, Listing, find_files
+from data_prep.names import distinct, name_within
+from data_prep.patients import name_patients, patient_ids
 from ums.data.decode import image_kind
 
 ABOUT = {"source": "a folder of images", "licence": "see the owner of the images"}
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
-_PERSON = re.compile(r"person\d+", re.IGNORECASE)
-_NIH = re.compile(r"(\d{8})_\d{3}")
 
 
-def list_unlabelled(raw: str | Path) -> Listing:
+def list_unlabelled(raw: str | Path, patient: str | None = None) -> Listing:
     """List the PNG, JPEG and DICOM files at any depth under ``raw``, in order.
 
-    ``about`` counts other files by their ending. One that is an image by its first bytes is a
-    problem.
+    A DICOM file may also be without an ending, as archives export them. ``about`` states the rule that
+    gave the patients, and counts other files by their ending. One that is an image by its first bytes
+    is a problem.
+
+    Args:
+        raw: The folder.
+        patient: A regular expression whose first group, searched in the path below ``raw``, is the
+            patient; None applies the rules of :mod:`data_prep.patients`.
 
     Raises:
         FileNotFoundError: There is no such folder.
-        ValueError: It holds no image.
+        ValueError: It holds no image, or ``patient`` does not match one of them.
     """
     raw = Path(raw)
     if not raw.is_dir():
         raise FileNotFoundError(f"no folder {raw}")
-    names: list[str] = []
-    problems: list[tuple[Path, str]] = []
+    files, problems = find_files(raw)
+    paths: list[Path] = []
     others: Counter[str] = Counter()
-    for path in sorted(raw.rglob("*"), key=lambda path: path.relative_to(raw).as_posix()):
-        name = path.relative_to(raw)
-        if path.is_dir() or any(part.startswith(".") for part in name.parts):
-            continue
-        if not path.is_file():
-            problems.append((path, DEAD_LINK))
-        elif path.suffix.lower() in _SUFFIXES:
-            names.append(name.as_posix())
-        elif kind := image_kind(path):
-            problems.append((path, f"a {kind} image by another name: should end in {_SUFFIXES}"))
-        else:
+    for path in files:
+        try:
+            why = _why_not(path)
+        except OSError as error:
+            why = f"cannot be read: {error.strerror or error}"
+        if why:
+            problems.append((path, why))
+        elif why is None:
             others[path.suffix.lower() or "no ending"] += 1
-    if not names:
-        raise ValueError(f"{raw} holds no image ({', '.join(_SUFFIXES)}) at any depth")
-    items = [Item(name, patient_of(name), raw / name) for name in names]
-    return Listing(raw, items, problems, {"other_files": dict(others)} if others else {})
+        else:
+            paths.append(path)
+    paths, alike = distinct(paths, raw)
+    problems += alike
+    if not paths:
+        first = "".join(f"; {path}: {why}" for path, why in problems[:1])
+        raise ValueError(f"{raw} holds no image ({', '.join(_SUFFIXES)}) at any depth{first}")
+    names = [name_within(path, raw) for path in paths]
+    is_dicom = [path.suffix.lower() not in _SUFFIXES[:3] for path in paths]
+    found = iter(patient_ids([path for path, yes in zip(paths, is_dicom, strict=True) if yes]))
+    ids = [next(found) if yes else "" for yes in is_dicom]
+    patients, rule = name_patients(names, ids, patient)
+    about = {"patients": rule} | ({"other_files": dict(others)} if others else {})
+    return Listing(raw, list(map(Item, names, patients, paths)), problems, about)
 
 
-def patient_of(name: str) -> str:
-    """Return the patient of an image, as far as its path within the set tells.
-
-    "train/PNEUMONIA/person12_virus_3.jpeg" gives "train/PNEUMONIA/person12" (the numbers start again
-    in every folder), "00000334_002.png" gives "00000334", and any other name its stem.
-    """
-    path = PurePosixPath(name)
-    if person := _PERSON.search(path.stem):
-        return (path.parent / person[0]).as_posix()
-    nih = _NIH.fullmatch(path.stem)
-    return nih[1] if nih else path.stem
+def _why_not(path: Path) -> str | None:
+    """Return "" for an image, None for another file, and else why an image is not taken."""
+    ending = path.suffix.lower()
+    if ending in _SUFFIXES:
+        return ""
+    kind = image_kind(path)
+    if kind == "DICOM" and path.name.upper() == "DICOMDIR":  # lists the files of a disc
+        return None
+    if kind == "DICOM" and (ending in ("", ".ima") or ending[1:].isdecimal()):
+        return ""
+    return f"a {kind} image by another name: should end in {_SUFFIXES}" if kind else None

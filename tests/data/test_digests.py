@@ -49,10 +49,10 @@ def in_table(change):
     """Write the table again, its list of rows (without the header) changed in place."""
 
     def damage(folder):
-        with open(folder / "table.csv", newline="") as file:
+        with open(folder / "table.csv", encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
         change(rows)
-        with open(folder / "table.csv", "w", newline="") as file:
+        with open(folder / "table.csv", "w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
     return damage

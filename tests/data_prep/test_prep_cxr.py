@@ -221,6 +221,44 @@ def test_a_class_without_an_image_is_an_error_before_anything_is_made(raw, capsy
     assert code == 2 and not out.exists() and "no viral image" in capsys.readouterr().err
 
 
+def test_the_rule_for_patients_of_each_folder_of_the_source_is_printed(raw, capsys):
+    _, out = prepare(raw)
+    rules = "nih_cxr14: by file name; pediatric: by file name"
+    assert load_prepared(out / "source").about["patients"] == rules
+    assert f"patients: 9, {rules}" in capsys.readouterr().out
+
+
+def test_an_expression_tells_the_patients_of_the_source_and_makes_it_anew(raw):
+    _, out = prepare(raw)
+    before = {role: made_at(out, role) for role in folders(out)}
+    prepare(raw, "--patient", "(.*)")
+    assert {role for role in before if made_at(out, role) != before[role]} == {"source"}
+    source = load_prepared(out / "source")
+    assert source.patients.tolist() == source.ids.tolist()
+    assert source.about["patients"].startswith("nih_cxr14: by the expression (.*); pediatric: by")
+
+
+def test_whoever_is_in_the_test_part_by_name_is_not_in_the_source(raw):
+    _, out = prepare(raw, "--patient", r"(person\d+|IM-\d+|\d{8})")
+    source = load_prepared(out / "source")
+    left_out = [f"{CHILDREN}/train/PNEUMONIA/person1_bacteria_{n}.jpeg" for n in (1, 2)]
+    why = "its patient has images in the test set"
+    assert source.about["skipped"] == [{"file": file, "why": why} for file in left_out]
+    assert not {*left_out} & {*source.ids.tolist()}
+
+
+@pytest.mark.parametrize("source", ["rsna", "none", "synthetic"])
+def test_an_expression_for_another_source_is_an_error(raw, source, capsys):
+    shutil.rmtree(raw / "nih_cxr14")
+    shutil.rmtree(raw / "pediatric")
+    if source == "rsna":
+        write(raw / "rsna" / "stage_2_train_images" / "a.png", picture(1))
+        (raw / "rsna" / "stage_2_train_images" / "a.dcm").write_bytes(b"")
+    more = [] if source == "synthetic" else ["--data", str(raw)]
+    assert main(["cxr", str(raw.parent / "out"), *more, "--patient", "(.)"]) == 2
+    assert "--patient is for an unlabelled source" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory):
     """The synthetic folders, to be left as they are."""

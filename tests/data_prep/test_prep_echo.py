@@ -163,6 +163,7 @@ def test_ones_own_screens_come_with_masks_and_labels_where_there_are_some(raw):
     source, target = load(out)
     assert not set(source.patients) & set(target.patients)
     assert len(set(source.patients)) == 6 and target.splits.tolist().count("test") == 3
+    assert source.about["patients"] == "by the column patient of labels.csv"
 
 
 def test_colours_are_kept_in_the_order_red_green_blue(raw):
@@ -176,7 +177,7 @@ def test_colours_are_kept_in_the_order_red_green_blue(raw):
     assert rows["p0/a1.png"][0][0, 0].tolist() == [200, 200, 200]
 
 
-def test_a_box_of_the_table_or_for_all_cuts_image_and_mask(raw):
+def test_a_box_of_the_table_or_for_all_cuts_image_and_mask(raw, capsys):
     rows = [dict(row, x="", y="", width="", height="") for row in ROWS]
     rows[0] |= {"x": "8", "y": "0", "width": "8", "height": "12"}
     write_table(raw, rows)

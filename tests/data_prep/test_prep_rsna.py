@@ -87,6 +87,48 @@ def test_with_rsnas_mapping_patients_are_the_nihs(raw):
     assert "NIH" in made.about["patients"]
 
 
+def write_mapping(raw, ids, **other):
+    entries = [{"subset_img_id": id_, "img_id": f"0000000{i}_000.png"} for i, id_ in enumerate(ids)]
+    (raw / MAPPING).write_text(json.dumps([entry | other for entry in entries]))
+
+
+def test_films_that_the_mapping_does_not_name_are_left_out(raw):
+    write_mapping(raw, ["p0", "p1", "p2", "other"])
+    _, out = prepare(raw)
+    assert load_prepared(out).ids.tolist() == ["p0", "p1", "p2"]
+    why = f"no patient: {MAPPING} does not name it"
+    assert skipped(out) == {f"{TRAIN}/p{i}.dcm": why for i in range(3, 10)}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("[]", "names none of the 10 images"),
+        ('[{"subset_img_id": "x", "img_id": "00000001_000.png"}]', "names none of the 10 images"),
+        ("{}", "a dict, should be a list"),
+        ("null", "a NoneType, should be a list"),
+        ("[1]", "not subscriptable"),
+        ('[{"img_id": "00000001_000.png"}]', "subset_img_id"),
+        ('[{"subset_img_id": "p0", "img_id": "p0.png"}]', "should be like 00000001_000.png"),
+        ('[{"subset_img_id": "p0", "img_id": "\\ud800_000"}]', "should be like 00000001_000.png"),
+        ("[" * 100_000, "is not RSNA's mapping"),
+        ("", "is not RSNA's mapping"),
+    ],
+)
+def test_another_mapping_is_an_error_that_names_it(raw, content, why, capsys):
+    (raw / MAPPING).write_text(content)
+    code, out = prepare(raw)
+    error = capsys.readouterr().err
+    assert code == 2 and MAPPING in error and why in error and error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_film_that_is_mapped_twice_is_an_error(raw, capsys):
+    write_mapping(raw, ["p0", "p1", "p0"])
+    assert prepare(raw)[0] == 2
+    assert "'p0' twice, of 00000000 and of 00000002" in capsys.readouterr().err
+
+
 def test_without_it_each_film_is_a_patient_and_that_is_said(raw):
     _, out = prepare(raw)
     made = load_prepared(out)
@@ -120,14 +162,68 @@ def test_what_is_no_dicom_is_recorded_or_under_strict_an_error(raw, data, capsys
         (LABELS, "p1,1,2,0,4,1", "row 14: neither Target 0 nor Target 1 with a box: p1"),
         (FINDINGS, "p1,Healthy", "row 14: no class 'Healthy': p1"),
         (FINDINGS, "p1,Normal", "row 14: another class than before: p1"),
+        (LABELS, "p1,,,,,0", "row 14: the same as row 3: p1"),
+        (LABELS, "p2,4,8,8,12,1", "row 14: the same as row 4: p2"),
+        (LABELS, "/etc/passwd,,,,,0", "row 14: patientId '/etc/passwd' is no name of a file"),
+        (LABELS, "../p1,1,2,3,4,1", "row 14: patientId '../p1' is no name of a file"),
+        (LABELS, ",,,,,0", "row 14: patientId '' is no name of a file"),
+        (LABELS, "p1 ,,,,,0", "row 14: patientId 'p1 ' is no name of a file"),
+        (LABELS, "C:p1,,,,,0", "row 14: patientId 'C:p1' is no name of a file"),
+        (FINDINGS, "..,Normal", "row 14: patientId '..' is no name of a file"),
+        (FINDINGS, '"p\n1",Normal', "row 14: patientId 'p\\n1' is no name of a file"),
+        (FINDINGS, "..\\p1,Normal", "row 14: patientId '..\\\\p1' is no name of a file"),
     ],
 )
 def test_a_row_that_says_nothing_clear_is_reported(raw, table, row, why):
+    rows = len((raw / table).read_text().splitlines()) + 1
     with open(raw / table, "a", encoding="utf-8") as file:
         file.write(f"{row}\n")
-    rows = len((raw / table).read_text().splitlines())
     _, out = prepare(raw)
     assert skipped(out) == {table: why.replace("14", str(rows))}
+
+
+def test_equal_rows_of_classes_are_no_problem_as_there_is_one_for_each_box(raw):
+    with open(raw / FINDINGS, "a", encoding="utf-8") as file:
+        file.write(f"p1,{CLASSES[1]}\n" * 2)
+    _, out = prepare(raw)
+    assert not skipped(out)
+
+
+@pytest.mark.parametrize(
+    ("value", "boxes", "why"),
+    [
+        (0, [BOX], "Target 1, row 2 of {} 'Normal'"),
+        (1, [BOX], "Target 1, row 2 of {} 'No Lung Opacity / Not Normal'"),
+        (2, [], "Target 0, row 2 of {} 'Lung Opacity'"),
+    ],
+)
+def test_a_target_that_the_class_contradicts_is_a_problem_of_the_film(raw, value, boxes, why):
+    write_tables(
+        raw, {f"p{i}": (value if i == 0 else 0, boxes if i == 0 else []) for i in range(10)}
+    )
+    _, out = prepare(raw)
+    text = f"row 2 of {LABELS} says {why.format(FINDINGS)}"
+    assert skipped(out) == {f"{TRAIN}/p0.dcm": text} and len(load_prepared(out)) == 9
+
+
+@pytest.mark.parametrize(
+    "box", [(33.0, 1, 2, 2), (1, 32.0, 2, 2), (20, 1, 14, 2), (1, 30, 2, 4), (0, 0, 1e30, 1)]
+)
+def test_a_box_that_leaves_its_film_is_named_with_its_row(raw, box, capsys):
+    write_tables(raw, {f"p{i}": (2, [BOX, box] if i == 3 else [BOX]) for i in range(10)})
+    _, out = prepare(raw)
+    (file, why), *more = skipped(out).items()
+    assert file == f"{TRAIN}/p3.dcm" and not more and "p3" not in load_prepared(out).ids
+    assert f"row 6 of {LABELS} leaves its 32 x 32 pixels" in why
+    assert prepare(raw, "--strict", "--overwrite")[0] == 2
+    assert f"p3.dcm: {why}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("box", [(0, 0, 32, 32), (20, 1, 13, 2), (31.5, 31.5, 1, 1)])
+def test_a_box_may_touch_the_edge_and_end_a_pixel_beyond(raw, box):
+    write_tables(raw, {f"p{i}": (2, [box]) for i in range(10)})
+    _, out = prepare(raw)
+    assert not skipped(out) and load_prepared(out).opacities.any(axis=(1, 2)).all()
 
 
 def test_a_table_with_other_columns_is_an_error(raw, capsys):

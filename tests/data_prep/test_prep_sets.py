@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from data_prep.__main__ import main
-from data_prep.unlabelled import patient_of
 from ums.data.prepared import load_prepared
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -185,18 +184,6 @@ def test_unlabelled_keeps_one_of_equal_files(tmp_path):
     _, out = prepare("unlabelled", raw)
     assert list(load_prepared(out).ids) == ["a/one.png", "b/three.jpeg"]
     assert skipped(out) == {"b/two.png": "the same bytes as a/one.png"}
-
-
-@pytest.mark.parametrize(
-    ("name", "patient"),
-    [
-        ("train/PNEUMONIA/person12_virus_3.jpeg", "train/PNEUMONIA/person12"),
-        ("00000334_002.png", "00000334"),
-        ("deep/IM-0115-0001.jpeg", "IM-0115-0001"),
-    ],
-)
-def test_patients_are_read_from_names(name, patient):
-    assert patient_of(name) == patient
 
 
 def test_the_same_raw_folder_gives_the_same_bytes(shenzhen):

@@ -1,0 +1,235 @@
+"""Whose an image is: by PatientID, by folder, by file name, or as the user says."""
+
+import cv2
+import numpy as np
+import pytest
+from dicom_files import dicom
+
+from data_prep.__main__ import main
+from data_prep.patients import MANY as MOST
+from data_prep.patients import SMALL, name_patients, patient_ids
+from ums.data.prepared import load_prepared
+
+MANY = range(SMALL + 10)
+
+LAYOUTS = {
+    "CheXpert": {
+        "CheXpert-v1.0-small/train/patient00001/study1/view1_frontal.jpg": "patient00001",
+        "CheXpert-v1.0-small/train/patient00001/study2/view1_frontal.jpg": "patient00001",
+        "CheXpert-v1.0-small/train/patient00002/study1/view1_frontal.jpg": "patient00002",
+        "CheXpert-v1.0-small/valid/patient64541/study1/view1_frontal.jpg": "patient64541",
+    },
+    "CheXpert, flat": {
+        "patient00001_study1_view1_frontal.jpg": "patient00001",
+        "patient00001_study2_view1_frontal.jpg": "patient00001",
+        "patient00002_study1_view1_frontal.jpg": "patient00002",
+    },
+    "MIMIC": {
+        "files/p10/p10000032/s50414267/02aa804e.jpg": "p10000032",
+        "files/p10/p10000032/s53189527/2a2277a9.jpg": "p10000032",
+        "files/p10/p10000764/s57375967/096052b7.jpg": "p10000764",
+    },
+    "BIDS": {
+        "sub-S03047/ses-E06000/mod-rx/sub-S03047_ses-E06000_run-1.png": "sub-S03047",
+        "sub-S03047/ses-E07000/mod-rx/sub-S03047_ses-E07000_run-1.png": "sub-S03047",
+        "derivatives/sub-S03048/ses-E06000/sub-S03048_run-1.png": "sub-S03048",
+    },
+    "PACS": {
+        "A17/ST000001/SE000001/IM000001": "A17",
+        "A17/ST000002/SE000001/IM000001": "A17",
+        "B02/ST000001/SE000001/IM000001": "B02",
+    },
+    "a disc": {
+        "DICOM/PA000000/ST000000/SE000000/IM000000": "PA000000",
+        "DICOM/PA000000/ST000000/SE000001/IM000000": "PA000000",
+        "DICOM/PA000001/ST000000/SE000000/IM000000": "PA000001",
+    },
+    "one stem in several folders": {
+        "anna/front.png": "anna",
+        "anna/side.png": "anna",
+        "ben/front.png": "ben",
+        "ben/side.png": "ben",
+    },
+    "slices of two patients": {f"{p}/{i:04d}.png": p for p in ("anna", "ben") for i in MANY},
+    "numbers of patients": {f"{p}/{p}_{i}.png": f"{p}" for p in ("00123", "00124") for i in MANY},
+    "numbers of patients in large folders": {
+        f"{o}/{p}/{p}_{i}.png": f"{o}/{p}"
+        for o, p in (("mainz", "00123"), ("bonn", "00124"))
+        for i in MANY
+    },
+    "patients in train and test": {"train/anna/1.png": "anna", "test/anna/2.png": "anna"}
+    | {"train/ben/3.png": "ben"},
+    "patients within hospitals": {"hospitalA/anna/1.png": "anna", "hospital_B/ben/2.png": "ben"},
+    "two studies by date": {
+        "anna/2019-03-01/a.png": "anna",
+        "anna/2020-04-01/b.png": "anna",
+        "ben/2019-05-01/c.png": "ben",
+    },
+    "NIH": {
+        "images_001/images/00000001_000.png": "00000001",
+        "images_002/images/00000001_001.png": "00000001",
+        "images_002/images/00000002_000.png": "00000002",
+    },
+    "Indiana": {"CXR1_1_IM-0001-3001.png": "CXR1", "CXR1_1_IM-0001-4001.png": "CXR1"}
+    | {"CXR12_IM-0002-1001.png": "CXR12"},
+    "pediatric": {
+        "train/PNEUMONIA/person12_virus_3.jpeg": "train/PNEUMONIA/person12",
+        "val/PNEUMONIA/person12_bacteria_4.jpeg": "train/PNEUMONIA/person12",
+        "test/PNEUMONIA/person12_virus_5.jpeg": "test/PNEUMONIA/person12",
+        "train/NORMAL/IM-0115-0001.jpeg": "train/NORMAL/IM-0115",
+        "train/NORMAL/IM-0115-0001-0002.jpeg": "train/NORMAL/IM-0115",
+        "train/NORMAL/NORMAL2-IM-0115-0001.jpeg": "train/NORMAL/NORMAL2-IM-0115",
+    },
+    "PadChest": {f"{n}_00-163-0{n}8.png": f"{n}_00-163-0{n}8" for n in range(1, 4)},
+    "VinDr": {"train/0a1b.dicom": "train/0a1b", "test/9f8e.dicom": "test/9f8e"},
+    "classes": {f"{c}/{i}.png": f"{c}/{i}" for c in ("NORMAL", "Lung_Opacity") for i in MANY},
+    "patients numbered from 000 within classes": {
+        f"{c}/{p:03d}/{v}.png": f"{p:03d}"
+        for c in ("COVID", "NORMAL")
+        for p in range(3)
+        for v in MANY
+    },
+    "patients in brackets": {
+        f"CT_COVID/Patient ({p}) - {i}.png": f"Patient {p}" for p in range(3) for i in range(2)
+    },
+    "classes by number": {f"{c}/{i}.png": f"{c}/{i}" for c in "01" for i in range(3)},
+    "classes in parts": {
+        f"{s}/{c}/{c} ({i}).jpg": f"{s}/{c}/{c} ({i})"
+        for s in ("train", "validation")
+        for c in ("COVID-19", "Viral Pneumonia")
+        for i in range(4)
+    },
+    "large folders of unknown names": {
+        f"{c}/{c}-{i}.png": f"{c}/{c}-{i}" for c in ("glioma", "meningioma") for i in MANY
+    },
+    "one folder around all": {f"thesis/{i}.png": f"thesis/{i}" for i in range(3)},
+    "views in folders": {f"{v}/{i}.png": f"{i}" for v in ("PA", "lateral") for i in range(3)},
+    "views in names": {f"{i}_{v}.png": f"{i}" for v in ("PA", "lateral") for i in range(3)},
+    "one picture in two formats": {"a.png": "a", "a.jpg": "a", "b.png": "b"},
+    "case of letters": {"Patient_7/a.png": "Patient_7", "patient_7/b.png": "Patient_7"},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_patients_are_told_by_the_layout(layout):
+    patients, _ = name_patients(list(LAYOUTS[layout]), [""] * len(LAYOUTS[layout]))
+    assert dict(zip(LAYOUTS[layout], patients, strict=True)) == LAYOUTS[layout]
+
+
+@pytest.mark.parametrize(
+    ("folders", "files", "are_patients"),
+    [
+        (3, SMALL, True),
+        (3, SMALL + 1, False),
+        (MOST, SMALL + 1, False),
+        (MOST + 1, SMALL + 1, True),
+    ],
+)
+def test_folders_of_unknown_names_are_patients_if_small_or_many(folders, files, are_patients):
+    names = [f"folder {chr(97 + f)}x/{f} {i}.png" for f in range(folders) for i in range(files)]
+    patients, rule = name_patients(names, [""] * len(names))
+    assert len(set(patients)) == (folders if are_patients else folders * files)
+    assert rule.startswith("by folder" if are_patients else "each image")
+
+
+@pytest.mark.parametrize(
+    ("files", "patients"),
+    [
+        ({"a.dcm": "X", "b.dcm": "Y", "c.dcm": "X"}, "XYX"),  # in no folder
+        ({"NORMAL/a.dcm": "X", "PNEUMONIA/a.dcm": "X", "NORMAL/b.dcm": "Y"}, "XXY"),
+        ({"patient1/s1/a.dcm": "X", "patient1/s2/b.png": "", "patient2/c.dcm": "Y"}, "XXY"),
+        ({"anna/a.dcm": "X", "anna/b.png": "", "ben/a.dcm": "Y"}, "XXY"),
+        ({"patient1/a.dcm": "X", "patient1/b.dcm": "Y", "patient2/c.dcm": "Z"}, "YYZ"),
+        ({"may/a.dcm": "X", "may/b.dcm": "Y", "june/c.dcm": "Y"}, "XYY"),
+        ({"a.dcm": "x1", "b.dcm": "X1"}, ["x1", "x1"]),
+        ({"anna/a.dcm": "S", "ben/b.dcm": "S"}, ["anna", "ben"]),  # the same in all files
+    ],
+)
+def test_patient_ids_go_before_guesses_and_join_what_a_patients_folder_holds(files, patients):
+    assert name_patients(list(files), list(files.values()))[0] == list(patients)
+
+
+def test_the_rules_are_counted_and_a_patient_of_half_the_images_is_named():
+    _, rule = name_patients(["a.dcm", "patient1/b.png", "patient1/c.png"], ["X", "", ""])
+    assert "PatientID of the DICOM files (1 of 3 images)" in rule
+    assert "by folder, named like a patient's (2 of 3 images)" in rule
+    assert rule.endswith("patient1 alone has 2 of 3 images")
+    assert "one PatientID, which is not used" in name_patients(["a/a", "b/b"], ["S", "S"])[1]
+
+
+def write(path, seed=0, **tags):
+    pixels = np.random.default_rng(seed).integers(0, 256, (16, 16), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_dicom = path.suffix in (".dcm", "")
+    path.write_bytes(dicom(pixels, **tags) if is_dicom else cv2.imencode(".png", pixels)[1])
+
+
+def prepare(raw, *more):
+    out = raw.parent / "out"
+    code = main(["unlabelled", str(raw), str(out), "--size", "8", "--overwrite", *more])
+    return load_prepared(out) if code == 0 else None
+
+
+@pytest.mark.parametrize("ending", [".dcm", ""])
+def test_dicoms_in_one_folder_are_split_by_patient_id(ending, tmp_path, capsys):
+    for i in range(12):
+        write(tmp_path / "raw" / f"IM{i:04d}{ending}", i, PatientID=f"P{i % 4}")
+    made = prepare(tmp_path / "raw")
+    assert made.patients.tolist() == [f"P{i % 4}" for i in range(12)]
+    assert made.about["patients"] == "by the PatientID of the DICOM files"
+    assert "patients: 4, by the PatientID" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("stated", "read"),
+    [
+        ("P 1 ", "P 1"),
+        ("", ""),
+        ("ANONYMOUS", ""),
+        ("Anon^Patient", ""),
+        ("unknown", ""),
+        ("xxxx", ""),
+        ("A\0", "A"),
+        ("A\x07", "A\\x07"),
+    ],
+)
+def test_patient_ids_are_tidied_and_placeholders_ignored(stated, read, tmp_path):
+    write(tmp_path / "a.dcm", PatientID=stated)
+    assert patient_ids([tmp_path / "a.dcm"]) == [read]
+
+
+@pytest.mark.parametrize("cut", [0, 100, 132, 140, 180])
+def test_a_damaged_header_states_no_patient(cut, tmp_path):
+    write(tmp_path / "a.dcm", PatientID="P1")
+    data = (tmp_path / "a.dcm").read_bytes()
+    (tmp_path / "a.dcm").write_bytes(data[:cut] + b"\xff" * 40)
+    assert patient_ids([tmp_path / "a.dcm"]) == [""]
+
+
+@pytest.fixture
+def raw(tmp_path):
+    for i, name in enumerate(("x_1_a.png", "x_1_b.png", "y_2_a.png", "y_3_a.png")):
+        write(tmp_path / "raw" / name, i)
+    return tmp_path / "raw"
+
+
+def test_the_user_may_say_where_the_patient_is(raw):
+    made = prepare(raw, "--patient", r"_(\d)_")
+    assert made.patients.tolist() == ["1", "1", "2", "3"]
+    assert made.about["patients"] == r"by the expression _(\d)_"
+    assert prepare(raw, "--patient", "^(.)").patients.tolist() == ["x", "x", "y", "y"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [
+        (r"x_(\d)", "finds no patient in y_2_a.png"),
+        (r"x(\d)?", "finds no patient in x_1_a.png"),
+        (r"x_\d", "should have a group"),
+        (r"x_(", "no regular expression"),
+    ],
+)
+def test_an_expression_that_finds_no_patient_is_an_error(raw, expression, why, capsys):
+    assert prepare(raw, "--patient", expression) is None
+    error = capsys.readouterr().err
+    assert why in error and error.count("\n") == 1
