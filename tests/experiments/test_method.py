@@ -16,7 +16,7 @@ from ums.data import Normalisation
 from ums.experiments import __main__ as command
 from ums.experiments import cxr, echo, search, tuning
 from ums.experiments.ablation_list import ABLATIONS, STUDY, SUBSET, TARGET
-from ums.experiments.cxr import ABNORMALITY, CXR, LUNGS
+from ums.experiments.cxr import CXR, LUNGS
 from ums.experiments.echo import ECHO, ENVELOPE, FLOW, QUALITY
 from ums.experiments.jobs import TUNE, Job
 from ums.experiments.names import (
