@@ -3,9 +3,7 @@
 Nothing is trained here: the tests look at what the training and the testing functions are given.
 """
 
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +11,7 @@ from small_sets import CPU, SMALL, children, echoes, hospital
 from small_tuning import Trainings, jobs_of, small_groups, small_tuning, tasks_in, training_in
 
 from ums.data import Normalisation
-from ums.experiments import __main__ as command
 from ums.experiments import cxr, echo, search, tuning
-from ums.experiments.ablation_list import ABLATIONS, STUDY, SUBSET, TARGET
 from ums.experiments.cxr import CXR, LUNGS
 from ums.experiments.echo import ECHO, ENVELOPE, FLOW, QUALITY
 from ums.experiments.jobs import TUNE, Job
@@ -29,7 +25,7 @@ from ums.experiments.names import (
     TOGETHER,
 )
 from ums.experiments.run import Run
-from ums.experiments.settings import SOURCE, Settings, from_options
+from ums.experiments.settings import SOURCE, Settings
 from ums.experiments.store import Store
 from ums.finetuning import ByHand, Tuned
 from ums.finetuning.loop import relative_loss
@@ -91,6 +87,17 @@ def test_denoising_source_learns_from_its_train_split_and_stops_by_validation(so
     learned, judged, _ = source_parts(monkeypatch, source)
     assert learned.rows.tolist() == in_split(source, "train")
     assert judged.rows.tolist() == in_split(source, "validation")
+
+
+def test_echo_source_learns_from_its_train_split_and_stops_by_validation(screens, monkeypatch):
+    calls = noted(monkeypatch, echo, "train_task")
+    ECHO.train_source("network", screens, replace(ECHO.defaults, background=70), "training")
+    task, training = calls[0]
+    assert (task.head, training) == ("network", "training")
+    for examples, split in ((task.train, "train"), (task.validation, "validation")):
+        assert examples.rows.tolist() == in_split(screens, split)
+        assert examples.targets.tolist() == screens.labels["flow"].tolist()
+        assert examples.prepare == Normalisation(70)
 
 
 def test_noise_of_validation_is_fixed_and_that_of_training_new_in_every_epoch(source, monkeypatch):
@@ -306,76 +313,3 @@ def test_search_learns_stops_and_chooses_without_a_test_image(tmp_path, monkeypa
     assert splits[2:] == ["test"]
     first = [next(a.tobytes() for a in t.head.state_dict().values()) for t, _ in calls]
     assert len(set(first)) == len(first)
-
-
-# ---------------------------------------------------------------------------- defaults
-
-
-def defaults_of(study):
-    """The settings of a study where the command line says nothing."""
-    options = command._parser().parse_args([study, "a folder"])
-    return from_options(search.SearchSettings if study == "search" else Settings, options)
-
-
-DEFAULTS = {
-    "cxr": Settings(
-        folds=3, width=0.5, source_epochs=8, epochs=12, classifier_epochs=30, batch=16,
-        learning_rate=1e-3, patience=20, joint_weights="equal", stop_by="all", augment=True,
-        background=8, statistics="source", labels=1.0, seed=0,
-    ),
-    "echo": Settings(
-        folds=3, width=1.0, source_epochs=16, epochs=40, classifier_epochs=40, batch=16,
-        learning_rate=1e-3, patience=10, joint_weights="equal", stop_by="all", augment=False,
-        background=-1, statistics="source", labels=1.0, seed=0,
-    ),
-    "search": search.SearchSettings(
-        trials=16, epochs=20, width=0.5, patience=8, background=-1, seed=0
-    ),
-}  # fmt: skip
-DEFAULTS["ablation"] = DEFAULTS["cxr"]
-
-
-@pytest.mark.parametrize("study", DEFAULTS)
-def test_study_has_its_own_defaults(study):
-    assert defaults_of(study) == DEFAULTS[study]
-
-
-@pytest.mark.parametrize(
-    ("variable", "setting"),
-    [("WIDTH", "width"), ("SOURCE_EPOCHS", "source_epochs"), ("EPOCHS", "epochs"),
-     ("CLASSIFIER_EPOCHS", "classifier_epochs"), ("FOLDS", "folds")],
-)  # fmt: skip
-def test_makefile_tells_the_defaults_of_both_studies(variable, setting):
-    text = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
-    told = re.search(rf"^#: {variable} [^(\n]*\(([^)]*)\)", text, re.M)[1]
-    chest = float(re.match(r"[\d.]+", told)[0])
-    screen = re.search(r"echo ([\d.]+)", told)
-    assert getattr(defaults_of("cxr"), setting) == chest
-    assert getattr(defaults_of("echo"), setting) == float(screen[1] if screen else chest)
-
-
-VARIANTS = {
-    "all pixels count": {"background": -1},
-    "the training hospital's statistics": {"statistics": "target"},
-    "untrained source": {"source_epochs": 0},
-    "2 epochs": {"source_epochs": 2},
-    "none": {"augment": False},
-    "uncertainty": {"joint_weights": "uncertainty"},
-    "GradNorm": {"joint_weights": "gradnorm"},
-    "1 and 0.1": {"joint_weights": "1,0.1"},
-    "best for the lungs": {"stop_by": "first"},
-    "half of them": {"labels": 0.5},
-    "a quarter": {"labels": 0.25},
-    "a tenth": {"labels": 0.1},
-}
-
-
-def test_variants_of_the_ablation_change_what_their_labels_say():
-    found = [variant for ablation in ABLATIONS for variant in ablation.variants]
-    assert {v.label: v.changes for v in found if v.changes} == VARIANTS
-    assert [v.label for v in found if v.cropped] == ["cropped to the foreground"]
-    for variant in found:
-        words = variant.label
-        source = SUBSET if "subset" in words else TARGET if "hospital's images" in words else STUDY
-        assert variant.source == source
-        assert variant.same_steps == ("repeated" in words)
