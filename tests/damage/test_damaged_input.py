@@ -30,6 +30,7 @@ from damaged_scans import MASKS, SCANS
 
 from ums.data.decode import decode_grey, decode_mask
 
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="it makes pipes, links and names of bytes")
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = (*FILMS, *SCANS)
 EACH = 12
