@@ -77,7 +77,7 @@ def prepare_cxr(
         FileExistsError: One of the folders exists and holds more than a prepared set.
         FileNotFoundError: ``data`` lacks the target or the test set.
         ValueError: A set is not as published, an option is out of range, or a file cannot be used and
-            ``options.strict`` is set.
+            ``options.strict`` is set. The sets without such an error are made first.
     """
     out, options = Path(out), replace(options, overwrite=True)
     if data is None:
@@ -94,16 +94,33 @@ def prepare_cxr(
     target, test = roles["target"][0], roles["test"][0]
     # A copy in one piece has no test part.
     children = [root for root in map(pediatric.find_both_sides, roles["pneumonia"]) if root]
-    listing = pediatric.list_pediatric(children[0]) if children else None
-    made = [
-        _source(out / "source", roles, children, options, report),
-        _prepare(out / "target", shenzhen.list_shenzhen(target), shenzhen.ABOUT, options),
-        _prepare(out / "test", montgomery.list_montgomery(test), montgomery.ABOUT, options),
-    ]
-    if listing:
-        made.append(_prepare(out / "pneumonia", listing, pediatric.ABOUT, options))
+    makers: dict[str, Callable[[Path], Prepared]] = {
+        "source": lambda to: _source(to, roles, children, options, report),
+        "target": lambda to: _prepare(to, shenzhen.list_shenzhen(target), shenzhen.ABOUT, options),
+        "test": lambda to: _prepare(
+            to, montgomery.list_montgomery(test), montgomery.ABOUT, options
+        ),
+    }
+    if children:
+        makers["pneumonia"] = lambda to: _prepare(
+            to, pediatric.list_pediatric(children[0]), pediatric.ABOUT, options
+        )
     else:
         report(_without_pneumonia(out / "pneumonia", data))
+    return _each(out, makers)
+
+
+def _each(out: Path, makers: dict[str, Callable[[Path], Prepared]]) -> list[Prepared]:
+    """Make every set; where some cannot be made the others are, before ``ValueError`` names those."""
+    made, failed = [], []
+    for role, make in makers.items():
+        try:
+            made.append(make(out / role))
+        except (ValueError, OSError) as error:
+            failed.append(f"{out / role} is not made: {error}")
+    if failed:
+        kept = "".join(f"; {one.folder} is" for one in made)
+        raise ValueError("; ".join(failed) + kept)
     return made
 
 

@@ -3,7 +3,7 @@
 Writes ``bench.md`` (tables), ``bench.json`` (every time measured) and ``scaling.svg`` (cost against
 image side and batch) to ``results/bench``. A ratio is ums's median time over PyTorch's, contiguous or
 channels_last, whichever is faster there; below 1, ums is faster. PyTorch is needed here and nowhere
-else: ``.venv/bin/python -m pip install torch``.
+else: ``.venv/bin/python -m pip install torch``. A case that fails is named, and the others are measured.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ class Worker:
     def ask(self, word: str) -> list[float]:
         self.process.stdin.write(word + "\n")
         self.process.stdin.flush()
-        return [float(number) for number in self.process.stdout.readline().split()]
+        answer = self.process.stdout.readline().split()
+        if not answer:
+            raise RuntimeError(f"{self.contestant} came to an end in {self.case}")
+        return [float(number) for number in answer]
 
     def end(self) -> tuple[float, float]:
         """Its peak memory, and what of it was there before the case, in MiB."""
@@ -93,8 +96,22 @@ class Result:
 
 
 def measure(case: Case, contestants: tuple[str, ...], runs: int) -> Result:
-    """Run the contestants in turns, after one turn that does not count."""
+    """Run the contestants in turns, after one turn that does not count.
+
+    Raises:
+        RuntimeError: One of them fails.
+        OSError: It has ended when it is asked.
+    """
     workers = [Worker(contestant, case) for contestant in contestants]
+    try:
+        return _measured(workers, case, runs)
+    finally:
+        for worker in workers:
+            worker.process.kill()
+            worker.process.communicate()
+
+
+def _measured(workers: list[Worker], case: Case, runs: int) -> Result:
     for worker in workers:
         worker.wait()
     for turn in range(runs + 1):
@@ -188,16 +205,29 @@ def main() -> int:
     )  # for product_rate: its own process is this one
     rate = product_rate(options.device)
     wanted = {k: v for k, v in plan(options.device, options.tf32).items() if k in options.only}
-    results: dict[str, list[Result]] = {name: [] for name in wanted}
+    results, failed = measure_all(wanted, options.runs)
+    rate = max(rate, product_rate(options.device))
+    if results:
+        print(report.write(options.out, options.device, options.tf32, options.runs, rate, results))
+    for line in failed:
+        print(f"error: {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def measure_all(wanted: dict, runs: int) -> tuple[dict[str, list[Result]], list[str]]:
+    """The results by table, and what failed, a line each; the others are measured all the same."""
+    results: dict[str, list[Result]] = {}
+    failed = []
     with tqdm(total=sum(map(len, wanted.values())), unit="case") as bar:
         for name, cases in wanted.items():
             for case, contestants in cases:
                 bar.set_postfix_str(f"{name}: {case.name}")
-                results[name].append(measure(case, contestants, options.runs))
+                try:
+                    results.setdefault(name, []).append(measure(case, contestants, runs))
+                except (RuntimeError, OSError) as error:
+                    failed.append(f"{name}: {case.name}: {error}")
                 bar.update()
-    rate = max(rate, product_rate(options.device))
-    print(report.write(options.out, options.device, options.tf32, options.runs, rate, results))
-    return 0
+    return {name: group for name, group in results.items() if group}, failed
 
 
 if __name__ == "__main__":

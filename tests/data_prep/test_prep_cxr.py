@@ -215,10 +215,11 @@ def test_a_pediatric_set_in_one_piece_is_source_only(raw, capsys):
     assert "holds no pediatric set with train and test" in capsys.readouterr().out
 
 
-def test_a_class_without_an_image_is_an_error_before_anything_is_made(raw, capsys):
+def test_a_class_without_an_image_is_an_error_after_which_the_other_sets_are_made(raw, capsys):
     (raw / CHILDREN / "test" / f"{TEST[2]}.jpeg").unlink()
     code, out = prepare(raw)
-    assert code == 2 and not out.exists() and "no viral image" in capsys.readouterr().err
+    assert code == 2 and "no viral image" in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == ["source", "target", "test"]
 
 
 def test_the_rule_for_patients_of_each_folder_of_the_source_is_printed(raw, capsys):

@@ -1,5 +1,7 @@
 """Scoring survives what students hand in; a solved copy that fails is not written."""
 
+import json
+
 import pytest
 
 from lessons import running
@@ -18,8 +20,12 @@ DEAF = FOR_EVER.replace("pass", "try:\n            loop()\n        except BaseEx
 CRASH = CHECKS + "import os\ncheck.dense_backward(lambda dy, cache: os._exit(1))"
 
 
+METADATA = {}
+
+
 def notebook(*cells):
-    made = nbformat.v4.new_notebook(metadata={"ums_lesson": "02_backward"})
+    made = nbformat.v4.new_notebook()
+    made.metadata |= {"ums_lesson": "02_backward"} | METADATA
     made.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
     return made
 
@@ -30,7 +36,7 @@ def statuses(tmp_path):
 
     def run(*cells, timeout=60):
         path = tmp_path / "02_of_a_student.ipynb"
-        nbformat.write(notebook(*cells), path)
+        path.write_text(json.dumps(notebook(*cells)))
         before = path.read_bytes()
         results = {result.check: result[1:] for result in running.score(path, timeout)}
         assert path.read_bytes() == before
@@ -70,12 +76,58 @@ def test_crash_of_the_kernel_leaves_what_was_checked_before(statuses):
     assert dense[0] == "failed" and "the kernel died in cell 1" in dense[1]
 
 
-@pytest.mark.parametrize("text", ["", "{}", "not a notebook"])
-def test_file_that_is_no_lesson_is_named(tmp_path, text):
-    path = tmp_path / "x.ipynb"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=r"x\.ipynb is no notebook of a lesson"):
-        running.score(path)
+FLOOD = "while True:\n    print('x' * 100_000)"
+EXIT = "import sys, IPython\nIPython.get_ipython().kernel.do_shutdown(False)\nexit()"
+CLEAR = "import os, shutil\nshutil.rmtree(os.getcwd())"
+
+
+def test_kernel_that_is_ended_leaves_what_was_checked_before(statuses):
+    assert statuses(RIGHT, EXIT, RIGHT)[0][0] == "passed"
+
+
+@pytest.mark.parametrize(
+    "cells", [(FLOOD,), (CLEAR, "input()", "help()")], ids=["endless output", "no folder, no input"]
+)
+def test_cells_after_one_that_does_harm_run(cells, statuses):
+    assert statuses(*cells, RIGHT, timeout=2)[0] == ("passed", "")
+
+
+def test_what_a_cell_prints_is_never_sent(monkeypatch, statuses):
+    from nbclient import NotebookClient
+
+    seen, process = [], NotebookClient.process_message
+    noted = lambda self, message, *rest: seen.append(message) or process(self, message, *rest)  # noqa: E731
+    monkeypatch.setattr(NotebookClient, "process_message", noted)
+    shout = "import sys\nprint('x' * 1_000)\nprint('x' * 1_000, file=sys.stderr, flush=True)"
+    assert statuses(shout, RIGHT)[0][0] == "passed"
+    assert seen and not [m for m in seen if m["msg_type"] == "stream"]
+
+
+@pytest.mark.parametrize(
+    "kernelspec",
+    [{"display_name": "Python (mlclass)", "language": "python", "name": "conda-env-mlclass-py"},
+     {"display_name": "none", "name": "no such kernel"}, {"name": 3}],
+)  # fmt: skip
+def test_kernel_that_the_notebook_names_is_not_needed(kernelspec, statuses, monkeypatch):
+    monkeypatch.setitem(globals(), "METADATA", {"kernelspec": kernelspec})
+    assert statuses(RIGHT)[0] == ("passed", "")
+
+
+def test_kernel_is_this_python_even_where_another_is_installed_under_its_name(
+    statuses, tmp_path, monkeypatch
+):
+    folder = tmp_path / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    spec = {"argv": ["/no/such/python"], "display_name": "other", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    assert statuses(RIGHT)[0] == ("passed", "")
+
+
+def test_code_that_spoils_the_record_of_its_checks_is_named(statuses):
+    spoil = "import os\nopen(os.environ['LESSON_RECORD'], 'a').write('junk')"
+    with pytest.raises(ValueError, match=r"02_of_a_student\.ipynb: its code spoilt the record"):
+        statuses(RIGHT, spoil)
 
 
 def test_solved_copy_with_a_failing_check_is_an_error_and_not_written(tmp_path, monkeypatch):
