@@ -99,8 +99,8 @@ lessons: $(VENV)/lessons-ready  ## open the lessons in JupyterLab
 lessons-solved: $(VENV)/lessons-ready  ## write and run the solved copies of the lessons: lessons/solved/
 	$(PY) -m lessons solve $(LESSON)
 
-test: $(VENV)/ready  ## all tests
-	$(PY) -m pytest
+test: $(VENV)/ready  ## all tests, on all processors
+	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/ready  ## time the layers against PyTorch (to be installed for it: .venv/bin/python -m pip install torch)
 	PYTHONPATH=. $(PY) tests/benchmarks/bench.py $(if $(filter gpu,$(DEVICE)),--device gpu) $(BENCH)
