@@ -20,6 +20,7 @@ PY := $(VENV)/bin/python
 #: TRIALS                 combinations that search-echo tries (16); 162 is all of them
 #: PREPARED, OUT          where prepared images and results go
 #: LESSON, BENCH          number of one lesson; options of the benchmark, such as "--only networks"
+#: COUNT, ONLY            mutants (300), and where: beginnings of paths, such as ums/ops (all)
 #: UMS_THREADS            CPU threads (all processors)
 #: CUPY_GPU_MEMORY_LIMIT  most GPU memory that CuPy takes (nine tenths)
 DATA ?=
@@ -39,6 +40,8 @@ PREPARED ?= prepared/cxr-$(if $(DATA),real,synthetic)-$(SIZE)
 OUT ?= results/cxr
 TRIALS ?=
 BENCH ?=
+COUNT ?= 300
+ONLY ?=
 LESSON ?=
 JUPYTER ?=
 
@@ -52,7 +55,7 @@ RUN_ARGS = --seed $(SEED) --device $(DEVICE) $(if $(WIDTH),--width $(WIDTH)) \
 
 .DEFAULT_GOAL := help
 .PHONY: help data reproduce-cxr reproduce-cxr-full ablation reproduce-echo search-echo lessons lessons-solved \
-  test bench lint typecheck format networks gpu clean
+  test mutants bench lint typecheck format networks gpu clean
 
 help:  ## commands and variables
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -101,6 +104,9 @@ lessons-solved: $(VENV)/lessons-ready  ## write and run the solved copies of the
 
 test: $(VENV)/ready  ## all tests, on all processors
 	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+mutants: $(VENV)/ready  ## COUNT one-line mutants, drawn by SEED, against the tests that concern them: tests/README.md
+	$(PY) tests/mutation/campaign.py --count $(COUNT) --seed $(SEED) $(if $(ONLY),--only $(ONLY))
 
 bench: $(VENV)/ready  ## time the layers against PyTorch (to be installed for it: .venv/bin/python -m pip install torch)
 	PYTHONPATH=. $(PY) tests/benchmarks/bench.py $(if $(filter gpu,$(DEVICE)),--device gpu) $(BENCH)
