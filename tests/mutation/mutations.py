@@ -29,6 +29,7 @@ OPERATORS |= {f"{old}=": f"{OPERATORS[old]}=,=" for old in "+ - * / // % ** @ & 
 NAMES = "min/max any/all minimum/maximum argmin/argmax floor/ceil zeros/ones zeros_like/ones_like sum/mean"
 NAMES += " nanmin/nanmax append/extend cos/sin exp/expm1 log/log1p"
 TWINS = {a: b for pair in NAMES.split() for a, b in (pair.split("/"), pair.split("/")[::-1])}
+SYMMETRIC = set("min max minimum maximum hypot isinstance".split())
 TEXTS = set("help description metavar prog epilog title label xlabel ylabel desc".split())
 LOOKS = set(
     "color lw ls linewidth linestyle zorder alpha fontsize ha va facecolor edgecolor".split()
@@ -146,8 +147,10 @@ def _of(node: ast.AST, lines: list[bytes]) -> Iterator[Edit | None]:
             yield Edit(node.lineno, end - len(name), end, TWINS[name])
         case ast.Name(id=name) if name in TWINS:
             yield _whole(node, TWINS[name])
-        case ast.Call(args=positional, keywords=keywords):
-            yield from _arguments(positional, keywords, lines)
+        case ast.Call(func=called, args=positional, keywords=keywords):
+            yield from _dropped(positional, keywords, lines)
+            if getattr(called, "id", getattr(called, "attr", "")) not in SYMMETRIC:
+                yield from _swapped(positional, lines)
         case ast.Slice(lower=lower, upper=upper):
             yield from (_whole(bound, "") for bound in (lower, upper) if bound)
         case ast.IfExp(test=test) | ast.If(test=test):
@@ -185,8 +188,8 @@ def _operators(operands: list[ast.expr], lines: list[bytes]) -> Iterator[Edit]:
                 yield Edit(b.lineno, start, start + len(old), new)
 
 
-def _arguments(positional: list, keywords: list, lines: list[bytes]) -> Iterator[Edit]:
-    """A keyword or the last argument is dropped, or two arguments are swapped."""
+def _dropped(positional: list, keywords: list, lines: list[bytes]) -> Iterator[Edit]:
+    """A keyword or the last argument is left out."""
     for before, argument in pairwise([None, *positional, *keywords]):
         last = before and argument is (*positional, *keywords)[-1]
         if argument.lineno == argument.end_lineno and (last or argument in keywords):
@@ -195,6 +198,9 @@ def _arguments(positional: list, keywords: list, lines: list[bytes]) -> Iterator
                 yield Edit(line, before.end_col_offset, end, "")
             else:
                 yield Edit(line, start, end + lines[line - 1][end:].startswith(b","), "")
+
+
+def _swapped(positional: list, lines: list[bytes]) -> Iterator[Edit]:
     for a, b in pairwise(positional):
         if a.lineno == b.end_lineno:
             text = f"{_text(b, lines)}, {_text(a, lines)}"
