@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -42,14 +42,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="which ones")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument(
-        "--only", nargs="*", default=[""], help="beginnings of paths, such as ums/ops"
+        "--only", nargs="+", default=PACKAGES, help="folders, such as ums/ops, or files"
     )
     options = parser.parse_args()
     os.environ |= SETTINGS
     copy_checkout()
-    mutants = sample(COPY, PACKAGES, options.count, options.seed)
-    mutants = [m for m in mutants if m.file.startswith(tuple(options.only))]
-    prints = {"library": print_of("[ud]*/**/*.py"), "tests": print_of("[tl]*/**/*.py")}
+    mutants = sample(COPY, options.only, options.count, options.seed)
+    prints = {"library": print_of(COPY.glob("[ud]*/**/*.py"))}
+    prints["tests"] = print_of(COPY.glob("[tl]*/**/*.py"))
     parts, (done, equivalent) = test_files(prints["library"]), results(prints)
     with multiprocessing.Pool(options.jobs, begin_worker) as pool:
         unmeasured = [(file, part) for file, part in parts.items() if not part.exists()]
@@ -63,8 +63,13 @@ def main() -> int:
             with RESULTS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row | prints) + "\n")
             print(
-                f"{n}/{len(left)} {row['outcome']}: {' '.join(map(str, row['mutant']))}", flush=True
+                f"{n}/{len(left)} {row['outcome']}: {':'.join(map(str, row['mutant'][:2]))}",
+                flush=True,
             )
+        killers = sorted({done[m]["by"] for m in left} - {""})
+        if failed := pool.apply(failing, [killers]):
+            print(f"error: this test fails without a mutant too: {failed}", file=sys.stderr)
+            return 2
     done |= {m: {"outcome": "equivalent"} for m in mutants if key_of(m) in equivalent}
     return report([(m, done[m]) for m in mutants])
 
@@ -87,24 +92,22 @@ def copy_checkout() -> None:
             shutil.copyfile(own, copy)
 
 
-def print_of(*patterns: str) -> str:
+def print_of(paths: Iterable[Path]) -> str:
     """A print of files of the copy."""
     digest = hashlib.sha256()
-    for path in sorted(p for pattern in patterns for p in COPY.glob(pattern)):
+    for path in sorted(paths):
         digest.update(path.relative_to(COPY).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def test_files(library: str) -> dict[str, Path]:
     """Test file -> where what it runs is written, for this state of it and of what it may use."""
-    helpers = library + "".join(
-        print_of(f"tests/**/{name}*.py") for name in "abcdefghijklmnopqrsuvwxyz"
-    )
-    folder = PLACE / "runs" / hashlib.sha256(helpers.encode()).hexdigest()[:16]
+    paths = [p for p in COPY.glob("[tl]*/**/*.py") if p.parent.name != "mutation"]
+    tests = [p for p in paths if p.name.startswith("test_")]
+    folder = PLACE / "runs" / f"{library}-{print_of(set(paths) - set(tests))}"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [p for p in (COPY / "tests").rglob("test_*.py") if p.parent.name != "mutation"]
-    names = sorted(path.relative_to(COPY).as_posix() for path in paths)
-    return {name: folder / f"{Path(name).stem}-{print_of(name)}.json" for name in names}
+    parts = {path: folder / f"{path.stem}-{print_of([path])}.json" for path in tests}
+    return {path.relative_to(COPY).as_posix(): part for path, part in sorted(parts.items())}
 
 
 def results(prints: dict[str, str]) -> tuple[dict[Mutant, dict], set[tuple[str, str, str]]]:
@@ -194,6 +197,12 @@ def judged(work: tuple[Mutant, list[str]]) -> dict:
         "seconds": round(time.monotonic() - begin, 1),
     }
     return row | ({} if outcome == "killed" else {"ran": tests})
+
+
+def failing(tests: list[str]) -> str:
+    """The first of some tests that fails with no mutant there, or nothing."""
+    chosen = Chosen(tests)
+    return chosen.note.read_text() if in_fork(chosen.run)[0] else ""
 
 
 class Chosen:

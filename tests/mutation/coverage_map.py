@@ -113,7 +113,8 @@ def measure(file: str, packages: tuple[str, ...], out: Path) -> int:
         }
         lines[Path(path).relative_to(here).as_posix()] = of_line
     tests = {test: [seconds[test], shared[test]] for test in passed}
-    out.write_text(json.dumps({"tests": tests, "lines": lines}), encoding="utf-8")
+    (start / "made").write_text(json.dumps({"tests": tests, "lines": lines}), encoding="utf-8")
+    (start / "made").replace(out)
     return 0 if status in (0, 1, 5) else status
 
 

@@ -8,7 +8,7 @@ import ast
 import hashlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -55,14 +55,17 @@ class Mutant(NamedTuple):
     after: str
 
 
-def sample(root: Path, folders: tuple[str, ...], count: int, seed: int) -> list[Mutant]:
+def sample(root: Path, only: Sequence[str], count: int, seed: int) -> list[Mutant]:
     """Lines drawn uniformly from all that can be changed, each with one of its edits.
 
     A larger ``count`` begins with the mutants of a smaller one, and a change of one line leaves the
     mutants of all others as they were.
     """
     drawn = []
-    for path in sorted(p for folder in folders for p in (root / folder).rglob("*.py")):
+    places = [root / part for part in only]
+    for path in sorted(
+        {p for one in places for p in ([one] if one.is_file() else one.rglob("*.py"))}
+    ):
         source, seen, of_line = path.read_text(encoding="utf-8"), Counter(), defaultdict(list)
         lines, file = source.splitlines(), path.relative_to(root).as_posix()
         for edit in edits(source):
