@@ -16,6 +16,7 @@
 #: TRIALS                 combinations that search-echo tries (16); 162 is all of them
 #: PREPARED, OUT          where prepared images and results go
 #: LESSON, BENCH          number of one lesson; options of the benchmark, such as "--only networks"
+#: COUNT, ONLY            mutants (300), and where: beginnings of paths, such as ums/ops (all)
 #: PYTHON                 the Python that makes .venv (python3)
 #: UMS_THREADS            CPU threads (all processors)
 #: CUPY_GPU_MEMORY_LIMIT  most GPU memory that CuPy takes (nine tenths)
@@ -24,7 +25,7 @@
 literal = $(if $(filter $2,$(firstword $(origin $1))),$(eval override $1 := $$(value $1)))
 $(foreach v,$(.VARIABLES),$(call literal,$v,command))
 $(foreach v,DATA TASKS QUESTIONS SIZE IMAGES WIDTH FOLDS SOURCE_EPOCHS EPOCHS CLASSIFIER_EPOCHS BATCH SEED \
-  DEVICE TRIALS PREPARED OUT LESSON BENCH JUPYTER PYTHON,$(call literal,$v,environment))
+  DEVICE TRIALS PREPARED OUT COUNT ONLY LESSON BENCH JUPYTER PYTHON,$(call literal,$v,environment))
 define newline
 
 
@@ -44,6 +45,7 @@ default-DEVICE = auto
 default-IMAGES = 1200
 default-PREPARED = prepared/cxr-$(if $(DATA),real,synthetic)-$(call of,SIZE)
 default-OUT = results/cxr
+default-COUNT = 300
 VENV = .venv
 PY = $(VENV)/bin/python
 export PYTHONPATH := $(CURDIR)$(if $(value PYTHONPATH),:$(value PYTHONPATH))
@@ -63,7 +65,7 @@ fresh = test -z "$$(find requirements.txt requirements -newer $(call q,$(VENV)/$
 
 .DEFAULT_GOAL := help
 .PHONY: help data reproduce-cxr reproduce-cxr-full ablation reproduce-echo search-echo lessons lessons-solved \
-  test bench lint typecheck format networks gpu clean ready lessons-ready
+  test mutants bench lint typecheck format networks gpu clean ready lessons-ready
 
 help:  ## commands and variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-24s%s\n", $$1, $$2 }' Makefile
@@ -112,6 +114,13 @@ lessons-solved: lessons-ready  ## write and run the solved copies of the lessons
 
 test: ready  ## all tests
 	$(run) pytest
+
+test: ready  ## all tests, on all processors
+	$(run) pytest -n auto --dist loadfile --no-loadscope-reorder
+
+mutants: ready  ## COUNT one-line mutants, drawn by SEED, against the tests that concern them: tests/README.md
+	$(call q,$(PY)) tests/mutation/campaign.py $(call option,COUNT,count) $(call option,SEED,seed) \
+	  $(if $(ONLY),--only $(call each,$(ONLY)))
 
 bench: ready  ## time the layers against PyTorch (to be installed for it: .venv/bin/python -m pip install torch)
 	$(call q,$(PY)) tests/benchmarks/bench.py $(if $(filter gpu,$(DEVICE)),--device gpu) $(call each,$(BENCH))

@@ -1,5 +1,11 @@
 """Fixtures that several test files share. This folder is put on sys.path, so its modules import."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process on each processor: threads would only wait
+    for name in ("UMS_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
 import numpy as np
 import pytest
 
