@@ -112,9 +112,6 @@ lessons: lessons-ready  ## open the lessons in JupyterLab
 lessons-solved: lessons-ready  ## write and run the solved copies of the lessons: lessons/solved/
 	$(run) lessons solve $(call each,$(LESSON))
 
-test: ready  ## all tests
-	$(run) pytest
-
 test: ready  ## all tests, on all processors
 	$(run) pytest -n auto --dist loadfile --no-loadscope-reorder
 
