@@ -1,6 +1,7 @@
 """A study as a list of jobs, and the loop that runs those that are not done."""
 
 import json
+import os
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
@@ -134,6 +135,21 @@ def test_other_images_change_the_key_of_what_is_trained_or_tested_on_them(
     again = [job for job in finished.jobs() if other.key(job) != finished.key(job)]
     groups = {"source": {"", DIVERSE, SIMILAR}, "pneumonia": {SIMILAR}}.get(changed, {DIVERSE})
     assert again == [job for job in finished.jobs() if job.group in groups]
+
+
+def test_set_that_is_written_to_while_it_is_trained_on_leaves_no_weights(tmp_path, monkeypatch):
+    study = small_study(CXR, CXR.layout.load(save_all(tmp_path, side=16)), tmp_path / "out")
+    path, train = tmp_path / "source" / "images.npy", CXR.train_source
+
+    def meanwhile(*arguments):
+        path.write_bytes(path.read_bytes()[:-1] + b"\7")
+        os.utime(path, ns=(0, 0))
+        return train(*arguments)
+
+    monkeypatch.setattr(CXR, "train_source", meanwhile)
+    with pytest.raises(ValueError, match=f"^{path} was written to while it was open"):
+        study.record(Job(SOURCE))
+    assert not list((tmp_path / "out").rglob("source-*"))
 
 
 def test_another_device_changes_every_key(finished):

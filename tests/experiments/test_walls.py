@@ -15,10 +15,14 @@ DATA_ALONE = {
 }
 """What pages may take from the top of the experiments: constants and plain data that run nothing."""
 
+READING = {f"{EXPERIMENTS}.record_files"}
+"""What the store and the results share: it reads records and runs nothing."""
+
 RUNNING = {
     name
     for name in modules()
-    if name.startswith(EXPERIMENTS) and name not in {EXPERIMENTS, *RESULTS, *REPORT, *DATA_ALONE}
+    if name.startswith(EXPERIMENTS)
+    and name not in {EXPERIMENTS, *RESULTS, *REPORT, *DATA_ALONE, *READING}
 }
 LIBRARY = ("finetuning", "data", "networks", "source", "ops", "layers")
 """What no page or result takes by its own words: it reads records."""
@@ -50,7 +54,7 @@ def taken_from(places):
 
 
 def test_imports_are_read_from_the_code():
-    assert {"ums.checkpoint", f"{EXPERIMENTS}.names"} <= direct(f"{EXPERIMENTS}.results.records")
+    assert {"ums.reading", f"{EXPERIMENTS}.names"} <= direct(f"{EXPERIMENTS}.results.records")
     assert "ums.ops.fast.winograd" in reached(f"{EXPERIMENTS}.tuning")
     assert f"{EXPERIMENTS}.results.records" in reached(f"{EXPERIMENTS}.report")
     assert f"{EXPERIMENTS}.tuning" in RUNNING and len(RUNNING) > 12

@@ -10,16 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
+from ums.data.prepared_set import Prepared
 from ums.data.rows import parts
 from ums.reading import digest_of
-
-if TYPE_CHECKING:
-    from ums.data.prepared import Prepared
 
 LARGE = 1 << 32
 """Arrays of more bytes are compared with their digests not when opened, but before a study uses them."""
