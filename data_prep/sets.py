@@ -106,12 +106,13 @@ def get_sets(
     """
     data, missing = Path(data), []
     for source in sources:
-        name, place = source.about["name"], _place(data, source)
-        if not place and fetch and source.archive:
-            try:
+        name, place = source.about["name"], None
+        try:
+            place = _place(data, source)
+            if not place and fetch and source.archive:
                 place = _get(data, source, report)
-            except (OSError, ValueError) as error:
-                report(f"{name}: not got: {error}")
+        except (OSError, ValueError) as error:
+            report(f"{name}: not got: {error}")
         report(f"{name}: {place or 'missing'}")
         report(f"  {source.about['source']}\n  {source.page}\n  licence: {source.about['licence']}")
         if not place:

@@ -55,3 +55,16 @@ def test_other_sets_are_fetched_after_one_that_fails(tmp_path, monkeypatch):
     sources = [source(name) for name in ("lost", "good", "broken")]
     assert get_sets(tmp_path, True, sources, said.append) == ["lost", "broken"]
     assert "lost: not got: lost.zip: lost" in said and f"good: {tmp_path / 'good'}" in said
+
+
+def test_other_sets_are_listed_after_one_whose_folder_cannot_be_read(tmp_path):
+    def unreadable(place):
+        raise PermissionError(13, "Permission denied", str(place))
+
+    about = {"source": "x", "licence": "none"}
+    sources = [Source({"name": name} | about, (name,), holds, "", command="get it")
+               for name, holds in (("locked", unreadable), ("open", lambda place: True))]  # fmt: skip
+    said = []
+    assert get_sets(tmp_path, False, sources, said.append) == ["locked"]
+    assert any(str(tmp_path / "locked") in line for line in said)
+    assert f"open: {tmp_path / 'open'}" in said

@@ -26,7 +26,9 @@ pytest.importorskip("gdcm")
 
 from damaged_files import FILES, Case
 from damaged_images import IMAGES as FILMS
+from damaged_images import film
 from damaged_scans import MASKS, SCANS
+from PIL import Image
 
 from ums.data.decode import decode_grey, decode_mask
 
@@ -129,26 +131,47 @@ def _folder(folder, make, k):
     return path
 
 
-def test_command_takes_or_lists_every_damaged_image_by_name_and_is_not_stopped(tmp_path):
-    cases = image_cases(tmp_path)
-    names = {case.name for make in IMAGES for case in cases[make.__name__]}
-    command = [
-        sys.executable,
-        "-m",
-        "data_prep",
-        "unlabelled",
-        tmp_path / "images",
-        tmp_path / "out",
-    ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+def prepared(command, *arguments):
+    """What ``python -m data_prep`` says of a folder it made: names taken, names left out."""
     run = subprocess.run(
-        [*map(str, command), "--size", "32"], env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "data_prep", command, *map(str, arguments), "--size", "32"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 0, run.stderr[-2000:]
     assert "Traceback" not in run.stdout + run.stderr
-    about = json.loads((tmp_path / "out" / "about.json").read_text(encoding="utf-8"))
-    left_out = {Path(entry["file"]).name for entry in about["skipped"]}
-    rows = (tmp_path / "out" / "table.csv").read_text(encoding="utf-8").splitlines()[1:]
-    taken = {Path(row.split(",")[0]).name for row in rows}
+    taken, left_out = set(), set()
+    for folder in {path.parent for path in arguments[1].rglob("about.json")}:
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        left_out |= {Path(entry["file"]).name for entry in about["skipped"]}
+        rows = (folder / "table.csv").read_text(encoding="utf-8").splitlines()[1:]
+        assert len(np.load(folder / "images.npy")) == len(rows)
+        taken |= {Path(row.split(",")[0]).name for row in rows}
+    return taken, left_out
+
+
+def test_command_takes_or_lists_every_damaged_image_by_name_and_is_not_stopped(tmp_path):
+    cases = image_cases(tmp_path)
+    names = {case.name for make in IMAGES for case in cases[make.__name__]}
+    taken, left_out = prepared("unlabelled", tmp_path / "images", tmp_path / "out")
     assert taken | left_out == names and not taken & left_out
-    assert len(np.load(tmp_path / "out" / "images.npy")) == len(rows) == len(taken)
+
+
+def test_command_takes_no_image_whose_mask_cannot_be_one_and_lists_it(tmp_path):
+    cases, rng = image_cases(tmp_path), np.random.default_rng(0)
+    (tmp_path / "films").mkdir()
+    rows = ["file,patient,flow,quality"]
+    known = {}
+    for make in MASKS:
+        for k, case in enumerate(cases[make.__name__]):
+            Image.fromarray(film(rng, (48, 40))).save(tmp_path / "films" / case.name)
+            rows.append(f"{case.name},p{len(rows)},{('MV', 'MA', 'TR')[k % 3]},good")
+            known[case.name] = outcome(case)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "films").rename(tmp_path / "raw" / "images")
+    (tmp_path / "masks").rename(tmp_path / "raw" / "masks")
+    (tmp_path / "raw" / "labels.csv").write_text("\n".join(rows))
+    taken, left_out = prepared("echo-folder", tmp_path / "raw", tmp_path / "out")
+    assert taken == {name for name, what in known.items() if what == "right"}
+    assert taken | left_out == set(known) and len(taken) >= 20

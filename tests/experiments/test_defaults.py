@@ -8,7 +8,7 @@ import pytest
 from ums.experiments import __main__ as command
 from ums.experiments import search
 from ums.experiments.ablation_list import ABLATIONS, STUDY, SUBSET, TARGET
-from ums.experiments.settings import Settings, from_options
+from ums.experiments.settings import SOURCE, Settings, from_options
 
 
 def defaults_of(study):
@@ -79,3 +79,9 @@ def test_variants_of_the_ablation_change_what_their_labels_say():
         source = SUBSET if "subset" in words else TARGET if "hospital's images" in words else STUDY
         assert variant.source == source
         assert variant.same_steps == ("repeated" in words)
+
+
+def test_plateau_of_the_source_shows_earlier_than_that_of_the_tasks():
+    fits = [Settings().fit(kind) for kind in (SOURCE, "segmentation", "classification")]
+    assert [fit.plateau_patience for fit in fits] == [2, 6, 6]
+    assert [fit.epochs for fit in fits] == [8, 12, 30]

@@ -1,13 +1,20 @@
 """Scores of k networks on n cases: worked by hand, with their intervals and comparisons."""
 
 from math import log, sqrt
+from statistics import stdev
 
 import numpy as np
 import pytest
 
 from ums.experiments.names import CLASSIFICATION, LOGITS, SEGMENTATION
 from ums.experiments.results import scores
-from ums.experiments.results.scores import CaseScores, compare_cases, estimated, single_network
+from ums.experiments.results.scores import (
+    CaseScores,
+    Estimate,
+    compare_cases,
+    estimated,
+    single_network,
+)
 
 NAN = np.nan
 
@@ -226,3 +233,9 @@ def test_scores_of_a_single_network_are_those_of_one_fold():
 def test_estimate_without_a_fold_is_refused():
     with pytest.raises(ValueError, match="at least one fold"):
         scores.Estimate([])
+
+
+def test_spread_over_folds_is_that_of_a_sample():
+    folds = [0.5, 0.75, 0.9]
+    assert Estimate(folds).sd == pytest.approx(stdev(folds))
+    assert np.isnan(Estimate([0.5]).sd)

@@ -10,6 +10,7 @@ from lessons import running
 from lessons.notebooks import sources
 from lessons.running import Result
 
+POSIX = pytest.mark.skipif(os.name == "nt", reason="links, pipes and names of bytes")
 PASSED = [Result("a_check", "passed", "")]
 
 
@@ -30,6 +31,7 @@ def hand_in(folder, *names):
 # ---------------------------------------------------------------------------- what is scored
 
 
+@POSIX
 def test_notebooks_are_found_at_any_depth_and_behind_links_once(tmp_path, scored):
     hand_in(tmp_path, "in/b.ipynb", "in/deep/er/a.ipynb", "in/.ipynb_checkpoints/b.ipynb")
     hand_in(tmp_path, "elsewhere/c.ipynb", "in/notes.txt")
@@ -110,6 +112,7 @@ BAD = {
 }
 
 
+@POSIX
 @pytest.mark.parametrize("what", BAD)
 def test_file_that_cannot_be_scored_gets_one_line_that_names_it(what, tmp_path, capsys):
     BAD[what](tmp_path)
@@ -127,7 +130,7 @@ def test_path_that_is_not_there_and_folder_without_a_notebook_are_named(tmp_path
     assert paths[1] in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+@POSIX
 def test_name_that_is_no_text_is_printed(tmp_path, scored, capsys):
     path = tmp_path / os.fsdecode(b"x_\xff.ipynb")
     path.write_text("{}")

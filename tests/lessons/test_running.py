@@ -106,7 +106,7 @@ def test_what_a_cell_prints_is_never_sent(monkeypatch, statuses):
 @pytest.mark.parametrize(
     "kernelspec",
     [{"display_name": "Python (mlclass)", "language": "python", "name": "conda-env-mlclass-py"},
-     {"display_name": "none", "name": "no such kernel"}, {"name": 3}],
+     {"name": 3}],
 )  # fmt: skip
 def test_kernel_that_the_notebook_names_is_not_needed(kernelspec, statuses, monkeypatch):
     monkeypatch.setitem(globals(), "METADATA", {"kernelspec": kernelspec})
