@@ -259,6 +259,10 @@ def test_rounding_does_not_part_sums_that_are_equal():
     assert paired_permutation(d, seeded()) == paired_permutation(np.round(10 * d), seeded())
 
 
+def test_all_patterns_are_taken_where_there_are_as_many_as_resamples():
+    assert paired_permutation(np.array([1.0, 2, 4]), seeded(), resamples=8) == 2 / 8
+
+
 def test_sampled_sign_flips_are_close_to_all_of_them():
     d = seeded(5).normal(0.5, 1, 12)
     exact = paired_permutation(d, seeded(), resamples=2**12)

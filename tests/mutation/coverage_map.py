@@ -165,11 +165,11 @@ class Map:
             first, body = around[-1].lineno, getattr(around[-1], "body", None)
             last = body[0].lineno - 1 if body else around[-1].end_lineno
             return [(file, set(range(first, max(first, last) + 1)))]
+        inside = [n for node in around for n in ast.walk(node)]
         names = {
             n.id
-            for a in around
-            for n in ast.walk(a)
-            if isinstance(getattr(n, "ctx", None), ast.Store)
+            for n in inside
+            if isinstance(getattr(n, "ctx", None), ast.Store) and hasattr(n, "id")
         }
         names |= {node.name for node in around if isinstance(node, ast.ClassDef)}
         return [
