@@ -66,6 +66,16 @@ def test_renewed_statistics_are_those_of_the_images(rng):
     np.testing.assert_allclose(norm.running_var, deviation**2, rtol=0.1)
 
 
+def test_every_image_is_seen_three_times_for_new_statistics(rng, monkeypatch):
+    seen, source = [], encoder(rng)
+    monkeypatch.setattr(source, "forward", lambda x, **how: seen.append(x[:, 0, 0, 0]))
+    images = np.arange(10.0).reshape(10, 1, 1, 1)
+    examples = Examples(images, None, np.arange(10), np.asarray)
+    renew_statistics(source, examples, Training(FitSettings(batch=4), rng))
+    assert sorted(np.concatenate(seen)) == sorted([*range(10)] * 3)
+    assert sorted(np.concatenate(seen[:3])) == list(range(10))
+
+
 def test_renewing_moves_running_statistics_alone_and_leaves_the_encoder_frozen(rng):
     source = encoder(rng)
     source.freeze()
