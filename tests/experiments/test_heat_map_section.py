@@ -11,7 +11,7 @@ from ums.experiments.report.heat_maps import _table
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 NAN = np.nan
-CONTROLS = np.full((2, 5), 0.4)
+CONTROLS = np.full((2, 5), 0.5)
 
 
 def row_of(shares, patients=range(5), control=CONTROLS):
@@ -29,7 +29,7 @@ def row_of(shares, patients=range(5), control=CONTROLS):
     return rows[0], rows[-1]
 
 
-MORE, LESS = [0.5, 0.6, 0.7, 0.8, 0.9], [0.1, 0.2, 0.3, 0.2, 0.1]
+MORE, LESS = [0.55, 0.6, 0.7, 0.8, 0.9], [0.1, 0.2, 0.3, 0.2, 0.1]
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ MORE, LESS = [0.5, 0.6, 0.7, 0.8, 0.9], [0.1, 0.2, 0.3, 0.2, 0.1]
     [
         ([MORE, MORE], 2 / 2**5),  # of 32 ways to give signs only two are as extreme
         ([LESS, LESS], 2 / 2**5),
-        ([[0.4] * 5] * 2, 1),  # as the control's, though not 0
-        ([[0.5] * 5, [0.3] * 5], 1),  # folds that cancel
+        ([[0.5] * 5] * 2, 1),  # as the control's, though not 0
+        ([[0.375] * 5, [0.625] * 5], 1),  # folds that cancel
         ([[NAN, *MORE[1:]], [NAN, *MORE[1:]]], 2 / 2**4),
         ([[NAN] * 5] * 2, None),
     ],

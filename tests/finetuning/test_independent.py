@@ -1,12 +1,14 @@
 """Independent fine-tuning: the source stays still, every head learns on its own data."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_tasks import CHANNELS, CPU, abnormality, bytes_of, encoder, lungs
 
 from ums.data import Examples, normalise
 from ums.finetuning import independent, tune_independently
-from ums.finetuning.independent import feature_bytes, features, renew_statistics
+from ums.finetuning.independent import feature_bytes, features, on_features, renew_statistics
 from ums.layers import BatchNorm, Sequential
 from ums.optimizers import SGD
 from ums.training import FitSettings, Training, predict
@@ -66,6 +68,16 @@ def test_renewed_statistics_are_those_of_the_images(rng):
     np.testing.assert_allclose(norm.running_var, deviation**2, rtol=0.1)
 
 
+def test_every_image_is_seen_three_times_for_new_statistics(rng, monkeypatch):
+    seen, source = [], encoder(rng)
+    monkeypatch.setattr(source, "forward", lambda x, **how: seen.append(x[:, 0, 0, 0]))
+    images = np.arange(10.0).reshape(10, 1, 1, 1)
+    examples = Examples(images, None, np.arange(10), np.asarray)
+    renew_statistics(source, examples, Training(FitSettings(batch=4), rng))
+    assert sorted(np.concatenate(seen)) == sorted([*range(10)] * 3)
+    assert sorted(np.concatenate(seen[:3])) == list(range(10))
+
+
 def test_renewing_moves_running_statistics_alone_and_leaves_the_encoder_frozen(rng):
     source = encoder(rng)
     source.freeze()
@@ -111,6 +123,13 @@ def test_features_are_kept_if_those_of_both_parts_fit(spare, passes, monkeypatch
     source = encoder(rng)
     tune(source, [abnormality(rng, n=12, side=32)], rng, epochs=3)
     assert source.seen == 12 * passes
+
+
+def test_augmented_images_are_encoded_anew_in_every_epoch(rng):
+    source, task = encoder(rng), abnormality(rng)
+    assert on_features(source, task, CPU) is not None
+    changing = replace(task.train, augment=lambda images, targets: (images, targets))
+    assert on_features(source, replace(task, train=changing), CPU) is None
 
 
 def test_features_are_the_encoders_outputs_beside_their_own_targets(rng):
