@@ -278,3 +278,33 @@ def test_without_simplejpeg_the_extra_to_install_is_named(grey, monkeypatch, mak
 def test_colours_in_a_dicom_are_refused_as_such(grey):
     with pytest.raises(ValueError, match=r"x\.dcm: a DICOM file; colours"):
         decode_colour(dicom(grey), "x.dcm")
+
+
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+         (0, 1, 1, 2))  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 9])
+@pytest.mark.parametrize("interlaced", [0, 1])
+def test_png_of_more_rows_than_its_header_states_is_refused(interlaced, rows):
+    """Decoders stop where they have enough: without this the image is cut, and nobody is told."""
+    image = np.random.default_rng(0).integers(0, 256, (rows, 5), dtype=np.uint8)
+    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
+    parts = [image[y::dy, x::dx] for x, y, dx, dy in passes]
+    raw = b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+
+    def png(height):
+        header = struct.pack(">IIBBBBB", 5, height, 8, 0, 0, 0, interlaced)
+        kinds = {b"IHDR": header, b"IDAT": zlib.compress(raw), b"IEND": b""}
+        checked = (kind + data for kind, data in kinds.items())
+        chunks = (
+            struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in checked
+        )
+        return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+    assert np.array_equal(decode_grey(png(rows), "x.png"), image)
+    with pytest.raises(ValueError, match=r"^x\.png: .*"):
+        decode_grey(png(rows + 1), "x.png")
+    if rows > 1:
+        with pytest.raises(ValueError, match=r"^x\.png: damaged PNG: it holds a larger image"):
+            decode_grey(png(rows - 1), "x.png")

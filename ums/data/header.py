@@ -13,6 +13,11 @@ MOST_PIXELS = 2**26
 """The largest image that is decoded; a film has a quarter of that, but a header can state anything."""
 
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # not one of those within the data of a scan
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Values of a pixel by a PNG's colour type."""
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+          (0, 1, 1, 2))  # fmt: skip
+"""First column, first row and the steps of each pass of an interlaced PNG."""
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _EXIF = b"Exif\0\0"
 
@@ -37,8 +42,8 @@ class Header:
 def read_header(data: bytes) -> Header:
     """Read the header of a PNG or JPEG file, and walk through the file to its end.
 
-    Decoders fill in what is missing. The walk finds a missing end, a second image and, in a PNG,
-    checksums that do not fit.
+    Decoders fill in what is missing, and stop where they have enough. The walk finds a missing end, a
+    second image and, in a PNG, checksums that do not fit and data of a larger image.
 
     Raises:
         ValueError: The file is empty, cut off, damaged, or neither PNG nor JPEG; it holds a second
@@ -73,15 +78,45 @@ def upright(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _png_header(data: bytes) -> Header:
-    header = Header()
+    header, states, pieces = Header(), b"", []
     for kind, content in _png_chunks(data):
         if kind == b"IHDR":
             header.width, header.height = _number(content[:4]), _number(content[4:8])
+            states = content
+        elif kind == b"IDAT":
+            pieces.append(content)
         elif kind == b"sBIT":
             header.bits = max(content, default=0)
         elif kind == b"eXIf":
             header.orientation = _orientation(content.removeprefix(_EXIF))
+    check_size(header.height, header.width)
+    if _more_than(pieces, _png_bytes(header, states)):
+        raise ValueError("damaged PNG: it holds a larger image than its header states")
     return header
+
+
+def _png_bytes(header: Header, states: bytes) -> int:
+    """Return the bytes of the image before compression, the filter of each row included."""
+    depth, colour, interlaced = (states[i] if i < len(states) else 0 for i in (8, 9, 12))
+    bits, size = depth * _CHANNELS.get(colour, 0), 0
+    for x, y, across, down in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+        width, height = -(-(header.width - x) // across), -(-(header.height - y) // down)
+        if width > 0 and height > 0:
+            size += height * (1 + (bits * width + 7) // 8)
+    return size
+
+
+def _more_than(pieces: list[bytes], most: int) -> bool:
+    """Return whether the compressed data are of more than ``most`` bytes."""
+    inflate, found = zlib.decompressobj(), 0
+    try:
+        for piece in pieces:
+            while piece and found <= most:
+                found += len(inflate.decompress(piece, 1 << 20))
+                piece = inflate.unconsumed_tail
+    except zlib.error as error:
+        raise ValueError(f"damaged PNG: {error}") from error
+    return found > most
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
