@@ -279,3 +279,23 @@ def test_without_simplejpeg_the_extra_to_install_is_named(grey, monkeypatch, mak
 def test_colours_in_a_dicom_are_refused_as_such(grey):
     with pytest.raises(ValueError, match=r"x\.dcm: a DICOM file; colours"):
         decode_colour(dicom(grey), "x.dcm")
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(8, 5), (6, 5), (7, 4), (7, 6)])
+def test_png_whose_header_states_another_size_is_refused(rows, columns):
+    """Decoders stop where they have enough: without this the image is cut, and nobody is told."""
+    image = np.random.default_rng(0).integers(0, 256, (7, 5), dtype=np.uint8)
+    raw = b"".join(b"\0" + row.tobytes() for row in image)
+
+    def png(height, width):
+        header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+        chunks = [b"IHDR" + header, b"IDAT" + zlib.compress(raw), b"IEND"]
+        ends = (struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks)
+        whole = (
+            struct.pack(">I", len(c) - 4) + c + end for c, end in zip(chunks, ends, strict=True)
+        )
+        return b"\x89PNG\r\n\x1a\n" + b"".join(whole)
+
+    assert np.array_equal(decode_grey(png(7, 5), "x.png"), image)
+    with pytest.raises(ValueError, match=r"^x\.png: damaged PNG: its image is not of the"):
+        decode_grey(png(rows, columns), "x.png")

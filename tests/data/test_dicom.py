@@ -387,3 +387,20 @@ def test_without_pydicom_the_extra_to_install_is_named(monkeypatch):
 def test_importing_the_data_package_needs_no_pydicom():
     code = "import sys; sys.modules['pydicom'] = None; import ums.data.decode, data_prep.collect"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    "change", [{"Columns": 19}, {"Rows": 23}, {"BitsAllocated": 16, "Rows": 6}]
+)
+def test_raw_dicom_of_more_pixels_than_it_states_is_refused(change):
+    pixels = picture() + np.uint8(0)
+    pixels[-1] = 7
+    with pytest.raises(ValueError, match=r"^x\.dcm: .*"):
+        decode_grey(dicom(pixels, **change), "x.dcm")
+
+
+@pytest.mark.filterwarnings("ignore:The pixel data is")  # from pydicom, of just this
+def test_zeros_after_the_pixels_of_a_dicom_are_padding():
+    pixels = picture()
+    data = dicom(pixels, content=pixels.tobytes() + bytes(40))
+    assert np.array_equal(decode_grey(data, "x.dcm"), pixels)

@@ -18,7 +18,7 @@ import numpy as np
 import pydicom
 from pydicom.encaps import get_frame
 from pydicom.pixels import processing
-from pydicom.pixels.utils import pixel_array
+from pydicom.pixels.utils import get_expected_length, pixel_array
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 
 from ums.data.decode import decode_as_stored
@@ -117,6 +117,10 @@ def _decoded(dataset: Any) -> np.ndarray:
         jpeg, _ = decode_as_stored(get_frame(dataset.PixelData, 0, number_of_frames=1))
         if grey:
             return jpeg
+    if not syntax.is_encapsulated:
+        rest = dataset.PixelData[get_expected_length(dataset) :]
+        if len(rest) > 1 and any(rest):  # else it is padding
+            raise ValueError(f"it holds {len(rest)} bytes more than an image of its size")
     if not eight and dataset.PhotometricInterpretation in ("YBR_FULL", "YBR_FULL_422"):
         return np.asarray(pixel_array(dataset, raw=True)[..., [0, 0, 0]])  # Y is the luminance
     return np.asarray(dataset.pixel_array)

@@ -14,6 +14,7 @@ MOST_PIXELS = 2**26
 
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # not one of those within the data of a scan
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _EXIF = b"Exif\0\0"
 
 
@@ -40,20 +41,17 @@ def read_header(data: bytes) -> Header:
     """Read the header of a PNG or JPEG file, and walk through the file to its end.
 
     Decoders fill in what is missing. The walk finds a missing end, a second image and, in a PNG,
-    checksums that do not fit.
+    checksums that do not fit and data of another size.
 
     Raises:
         ValueError: The file is empty, cut off, damaged, or neither PNG nor JPEG; it holds a second
             image; or the image has more than ``MOST_PIXELS`` pixels.
     """
     if data.startswith(PNG):
-        header = _png_header(data)
-    elif data.startswith(JPEG):
-        header = _jpeg_header(data)
-    else:
-        raise ValueError("neither PNG nor JPEG nor DICOM" if data else "the file is empty")
-    check_size(header.height, header.width)
-    return header
+        return _png_header(data)
+    if data.startswith(JPEG):
+        return _jpeg_header(data)
+    raise ValueError("neither PNG nor JPEG nor DICOM" if data else "the file is empty")
 
 
 def check_size(height: int, width: int) -> None:
@@ -75,18 +73,41 @@ def upright(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _png_header(data: bytes) -> Header:
-    header, depth, colours = Header(), 8, 0
+    header, states, pieces = Header(), bytes(13), []
     for kind, content in _png_chunks(data):
         if kind == b"IHDR":
-            header.width, header.height = _number(content[:4]), _number(content[4:8])
-            depth, colours = _number(content[8:9]), _number(content[9:10])
-        elif kind == b"tRNS" and colours == 0:  # less than 8 bits are decoded to all of 8
+            states = content.ljust(13, b"\0")
+            header.width, header.height = _number(states[:4]), _number(states[4:8])
+        elif kind == b"IDAT":
+            pieces.append(content)
+        elif kind == b"tRNS" and states[9] == 0:  # less than 8 bits are decoded to all of 8
+            depth = states[8]
             header.transparent = _number(content) * (255 // (2**depth - 1) if 0 < depth < 8 else 1)
         elif kind == b"sBIT":
             header.bits = max(content, default=0)
         elif kind == b"eXIf":
             header.orientation = _orientation(content.removeprefix(_EXIF))
+    check_size(header.height, header.width)
+    _check_png_data(b"".join(pieces), header, states)
     return header
+
+
+def _check_png_data(compressed: bytes, header: Header, states: bytes) -> None:
+    """Check that there are as many values as the header states; decoders stop where they have enough."""
+    depth, colour, interlaced = states[8], states[9], states[12]
+    if interlaced or colour not in _PNG_CHANNELS:
+        return
+    bits = depth * _PNG_CHANNELS[colour] * header.width
+    size = header.height * (1 + (bits + 7) // 8)  # each row follows the number of its filter
+    try:
+        found = len(zlib.decompressobj().decompress(compressed, size + 1))
+    except zlib.error as error:
+        raise ValueError(f"damaged PNG: {error}") from error
+    if found != size:
+        raise ValueError(
+            f"damaged PNG: its image is not of the {header.height} x {header.width} "
+            "pixels (height x width) that its header states"
+        )
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -112,6 +133,7 @@ def _jpeg_header(data: bytes) -> Header:
             header.height, header.width = _number(content[1:3]), _number(content[3:5])
         elif kind == 0xE1 and content.startswith(_EXIF):
             header.orientation = _orientation(content.removeprefix(_EXIF))
+    check_size(header.height, header.width)
     return header
 
 
