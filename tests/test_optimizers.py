@@ -182,5 +182,11 @@ def test_rate_stops_at_its_minimum():
     assert [told for told, _ in got] == [False, True, True, False, False, False]
 
 
+def test_rate_is_halved_after_three_losses_down_to_a_millionth_unless_told_otherwise():
+    got = [rate for _, rate in rates([1.0] * 70)]
+    assert got[:8] == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
+    assert got[-1] == 1e-6
+
+
 def test_loss_that_is_not_a_number_is_no_improvement():
     assert [told for told, _ in rates([1.0, np.nan, np.nan], patience=2)] == [False, False, True]

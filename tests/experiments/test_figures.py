@@ -221,6 +221,14 @@ def test_folds_of_a_training_share_a_panel_the_first_one_bold(sheets):
     assert min(widths[:2]) > max(widths[-2:])
 
 
+def test_a_drop_of_the_learning_rate_is_a_line_at_its_epoch_with_the_new_rate(sheets):
+    rates = [0.1, 0.1, 0.05, 0.05, 0.02]
+    training_curves({"Joint": History([5.0, 4, 3, 2, 1], learning_rate=rates)})
+    ax = sheets[0].axes[0]
+    assert [line[0][0] for line in points(ax.get_lines())[1:]] == [3, 5]
+    assert [text.get_text() for text in ax.texts] == ["0.05", "0.02"]
+
+
 def test_one_strategys_panels_share_its_colour(sheets):
     tasks = ["Joint: lungs", "Joint: abnormality", "Source: denoising"]
     training_curves({task: History([2.0, 1.0]) for task in tasks})
@@ -323,5 +331,5 @@ def test_the_lines_are_the_total_costs_and_a_ring_marks_the_crossing(sheets):
     lines = points(sheets[0].axes[0].get_lines())
     assert lines[0] == [[n, 12.5 + 1.5 * n] for n in range(1, 8)]
     assert lines[1] == [[n, 5.5 * n] for n in range(1, 8)]
-    assert lines[-1] == [[4, 18.5]]
+    assert lines[-2:] == [[[4, 0], [4, 18.5]], [[4, 18.5]]]
     assert len(lines) == 5  # the third never crosses
