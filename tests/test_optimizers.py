@@ -102,6 +102,19 @@ def test_optimizer_shows_what_it_is(optimizer, shown):
     assert repr(optimizer) == shown
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "first", "second"),
+    [
+        (SGD, 0.01, 0.01),
+        (RMSprop, 1e-3 / (0.1**0.5 + 1e-7), 1e-3 / (0.19**0.5 + 1e-7)),
+        (Adam, 1e-3 / (1 + 1e-8), 1e-3 / (1 + 1e-8)),
+    ],
+)
+def test_steps_by_the_stated_defaults(optimizer, first, second):
+    positions = steps(optimizer([Parameter(np.array([0.0]))]), [1.0, 1.0])
+    assert np.diff([0, *np.ravel(positions)]) == pytest.approx([-first, -second], rel=1e-9)
+
+
 @EVERY
 def test_optimizer_finds_the_bottom_of_a_bowl(name):
     parameter = Parameter(np.array([3.0, -2.0]))

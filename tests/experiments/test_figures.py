@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import cv2
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure as Sheet
 
-from ums.experiments.report import style
+from ums.experiments.report import heat_maps, style
 from ums.experiments.report.pictures import (
     HEAT,
     denoising_panel,
@@ -290,6 +291,24 @@ def test_heat_maps_lie_over_the_images_they_are_of(sheets):
     stamps = [ax.texts[-1].get_text() for ax in axes[:6]]
     assert stamps == ["lungs 29 %", "lungs 16 %", "25 % inside", "50 % inside", "no map", "no map"]
     assert [len(ax.collections) for ax in axes[:6]] == [2, 1] * 3
+
+
+def test_heat_maps_are_those_of_the_first_fold_with_its_shares(monkeypatch):
+    arms = [*heat_maps.LABELS, heat_maps.CONTROL]
+    shares = {arm: {"lungs": np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])} for arm in arms}
+    pictures = {f"heat maps {arm}": arm for arm in arms}
+    pictures |= {"heat maps images": "ab", "heat maps in lungs": "masks"}
+    cases = {"area": {"lungs": 0.3}, "task": "abnormality", "patients": ["a", "b", "c"]}
+    group = SimpleNamespace(
+        name="diverse", test_name="test", pictures=pictures, heat_maps=shares, heat_map_cases=cases
+    )
+    drawn = []
+    monkeypatch.setattr(heat_maps, "heat_map_panel", lambda *given, name: drawn.append(given))
+    heat_maps.heat_map_section(group, seed=0)
+    images, maps, masks, titles, inside = drawn[0]
+    assert (images, masks, titles) == ("ab", {"lungs": "masks"}, ["positive 1", "positive 2"])
+    assert list(maps.values()) == arms
+    assert [values.tolist() for values in inside.values()] == [[0.1, 0.2]] * len(arms)
 
 
 def test_a_heat_map_is_clear_where_nothing_speaks_for_the_class_and_yellow_where_most_does():

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from coverage_map import BUDGET, Map, measure
+from coverage_map import Map, measure
 from mutations import Mutant, sample
 
 HERE = Path(__file__).resolve().parent
@@ -57,7 +57,7 @@ def main() -> int:
             print(f"{n}/{len(unmeasured)} which lines it runs: {file}", flush=True)
         covered = Map(COPY, PACKAGES, list(parts.values()))
         left = [m for m in mutants if m not in done and key_of(m) not in equivalent]
-        work = [(m, covered.tests_for(m.file, m.line)) for m in left]
+        work = [(m, *covered.tests_for(m.file, m.line)) for m in left]
         for n, row in enumerate(pool.imap_unordered(judged, work), 1):
             done[Mutant(*row["mutant"])] = row
             with RESULTS.open("a", encoding="utf-8") as file:
@@ -145,16 +145,20 @@ def begin_worker() -> None:
             continue
 
 
-def in_fork(work: Callable[[], int]) -> tuple[int, bool]:
-    """The exit status of a function in a process of its own, and whether it took too long."""
+def in_fork(work: Callable[[], int], limit: float = 600) -> tuple[int, bool]:
+    """The exit status of a function in a process of its own, and whether it took too long.
+
+    The limit is of the processor's seconds, so that other work on the machine changes nothing; one that
+    waits for ever is stopped too.
+    """
     child = os.fork()
     if child == 0:
         os.setsid()
-        resource.setrlimit(resource.RLIMIT_CPU, (5 * BUDGET, 5 * BUDGET))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit)))
         log = os.open("log.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(log, 1), os.dup2(log, 2)
         os._exit(work())
-    ends = time.monotonic() + 15 * BUDGET
+    ends = time.monotonic() + 10 * limit
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
         if time.monotonic() > ends:
             os.killpg(child, signal.SIGKILL)
@@ -172,9 +176,9 @@ def measured(work: tuple[str, Path]) -> str:
     return file
 
 
-def judged(work: tuple[Mutant, list[str]]) -> dict:
+def judged(work: tuple[Mutant, list[str], float]) -> dict:
     """What the tests say of a mutant, which is gone from the copy afterwards."""
-    mutant, tests = work
+    mutant, tests, seconds = work
     path, begin, outcome, by = Path(mutant.file), time.monotonic(), "survived", ""
     text, times = path.read_bytes(), path.stat()
     lines = text.decode().splitlines(keepends=True)
@@ -184,7 +188,7 @@ def judged(work: tuple[Mutant, list[str]]) -> dict:
     most = Counter(test.split("::")[0] for test in tests).most_common(1)[0][0]
     for first in (True, False):  # one file is quicker to collect than many
         chosen = Chosen([test for test in tests if (test.split("::")[0] == most) is first])
-        status, slow = in_fork(chosen.run)
+        status, slow = in_fork(chosen.run, 30 + 3 * seconds)
         if status:
             outcome, by = "timed out" if slow else "killed", chosen.note.read_text()
             break
