@@ -133,6 +133,9 @@ def key_of(mutant: Mutant) -> tuple[str, str, str]:
 def begin_worker() -> None:
     """Take a copy of one's own, and import libraries once for all forks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()  # when it is killed, nobody tells this process
+    signal.signal(signal.SIGALRM, lambda *_: os.getppid() == parent or os._exit(1))
+    signal.setitimer(signal.ITIMER_REAL, 5, 5)
     own = PLACE / f"copy-{multiprocessing.current_process()._identity[0]}"
     shutil.rmtree(own, ignore_errors=True)
     shutil.copytree(COPY, own)
@@ -157,7 +160,11 @@ def in_fork(work: Callable[[], int], limit: float = 600) -> tuple[int, bool]:
         resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit)))
         log = os.open("log.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(log, 1), os.dup2(log, 2)
-        os._exit(work())
+        status = 70
+        try:
+            status = work()
+        finally:
+            os._exit(status)
     ends = time.monotonic() + 10 * limit
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
         if time.monotonic() > ends:
@@ -172,7 +179,7 @@ def measured(work: tuple[str, Path]) -> str:
     status, _ = in_fork(lambda: measure(file, PACKAGES, part))
     if status:
         log = Path("log.txt").read_text(encoding="utf-8")
-        raise SystemExit(f"error: {file} could not be measured\n{log}")
+        raise RuntimeError(f"{file} could not be measured\n{log}")
     return file
 
 
@@ -185,7 +192,8 @@ def judged(work: tuple[Mutant, list[str], float]) -> dict:
     lines[mutant.line - 1] = lines[mutant.line - 1].replace(mutant.before, mutant.after)
     path.write_bytes("".join(lines).encode())
     os.utime(path, (times.st_atime, times.st_mtime + 100))  # what was compiled is not taken for it
-    most = Counter(test.split("::")[0] for test in tests).most_common(1)[0][0]
+    files = Counter(test.split("::")[0] for test in tests)
+    most = max(files, key=files.__getitem__, default="")
     for first in (True, False):  # one file is quicker to collect than many
         chosen = Chosen([test for test in tests if (test.split("::")[0] == most) is first])
         status, slow = in_fork(chosen.run, 30 + 3 * seconds)
