@@ -102,6 +102,19 @@ def test_optimizer_shows_what_it_is(optimizer, shown):
     assert repr(optimizer) == shown
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "first", "second"),
+    [
+        (SGD, 0.01, 0.01),
+        (RMSprop, 1e-3 / (0.1**0.5 + 1e-7), 1e-3 / (0.19**0.5 + 1e-7)),
+        (Adam, 1e-3 / (1 + 1e-8), 1e-3 / (1 + 1e-8)),
+    ],
+)
+def test_steps_by_the_stated_defaults(optimizer, first, second):
+    positions = steps(optimizer([Parameter(np.array([0.0]))]), [1.0, 1.0])
+    assert np.diff([0, *np.ravel(positions)]) == pytest.approx([-first, -second], rel=1e-9)
+
+
 @EVERY
 def test_optimizer_finds_the_bottom_of_a_bowl(name):
     parameter = Parameter(np.array([3.0, -2.0]))
@@ -180,6 +193,12 @@ def test_rate_stops_at_its_minimum():
     got = rates([1.0] * 6, factor=0.1, patience=1, min_rate=0.05)
     assert [rate for _, rate in got] == [1, 0.1, 0.05, 0.05, 0.05, 0.05]
     assert [told for told, _ in got] == [False, True, True, False, False, False]
+
+
+def test_rate_is_halved_after_three_losses_down_to_a_millionth_unless_told_otherwise():
+    got = [rate for _, rate in rates([1.0] * 70)]
+    assert got[:8] == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
+    assert got[-1] == 1e-6
 
 
 def test_loss_that_is_not_a_number_is_no_improvement():

@@ -25,7 +25,7 @@ from ums.experiments.ablation_list import (
 )
 from ums.experiments.cxr import CXR, diverse_group
 from ums.experiments.datasets import fingerprint
-from ums.experiments.names import SEGMENTATION, TEST
+from ums.experiments.names import SEGMENTATION, STRATEGIES, TEST, TOGETHER
 from ums.experiments.report import ablation as page
 from ums.experiments.report.group import LABELS
 from ums.experiments.results import scores
@@ -62,6 +62,15 @@ def datasets(folders):
 
 def run(study, folders, out, *more):
     return run_study(study, folders, out, *OPTIONS, *more)
+
+
+def test_an_ablation_concerns_the_arms_that_its_variants_can_change():
+    arms = {ablation.name: set(ablation.arms) for ablation in ABLATIONS}
+    heads = {"independent", "alternating"}
+    assert arms["normalisation"] == arms["labels"] == heads | {"separate"}
+    assert arms["length"] == arms["images"] == heads
+    assert arms["statistics"] == {"independent"} and arms["weights"] == {"joint"}
+    assert arms["stopping"] == set(TOGETHER) and arms["augmentation"] == set(STRATEGIES)
 
 
 # ---------------------------------------------------------------------------- what a variant changes

@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import cv2
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure as Sheet
 
-from ums.experiments.report import style
+from ums.experiments.report import heat_maps, style
 from ums.experiments.report.pictures import (
     HEAT,
     denoising_panel,
@@ -221,6 +222,14 @@ def test_folds_of_a_training_share_a_panel_the_first_one_bold(sheets):
     assert min(widths[:2]) > max(widths[-2:])
 
 
+def test_a_drop_of_the_learning_rate_is_a_line_at_its_epoch_with_the_new_rate(sheets):
+    rates = [0.1, 0.1, 0.05, 0.05, 0.02]
+    training_curves({"Joint": History([5.0, 4, 3, 2, 1], learning_rate=rates)})
+    ax = sheets[0].axes[0]
+    assert [line[0][0] for line in points(ax.get_lines())[1:]] == [3, 5]
+    assert [text.get_text() for text in ax.texts] == ["0.05", "0.02"]
+
+
 def test_one_strategys_panels_share_its_colour(sheets):
     tasks = ["Joint: lungs", "Joint: abnormality", "Source: denoising"]
     training_curves({task: History([2.0, 1.0]) for task in tasks})
@@ -284,6 +293,24 @@ def test_heat_maps_lie_over_the_images_they_are_of(sheets):
     assert [len(ax.collections) for ax in axes[:6]] == [2, 1] * 3
 
 
+def test_heat_maps_are_those_of_the_first_fold_with_its_shares(monkeypatch):
+    arms = [*heat_maps.LABELS, heat_maps.CONTROL]
+    shares = {arm: {"lungs": np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])} for arm in arms}
+    pictures = {f"heat maps {arm}": arm for arm in arms}
+    pictures |= {"heat maps images": "ab", "heat maps in lungs": "masks"}
+    cases = {"area": {"lungs": 0.3}, "task": "abnormality", "patients": ["a", "b", "c"]}
+    group = SimpleNamespace(
+        name="diverse", test_name="test", pictures=pictures, heat_maps=shares, heat_map_cases=cases
+    )
+    drawn = []
+    monkeypatch.setattr(heat_maps, "heat_map_panel", lambda *given, name: drawn.append(given))
+    heat_maps.heat_map_section(group, seed=0)
+    images, maps, masks, titles, inside = drawn[0]
+    assert (images, masks, titles) == ("ab", {"lungs": "masks"}, ["positive 1", "positive 2"])
+    assert list(maps.values()) == arms
+    assert [values.tolist() for values in inside.values()] == [[0.1, 0.2]] * len(arms)
+
+
 def test_a_heat_map_is_clear_where_nothing_speaks_for_the_class_and_yellow_where_most_does():
     red, green, blue, opacity = HEAT(np.linspace(0, 1, 256)).T
     assert opacity[0] == 0 and (np.diff(opacity) > 0).all()
@@ -323,5 +350,5 @@ def test_the_lines_are_the_total_costs_and_a_ring_marks_the_crossing(sheets):
     lines = points(sheets[0].axes[0].get_lines())
     assert lines[0] == [[n, 12.5 + 1.5 * n] for n in range(1, 8)]
     assert lines[1] == [[n, 5.5 * n] for n in range(1, 8)]
-    assert lines[-1] == [[4, 18.5]]
+    assert lines[-2:] == [[[4, 0], [4, 18.5]], [[4, 18.5]]]
     assert len(lines) == 5  # the third never crosses

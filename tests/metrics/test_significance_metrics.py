@@ -219,6 +219,8 @@ def test_bootstrap_of_one_case_or_one_patient_is_undefined(x, groups):
         ((), {}, r"got shapes \[\]"),
         ((np.ones(3),), {"groups": [1, 2]}, r"\(3,\) for 3 cases, got \(2,\)"),
         ((np.ones(3),), {"level": 95}, "between 0 and 1, got 95"),
+        ((np.ones(3),), {"level": 0}, "between 0 and 1, got 0"),
+        ((np.ones(3),), {"level": 1}, "between 0 and 1, got 1"),
         ((np.ones(3),), {"resamples": 0}, "at least 1, got 0"),
     ],
 )

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from coverage_map import BUDGET, Map, measure
+from coverage_map import Map, measure
 from mutations import Mutant, sample
 
 HERE = Path(__file__).resolve().parent
@@ -57,7 +57,7 @@ def main() -> int:
             print(f"{n}/{len(unmeasured)} which lines it runs: {file}", flush=True)
         covered = Map(COPY, PACKAGES, list(parts.values()))
         left = [m for m in mutants if m not in done and key_of(m) not in equivalent]
-        work = [(m, covered.tests_for(m.file, m.line)) for m in left]
+        work = [(m, *covered.tests_for(m.file, m.line)) for m in left]
         for n, row in enumerate(pool.imap_unordered(judged, work), 1):
             done[Mutant(*row["mutant"])] = row
             with RESULTS.open("a", encoding="utf-8") as file:
@@ -133,6 +133,9 @@ def key_of(mutant: Mutant) -> tuple[str, str, str]:
 def begin_worker() -> None:
     """Take a copy of one's own, and import libraries once for all forks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()  # when it is killed, nobody tells this process
+    signal.signal(signal.SIGALRM, lambda *_: os.getppid() == parent or os._exit(1))
+    signal.setitimer(signal.ITIMER_REAL, 5, 5)
     own = PLACE / f"copy-{multiprocessing.current_process()._identity[0]}"
     shutil.rmtree(own, ignore_errors=True)
     shutil.copytree(COPY, own)
@@ -145,16 +148,24 @@ def begin_worker() -> None:
             continue
 
 
-def in_fork(work: Callable[[], int]) -> tuple[int, bool]:
-    """The exit status of a function in a process of its own, and whether it took too long."""
+def in_fork(work: Callable[[], int], limit: float = 600) -> tuple[int, bool]:
+    """The exit status of a function in a process of its own, and whether it took too long.
+
+    The limit is of the processor's seconds, so that other work on the machine changes nothing; one that
+    waits for ever is stopped too.
+    """
     child = os.fork()
     if child == 0:
         os.setsid()
-        resource.setrlimit(resource.RLIMIT_CPU, (5 * BUDGET, 5 * BUDGET))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit)))
         log = os.open("log.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(log, 1), os.dup2(log, 2)
-        os._exit(work())
-    ends = time.monotonic() + 15 * BUDGET
+        status = 70
+        try:
+            status = work()
+        finally:
+            os._exit(status)
+    ends = time.monotonic() + 10 * limit
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
         if time.monotonic() > ends:
             os.killpg(child, signal.SIGKILL)
@@ -168,23 +179,24 @@ def measured(work: tuple[str, Path]) -> str:
     status, _ = in_fork(lambda: measure(file, PACKAGES, part))
     if status:
         log = Path("log.txt").read_text(encoding="utf-8")
-        raise SystemExit(f"error: {file} could not be measured\n{log}")
+        raise RuntimeError(f"{file} could not be measured\n{log}")
     return file
 
 
-def judged(work: tuple[Mutant, list[str]]) -> dict:
+def judged(work: tuple[Mutant, list[str], float]) -> dict:
     """What the tests say of a mutant, which is gone from the copy afterwards."""
-    mutant, tests = work
+    mutant, tests, seconds = work
     path, begin, outcome, by = Path(mutant.file), time.monotonic(), "survived", ""
     text, times = path.read_bytes(), path.stat()
     lines = text.decode().splitlines(keepends=True)
     lines[mutant.line - 1] = lines[mutant.line - 1].replace(mutant.before, mutant.after)
     path.write_bytes("".join(lines).encode())
     os.utime(path, (times.st_atime, times.st_mtime + 100))  # what was compiled is not taken for it
-    most = Counter(test.split("::")[0] for test in tests).most_common(1)[0][0]
+    files = Counter(test.split("::")[0] for test in tests)
+    most = max(files, key=files.__getitem__, default="")
     for first in (True, False):  # one file is quicker to collect than many
         chosen = Chosen([test for test in tests if (test.split("::")[0] == most) is first])
-        status, slow = in_fork(chosen.run)
+        status, slow = in_fork(chosen.run, 30 + 3 * seconds)
         if status:
             outcome, by = "timed out" if slow else "killed", chosen.note.read_text()
             break

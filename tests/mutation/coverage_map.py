@@ -137,8 +137,8 @@ class Map:
                 for line, tests in of_line.items():
                     self.lines[file][int(line)] += tests
 
-    def tests_for(self, file: str, line: int) -> list[str]:
-        """The tests that run a line, or what uses the name that it defines outside functions.
+    def tests_for(self, file: str, line: int) -> tuple[list[str], float]:
+        """The tests that run a line, or what uses the name that it defines outside functions; seconds.
 
         If there are none: those that run anything of the file, or whose own file has a like name.
         """
@@ -196,7 +196,7 @@ class Map:
                         of_name[name].add(node.lineno)
         return found
 
-    def _in_order(self, tests: set[str]) -> list[str]:
+    def _in_order(self, tests: set[str]) -> tuple[list[str], float]:
         """Quick tests first, then those that share costly fixtures, file by file; within the budget."""
         files = {test: test.split("::")[0] for test in tests}
         whole = {test: sum(self.tests[test]) for test in tests}
@@ -210,6 +210,5 @@ class Map:
             kept.append(test)
         costly = [files[t] for t in kept if self.tests[t][1] > COSTLY]
         order = list(dict.fromkeys(costly))
-        return sorted(
-            kept, key=lambda t: order.index(files[t]) if self.tests[t][1] > COSTLY else -1
-        )
+        kept.sort(key=lambda t: order.index(files[t]) if self.tests[t][1] > COSTLY else -1)
+        return kept, spent
