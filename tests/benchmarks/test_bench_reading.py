@@ -24,7 +24,7 @@ def raw(tmp_path):
     for folder in ("CXR_png", "ManualMask/leftMask", "ManualMask/rightMask"):
         (raw / folder).mkdir(parents=True)
         for i in range(2):
-            image = picture(i) if folder == "CXR_png" else np.zeros((90, 70), np.uint8)
+            image = picture(i) if folder == "CXR_png" else 255 * np.eye(90, 70, dtype=np.uint8)
             assert cv2.imwrite(str(raw / folder / f"MCUCXR_000{i}_{i}.png"), image)
     return raw
 
