@@ -20,11 +20,12 @@ def picture(seed, shape=(90, 70)):
 
 @pytest.fixture
 def raw(tmp_path):
-    raw = tmp_path / "raw"
+    raw, mask = tmp_path / "raw", np.zeros((90, 70), np.uint8)
+    mask[20:60, 20:40] = 255
     for folder in ("CXR_png", "ManualMask/leftMask", "ManualMask/rightMask"):
         (raw / folder).mkdir(parents=True)
         for i in range(2):
-            image = picture(i) if folder == "CXR_png" else 255 * np.eye(90, 70, dtype=np.uint8)
+            image = picture(i) if folder == "CXR_png" else mask
             assert cv2.imwrite(str(raw / folder / f"MCUCXR_000{i}_{i}.png"), image)
     return raw
 
