@@ -92,7 +92,7 @@ def test_masks_of_another_size_are_reported_with_both_shapes(folder):
 
 def test_masks_of_0_and_255_are_refused(folder):
     np.save(folder / "masks.npy", np.full((10, 8, 6), 255, np.uint8))
-    with pytest.raises(ValueError, match=r"masks\.npy must be 0 and 1, found values up to 255"):
+    with pytest.raises(ValueError, match=r"masks\.npy must be 0 and 1, got values up to 255"):
         load_prepared(folder)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ums.data import Prepared, load_prepared
-from ums.data.digests import check_untouched, digests
 from ums.data.prepared import SPLITS
+from ums.data.prepared_set import check_digests
 from ums.experiments.tasks import TaskGroup
 from ums.reading import digest_of
 
@@ -26,10 +26,8 @@ class Datasets:
     @property
     def sets(self) -> list[Prepared]:
         """The source, and the training and the test set of each group."""
-        return [
-            self.source,
-            *(s for group in self.groups for s in (group.train_set, group.test_set)),
-        ]
+        own = [each for group in self.groups for each in (group.train_set, group.test_set)]
+        return [self.source, *own]
 
     def group(self, name: str) -> TaskGroup:
         """The group of that name."""
@@ -75,7 +73,7 @@ class Layout:
                 supervised source shares patients with a group; the message names the folder.
         """
         folder = Path(folder)
-        opened = cache(lambda name: load_prepared(folder / name))  # groups may share a folder
+        opened = cache(lambda name: load_whole(folder / name))  # groups may share a folder
         made = []
         for name, (folders, make) in self.groups.items():
             there = all((folder / f).is_dir() for f in folders)
@@ -89,7 +87,7 @@ class Layout:
                 f"{folder} holds {'neither ' if len(wanted) > 1 else 'no '}{' nor '.join(wanted)}; "
                 f"make them with `{self.preparation} {folder}`, from a checkout of ums"
             )
-        source = load_prepared(folder / "source") if (folder / "source").is_dir() else None
+        source = load_whole(folder / "source") if (folder / "source").is_dir() else None
         datasets = Datasets(source or made[0].train_set, tuple(made))
         for split in SPLITS:
             source_rows(datasets.source, split)
@@ -119,6 +117,18 @@ class Layout:
                 f"{first.folder}: images must be {colour} and their sides multiples of "
                 f"{self.multiple} ({self.why}), got {shape}"
             )
+
+
+def load_whole(folder: Path) -> Prepared:
+    """Open a prepared folder and compare all of it with its digests, however large it is.
+
+    Raises:
+        FileNotFoundError: As :func:`ums.data.load_prepared`.
+        ValueError: As :func:`ums.data.load_prepared`.
+    """
+    prepared = load_prepared(folder)
+    check_digests(prepared)
+    return prepared
 
 
 def source_rows(source: Prepared, split: str, label: str | None = None) -> np.ndarray:
@@ -165,10 +175,5 @@ def check_label(prepared: Prepared, label: str, highest: int) -> None:
 
 
 def fingerprint(prepared: Prepared) -> str:
-    """A short hash of the images that were opened and of all that belongs to them.
-
-    Raises:
-        ValueError: A file is not as it was written, or was written to since; names it.
-    """
-    check_untouched(prepared)
-    return digest_of(digests(prepared))[:16]
+    """A short hash of the images that were opened and of all that belongs to them."""
+    return digest_of(prepared.array_digests | prepared.column_digests)[:16]
