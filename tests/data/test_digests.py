@@ -13,7 +13,8 @@ from data_prep.__main__ import main
 from data_prep.writing import Content, accept, save_prepared
 from ums.data import load_prepared, prepared
 from ums.data.prepared_set import check_untouched
-from ums.experiments.datasets import fingerprint, load_whole
+from ums.experiments.datasets import fingerprint
+from ums.experiments.store import Store
 
 ID = [f"i{k}" for k in (3, 1, 4, 0, 5, 2)]
 
@@ -237,11 +238,12 @@ def test_digests_that_are_none_are_refused(found, folder, capsys):
 
 def test_large_arrays_are_compared_before_a_study_uses_them(folder, monkeypatch):
     monkeypatch.setattr(prepared, "LARGE", 359)
-    assert len(load_whole(folder)) == 6
+    store = Store(folder.parent / "out")
+    store.watch([load_prepared(folder)])
     in_array("masks.npy", bit)(folder)
-    assert len(load_prepared(folder)) == 6
+    damaged = load_prepared(folder)
     with pytest.raises(ValueError, match=rf"{folder}/masks\.npy is missing, damaged"):
-        load_whole(folder)
+        store.watch([damaged])
     with pytest.raises(ValueError, match=r"masks\.npy is missing, damaged"):
         accept(folder)
     monkeypatch.setattr(prepared, "LARGE", 360)

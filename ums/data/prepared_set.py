@@ -97,7 +97,7 @@ def _digest(array: Any) -> str:
 
 
 def check_digests(prepared: Prepared, edited: bool = False, arrays: bool = True) -> None:
-    """Compare a set with the digests in its about.json, if there are any.
+    """Compare a set that was opened with the digests in its about.json, if there are any.
 
     Args:
         prepared: The set.
@@ -107,7 +107,7 @@ def check_digests(prepared: Prepared, edited: bool = False, arrays: bool = True)
     Raises:
         ValueError: A file is missing, new, damaged or changed; names it, and says what to do.
     """
-    if "digests" not in prepared.about:
+    if not prepared.opened or "digests" not in prepared.about:
         return
     wanted = prepared.about["digests"]
     if not isinstance(wanted, dict):

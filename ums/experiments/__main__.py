@@ -12,10 +12,10 @@ from typing import Any
 
 try:
     from ums.backend import choose_device
+    from ums.data import load_prepared
     from ums.experiments import ablation, runner, search
     from ums.experiments.ablation_list import ABLATIONS
     from ums.experiments.cxr import CXR
-    from ums.experiments.datasets import load_whole
     from ums.experiments.echo import ECHO
     from ums.experiments.modality import Modality
     from ums.experiments.names import DIVERSE
@@ -128,7 +128,7 @@ def _ablation(options: argparse.Namespace) -> Path:
 
 def _search(options: argparse.Namespace) -> Path:
     settings = from_options(search.SearchSettings, options)
-    source = load_whole(Path(options.prepared) / "source")
+    source = load_prepared(Path(options.prepared) / "source")
     with Store(options.out) as store:
         run = _run(options, store, Settings())
         search.run(search.Search(source, settings, run), options.out)

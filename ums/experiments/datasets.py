@@ -11,7 +11,6 @@ import numpy as np
 
 from ums.data import Prepared, load_prepared
 from ums.data.prepared import SPLITS
-from ums.data.prepared_set import check_digests
 from ums.experiments.tasks import TaskGroup
 from ums.reading import digest_of
 
@@ -73,7 +72,7 @@ class Layout:
                 supervised source shares patients with a group; the message names the folder.
         """
         folder = Path(folder)
-        opened = cache(lambda name: load_whole(folder / name))  # groups may share a folder
+        opened = cache(lambda name: load_prepared(folder / name))  # groups may share a folder
         made = []
         for name, (folders, make) in self.groups.items():
             there = all((folder / f).is_dir() for f in folders)
@@ -87,7 +86,7 @@ class Layout:
                 f"{folder} holds {'neither ' if len(wanted) > 1 else 'no '}{' nor '.join(wanted)}; "
                 f"make them with `{self.preparation} {folder}`, from a checkout of ums"
             )
-        source = load_whole(folder / "source") if (folder / "source").is_dir() else None
+        source = load_prepared(folder / "source") if (folder / "source").is_dir() else None
         datasets = Datasets(source or made[0].train_set, tuple(made))
         for split in SPLITS:
             source_rows(datasets.source, split)
@@ -117,18 +116,6 @@ class Layout:
                 f"{first.folder}: images must be {colour} and their sides multiples of "
                 f"{self.multiple} ({self.why}), got {shape}"
             )
-
-
-def load_whole(folder: Path) -> Prepared:
-    """Open a prepared folder and compare all of it with its digests, however large it is.
-
-    Raises:
-        FileNotFoundError: As :func:`ums.data.load_prepared`.
-        ValueError: As :func:`ums.data.load_prepared`.
-    """
-    prepared = load_prepared(folder)
-    check_digests(prepared)
-    return prepared
 
 
 def source_rows(source: Prepared, split: str, label: str | None = None) -> np.ndarray:

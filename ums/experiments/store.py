@@ -27,7 +27,7 @@ import numpy as np
 import ums
 from ums.backend import Array
 from ums.checkpoint import Checkpoint, Kept, read, write
-from ums.data.prepared_set import Prepared, check_untouched
+from ums.data.prepared_set import Prepared, check_digests, check_untouched
 from ums.experiments.record_files import file_name, read_arrays, read_record
 from ums.files import PARTIAL, locked, write_whole
 from ums.reading import sealed
@@ -93,11 +93,16 @@ class Store:
         self._lock.__exit__(None, None, None)
 
     def watch(self, sets: Iterable[Prepared]) -> None:
-        """Keep nothing more once a file of one of these sets is written to in its place.
+        """Compare sets with their digests, and keep nothing more once a file of one is written to.
 
         They are memory-mapped: what was computed may then stem from two versions of a set.
+
+        Raises:
+            ValueError: A set that was too large to be compared when opened is not as it was written.
         """
         self._watched += sets
+        for prepared in self._watched:
+            check_digests(prepared)
 
     def _check_watched(self) -> None:
         for prepared in self._watched:
