@@ -279,3 +279,9 @@ def test_set_that_was_written_to_since_it_was_opened_is_refused(name, folder):
     in_place(folder / name)
     with pytest.raises(ValueError, match=rf"^{folder / name} was written to while it was open"):
         check_untouched(one)
+
+
+def test_images_in_memory_are_not_those_of_a_file_that_changes(folder):
+    some = load_prepared(folder).subset(np.arange(3))
+    in_place(folder / "images.npy")
+    check_untouched(some)
