@@ -12,21 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from ums.data.digests import digests, verify
 from ums.data.prepared import (
     FIXED_COLUMNS,
     SPLITS,
     Prepared,
     check_prepared,
-    check_there,
     constant_masks,
     count_labels,
     load_prepared,
-    open_prepared,
 )
 from ums.data.rows import parts
 from ums.files import locked, naming, remove_folder, reserve, sync, write_whole
-from ums.reading import DIGEST, read_json, sealed
+from ums.reading import sealed
 
 PICTURES = ("sheet.png", "summary.png")
 _FILES = {"images.npy", "masks.npy", "opacities.npy", "table.csv", "about.json", *PICTURES}
@@ -128,12 +125,8 @@ def accept(folder: str | Path) -> Prepared:
             order of the images, or two files disagree.
         OSError: about.json cannot be written.
     """
-    folder = Path(folder)
-    check_there(folder)
-    prepared = open_prepared(folder, read_json(folder / "about.json"))
-    if "digests" in prepared.about:
-        verify(prepared, edited=True)
-    write_whole(folder / "about.json", _about(prepared))
+    prepared = load_prepared(folder, edited=True)
+    write_whole(prepared.folder / "about.json", _about(prepared))
     return load_prepared(folder)
 
 
@@ -229,10 +222,8 @@ def _move(folder: Path, target: Path) -> None:
 
 
 def _write_files(folder: Path, prepared: Prepared, pictures: Mapping[str, bytes]) -> None:
-    for name in ("images", "masks", "opacities"):
-        array = getattr(prepared, name)
-        if array is not None:
-            _write_array(folder / f"{name}.npy", array)
+    for name, array in prepared.arrays.items():
+        _write_array(folder / name, array)
     for name, content in pictures.items():
         (folder / name).write_bytes(content)
     with open(folder / "table.csv", "w", newline="", encoding="utf-8") as file:
@@ -251,8 +242,7 @@ def _write_files(folder: Path, prepared: Prepared, pictures: Mapping[str, bytes]
 def _about(prepared: Prepared) -> bytes:
     """The content of about.json."""
     about = {"skipped": [], **prepared.about, "counts": _counts(prepared)}
-    about["digests"] = digests(prepared)
-    about.pop(DIGEST, None)
+    about["digests"] = prepared.array_digests | prepared.column_digests
     return (json.dumps(sealed(about), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 

@@ -225,21 +225,16 @@ def read_kept(path: Path, key: Any = None) -> Kept:
         ValueError: There is none, it cannot be read, or it was written under another key; names it.
     """
     with reading(path), zipfile.ZipFile(path) as file:
-        arrays = {name.removesuffix(".npy"): _array(file.read(name)) for name in file.namelist()}
-        if _ABOUT not in arrays:
+        # Read whole: checksums are compared at the end of a member alone.
+        members = {
+            name.removesuffix(".npy"): io.BytesIO(file.read(name)) for name in file.namelist()
+        }
+        if _ABOUT not in members:
             raise ValueError("it is no checkpoint and no file of a study")
+        arrays = {n: np.lib.format.read_array(m, allow_pickle=False) for n, m in members.items()}
         about = json.loads(str(arrays.pop(_ABOUT)))
         if about["arrays"] != sorted(arrays):
             raise ValueError(f"its arrays should be {about['arrays']}, not {sorted(arrays)}")
         if about["key"] != json.loads(json.dumps(key)):
             raise ValueError("it is another job's or training's, under this name")
         return arrays, about["record"]
-
-
-def _array(data: bytes) -> np.ndarray:
-    """The array of a file in an .npz, which was read to its end: only then is its checksum compared."""
-    stream = io.BytesIO(data)
-    array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
-    if stream.read(1):
-        raise ValueError("there is more in it than an array")
-    return array

@@ -35,9 +35,10 @@ def digest_of(content: Any) -> str:
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a JSON file as it is read back, with its digest."""
-    plain = json.loads(json.dumps(content))
-    return {**plain, DIGEST: digest_of(plain)}
+    """The content of a JSON file as it is read back, with its digest, which replaces an earlier one."""
+    plain: dict[str, Any] = json.loads(json.dumps(content))
+    plain.pop(DIGEST, None)
+    return plain | {DIGEST: digest_of(plain)}
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from small_sets import children, echoes, hospital, save_all
 
 from data_prep.writing import Content, save_prepared
-from ums.data import digests, load_prepared
+from ums.data import load_prepared, prepared_set
 from ums.data.rows import parts
 from ums.experiments.cxr import CXR
 from ums.experiments.datasets import Layout, fingerprint, name_of, source_rows
@@ -269,7 +269,7 @@ def test_fingerprint_changes_with_every_array(name, folders):
 
 def test_every_array_of_a_prepared_folder_is_in_its_fingerprint(folders):
     prepared = load_prepared(folders / "target")
-    assert {f.name for f in fields(prepared)} == {*CHANGED, "folder", "about"}
+    assert {f.name for f in fields(prepared)} == {*CHANGED, "folder", "about", "opened"}
 
 
 def test_fingerprint_tells_a_label_and_a_missing_array_apart(folders):
@@ -286,7 +286,9 @@ def test_fingerprint_tells_a_label_and_a_missing_array_apart(folders):
 
 def test_arrays_are_read_once_for_opening_and_fingerprint(folders, monkeypatch):
     read = []
-    monkeypatch.setattr(digests, "parts", lambda array: read.append(array.shape) or parts(array))
+    monkeypatch.setattr(
+        prepared_set, "parts", lambda array: read.append(array.shape) or parts(array)
+    )
     prepared = load_prepared(folders / "target")
     assert len({fingerprint(prepared) for _ in range(3)}) == 1
     assert read == [(48, 16, 16)] * 3

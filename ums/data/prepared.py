@@ -13,12 +13,10 @@
 Splits are made by patient (UMS-Rep, section 3.1.1), so a patient in two of them is an error, as is any
 other disagreement between the files. ``data_prep.writing`` writes such folders.
 
-What is opened must be what was written: a damaged, exchanged or missing array, rows in another order and
-a changed number are errors. A spreadsheet may save the table again as long as it reads the same: quotes, a
-byte order mark and the ends of lines do not count. Whoever corrects a label, a patient or the text of
-about.json, or adds a column, says so with ``python -m data_prep accept FOLDER``, which takes the change
-over into about.json; so are folders opened that were prepared before there were digests. Rows must stay
-in their order, and arrays are not edited: they are prepared again.
+What is opened must be what was written, down to the order of the rows, although a spreadsheet may quote
+the table differently. Whoever corrects a label, a patient or the text of about.json, or adds a column,
+says so with ``python -m data_prep accept FOLDER``, which takes the change over into about.json. Arrays
+are not edited: they are prepared again.
 """
 
 import csv
@@ -30,71 +28,68 @@ from typing import Any
 import numpy as np
 
 from ums.data.checks import check_binary, check_images, check_masks
-from ums.data.digests import FILES, verify
-from ums.data.prepared_set import SPLITS, Prepared, count_labels
+from ums.data.prepared_set import ARRAYS, SPLITS, Prepared, check_digests, count_labels
 from ums.data.rows import parts
-from ums.reading import read_sealed, reading
+from ums.reading import read_json, read_sealed, reading
 
 __all__ = [
-    "FIXED_COLUMNS", "SPLITS", "Prepared", "check_prepared", "check_there", "constant_masks",
-    "count_labels", "load_prepared", "open_prepared",
+    "FIXED_COLUMNS", "SPLITS", "Prepared", "check_prepared", "constant_masks", "count_labels",
+    "load_prepared",
 ]  # fmt: skip
 
 FIXED_COLUMNS = ("id", "patient", "split", "has_mask")
 """The columns of table.csv before those of the labels."""
 
+LARGE = 1 << 32
+"""Arrays of more bytes are compared with their digests not when opened, but before a study uses them."""
 
-def load_prepared(folder: str | Path) -> Prepared:
+
+def load_prepared(folder: str | Path, edited: bool = False) -> Prepared:
     """Open a prepared folder. The arrays stay on disk: they are memory-mapped and read-only.
 
-    They are read once to be compared with their digests (2 seconds for 3 GB in memory), unless there are
-    more than :data:`ums.data.digests.LARGE` bytes: then a study does so before it uses them.
+    They are read once to be compared with their digests, unless there are more than :data:`LARGE` bytes.
+
+    Args:
+        folder: The folder.
+        edited: Whether table.csv and about.json may have been changed by hand.
 
     Raises:
         FileNotFoundError: The folder or one of its files is missing.
         ValueError: A file cannot be read or is not as it was written, or two of them disagree.
     """
     folder = Path(folder)
-    check_there(folder)
-    try:
-        about = read_sealed(folder / "about.json", "digests")
-    except ValueError as error:
-        hint = f"if it should be as it is, `python -m data_prep accept {folder}` keeps it"
-        raise ValueError(f"{error}; {hint}") from error
-    prepared = open_prepared(folder, about)
-    verify(prepared)
-    return prepared
-
-
-def open_prepared(folder: Path, about: dict) -> Prepared:
-    """Open a prepared folder whose about.json was read, without a look at digests.
-
-    Raises:
-        ValueError: A file cannot be read, or two of them disagree.
-    """
+    _check_there(folder)
+    about = read_json(folder / "about.json") if edited else _read_about(folder)
+    paths = {name: folder / file for name, file in ARRAYS.items() if (folder / file).exists()}
+    opened = {path: path.stat() for path in paths.values()}
+    arrays: dict[str, Any] = dict.fromkeys(ARRAYS)
+    for name, path in paths.items():
+        with reading(path):
+            arrays[name] = np.lib.format.open_memmap(path, mode="r")
     table = folder / "table.csv"
-    arrays: dict[str, Any] = dict.fromkeys(FILES)
-    for name, file in FILES.items():
-        if (folder / file).exists():
-            with reading(folder / file):
-                arrays[name] = np.lib.format.open_memmap(folder / file, mode="r")
     with reading(table):
         rows = _rows(table)
     prepared = Prepared(folder, **arrays, **_columns(table, *rows), about=about)
+    prepared.opened.update(opened)
     check_prepared(prepared)
+    size = sum(array.nbytes for array in prepared.arrays.values())
+    check_digests(prepared, edited, arrays=edited or size <= LARGE)
     return prepared
 
 
-def check_there(folder: Path) -> None:
-    """Check that the files are there that every prepared folder has.
-
-    Raises:
-        FileNotFoundError: One of them is missing; says what to run.
-    """
+def _check_there(folder: Path) -> None:
     for name in ("images.npy", "table.csv", "about.json"):
         if not (folder / name).exists():
             hint = f"from a checkout of ums, `python -m data_prep synthetic {folder}` draws a set"
             raise FileNotFoundError(f"{folder / name} is missing: {hint}")
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    try:
+        return read_sealed(folder / "about.json", "digests")
+    except ValueError as error:
+        hint = f"if it should be as it is, `python -m data_prep accept {folder}` keeps it"
+        raise ValueError(f"{error}; {hint}") from error
 
 
 def _rows(path: Path) -> list[list[str]]:

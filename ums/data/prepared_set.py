@@ -1,13 +1,24 @@
-"""A prepared set in memory: arrays, columns and what about.json says of them."""
+"""A prepared set in memory, and the digests that tell whether it is the one that was written."""
 
+import hashlib
+import os
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ums.data.rows import parts
+from ums.reading import digest_of
+
 SPLITS = ("train", "validation", "test")
+
+ARRAYS = {"images": "images.npy", "masks": "masks.npy", "opacities": "opacities.npy"}
+"""Array of a set -> its file."""
+
+REMEDY = "remove the folder and prepare it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,7 +26,8 @@ class Prepared:
     """The arrays and columns of one prepared folder; row i of each belongs to the same image.
 
     ``ids``, ``patients`` and ``splits`` are strings (N,), ``has_mask`` is bool (N,), and ``labels``
-    holds (N,) integers by name, -1 where an image is not labelled.
+    holds (N,) integers by name, -1 where an image is not labelled. ``opened`` holds the state of each
+    memory-mapped file when it was opened; a copy with other arrays has none.
     """
 
     folder: Path
@@ -28,9 +40,28 @@ class Prepared:
     has_mask: np.ndarray
     labels: dict[str, np.ndarray]
     about: dict
+    opened: dict[Path, os.stat_result] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """The arrays that there are, by file."""
+        found = {file: getattr(self, name) for name, file in ARRAYS.items()}
+        return {file: array for file, array in found.items() if array is not None}
+
+    @cached_property
+    def array_digests(self) -> dict[str, str]:
+        """The SHA-256 of the values of each array, by file."""
+        return {file: _digest(array) for file, array in self.arrays.items()}
+
+    @cached_property
+    def column_digests(self) -> dict[str, str]:
+        """The SHA-256 of the values of each column, so that a table's quotes and line ends do not count."""
+        columns = {"id": self.ids, "patient": self.patients, "split": self.splits}
+        columns |= {"has_mask": self.has_mask.astype(int)} | self.labels
+        return {f"table.csv {name}": digest_of(v.tolist()) for name, v in columns.items()}
 
     def subset(self, rows: np.ndarray) -> "Prepared":
         """Return the images of some rows (n,), with their masks and columns, in memory."""
@@ -56,3 +87,63 @@ class Prepared:
 def count_labels(values: np.ndarray) -> dict[str, int]:
     """Count the images of each value of a label (N,), without -1; the keys are ready for JSON."""
     return {str(v): n for v, n in sorted(Counter(values[values >= 0].tolist()).items())}
+
+
+def _digest(array: Any) -> str:
+    digest = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
+    for _, part in parts(array):
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()
+
+
+def check_digests(prepared: Prepared, edited: bool = False, arrays: bool = True) -> None:
+    """Compare a set that was opened with the digests in its about.json, if there are any.
+
+    Args:
+        prepared: The set.
+        edited: Whether columns may be new, changed or gone, except for the ids.
+        arrays: Whether the arrays are read and compared, or only looked for.
+
+    Raises:
+        ValueError: A file is missing, new, damaged or changed; names it, and says what to do.
+    """
+    if not prepared.opened or "digests" not in prepared.about:
+        return
+    wanted = prepared.about["digests"]
+    if not isinstance(wanted, dict):
+        raise ValueError(f"{prepared.folder / 'about.json'}: digests should be an object")
+    unread = {file: wanted.get(file) for file in prepared.arrays}
+    found = (prepared.array_digests if arrays else unread) | prepared.column_digests
+    for name in dict.fromkeys([*found, *wanted]):
+        may_differ = edited and name not in (*ARRAYS.values(), "table.csv id")
+        if found.get(name) != wanted.get(name) and not may_differ:
+            raise ValueError(_refusal(prepared.folder, name))
+
+
+def _refusal(folder: Path, name: str) -> str:
+    if name in ARRAYS.values():
+        return f"{folder / name} is missing, damaged or another set's: {REMEDY}"
+    table, column = folder / "table.csv", name.removeprefix("table.csv ")
+    if column == "id":
+        return (
+            f"{table}: the ids are not those of the images in their order (was the table sorted?): "
+            f"bring the rows back into it, or {REMEDY}"
+        )
+    return (
+        f"{table}: the column {column!r:.200} is not as it was written; if it was changed on purpose, "
+        f"`python -m data_prep accept {folder}` keeps it"
+    )
+
+
+def check_untouched(prepared: Prepared) -> None:
+    """Check that no file of a set was written to since it was opened: a memory map changes with it.
+
+    A file that another one replaced is no matter, since the one that was opened stays as it was.
+
+    Raises:
+        ValueError: A file was written to; names it.
+    """
+    for path, before in prepared.opened.items():
+        now = path.stat() if path.exists() else before
+        if os.path.samestat(now, before) and now.st_mtime_ns != before.st_mtime_ns:
+            raise ValueError(f"{path} was written to while it was open: start again")

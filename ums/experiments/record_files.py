@@ -1,18 +1,15 @@
 """The files of records: their names, and reading them."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from ums.checkpoint import read_kept
-from ums.reading import read_sealed, reading
+from ums.reading import digest_of, read_sealed, reading
 
 
 def file_name(key: dict[str, Any]) -> str:
     """The name, without suffix, of a file of the job and the key that are in a full key."""
-    text = json.dumps(key, sort_keys=True)
-    return f"{key['job']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return f"{key['job']}-{digest_of(key)[:12]}"
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -29,15 +26,9 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def read_arrays(path: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Read the arrays beside a record, by name; there may be none.
-
-    Args:
-        path: The file of the record.
-        record: Its content.
+    """Read the arrays beside the record in the file ``path``, by name; there may be none.
 
     Raises:
         ValueError: Their file is missing, cannot be read, or is another record's; names it.
     """
-    if not record["arrays"]:
-        return {}
-    return read_kept(path.with_suffix(".npz"), record["key"])[0]
+    return read_kept(path.with_suffix(".npz"), record["key"])[0] if record["arrays"] else {}

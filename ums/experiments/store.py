@@ -4,8 +4,8 @@ A job leaves its weights in ``weights/`` and its record, with the arrays a page 
 each file is there whole, or not at all, and carries a digest or checksums. The file's name ends with a
 hash of the job's key, and the key stands in the file: a result is used again only under the very same key,
 so a changed setting, seed, data set or line of code never meets an old result, nor does a file that got
-another's name. A job that is not finished may have a checkpoint, of the
-same name and key, from which it goes on.
+another's name. A job that is not finished may have a checkpoint, of the same name and key, from which it
+goes on.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ import numpy as np
 import ums
 from ums.backend import Array
 from ums.checkpoint import Checkpoint, Kept, read, write
-from ums.data.digests import check_untouched
-from ums.data.prepared import Prepared
+from ums.data.prepared_set import Prepared, check_digests, check_untouched
 from ums.experiments.record_files import file_name, read_arrays, read_record
 from ums.files import PARTIAL, locked, write_whole
 from ums.reading import sealed
@@ -94,11 +93,16 @@ class Store:
         self._lock.__exit__(None, None, None)
 
     def watch(self, sets: Iterable[Prepared]) -> None:
-        """Keep nothing more once a file of one of these sets is written to in its place.
+        """Compare sets with their digests, and keep nothing more once a file of one is written to.
 
         They are memory-mapped: what was computed may then stem from two versions of a set.
+
+        Raises:
+            ValueError: A set that was too large to be compared when opened is not as it was written.
         """
         self._watched += sets
+        for prepared in self._watched:
+            check_digests(prepared)
 
     def _check_watched(self) -> None:
         for prepared in self._watched:
@@ -110,7 +114,7 @@ class Store:
 
     def record_path(self, name: str, key: dict[str, Any]) -> Path:
         """The file of a record."""
-        return self.records_folder / f"{_file_name(name, key, NOT_RECORDED)}.json"
+        return self.records_folder / f"{file_name(_full(name, key, NOT_RECORDED))}.json"
 
     def record(
         self,
@@ -128,10 +132,10 @@ class Store:
 
         Raises:
             OSError: A file cannot be written; the message names it.
-        ValueError: A set was written to since it was opened, see :meth:`watch`.
+            ValueError: A set was written to since it was opened, see :meth:`watch`.
         """
         path, full_key = self.record_path(name, key), _full(name, key, NOT_RECORDED)
-        if (kept := _kept_record(path)) and kept["key"] == full_key:
+        if kept := _kept_record(path):
             return kept
         record, arrays = compute()
         self._check_watched()
@@ -154,10 +158,10 @@ class Store:
 
         Raises:
             OSError: A file cannot be written; the message names it.
-        ValueError: A set was written to since it was opened, see :meth:`watch`.
+            ValueError: A set was written to since it was opened, see :meth:`watch`.
         """
-        path = self.weights_folder / f"{_file_name(name, key, NOT_TRAINING)}.npz"
         full_key = _full(name, key, NOT_TRAINING)
+        path = self.weights_folder / f"{file_name(full_key)}.npz"
         kept_at = path.with_suffix(f"{CHECKPOINT}.npz")
         checkpoint = Checkpoint(kept_at, self.every, full_key, self._check_watched)
         kept = read(path, full_key)
@@ -207,10 +211,6 @@ def _full(name: str, key: dict[str, Any], without: tuple[str, ...]) -> dict[str,
     full = key | {"job": name, "code": code_print(without)} | versions
     as_json: dict[str, Any] = json.loads(json.dumps(full, sort_keys=True))
     return as_json
-
-
-def _file_name(name: str, key: dict[str, Any], without: tuple[str, ...]) -> str:
-    return file_name(_full(name, key, without))
 
 
 @cache
