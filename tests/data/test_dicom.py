@@ -206,7 +206,8 @@ def test_padding_of_8_bits_becomes_black_and_the_rest_stays():
     image = np.where(picture() < 250, picture(), 255)
     shown = read(dicom(image, PixelPaddingValue=255))
     np.testing.assert_array_equal(shown, np.where(image == 255, 0, image))
-    np.testing.assert_array_equal(read(dicom(image, PixelPaddingValue=300)), image)
+    elsewhere = 256 + int(image[5, 5])  # no value of 8 bits
+    np.testing.assert_array_equal(read(dicom(image, PixelPaddingValue=elsewhere)), image)
 
 
 def test_an_image_of_nothing_but_padding_is_refused():
@@ -240,6 +241,24 @@ def test_a_lookup_table_may_begin_anywhere_and_follows_the_rescale():
     }
     for syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian):
         assert read(dicom(values, syntax, **tags))[0].tolist() == [0, 0, 0, 100, 200, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        (lookup([1] * 9, 0, 0), "0 bits for each entry"),
+        (lookup([1] * 9, 0, 17), "17 bits for each entry"),
+        (lookup([1] * 9, 0, 8, b"1234"), "has 4 entries, but states 9"),
+    ],
+)
+def test_a_lookup_table_that_cannot_be_is_refused(table, why):
+    with pytest.raises(ValueError, match=rf"^x\.dcm: .*{why}"):
+        read(dicom(picture(), VOILUTSequence=table))
+
+
+def test_bits_that_are_not_the_lowest_are_refused():
+    with pytest.raises(ValueError, match=r"^x\.dcm: .*HighBit is 15 for 12 stored bits"):
+        read(dicom(picture().astype(np.uint16) * 256, BitsStored=12, HighBit=15))
 
 
 def test_a_modality_table_comes_before_the_stretch():

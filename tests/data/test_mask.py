@@ -156,6 +156,11 @@ def test_a_jpeg_of_exactly_two_values_is_a_mask():
     np.testing.assert_array_equal(read(jpeg(mask)), mask > 0)
 
 
+def test_colours_in_a_dicom_are_in_their_order():
+    red_on_blue = np.where(LEFT[..., None], [200, 0, 0], [0, 0, 200]).astype(np.uint8)
+    np.testing.assert_array_equal(read(dicom(red_on_blue)), LEFT)
+
+
 ROOM = np.zeros_like(LABELS)
 IMPOSSIBLE = {
     "all black": (png(ROOM), "every pixel is 0"),

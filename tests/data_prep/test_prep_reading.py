@@ -11,6 +11,7 @@ from PIL import Image
 from data_prep import reading
 from data_prep.__main__ import main
 from data_prep.images import resize_image
+from data_prep.listing import Item
 from ums.data.prepared import load_prepared
 
 GREY = picture((48, 40))
@@ -141,3 +142,13 @@ def test_labels_of_16_bits_are_the_mask_of_a_prepared_film(tmp_path):
     made, skipped = shenzhen(tmp_path, 255 - GREY, labels)
     assert not skipped and made.has_mask.all()
     assert made.masks[1, :16].all() and not made.masks[1, 16:].any()
+
+
+def test_nothing_unchecked_gets_into_the_work_folder(tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(b"")
+    item = Item("x", "x", tmp_path / "x", masks=(tmp_path / "x",))
+    monkeypatch.setattr(reading, "decode_grey", lambda *_: GREY)
+    monkeypatch.setattr(reading, "decode_mask", lambda *_: GREY)
+    assert "mask x decoded to uint8 up to 255" in reading._read(item, 16, colour=False)
+    monkeypatch.setattr(reading, "decode_grey", lambda *_: GREY.astype(np.uint16))
+    assert "decoded to uint16 (48, 40)" in reading._read(item, 16, colour=False)
