@@ -21,7 +21,7 @@ from ums.backend import Array, Device, array_module, choose_device, to_numpy
 from ums.checkpoint import Checkpoint, Generators, Snapshot, Stateful, gather, generators_of
 from ums.data.examples import Dataset, device_batch, epoch_batches, in_order
 from ums.layers import Layer
-from ums.optimizers import Optimizer, ReduceOnPlateau
+from ums.optimizers import Optimizer, ReduceOnPlateau, check_positive
 
 Loss = Callable[[Array, Array], tuple[Array, Array]]
 
@@ -58,8 +58,7 @@ class FitSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "patience", "plateau_patience"):
             check_whole(name, getattr(self, name))
-        if not 0 < self.learning_rate < np.inf:
-            raise ValueError(f"learning_rate must be a positive number, got {self.learning_rate}")
+        check_positive("learning_rate", self.learning_rate)
         if not 0 < self.plateau_factor <= 1:
             raise ValueError(f"plateau_factor must be in 0..1, got {self.plateau_factor}")
 
