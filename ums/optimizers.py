@@ -39,7 +39,9 @@ class Optimizer:
         for parameter in self.parameters:
             if not isinstance(parameter, Parameter):
                 kind = type(parameter).__name__
-                raise TypeError(f"parameters must be a layer's trainable_parameters(), got a {kind}")
+                raise TypeError(
+                    f"parameters must be a layer's trainable_parameters(), got a {kind}"
+                )
             check_floats(parameter=parameter.value)
         if len({id(parameter) for parameter in self.parameters}) < len(self.parameters):
             raise ValueError("a parameter is given twice: each step would move it twice")
