@@ -97,7 +97,7 @@ def test_mask_with_other_values_than_0_and_1_is_refused(most, advice):
         (np.array([0, -1, 2]), "classes from 0, got -1"),
         (np.array([0, -7]), "classes from 0, got -7"),
         (np.array([0, 3, 1]), "classes in 0..2, got 3"),
-        (np.array([0.0, 1.0]), r"integers \(N,\), got \(2,\) float64"),
+        (np.array([0.0, 1.0]), r"integers \(N,\), one or more, got \(2,\) float64"),
         (np.array([False, True]), "bool"),
         (np.array(["0", "1"]), "<U1"),
         (np.zeros((2, 1), int), r"got \(2, 1\)"),

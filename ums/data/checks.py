@@ -55,10 +55,7 @@ def check_binary(masks: np.ndarray, name: str = "masks") -> None:
 
 def check_labels(labels: Any, name: str = "labels", classes: int | None = None) -> None:
     """Labels are integers (N,) from 0, and below ``classes`` if that is given."""
-    shape, dtype = _shape_and_dtype(labels, name)
-    if len(shape) != 1 or dtype.kind not in "iu" or shape == (0,):
-        raise ValueError(f"{name} must be integers (N,), got {shape} {dtype}")
-    low, high = int(labels.min()), int(labels.max())
+    low, high = _integer_range(labels, name)
     if low < 0:
         raise ValueError(f"{name} must be classes from 0, got {low}")
     if classes is not None and high >= classes:
@@ -66,11 +63,8 @@ def check_labels(labels: Any, name: str = "labels", classes: int | None = None) 
 
 
 def check_rows(rows: Any, count: int, name: str = "rows") -> None:
-    """Rows are integers (n,), one or more, in 0..count - 1."""
-    shape, dtype = _shape_and_dtype(rows, name)
-    if len(shape) != 1 or dtype.kind not in "iu" or shape == (0,):
-        raise ValueError(f"{name} must be integers (n,), one or more, got {shape} {dtype}")
-    low, high = int(rows.min()), int(rows.max())
+    """Rows are integers (N,), one or more, in 0..count - 1."""
+    low, high = _integer_range(rows, name)
     if low < 0 or high >= count:
         raise ValueError(f"{name} must be in 0..{count - 1}, got {low} to {high}")
 
@@ -80,6 +74,13 @@ def _check_grey_levels(images: np.ndarray, name: str) -> None:
     if not (0 <= low and high <= 255) or 0 < high <= 1:  # nor is "not a number" in 0..255
         advice = ": multiply images in 0..1 by 255" if 0 < high <= 1 else ""
         raise ValueError(f"{name} must be grey levels in 0..255, got {low:g} to {high:g}{advice}")
+
+
+def _integer_range(array: Any, name: str) -> tuple[int, int]:
+    shape, dtype = _shape_and_dtype(array, name)
+    if len(shape) != 1 or dtype.kind not in "iu" or shape == (0,):
+        raise ValueError(f"{name} must be integers (N,), one or more, got {shape} {dtype}")
+    return int(array.min()), int(array.max())
 
 
 def _shape_and_dtype(array: Any, name: str) -> tuple[tuple[int, ...], np.dtype]:
