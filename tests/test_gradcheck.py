@@ -153,7 +153,7 @@ def test_gradient_that_is_truly_zero_is_accepted(x, rng):
 
 
 def test_float32_is_refused(x, rng):
-    with pytest.raises(TypeError, match="input 'x' must be a float64 array, got float32"):
+    with pytest.raises(TypeError, match=r"input 'x' must be a float64 array.*, got float32"):
         check_gradients(square, square_backward, {"x": x.astype(np.float32)}, rng=rng)
 
 
@@ -189,27 +189,27 @@ def read_only(x):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: x.T, "contiguous in memory: pass a copy"),
-        (lambda x: x[:, ::2], "contiguous in memory"),
-        (np.asfortranarray, "contiguous in memory"),
-        (lambda x: np.broadcast_to(x[:1], x.shape), "contiguous in memory"),
-        (lambda x: np.broadcast_to(x, x.shape), "writable, got a read-only array"),
-        (read_only, "writable, got a read-only array: pass a copy"),
-        (lambda x: np.float64(0.7), r"a float64 array, got a NumPy scalar: make it np.array\("),
-        (lambda x: x.tolist(), "a float64 array, got list"),
-        (lambda x: 0.7, "a float64 array, got float"),
-        (lambda x: x.astype(np.float32), "a float64 array, got float32"),
-        (lambda x: x.astype(">f8"), "a float64 array, got >f8"),
-        (lambda x: x.astype(int), "a float64 array, got int64"),
-        (lambda x: x.astype(complex), "a float64 array, got complex128"),
-        (lambda x: x.astype(object), "a float64 array, got object"),
-        (np.ma.masked_array, "a float64 array, got MaskedArray"),
-        (lambda x: x.view(np.recarray), "a float64 array, got recarray"),
-        (lambda x: None, "a float64 array, got None"),
+        (lambda x: x.T, "got one that is not contiguous: pass a copy"),
+        (lambda x: x[:, ::2], "got one that is not contiguous"),
+        (np.asfortranarray, "got one that is not contiguous"),
+        (lambda x: np.broadcast_to(x[:1], x.shape), "got one that is not contiguous"),
+        (lambda x: np.broadcast_to(x, x.shape), "got a read-only one"),
+        (read_only, "got a read-only one: pass a copy"),
+        (lambda x: np.float64(0.7), "got a NumPy scalar"),
+        (lambda x: x.tolist(), "got list"),
+        (lambda x: 0.7, "got float"),
+        (lambda x: x.astype(np.float32), "got float32"),
+        (lambda x: x.astype(">f8"), "got >f8"),
+        (lambda x: x.astype(int), "got int64"),
+        (lambda x: x.astype(complex), "got complex128"),
+        (lambda x: x.astype(object), "got object"),
+        (np.ma.masked_array, "got MaskedArray"),
+        (lambda x: x.view(np.recarray), "got recarray"),
+        (lambda x: None, "got None"),
     ],
 )
 def test_input_that_cannot_be_perturbed_is_refused_by_name(change, message, x, rng):
-    with pytest.raises(TypeError, match=f"input 'w' must be {message}"):
+    with pytest.raises(TypeError, match=f"'w' must be a float64 array.*, {message}"):
         check_gradients(product, product_backward, {"x": x, "w": change(x + 1)}, rng=rng)
 
 

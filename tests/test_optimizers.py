@@ -91,7 +91,7 @@ def test_run_that_was_saved_goes_on_as_if_nothing_had_happened(name):
 @EVERY
 def test_learning_rate_must_be_positive(name):
     for rate in (0, -1e-3, float("nan")):
-        with pytest.raises(ValueError, match=f"must be positive, got {rate}"):
+        with pytest.raises(ValueError, match=f"must be a positive number, got {rate}"):
             getattr(optimizers, name)([], learning_rate=rate)
 
 
@@ -239,7 +239,7 @@ def test_gradient_that_does_not_fit_moves_nothing(name, gradient, error, message
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("rate", [0, -1e-3, np.nan, np.inf, -np.inf])
 def test_learning_rate_must_be_a_positive_number(name, rate):
-    with pytest.raises(ValueError, match=f"learning rate must be positive, got {rate}"):
+    with pytest.raises(ValueError, match=f"learning_rate must be a positive number, got {rate}"):
         getattr(optimizers, name)(weights(), rate)
 
 
@@ -264,10 +264,10 @@ def test_optimizer_refuses_what_it_cannot_move(parameters, error, message):
         ("SGD", {"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
         ("SGD", {"momentum": -0.1}, "momentum must be in"),
         ("RMSprop", {"rho": 1.5}, "rho must be in"),
-        ("RMSprop", {"eps": 0.0}, "eps must be positive, got 0.0"),
+        ("RMSprop", {"eps": 0.0}, "eps must be a positive number, got 0.0"),
         ("Adam", {"beta1": 1.0}, "beta1 must be in"),
         ("Adam", {"beta2": np.nan}, "beta2 must be in"),
-        ("Adam", {"eps": -1e-8}, "eps must be positive"),
+        ("Adam", {"eps": -1e-8}, "eps must be a positive number"),
     ],
 )
 def test_setting_out_of_its_range_is_named(name, settings, message):

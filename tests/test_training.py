@@ -571,15 +571,12 @@ def regression(bad_input=0.0, bad_target=0.0, weight=0.5, rate=1e-3):
     return str(error.value)
 
 
-@pytest.mark.parametrize(("bad", "cure"), [
-    ({"bad_input": NAN}, "There are inputs that are not finite in Given."),
-    ({"bad_target": -INF}, "There are targets that are not finite in Given."),
-    ({"weight": NAN}, "No step had been taken: look at the weights"),
-    ({"rate": 1e6}, "A smaller learning rate is the usual cure."),
-])  # fmt: skip
-def test_divergence_names_what_is_at_fault(bad, cure):
+@pytest.mark.parametrize(
+    "bad", [{"bad_input": NAN}, {"bad_target": -INF}, {"weight": NAN}, {"rate": 1e6}]
+)
+def test_divergence_says_what_may_be_at_fault(bad):
     said = regression(**bad)
-    assert cure in said and ("learning rate is" in said) == ("rate" in bad)
+    assert "inputs, targets and weights that are not finite" in said and "learning rate" in said
 
 
 def test_targets_that_are_no_probabilities_are_an_error_of_theirs(rng):

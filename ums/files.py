@@ -45,9 +45,7 @@ def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object]) -> No
                     file.write(content)
                 else:
                     content(file)
-                file.flush()
-                with _where_possible():
-                    os.fsync(file.fileno())
+                _flush(file)
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
@@ -97,9 +95,7 @@ def reserve(path: Path, size: int) -> None:
                 return
         for start in range(0, size, _CHUNK):
             file.write(bytes(min(_CHUNK, size - start)))
-        file.flush()
-        with _where_possible():
-            os.fsync(file.fileno())
+        _flush(file)
 
 
 def remove_folder(folder: Path) -> None:
@@ -155,6 +151,12 @@ def print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _flush(file: BinaryIO) -> None:
+    file.flush()
+    with _where_possible():
+        os.fsync(file.fileno())
 
 
 @contextmanager

@@ -16,6 +16,12 @@ from ums.ops.arguments import check_floats
 __all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "ReduceOnPlateau"]
 
 
+def check_positive(name: str, value: float) -> None:
+    """A ValueError, if a setting of that name is not a positive, finite number."""
+    if not 0 < value < np.inf:
+        raise ValueError(f"{name} must be a positive number, got {value}")
+
+
 class Optimizer:
     """What the three share: the parameters, the learning rate, and the state by name.
 
@@ -28,8 +34,7 @@ class Optimizer:
     state_names: tuple[str, ...] = ()
 
     def __init__(self, parameters: Iterable[Parameter], learning_rate: float):
-        if not 0 < learning_rate < np.inf:
-            raise ValueError(f"the learning rate must be positive, got {learning_rate}")
+        check_positive("learning_rate", learning_rate)
         self.parameters = list(parameters)
         for parameter in self.parameters:
             if not isinstance(parameter, Parameter):
@@ -101,8 +106,7 @@ def _check_settings(eps: float = 1.0, **shares: float) -> None:
     for name, share in shares.items():
         if not 0 <= share < 1:
             raise ValueError(f"{name} must be in [0, 1), got {share}")
-    if not 0 < eps < np.inf:
-        raise ValueError(f"eps must be positive, got {eps}")
+    check_positive("eps", eps)
 
 
 class SGD(Optimizer):

@@ -21,7 +21,7 @@ from ums.backend import Array, Device, array_module, choose_device, to_numpy
 from ums.checkpoint import Checkpoint, Generators, Snapshot, Stateful, gather, generators_of
 from ums.data.examples import Dataset, device_batch, epoch_batches, in_order
 from ums.layers import Layer
-from ums.optimizers import Optimizer, ReduceOnPlateau
+from ums.optimizers import Optimizer, ReduceOnPlateau, check_positive
 
 Loss = Callable[[Array, Array], tuple[Array, Array]]
 
@@ -58,8 +58,7 @@ class FitSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "patience", "plateau_patience"):
             check_whole(name, getattr(self, name))
-        if not 0 < self.learning_rate < np.inf:
-            raise ValueError(f"learning_rate must be a positive number, got {self.learning_rate}")
+        check_positive("learning_rate", self.learning_rate)
         if not 0 < self.plateau_factor <= 1:
             raise ValueError(f"plateau_factor must be in 0..1, got {self.plateau_factor}")
 
@@ -99,14 +98,12 @@ class Epoch:
         length: The number of steps.
         optimizers: Those that the steps use; their learning rates are reduced on a plateau.
         state: Whatever else the steps and the validation change, for checkpoints.
-        examples: What is trained on, to be looked at if a loss is not finite.
     """
 
     run: Callable[[], Iterable[Any]]
     length: int
     optimizers: Sequence[Optimizer]
     state: Sequence[Stateful] = ()
-    examples: Sequence[Dataset] = ()
 
 
 @dataclass
@@ -295,17 +292,6 @@ def _diverged(name: str, error: FloatingPointError, epoch: Epoch, history: Histo
     kept = f"of epoch {history.best_epoch + 1}" if history.validation else "from before training"
     return (
         f"{name}: {error} of epoch {len(history.train) + 1} (learning rate {rates}); the weights "
-        f"{kept} were restored. {_cure(error, epoch.examples, history)}"
+        f"{kept} were restored. Look for inputs, targets and weights that are not finite; where there "
+        "are none, a smaller learning rate is the usual cure."
     )
-
-
-def _cure(error: FloatingPointError, examples: Sequence[Dataset], history: History) -> str:
-    """What to change: the data, if they are at fault, or the learning rate."""
-    for one in examples:
-        for chosen in in_order(len(one), 32):
-            for what, array in zip(("inputs", "targets"), one.batch(chosen), strict=True):
-                if array is not None and not np.isfinite(array).all():
-                    return f"There are {what} that are not finite in {one!r}."
-    if not history.train and str(error).endswith("in batch 1"):
-        return "No step had been taken: look at the weights it began with, and at the targets."
-    return "A smaller learning rate is the usual cure."

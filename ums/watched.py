@@ -71,8 +71,11 @@ def _content(array: Array) -> bytes:
 
 def _check_inputs(inputs: Mapping[str, Array], others: Mapping[str, Any]) -> None:
     for name, array in inputs.items():
-        if problem := _problem(array):
-            raise TypeError(f"input {name!r} must be {problem}")
+        if found := _unlike_an_input(array):
+            raise TypeError(
+                f"input {name!r} must be a float64 array, contiguous and writable, got {found}: "
+                "pass a copy, or bind other arguments with functools.partial"
+            )
         if not array.size or not np.isfinite(to_numpy(array)).all():
             what = "values that are infinite or not a number" if array.size else "no values"
             raise ValueError(f"input {name!r} holds {what}")
@@ -84,20 +87,18 @@ def _check_inputs(inputs: Mapping[str, Array], others: Mapping[str, Any]) -> Non
             )
 
 
-def _problem(array: Any) -> str:
-    """What an input must be and is not, if its entries cannot be changed one at a time."""
-    found = getattr(array, "dtype", kind(array))
-    hint = "bind other arguments with functools.partial"
+def _unlike_an_input(array: Any) -> str:
+    """What was found in place of an array whose entries can be changed one at a time, or ""."""
     if isinstance(array, np.generic):
-        return f"a float64 array, got a NumPy scalar: make it np.array(...), or {hint}"
-    if found != np.float64 or (isinstance(array, np.ndarray) and type(array) is not np.ndarray):
-        found = found if found != np.float64 else kind(array)
-        return f"a float64 array, got {found}; {hint}"
+        return "a NumPy scalar"
+    subclass = isinstance(array, np.ndarray) and type(array) is not np.ndarray
+    if subclass or not hasattr(array, "dtype"):
+        return kind(array)
+    if array.dtype != np.float64:
+        return str(array.dtype)
     if not array.flags.c_contiguous:  # the copy that reshape makes would be changed instead
-        return "contiguous in memory: pass a copy"
-    if isinstance(array, np.ndarray) and not array.flags.writeable:
-        return "writable, got a read-only array: pass a copy"
-    return ""
+        return "one that is not contiguous"
+    return "" if getattr(array.flags, "writeable", True) else "a read-only one"
 
 
 def check_shapes(inputs: Mapping[str, Array], answer: Any) -> list[np.ndarray]:
@@ -137,10 +138,9 @@ def hidden_parameters(layer: Layer) -> Iterator[str]:
             yield place
         elif isinstance(value, Layer):
             found += [(f"{place}.{name}", part) for name, part in vars(value).items()]
-        elif isinstance(value, list | tuple):
-            found += [(f"{place}[{i}]", part) for i, part in enumerate(value)]
-        elif isinstance(value, dict):
-            found += [(f"{place}[{key!r}]", part) for key, part in value.items()]
+        elif isinstance(value, list | tuple | dict):
+            parts = value.items() if isinstance(value, dict) else enumerate(value)
+            found += [(f"{place}[{key!r}]", part) for key, part in parts]
 
 
 def kind(value: Any) -> str:

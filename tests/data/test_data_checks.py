@@ -31,14 +31,14 @@ def test_grey_levels_are_images(images):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (ramp(np.float32, 0, 1), "grey levels in 0..255, got none above 1: multiply .* by 255"),
-        (ramp(np.float64, 0, 0.5), "got none above 0.5: multiply"),
-        (ramp(np.float32, -1, 1), "got -1 to 1: rescale them"),
-        (ramp(np.float32, 0, 4095), "got 0 to 4095: rescale them"),
-        (ramp(np.float32, 0, np.nan), "got nan to nan: they are not finite"),
-        (np.where(np.eye(4)[None] > 0, np.inf, 9.0), "got 9 to inf: they are not finite"),
+        (ramp(np.float32, 0, 1), "grey levels in 0..255, got 0 to 1: multiply .* by 255"),
+        (ramp(np.float64, 0, 0.5), "got 0 to 0.5: multiply"),
+        (ramp(np.float32, -1, 1), "got -1 to 1"),
+        (ramp(np.float32, 0, 4095), "got 0 to 4095"),
+        (ramp(np.float32, 0, np.nan), "got nan to nan"),
+        (np.where(np.eye(4)[None] > 0, np.inf, 9.0), "got 9 to inf"),
         (ramp(bool, 0, 1), r"got \(2, 4, 4\) bool"),
-        (ramp(np.uint16, 0, 65535), r"got \(2, 4, 4\) uint16: divide 16 bits by 257"),
+        (ramp(np.uint16, 0, 65535), r"got \(2, 4, 4\) uint16"),
         (ramp(np.int64, 0, 255), r"got \(2, 4, 4\) int64"),
         (ramp(np.complex64, 0, 255), "complex64"),
         (ramp(np.uint8, 0, 9)[0], r"\(N, H, W\) or .*, got \(4, 4\) uint8"),
@@ -62,7 +62,7 @@ def test_a_folder_holds_grey_or_rgb_bytes_alone(images):
 @pytest.mark.parametrize(
     ("masks", "message"),
     [
-        (np.zeros((2, 4, 4)), r"uint8 or bool, got \(2, 4, 4\) float64: take masks > 0.5"),
+        (np.zeros((2, 4, 4)), r"uint8 or bool, got \(2, 4, 4\) float64"),
         (np.zeros((2, 4, 4), np.int64), "int64"),
         (np.zeros((2, 4, 5), bool), r"must be \(2, 4, 4\), as their images, .* got \(2, 4, 5\)"),
         (np.zeros((2, 4, 4, 1), np.uint8), r"got \(2, 4, 4, 1\) uint8"),
@@ -94,10 +94,10 @@ def test_mask_with_other_values_than_0_and_1_is_refused(most, advice):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.array([0, -1, 2]), "classes from 0, got -1: leave out .* not labelled"),
+        (np.array([0, -1, 2]), "classes from 0, got -1"),
         (np.array([0, -7]), "classes from 0, got -7"),
         (np.array([0, 3, 1]), "classes in 0..2, got 3"),
-        (np.array([0.0, 1.0]), r"integers \(N,\), got \(2,\) float64"),
+        (np.array([0.0, 1.0]), r"integers \(N,\), one or more, got \(2,\) float64"),
         (np.array([False, True]), "bool"),
         (np.array(["0", "1"]), "<U1"),
         (np.zeros((2, 1), int), r"got \(2, 1\)"),
@@ -119,9 +119,9 @@ def test_labels_may_be_of_any_integer_type_and_lack_a_class(dtype):
     [
         (np.array([0, 5]), r"in 0..4, got 0 to 5"),
         (np.array([-1]), "in 0..4, got -1 to -1"),
-        (np.array([True, False]), "bool: take np.flatnonzero"),
+        (np.array([True, False]), "bool"),
         (np.array([0.0]), "float64"),
-        (np.zeros(0), "the set is empty"),
+        (np.zeros(0), r"one or more, got \(0,\)"),
         ([0, 1], "NumPy array, got list"),
     ],
 )

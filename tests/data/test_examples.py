@@ -162,7 +162,7 @@ def test_targets_of_another_number_are_refused_with_both_shapes(rng):
 
 
 def test_empty_set_is_refused(rng):
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(ValueError, match="rows must be .* one or more"):
         Examples(pictures(rng, 6, 4, 4), None, np.arange(0))
 
 
@@ -252,7 +252,7 @@ def scaled(rng):
 )
 def test_images_in_0_to_1_are_refused_and_times_255_they_are_the_8_bit_ones(use, rng):
     x = scaled(rng)
-    with pytest.raises(ValueError, match=r"none above .*: multiply images in 0..1 by 255"):
+    with pytest.raises(ValueError, match=r"got .*: multiply images in 0..1 by 255"):
         use(x)
     eight = pictures(rng, 3, 8, 8)
     np.testing.assert_allclose(normalise(eight / 255 * 255), normalise(eight), atol=1e-5)
@@ -271,7 +271,7 @@ def test_outputs_of_another_size_do_not_become_images(shape, rng):
         (np.array([0.0, 1, 0, 0, 0, 0]), "labels must be integers"),
         (np.zeros((6, 4, 5), np.uint8), r"masks must be \(6, 4, 4\), as their images"),
         (np.zeros((6, 4, 4, 1), np.uint8), r"masks must be .* got \(6, 4, 4, 1\)"),
-        (np.zeros((6, 4, 4)), "masks must be .* float64: take masks > 0.5"),
+        (np.zeros((6, 4, 4)), "masks must be .* float64"),
     ],
 )
 def test_targets_of_another_form_are_refused_when_the_set_is_made(targets, message, rng):

@@ -108,8 +108,6 @@ print(conv() == expected, blas() == before)
 @needs_fork
 def test_fork_does_not_wait_for_a_call_that_does_not_end():
     script = """
-from ums.ops.fast import threads
-threads._calls.FORK_PATIENCE = 0.1
 end, begun = threading.Event(), threading.Event()
 def wait(start, stop): begun.set(); end.wait()
 user = threading.Thread(target=parallel_for, args=(wait, 1))
@@ -125,8 +123,6 @@ print(blas() == before)
 @needs_fork
 def test_fork_inside_a_share_computes_in_the_child():
     script = """
-from ums.ops.fast import threads
-threads._calls.FORK_PATIENCE = 1000.0
 together = threading.Barrier(3)
 def work(start, stop):
     together.wait()  # each share has a thread of its own
@@ -278,7 +274,7 @@ def test_calling_thread_computes_alone_where_no_thread_starts():
     script = """
 from ums.ops.fast import threads
 def refuse(self): raise RuntimeError("can't start new thread")
-threads._calls.pools.clear()
+threads._pool.cache_clear()
 threading.Thread.start = refuse
 print(conv() == expected, conv() == expected, blas() == before)
 """

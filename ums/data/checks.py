@@ -29,9 +29,7 @@ def check_images(images: Any, name: str = "images", stored: bool = False) -> Non
     fits = len(shape) == 3 or (len(shape) == 4 and (shape[3] == 3 or not stored))
     if not fits or 0 in shape or not (dtype == np.uint8 or (dtype.kind == "f" and not stored)):
         wanted = "3) uint8" if stored else "C), uint8 or floats in 0..255"
-        advice = ": divide 16 bits by 257" if dtype == np.uint16 else ""
-        got = f"{shape} {dtype}{advice}"
-        raise ValueError(f"{name} must be (N, H, W) or (N, H, W, {wanted}, got {got}")
+        raise ValueError(f"{name} must be (N, H, W) or (N, H, W, {wanted}, got {shape} {dtype}")
     if dtype != np.uint8:
         _check_grey_levels(images, name)
 
@@ -45,8 +43,7 @@ def check_masks(masks: Any, shape: Sequence[int] | None = None, name: str = "mas
     fits = len(found) == 3 and (shape is None or found == tuple(shape[:3]))
     if not fits or dtype not in (np.uint8, np.bool_):
         wanted = "(N, H, W)" if shape is None else f"{tuple(shape[:3])}, as their images,"
-        advice = ": take masks > 0.5" if fits else ""
-        raise ValueError(f"{name} must be {wanted} uint8 or bool, got {found} {dtype}{advice}")
+        raise ValueError(f"{name} must be {wanted} uint8 or bool, got {found} {dtype}")
 
 
 def check_binary(masks: np.ndarray, name: str = "masks") -> None:
@@ -58,38 +55,32 @@ def check_binary(masks: np.ndarray, name: str = "masks") -> None:
 
 def check_labels(labels: Any, name: str = "labels", classes: int | None = None) -> None:
     """Labels are integers (N,) from 0, and below ``classes`` if that is given."""
-    shape, dtype = _shape_and_dtype(labels, name)
-    if len(shape) != 1 or dtype.kind not in "iu" or shape == (0,):
-        raise ValueError(f"{name} must be integers (N,), got {shape} {dtype}")
-    low, high = int(labels.min()), int(labels.max())
+    low, high = _integer_range(labels, name)
     if low < 0:
-        advice = ": leave out the images that are not labelled" if low == -1 else ""
-        raise ValueError(f"{name} must be classes from 0, got {low}{advice}")
+        raise ValueError(f"{name} must be classes from 0, got {low}")
     if classes is not None and high >= classes:
         raise ValueError(f"{name} must be classes in 0..{classes - 1}, got {high}")
 
 
 def check_rows(rows: Any, count: int, name: str = "rows") -> None:
-    """Rows are integers (n,), one or more, in 0..count - 1."""
-    shape, dtype = _shape_and_dtype(rows, name)
-    if shape == (0,):
-        raise ValueError(f"{name} must be integers (n,), got none: the set is empty")
-    if len(shape) != 1 or dtype.kind not in "iu":
-        advice = ": take np.flatnonzero of them" if dtype.kind == "b" else ""
-        raise ValueError(f"{name} must be integers (n,), got {shape} {dtype}{advice}")
-    low, high = int(rows.min()), int(rows.max())
+    """Rows are integers (N,), one or more, in 0..count - 1."""
+    low, high = _integer_range(rows, name)
     if low < 0 or high >= count:
         raise ValueError(f"{name} must be in 0..{count - 1}, got {low} to {high}")
 
 
 def _check_grey_levels(images: np.ndarray, name: str) -> None:
     low, high = float(images.min()), float(images.max())
-    if not (0 <= low and high <= 255):  # nor is "not a number" in 0..255
-        advice = "rescale them" if np.isfinite([low, high]).all() else "they are not finite"
-        raise ValueError(f"{name} must be grey levels in 0..255, got {low:g} to {high:g}: {advice}")
-    if 0 < high <= 1:
-        found = f"got none above {high:g}: multiply images in 0..1 by 255"
-        raise ValueError(f"{name} must be grey levels in 0..255, {found}")
+    if not (0 <= low and high <= 255) or 0 < high <= 1:  # nor is "not a number" in 0..255
+        advice = ": multiply images in 0..1 by 255" if 0 < high <= 1 else ""
+        raise ValueError(f"{name} must be grey levels in 0..255, got {low:g} to {high:g}{advice}")
+
+
+def _integer_range(array: Any, name: str) -> tuple[int, int]:
+    shape, dtype = _shape_and_dtype(array, name)
+    if len(shape) != 1 or dtype.kind not in "iu" or shape == (0,):
+        raise ValueError(f"{name} must be integers (N,), one or more, got {shape} {dtype}")
+    return int(array.min()), int(array.max())
 
 
 def _shape_and_dtype(array: Any, name: str) -> tuple[tuple[int, ...], np.dtype]:

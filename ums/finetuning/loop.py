@@ -38,7 +38,6 @@ def train_task(task: Task, training: Training) -> Tuned:
         batch_count(task.train, settings.batch),
         [optimizer],
         [watch],
-        [task.train],
     )
 
     def validate() -> float:
@@ -92,12 +91,7 @@ def train_together(
         return (criterion or relative_loss)(histories)
 
     learning = [encoder, *(task.head for task in tasks)]
-    recorded = replace(
-        epoch,
-        run=run_and_record,
-        state=[watch, *histories, *epoch.state],
-        examples=[task.train for task in tasks],
-    )
+    recorded = replace(epoch, run=run_and_record, state=[watch, *histories, *epoch.state])
     common = fit(name, learning, recorded, validate, training)
     seconds, shared = watch.seconds / len(tasks), parameter_count(encoder)
     tuned = {}

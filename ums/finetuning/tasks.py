@@ -90,14 +90,11 @@ def check_task(task: Task, training: Training) -> None:
         raise ValueError(f"{task.name}: {n} training examples cannot fill a batch of {batch}")
     if not len(task.validation):
         raise ValueError(f"{task.name}: there is no validation example")
-    outputs: dict[tuple[int, ...], tuple[int, ...]] = {}  # of an image of each size
     for part, examples in {"training": task.train, "validation": task.validation}.items():
         if isinstance(examples, Examples):
-            size = examples.inputs.shape[1:]
-            if size not in outputs:
-                x = training.device.put(examples.prepare(examples.inputs[examples.rows[:1]]))
-                outputs[size] = task.head.forward(x, keep=False).shape[1:]
-            _check_targets(f"{task.name}: {part}", examples, outputs[size])
+            x = training.device.put(examples.prepare(examples.inputs[examples.rows[:1]]))
+            output = task.head.forward(x, keep=False).shape[1:]
+            _check_targets(f"{task.name}: {part}", examples, output)
 
 
 def _check_targets(name: str, examples: Examples, output: tuple[int, ...]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ums.backend import Array, Device, array_module
 from ums.layers import Parameter, copy_arrays
-from ums.optimizers import Adam, Optimizer
+from ums.optimizers import Adam, Optimizer, check_positive
 
 LEAST = 1e-3
 """The lower bound of GradNorm's weights, which could change sign otherwise."""
@@ -93,7 +93,7 @@ class Uncertainty(_Learned):
         optimizer: Callable[..., Optimizer] = Adam,
         learning_rate: float = 1e-2,
     ):
-        _check_positive("learning_rate", learning_rate)
+        check_positive("learning_rate", learning_rate)
         self.regression, self.optimizer, self.learning_rate = regression, optimizer, learning_rate
 
     def start(self, count: int, device: Device) -> None:
@@ -134,7 +134,7 @@ class GradNorm(_Learned):
         optimizer: Callable[..., Optimizer] = Adam,
         learning_rate: float = 0.025,
     ):
-        _check_positive("learning_rate", learning_rate)
+        check_positive("learning_rate", learning_rate)
         if not 0 <= alpha < np.inf:
             raise ValueError(f"alpha must be 0 or more, got {alpha}")
         self.alpha, self.optimizer, self.learning_rate = alpha, optimizer, learning_rate
@@ -165,11 +165,6 @@ class GradNorm(_Learned):
 
 def _vector(values: Sequence[float], device: Device) -> Array:
     return device.put(np.array(values, np.float32))
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not 0 < value < np.inf:
-        raise ValueError(f"{name} must be a positive number, got {value}")
 
 
 def _check_number(name: str, given: Sequence, count: int) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from ums.backend import Array, array_module, fused
 from ums.ops.activations import sigmoid, sigmoid_forward
+from ums.ops.arguments import check_floats
 
 
 def mse(prediction: Array, target: Array) -> tuple[Array, Array]:
@@ -123,10 +124,7 @@ def _check_pair(y: Array, target: Array) -> None:
         raise ValueError(f"prediction and target must agree, got {y.shape} and {target.shape}")
     if y.size == 0:
         raise ValueError(f"prediction and target are empty, of shape {y.shape}")
-    if y.dtype != target.dtype:
-        raise TypeError(f"prediction and target must agree, got {y.dtype} and {target.dtype}")
-    if y.dtype not in (np.float32, np.float64):
-        raise TypeError(f"prediction and target must be float32 or float64, got {y.dtype}")
+    check_floats(prediction=y, target=target)
 
 
 def _check_probabilities(y: Array, target: Array) -> None:

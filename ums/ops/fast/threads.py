@@ -9,12 +9,11 @@ import ctypes
 import math
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import copy_context
-from functools import partial
+from functools import cache
 from itertools import groupby, pairwise
 from types import ModuleType
 from typing import Any
@@ -46,26 +45,22 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
     if xp is not np:
         return [work(0, n)]
     threads = max(1, min(thread_count(), n))
-    shares = enumerate(pairwise(n * i // threads for i in range(threads + 1)))
-    results, todo, helpers = [None] * threads, deque(shares), []
+    edges = [n * i // threads for i in range(threads + 1)]
+    shares = iter(list(enumerate(pairwise(edges))))  # the threads take from it in turns
+    results, helpers = [None] * threads, []
 
     def run() -> None:
-        with _calls.inside():
-            while todo:
-                try:
-                    i, share = todo.popleft()
-                except IndexError:  # another thread took the last one
-                    return
-                results[i] = work(*share)
+        for i, share in shares:
+            results[i] = work(*share)
 
-    with _calls.counted():
+    with _one_blas_thread:
         try:
             with suppress(RuntimeError):  # no thread can be started
                 for _ in range(threads - 1):
-                    helpers.append(_calls.pool(threads - 1).submit(copy_context().run, run))
+                    helpers.append(_pool(threads - 1).submit(copy_context().run, run))
             run()
         finally:
-            todo.clear()
+            list(shares)  # after an exception nobody takes another
             helpers = [helper for helper in helpers if not helper.cancel()]
             wait(helpers)
     for helper in helpers:
@@ -164,98 +159,63 @@ def scratch(key: str, shape: tuple[int, ...], dtype: DTypeLike, xp: ModuleType =
     return buffers[key][:size].view(dtype).reshape(shape)
 
 
-class _Calls:
-    """The calls of :func:`parallel_for` at work in this process, its threads, and BLAS's.
+@cache
+def _pool(helpers: int) -> ThreadPoolExecutor:
+    """So many threads beside the calling one."""
+    return ThreadPoolExecutor(helpers, "ums")
 
-    The first call in holds BLAS to one thread and the last one out gives it back its own, whichever
-    user threads they come from. A fork waits for the calls of other threads to end: the child has
-    none of them, and a lock that one held inside BLAS would stay locked for ever.
-    """
 
-    FORK_PATIENCE = 10.0
-    """Seconds that a fork waits at most."""
+@cache
+def _blas_libraries() -> list[LibController]:
+    _keep_freed_memory()
+    return [one for one in ThreadpoolController().lib_controllers if one.user_api == "blas"]
+
+
+def _set_blas_threads(numbers: list[int]) -> None:
+    for library, number in zip(_blas_libraries(), numbers, strict=True):
+        # threadpoolctl 3.8 obeys only the first thread that asked, unless told to forget it
+        forget = getattr(library, "clear_controlling_thread", lambda force: None)
+        forget(force=True)
+        library.set_num_threads(number)
+        forget(force=True)
+
+
+class _OneBlasThread:
+    """Holds BLAS to one thread from the first block in to the last one out, of all user threads."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self.count, self.forking = 0, False
-        self.blas: list[LibController] | None = None
-        self.blas_threads: list[int] = []
-        self.pools: dict[int, ThreadPoolExecutor] = {}
+        self.lock = threading.RLock()
+        self.blocks = 0
+        self.before: list[int] = []
 
-    @staticmethod
-    def depth() -> int:
-        """How many calls this thread is at work for, one inside the other."""
-        depth: int = _thread.__dict__.get("depth", 0)
-        return depth
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.blocks == 0:
+                self.before = [library.num_threads for library in _blas_libraries()]
+                _set_blas_threads([1] * len(self.before))
+            self.blocks += 1
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        _thread.depth = self.depth() + 1
-        try:
-            yield
-        finally:
-            _thread.depth -= 1
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.blocks -= 1
+            if self.blocks == 0:
+                _set_blas_threads(self.before)
 
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        with self.changed:
-            if not self.depth():  # else the fork may be waiting for what this is a part of
-                self.changed.wait_for(lambda: not self.forking)
-            if self.blas is None:
-                _keep_freed_memory()
-                libraries = ThreadpoolController().lib_controllers
-                self.blas = [library for library in libraries if library.user_api == "blas"]
-            if self.count == 0:
-                self.blas_threads = [library.num_threads for library in self.blas]
-                self._set_blas([1] * len(self.blas))
-            self.count += 1
-        try:
-            yield
-        finally:
-            with self.changed:
-                self.count -= 1
-                if self.count == 0:
-                    self._set_blas(self.blas_threads)
-                    self.changed.notify_all()
-
-    def _set_blas(self, threads: list[int]) -> None:
-        for library, n in zip(self.blas or [], threads, strict=True):
-            # threadpoolctl 3.8 lets no thread do so but the first that did, unless it is told
-            clear = getattr(library, "clear_controlling_thread", lambda force: None)
-            clear(force=True)
-            library.set_num_threads(n)
-            clear(force=True)
-
-    def pool(self, helpers: int) -> ThreadPoolExecutor:
-        """The pool of so many threads beside the calling one."""
-        with self.changed:
-            if helpers not in self.pools:
-                self.pools[helpers] = ThreadPoolExecutor(helpers, "ums")
-            return self.pools[helpers]
-
-    def before_fork(self) -> None:
-        self.changed.acquire()
-        self.forking = True
-        if not self.depth():
-            self.changed.wait_for(lambda: self.count == 0, self.FORK_PATIENCE)
-
-    def after_fork(self, child: bool) -> None:
-        self.forking = False
-        if child:
-            self.pools.clear()  # their threads are the parent's
-            if self.count and not self.depth():
-                self.count = 0
-                self._set_blas(self.blas_threads)
-        self.changed.notify_all()
-        self.changed.release()
+    def start_anew(self) -> None:
+        """In a forked child, which has none of its parent's other threads."""
+        _pool.cache_clear()
+        if self.blocks:
+            self.blocks = 0
+            _set_blas_threads(self.before)
+        self.lock.release()
 
 
-_calls = _Calls()
+_one_blas_thread = _OneBlasThread()
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(
-        before=_calls.before_fork,
-        after_in_parent=partial(_calls.after_fork, child=False),
-        after_in_child=partial(_calls.after_fork, child=True),
+        before=_one_blas_thread.lock.acquire,
+        after_in_parent=_one_blas_thread.lock.release,
+        after_in_child=_one_blas_thread.start_anew,
     )
 
 
