@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.names import Problem, composed, name_within, unusable
+from data_prep.names import Problem, composed, distinct, name_within, unusable
 
 DEAD_LINK, FOLDER = "a link that leads nowhere", "a folder, not searched"
 _SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")
@@ -69,8 +69,8 @@ def find_files(folder: Path) -> tuple[list[Path], list[Problem]]:
     Returns:
         The files in the order of their names; and what can be no file of the set, with the reason:
         folders that cannot be read or were listed before, links that lead nowhere, pipes and the
-        like, and names that a table cannot hold. Hidden files and those of the operating system are
-        ignored.
+        like, names that a table cannot hold, and names that differ only in case. Hidden files and
+        those of the operating system are ignored.
 
     Raises:
         OSError: ``folder`` itself cannot be read.
@@ -100,7 +100,8 @@ def find_files(folder: Path) -> tuple[list[Path], list[Problem]]:
                 problems.append((path, what))
             else:
                 files.append(path)
-    return sorted(files, key=lambda path: name_within(path, folder)), problems
+    files, alike = distinct(sorted(files, key=lambda path: name_within(path, folder)), folder)
+    return files, problems + alike
 
 
 def image_files(
@@ -128,7 +129,8 @@ def image_files(
             others.append((path, what))
         else:
             images.append(path)
-    return images, others
+    images, alike = distinct(images, folder)
+    return images, others + alike
 
 
 def _entries(folder: Path) -> list[tuple[Path, str]]:

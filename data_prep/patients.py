@@ -124,9 +124,11 @@ def _by_pattern(names: Sequence[str], pattern: str) -> list[str]:
 
 
 def patient_ids(paths: Sequence[Path]) -> list[str]:
-    """Read the PatientID of DICOM files, "" where one states none or cannot be read."""
+    """Read the PatientID of each file, "" for one that states none, cannot be read or is no DICOM."""
 
     def read(path: Path) -> str:
+        if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
+            return ""
         try:
             from ums.data.dicom import pydicom  # silenced there
 

@@ -25,14 +25,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from data_prep.listing import (
-    Item,
-    Listing,
-    image_files,
-    need_folders,
-    without_contradictions,
-)
-from data_prep.names import distinct, name_within
+from data_prep.listing import Item, Listing, image_files, need_folders, without_contradictions
+from data_prep.names import name_within
 from data_prep.protocol import COUNTS, USE, compare
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -87,8 +81,7 @@ def list_pediatric(raw: str | Path) -> Listing:
         problems += others + [(path, "in neither NORMAL nor PNEUMONIA") for path in paths]
         for kind in _NAMES:
             paths, others = image_files(raw / folder / kind, _SUFFIXES)
-            paths, alike = distinct(paths, raw)
-            problems += others + alike
+            problems += others
             for path in paths:
                 item = _item(path, raw, side, kind)
                 if isinstance(item, Item):
