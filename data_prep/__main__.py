@@ -109,16 +109,12 @@ def _synthetic(options: Namespace) -> list[Prepared]:
     return [prepare_synthetic(options.out, options.images, how, hospital, abnormal)]
 
 
-def _accept(options: Namespace) -> list[Prepared]:
-    return [accept(options.folder)]
-
-
 _MAKERS = {
     "synthetic": _synthetic,
     "cxr": _cxr,
     "echo": _echo,
     "echo-folder": _echo_folder,
-    "accept": _accept,
+    "accept": lambda options: [accept(options.folder)],
 }
 
 
@@ -174,9 +170,8 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "accept",
         help="keep what was changed by hand in table.csv or about.json of a prepared folder",
-        description="Write the digests and counts of a prepared folder anew, after its table.csv or "
-        "about.json was changed by hand, or where it was prepared before there were digests. The rows "
-        "must be in their order and the arrays as they were.",
+        description="Write digests and counts anew. The rows must be in their order and the arrays as "
+        "they were.",
     )
     command.add_argument("folder", help="the prepared folder")
     command = _folders_command(

@@ -114,7 +114,7 @@ def test_a_set_is_saved_part_by_part_as_if_it_were_an_array(array, tmp_path, mon
     assert saved.read_bytes() == (tmp_path / "a" / "images.npy").read_bytes()
 
 
-@pytest.mark.parametrize(("value", "why"), [(2, "found values up to 2"), (1, "has_mask is 0")])
+@pytest.mark.parametrize(("value", "why"), [(2, "got values up to 2"), (1, "has_mask is 0")])
 def test_a_wrong_mask_is_found_in_any_part(array, tmp_path, value, why, monkeypatch):
     monkeypatch.setattr(rows, "PART_BYTES", 20)
     masks, has_mask = np.zeros_like(array), np.ones(9, bool)
@@ -138,8 +138,8 @@ def test_the_old_set_stays_if_a_kill_between_the_two_renames_is_followed_by_a_fa
     folder, rng, monkeypatch
 ):
     former = folder.rename(folder.with_name(".set.former"))
-    monkeypatch.setattr(json, "dumps", nothing(FULL))
-    with pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(json, "dumps", nothing(FULL))
         save_prepared(folder, content(pictures(rng)))
     assert load_prepared(former).masks is not None
 
