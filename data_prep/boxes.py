@@ -15,15 +15,13 @@ def check_within(item: Item, shape: tuple[int, int]) -> None:
     A pixel too much is let pass: some count from 1.
 
     Raises:
-        ValueError: A box is not; names it and its row.
+        ValueError: A box is not; names it.
     """
     height, width = shape
-    rows = item.rows or ("the labels",) * len(item.boxes)
-    for box, row in zip(item.boxes, rows, strict=True):
-        x, y, w, h = box
+    for x, y, w, h in item.boxes:
         if x >= width or y >= height or x + w > width + 1 or y + h > height + 1:
-            of = f"of {row} leaves its {width} x {height} pixels"
-            raise ValueError(f"the box {box} (x, y, width, height) {of}")
+            box = f"{x, y, w, h} (x, y, width, height)"
+            raise ValueError(f"the box {box} leaves its {width} x {height} pixels")
 
 
 class Boxes:

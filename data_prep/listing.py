@@ -25,7 +25,6 @@ class Item:
         labels: A value from 0 for each label that the image has.
         split: The published split of the image; empty where the set comes without one.
         boxes: Where the disease is, as (x, y, width, height) in pixels.
-        rows: The table and row that state each of the boxes, for messages.
         box: The part of image and masks to take, likewise; None for all of it.
     """
 
@@ -36,7 +35,6 @@ class Item:
     labels: dict[str, int] = field(default_factory=dict)
     split: str = ""
     boxes: tuple[tuple[float, float, float, float], ...] = ()
-    rows: tuple[str, ...] = ()
     box: tuple[int, int, int, int] | None = None
 
 

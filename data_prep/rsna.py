@@ -122,9 +122,8 @@ def _with_labels(raw: Path, items: list[Item], there: set[str]) -> tuple[list[It
         else:
             finding = CLASSES.index(*named)
             drawn = tuple(box for box in mine if box)
-            rows = tuple(f"row {mine[box]} of {LABELS}" for box in drawn)
             labels = {"opacity": int(bool(drawn)), "finding": finding}
-            labelled.append(replace(item, labels=labels, boxes=drawn, rows=rows))
+            labelled.append(replace(item, labels=labels, boxes=drawn))
     for id_ in sorted((boxes.keys() | classes.keys()) - there):
         table = LABELS if id_ in boxes else FINDINGS
         problems.append((raw / table, f"there is no image {id_!r}"))

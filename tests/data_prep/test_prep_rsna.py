@@ -232,12 +232,13 @@ def test_a_target_that_the_class_contradicts_is_a_problem_of_the_film(raw, value
 @pytest.mark.parametrize(
     "box", [(33.0, 1, 2, 2), (1, 32.0, 2, 2), (20, 1, 14, 2), (1, 30, 2, 4), (0, 0, 1e30, 1)]
 )
-def test_a_box_that_leaves_its_film_is_named_with_its_row(raw, box, capsys):
+def test_a_film_with_a_box_that_leaves_it_is_left_out(raw, box, capsys):
     write_tables(raw, {f"p{i}": (2, [BOX, box] if i == 3 else [BOX]) for i in range(10)})
     _, out = prepare(raw)
     (file, why), *more = skipped(out).items()
     assert file == f"{TRAIN}/p3.dcm" and not more and "p3" not in load_prepared(out).ids
-    assert f"row 6 of {LABELS} leaves its 32 x 32 pixels" in why
+    text = f"the box {tuple(map(float, box))} (x, y, width, height) leaves its 32 x 32 pixels"
+    assert why == text
     assert prepare(raw, "--strict", "--overwrite")[0] == 2
     assert f"p3.dcm: {why}" in capsys.readouterr().err
 
