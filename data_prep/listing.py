@@ -171,14 +171,16 @@ def without_contradictions(
     alike: dict[Hashable, list[Item]] = {}
     for item in items:
         alike.setdefault(number(item), []).append(item)
-    others = {
-        item.id: next((one.id for one in group if one.labels != item.labels), None)
-        for group in alike.values()
-        for item in group
-    }
-    why = "one number with two labels: there is also"
-    problems = [(item.image, f"{why} {others[item.id]}") for item in items if others[item.id]]
-    return [item for item in items if not others[item.id]], problems
+    kept: list[Item] = []
+    problems: list[Problem] = []
+    for item in items:
+        others = [one.id for one in alike[number(item)] if one.labels != item.labels]
+        if others:
+            why = f"one number with two labels: there is also {others[0]}"
+            problems.append((item.image, why))
+        else:
+            kept.append(item)
+    return kept, problems
 
 
 def need_folders(raw: Path, *names: str) -> None:

@@ -250,13 +250,20 @@ def test_a_box_may_touch_the_edge_and_end_a_pixel_beyond(raw, box):
     assert not skipped(out) and load_prepared(out).opacities.any(axis=(1, 2)).all()
 
 
-def test_a_table_with_other_columns_is_an_error(raw, capsys):
-    (raw / LABELS).write_text("id,x,y\n")
-    assert (
-        prepare(raw)[0] == 2
-        and "one column each: patientId, width, height, Target; found id, x, y"
-        in capsys.readouterr().err
-    )
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        (b"id,x,y\n", "one column each: patientId, width, height, Target; found id, x, y"),
+        (b"patientId,x,y,width,height,Target,X\n", "one column each: x; found"),
+        (b"", "one column each: patientId, x, y"),
+        (b"patientId\xff\n", "is not readable as CSV: 'utf-8' codec"),
+    ],
+)
+def test_another_table_is_an_error_that_names_it(raw, table, why, capsys):
+    (raw / LABELS).write_bytes(table)
+    assert prepare(raw)[0] == 2
+    error = capsys.readouterr().err
+    assert f"{LABELS} " in error and why in error and error.count("\n") == 1
 
 
 def test_a_missing_table_is_an_error(raw, capsys):
