@@ -109,25 +109,19 @@ def _synthetic(options: Namespace) -> list[Prepared]:
     return [prepare_synthetic(options.out, options.images, how, hospital, abnormal)]
 
 
-def _accept(options: Namespace) -> list[Prepared]:
-    return [accept(options.folder)]
-
-
 _MAKERS = {
     "synthetic": _synthetic,
     "cxr": _cxr,
     "echo": _echo,
     "echo-folder": _echo_folder,
-    "accept": _accept,
+    "accept": lambda options: [accept(options.folder)],
 }
 
 
 def _report(prepared: Prepared, shown: int = 10) -> None:
     print(prepared)
     if "found" in prepared.about:
-        is_pediatric = prepared.about["name"] == pediatric.ABOUT["name"]
-        lines = pediatric.counts_beside_paper if is_pediatric else protocol.lines
-        print(*lines(prepared.about), sep="\n")
+        print(*protocol.lines(prepared.about), sep="\n")
     if "patients" in prepared.about:
         print(f"patients: {prepared.about['counts']['patients']}, {prepared.about['patients']}")
     for value, n in prepared.about["counts"]["constant_masks"].items():
@@ -166,19 +160,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "unlabelled":
             _patient(command)
         _common(command, strict=True)
-    command = commands.add_parser(
-        "get", help="list which public sets are there, and download those that need no account"
-    )
-    command.add_argument("data", help="folder of raw sets")
-    command.add_argument("--list", action="store_true", help="list only")
-    command = commands.add_parser(
-        "accept",
-        help="keep what was changed by hand in table.csv or about.json of a prepared folder",
-        description="Write the digests and counts of a prepared folder anew, after its table.csv or "
-        "about.json was changed by hand, or where it was prepared before there were digests. The rows "
-        "must be in their order and the arrays as they were.",
-    )
-    command.add_argument("folder", help="the prepared folder")
+    _other_commands(commands)
     command = _folders_command(
         commands, "cxr", "the four sets of the chest X-ray study, real or synthetic", cxr.__doc__
     )
@@ -191,6 +173,21 @@ def _parser() -> argparse.ArgumentParser:
     _common(command, overwrite=False, strict=True)
     _echo_commands(commands)
     return parser
+
+
+def _other_commands(commands: Any) -> None:
+    command = commands.add_parser(
+        "get", help="list which public sets are there, and download those that need no account"
+    )
+    command.add_argument("data", help="folder of raw sets")
+    command.add_argument("--list", action="store_true", help="list only")
+    command = commands.add_parser(
+        "accept",
+        help="keep what was changed by hand in table.csv or about.json of a prepared folder",
+        description="Write digests and counts anew. The rows must be in their order and the arrays as "
+        "they were.",
+    )
+    command.add_argument("folder", help="the prepared folder")
 
 
 def _synthetic_command(commands: Any) -> None:

@@ -9,20 +9,19 @@ from data_prep.listing import Item
 Box = tuple[float, float, float, float]
 
 
-def why_outside(item: Item, shape: tuple[int, int]) -> str:
-    """Say which box of ``item`` is not within its image of ``shape`` (height, width), "" if all are.
+def check_within(item: Item, shape: tuple[int, int]) -> None:
+    """Check that the boxes of ``item`` are within its image of ``shape`` (height, width).
 
     A pixel too much is let pass: some count from 1.
+
+    Raises:
+        ValueError: A box is not; names it.
     """
     height, width = shape
-    rows = item.rows or ("the labels",) * len(item.boxes)
-    for box, row in zip(item.boxes, rows, strict=True):
-        x, y, w, h = box
+    for x, y, w, h in item.boxes:
         if x >= width or y >= height or x + w > width + 1 or y + h > height + 1:
-            return (
-                f"the box {box} (x, y, width, height) of {row} leaves its {width} x {height} pixels"
-            )
-    return ""
+            box = f"{x, y, w, h} (x, y, width, height)"
+            raise ValueError(f"the box {box} leaves its {width} x {height} pixels")
 
 
 class Boxes:

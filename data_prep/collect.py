@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.boxes import Boxes, why_outside
+from data_prep.boxes import Boxes
 from data_prep.duplicates import without_duplicates
 from data_prep.listing import Item, Listing
 from data_prep.look import describe_sizes, draw_pictures
@@ -57,12 +57,6 @@ def prepare(
         outcomes = read_all(listing.items, raw, work, strict=options.strict)
         read = list(zip(listing.items, outcomes, strict=True))
         problems += [(item.image, outcome.why) for item, outcome in read if outcome.why]
-        off = [(item.image, why) for item, one in read if (why := _why_outside(item, one))]
-        if options.strict and off:
-            raise ValueError(_first(off))
-        problems += off
-        left_out = {image for image, _ in off}
-        read = [pair for pair in read if pair[0].image not in left_out]
         kept, duplicates = _without_duplicates(read, listing, work)
         problems += duplicates
         if not kept:
@@ -73,10 +67,6 @@ def prepare(
         about = {**about, **listing.about, "settings": {"size": size} | how | (settings or {})}
         about["skipped"] = sorted(skipped, key=lambda s: (s["file"], s["why"]))
         return _save(kept, work, out, options, about)
-
-
-def _why_outside(item: Item, outcome: Outcome) -> str:
-    return "" if outcome.why else why_outside(item, outcome.shape)
 
 
 def _without_duplicates(

@@ -51,6 +51,9 @@ SHARES = {
 }
 """Synthetic sets: their images as a fraction of those asked for, and their hospital."""
 
+Listed = tuple[Listing, dict]
+"""The images of a set, and what about.json says of it."""
+
 
 def prepare_cxr(
     out: str | Path,
@@ -81,7 +84,8 @@ def prepare_cxr(
     """
     out, options = Path(out), replace(options, overwrite=True)
     if data is None:
-        _refuse_patient(options, "images drawn by this library")
+        if options.patient is not None:
+            raise ValueError("--patient is for an unlabelled source, but images are drawn")
         if images < 40:
             raise ValueError(f"{images} synthetic images asked for, should be at least 40")
         return [_synthetic(out / role, role, images, options) for role in SHARES]
@@ -91,31 +95,36 @@ def prepare_cxr(
         if not roles[role]:
             names = ", ".join(FOLDERS[role])
             raise FileNotFoundError(f"{data} holds no folder of the {role} set: {names}")
+    films = [folder for folder in roles["rsna"] if rsna.has_rsna(folder)]
+    if options.patient is not None and (films or not roles["source"]):
+        source = (films or roles["target"])[0]
+        raise ValueError(f"--patient is for an unlabelled source, but the source is {source}")
+    for folder in roles["rsna"]:
+        if folder not in films:
+            report(f"{folder} holds no {rsna.TRAIN}: it is not the source")
     target, test = roles["target"][0], roles["test"][0]
     # A copy in one piece has no test part.
     children = [root for root in map(pediatric.find_both_sides, roles["pneumonia"]) if root]
-    makers: dict[str, Callable[[Path], Prepared]] = {
-        "source": lambda to: _source(to, roles, children, options, report),
-        "target": lambda to: _prepare(to, shenzhen.list_shenzhen(target), shenzhen.ABOUT, options),
-        "test": lambda to: _prepare(
-            to, montgomery.list_montgomery(test), montgomery.ABOUT, options
-        ),
+    listings: dict[str, Callable[[], Listed]] = {
+        "source": lambda: _list_source(roles, films, children, options.patient),
+        "target": lambda: (shenzhen.list_shenzhen(target), shenzhen.ABOUT),
+        "test": lambda: (montgomery.list_montgomery(test), montgomery.ABOUT),
     }
     if children:
-        makers["pneumonia"] = lambda to: _prepare(
-            to, pediatric.list_pediatric(children[0]), pediatric.ABOUT, options
-        )
+        listings["pneumonia"] = lambda: (pediatric.list_pediatric(children[0]), pediatric.ABOUT)
     else:
         report(_without_pneumonia(out / "pneumonia", data))
-    return _each(out, makers)
+    return _prepare_each(out, listings, options)
 
 
-def _each(out: Path, makers: dict[str, Callable[[Path], Prepared]]) -> list[Prepared]:
+def _prepare_each(
+    out: Path, listings: dict[str, Callable[[], Listed]], options: Options
+) -> list[Prepared]:
     """Make every set; where some cannot be made the others are, before ``ValueError`` names those."""
     made, failed = [], []
-    for role, make in makers.items():
+    for role, make_list in listings.items():
         try:
-            made.append(make(out / role))
+            made.append(_prepare(out / role, *make_list(), options))
         except (ValueError, OSError) as error:
             failed.append(f"{out / role} is not made: {error}")
     if failed:
@@ -153,38 +162,20 @@ def _synthetic(out: Path, role: str, images: int, options: Options) -> Prepared:
     return prepare_synthetic(out, n, replace(options, seed=seed), hospital)
 
 
-def _source(
-    out: Path,
-    roles: dict[str, list[Path]],
-    children: list[Path],
-    options: Options,
-    report: Callable[[str], None],
-) -> Prepared:
-    """Make the source from RSNA's set, else from what else there is, else from the target."""
-    films = [folder for folder in roles["rsna"] if rsna.has_rsna(folder)]
+def _list_source(
+    roles: dict[str, list[Path]], films: list[Path], children: list[Path], patient: str | None
+) -> Listed:
+    """List RSNA's set, else what else there is, else the target."""
     if films:
         unused = ("label_values", "opacities")
         about = {name: value for name, value in rsna.ABOUT.items() if name not in unused}
-        _refuse_patient(options, f"RSNA's films, in {films[0]}")
-        return _prepare(out, rsna.list_rsna(films[0], labelled=False), about, options)
-    for folder in roles["rsna"]:
-        report(f"{folder} holds no {rsna.TRAIN}: it is not the source")
+        return rsna.list_rsna(films[0], labelled=False), about
     if roles["source"]:
-        listing, about = _list_unlabelled(roles["source"], children, options.patient)
-        return _prepare(out, listing, about, options)
-    _refuse_patient(options, "those of the target")
-    listing = shenzhen.list_shenzhen(roles["target"][0])
-    return _prepare(out, listing, shenzhen.ABOUT, options)
+        return _list_unlabelled(roles["source"], children, patient)
+    return shenzhen.list_shenzhen(roles["target"][0]), shenzhen.ABOUT
 
 
-def _refuse_patient(options: Options, source: str) -> None:
-    if options.patient is not None:
-        raise ValueError(f"--patient is for an unlabelled source, but the source are {source}")
-
-
-def _list_unlabelled(
-    folders: list[Path], children: list[Path], patient: str | None
-) -> tuple[Listing, dict]:
+def _list_unlabelled(folders: list[Path], children: list[Path], patient: str | None) -> Listed:
     """List the images of several folders, the test part of those in ``children`` held out."""
     items: list[Item] = []
     held_out: list[Item] = []
@@ -219,14 +210,13 @@ def _list_unlabelled(
 
 def _prepare(out: Path, listing: Listing, about: dict, options: Options) -> Prepared:
     settings = {"files": digest(listing.raw, listing.items)}
-    tests = digest(listing.raw, listing.held_out) if listing.held_out else None
-    wanted = settings | {"size": options.size, "held_out": tests}
+    if listing.held_out:
+        settings["held_out"] = digest(listing.raw, listing.held_out)
+    wanted = {"held_out": None, **settings, "size": options.size}
     if not any(item.split for item in listing.items):
         wanted["seed"] = options.seed
     if kept := made_before(out, wanted):
         return kept
-    if tests:
-        settings["held_out"] = tests
     return prepare(listing, out, options, about, settings)
 
 

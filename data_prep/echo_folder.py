@@ -10,16 +10,16 @@ they are empty or missing, the box given for all screens is taken, else the whol
 names differ only in case, in blanks or in Unicode form are one, and that is said.
 """
 
-import csv
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from data_prep.doppler_flow import FLOWS
 from data_prep.doppler_spectrum import QUALITIES
 from data_prep.listing import Item, Listing, find_files, need_folders
-from data_prep.names import Problem, composed, distinct, name_within, pair_masks, unusable
+from data_prep.names import Problem, name_within, pair_masks, unusable
+from data_prep.tables import Row, read_table
 
 ABOUT = {
     "name": "Doppler echocardiograms",
@@ -29,7 +29,6 @@ ABOUT = {
 COLUMNS = ("file", "patient", "flow", "quality")
 BOX = ("x", "y", "width", "height")
 Box = tuple[int, int, int, int]
-Row = dict[str | None, str]
 _VALUES = {
     "flow": {name: value for value, name in enumerate(FLOWS)},
     "quality": {name.upper(): value for value, name in enumerate(QUALITIES)} | {"LOW": 0},
@@ -53,18 +52,16 @@ def list_echo(raw: str | Path, box: Box | None = None) -> Listing:
     raw = Path(raw)
     need_folders(raw, "images")
     table = raw / "labels.csv"
-    if not table.is_file():
-        raise FileNotFoundError(f"{raw} holds no labels.csv with the columns {', '.join(COLUMNS)}")
+    rows, short = read_table(table, COLUMNS)
     images, problems = _files(raw / "images", _SUFFIXES)
     masks, others = _files(raw / "masks", (".png",)) if os.path.lexists(raw / "masks") else ([], [])
-    mask_of, unclear = pair_masks(images, masks, _without_ending(raw))
-    images, alike = distinct(images, raw)
-    problems += others + unclear + alike
+    mask_of, unclear = pair_masks(images, masks, lambda path: _below(path, raw))
+    problems += others + unclear + short
     path_of = {name_within(path, raw / "images"): path for path in images}
     items: list[Item] = []
     row_of: dict[str, int] = {}
-    for number, row in _rows(table):
-        name, why = row.get("file", ""), _complaint(row, row_of)
+    for number, row in rows:
+        name, why = row["file"], _complaint(row, row_of)
         if not why and name not in path_of:
             why = f"no such image: {name}"
         row_of.setdefault(name, number)
@@ -81,9 +78,9 @@ def list_echo(raw: str | Path, box: Box | None = None) -> Listing:
     )
 
 
-def _without_ending(raw: Path) -> Callable[[Path], str]:
-    """Return what gives the name below images or masks, without the ending."""
-    return lambda path: PurePosixPath(*path.relative_to(raw).with_suffix("").parts[1:]).as_posix()
+def _below(path: Path, raw: Path) -> str:
+    """Return the name of a file below images or masks, without the ending."""
+    return "/".join(path.relative_to(raw).with_suffix("").parts[1:])
 
 
 def _one_spelling(items: list[Item]) -> tuple[list[Item], str]:
@@ -108,48 +105,21 @@ def _item(row: Row, path: Path, mask: Path | None, box: Box | None) -> Item:
 
 def _complaint(row: Row, row_of: dict[str, int]) -> str | None:
     """Say what is wrong with a row of the table, if anything; ``row_of`` holds the files before it."""
-    if None in row:
-        return row[None]
     if not row["file"]:
         return "file is empty"
     if row["file"] in row_of:
         return f"{row['file']} again, after row {row_of[row['file']]}"
-    if not row["patient"] or unusable(row["patient"]):
-        return f"patient is {row['patient']!r}" if row["patient"] else "patient is empty"
+    if not row["patient"]:
+        return "patient is empty"
+    if unusable(row["patient"]):
+        return f"patient is {row['patient']!r}"
     for name, values in _VALUES.items():
-        if _value(name, row[name]) is None:
+        if row[name] and row[name].upper() not in values:
             return f"{name} is {row[name]!r}, should be {', '.join(values)} or empty"
     corners = [row.get(name, "") for name in BOX]
     if any(corners) and not all(text.isdecimal() and len(text) < 10 for text in corners):
         return f"{', '.join(BOX)} are {corners}, should be four whole numbers or all empty"
     return None
-
-
-def _value(name: str, text: str) -> int | None:
-    """Return the number of a label, -1 where it is empty, None where the text names no class."""
-    return _VALUES[name].get(text.upper()) if text else -1
-
-
-def _rows(table: Path) -> Iterator[tuple[int, Row]]:
-    """Yield the rows with their numbers; a row of another length has its complaint under None."""
-    try:
-        with open(table, newline="", encoding="utf-8-sig") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{table} is not readable as CSV: {error}") from error
-    header = [name.strip().lower() for name in header]
-    wanted = COLUMNS + (BOX if set(BOX) & set(header) else ())
-    if missing := [name for name in wanted if header.count(name) != 1]:
-        raise ValueError(
-            f"{table} should have each of the columns {', '.join(wanted)} once; "
-            f"that is not so for {', '.join(missing)}: found {header}"
-        )
-    for number, values in enumerate(rows, start=2):
-        row: Row = dict(zip(header, (composed(text.strip()) for text in values), strict=False))
-        if values and len(values) != len(header):
-            row[None] = f"{len(values)} values for {len(header)} columns"
-        if values:
-            yield number, row
 
 
 def _files(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list[Problem]]:

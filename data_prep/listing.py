@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.names import Problem, composed, name_within, unusable
+from data_prep.names import Problem, composed, distinct, name_within, unusable
 
 DEAD_LINK, FOLDER = "a link that leads nowhere", "a folder, not searched"
 _SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")
@@ -25,7 +25,6 @@ class Item:
         labels: A value from 0 for each label that the image has.
         split: The published split of the image; empty where the set comes without one.
         boxes: Where the disease is, as (x, y, width, height) in pixels.
-        rows: The table and row that state each of the boxes, for messages.
         box: The part of image and masks to take, likewise; None for all of it.
     """
 
@@ -36,7 +35,6 @@ class Item:
     labels: dict[str, int] = field(default_factory=dict)
     split: str = ""
     boxes: tuple[tuple[float, float, float, float], ...] = ()
-    rows: tuple[str, ...] = ()
     box: tuple[int, int, int, int] | None = None
 
 
@@ -69,8 +67,8 @@ def find_files(folder: Path) -> tuple[list[Path], list[Problem]]:
     Returns:
         The files in the order of their names; and what can be no file of the set, with the reason:
         folders that cannot be read or were listed before, links that lead nowhere, pipes and the
-        like, and names that a table cannot hold. Hidden files and those of the operating system are
-        ignored.
+        like, names that a table cannot hold, and names that differ only in case. Hidden files and
+        those of the operating system are ignored.
 
     Raises:
         OSError: ``folder`` itself cannot be read.
@@ -100,7 +98,8 @@ def find_files(folder: Path) -> tuple[list[Path], list[Problem]]:
                 problems.append((path, what))
             else:
                 files.append(path)
-    return sorted(files, key=lambda path: name_within(path, folder)), problems
+    files, alike = distinct(sorted(files, key=lambda path: name_within(path, folder)), folder)
+    return files, problems + alike
 
 
 def image_files(
@@ -128,7 +127,8 @@ def image_files(
             others.append((path, what))
         else:
             images.append(path)
-    return images, others
+    images, alike = distinct(images, folder)
+    return images, others + alike
 
 
 def _entries(folder: Path) -> list[tuple[Path, str]]:
@@ -171,14 +171,16 @@ def without_contradictions(
     alike: dict[Hashable, list[Item]] = {}
     for item in items:
         alike.setdefault(number(item), []).append(item)
-    others = {
-        item.id: next((one.id for one in group if one.labels != item.labels), None)
-        for group in alike.values()
-        for item in group
-    }
-    why = "one number with two labels: there is also"
-    problems = [(item.image, f"{why} {others[item.id]}") for item in items if others[item.id]]
-    return [item for item in items if not others[item.id]], problems
+    kept: list[Item] = []
+    problems: list[Problem] = []
+    for item in items:
+        others = [one.id for one in alike[number(item)] if one.labels != item.labels]
+        if others:
+            why = f"one number with two labels: there is also {others[0]}"
+            problems.append((item.image, why))
+        else:
+            kept.append(item)
+    return kept, problems
 
 
 def need_folders(raw: Path, *names: str) -> None:

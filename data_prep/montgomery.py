@@ -10,14 +10,8 @@ diseases", Quantitative Imaging in Medicine and Surgery 4 (2014) 475-477. As pub
 import re
 from pathlib import Path
 
-from data_prep.listing import (
-    Item,
-    Listing,
-    image_files,
-    need_folders,
-    without_contradictions,
-)
-from data_prep.names import Problem, distinct, pair_masks
+from data_prep.listing import Item, Listing, image_files, need_folders, without_contradictions
+from data_prep.names import Problem, pair_masks
 from data_prep.protocol import compare
 
 ABOUT = {
@@ -44,7 +38,6 @@ def list_montgomery(raw: str | Path) -> Listing:
     if not images:
         raise ValueError(f"{raw / 'CXR_png'} holds no .png image")
     sides = {side: _masks(raw / "ManualMask" / side, images, problems) for side in _SIDES}
-    images, alike = distinct(images, raw)
     items, counts = [], {"images": 0, "normal": 0, "abnormal": 0, "masks": 0}
     for path in images:
         name = _NAME.fullmatch(path.name)
@@ -62,7 +55,7 @@ def list_montgomery(raw: str | Path) -> Listing:
             items.append(Item(path.stem, name[1], path, masks, {"abnormal": int(name[2])}))
     about = {"found": counts}
     items, doubtful = without_contradictions(items, lambda item: item.patient)
-    problems += alike + doubtful + compare("Montgomery", about, raw)
+    problems += doubtful + compare("Montgomery", about, raw)
     return Listing(raw, items, problems, about)
 
 

@@ -90,7 +90,7 @@ def pair_masks(
     names = {image.name for image in images}
     mask_of: dict[Path, Path] = {}
     problems: list[Problem] = []
-    for mask in sorted(masks, key=lambda mask: (mask.name not in names, mask.suffix != ".png")):
+    for mask in sorted(masks, key=lambda mask: mask.name not in names):
         alike = owners.get(composed(key(mask)), [])
         exact = [image for image in alike if composed(image.name) == composed(mask.name)]
         own = alike if len(alike) == 1 else exact

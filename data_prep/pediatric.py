@@ -22,26 +22,16 @@ child into both sides of a fold.
 
 import os
 import re
-from collections import Counter
 from pathlib import Path
 
-from data_prep.listing import (
-    Item,
-    Listing,
-    image_files,
-    need_folders,
-    without_contradictions,
-)
-from data_prep.names import distinct, name_within
+from data_prep.listing import Item, Listing, image_files, need_folders, without_contradictions
+from data_prep.names import name_within
 from data_prep.protocol import COUNTS, USE, compare
 
 CLASSES = ("normal", "bacterial", "viral")
 """The values 0, 1 and 2 of the label "pneumonia"."""
 
-PAPER = {
-    side: {name: COUNTS[f"Pediatric {side}"][name] for name in CLASSES}
-    for side in ("train", "test")
-}
+PAPER = {side: COUNTS[f"Pediatric {side}"] for side in ("train", "test")}
 """The images in UMS-Rep, Table 1: the whole set as published, duplicates included."""
 
 ABOUT = {
@@ -87,8 +77,7 @@ def list_pediatric(raw: str | Path) -> Listing:
         problems += others + [(path, "in neither NORMAL nor PNEUMONIA") for path in paths]
         for kind in _NAMES:
             paths, others = image_files(raw / folder / kind, _SUFFIXES)
-            paths, alike = distinct(paths, raw)
-            problems += others + alike
+            problems += others
             for path in paths:
                 item = _item(path, raw, side, kind)
                 if isinstance(item, Item):
@@ -99,30 +88,11 @@ def list_pediatric(raw: str | Path) -> Listing:
     for side, counts in found.items():
         if missing := [name for name, n in counts.items() if n == 0]:
             raise ValueError(f"{raw / side} holds no {' and no '.join(missing)} image")
-        counted = {"found": {"images": sum(counts.values())} | counts}
-        problems += compare(f"Pediatric {side}", counted, raw)
+        problems += compare(f"Pediatric {side}", {"found": counts}, raw)
     items, doubtful = without_contradictions(
         items, lambda item: (item.split, re.sub("_(bacteria|virus)_", "_", item.image.stem))
     )
     return Listing(raw, items, problems + doubtful, {"found": found})
-
-
-def counts_beside_paper(about: dict) -> list[str]:
-    """Return a line for train and one for test: images found, kept and in the paper, by class.
-
-    Args:
-        about: The content of about.json in the prepared folder.
-    """
-    kept = about["counts"]["labels"]["pneumonia"]
-    lines = []
-    for side, paper in PAPER.items():
-        parts = [
-            f"{name} {about['found'][side][name]} found, {kept[side].get(str(value), 0)} kept "
-            f"(paper {paper[name]})"
-            for value, name in enumerate(CLASSES)
-        ]
-        lines.append(f"{side}: {'; '.join(parts)}")
-    return lines
 
 
 def find_both_sides(raw: Path) -> Path | None:
@@ -143,5 +113,6 @@ def _item(path: Path, raw: Path, side: str, kind: str) -> Item | str:
 
 
 def _count(items: list[Item], side: str) -> dict[str, int]:
-    found = Counter(CLASSES[item.labels["pneumonia"]] for item in items if item.split == side)
-    return {name: found[name] for name in CLASSES}
+    labels = [item.labels["pneumonia"] for item in items if item.split == side]
+    counts = {name: labels.count(value) for value, name in enumerate(CLASSES)}
+    return {"images": len(labels), **counts}

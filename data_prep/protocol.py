@@ -50,12 +50,18 @@ def compare(name: str, about: dict, raw: Path) -> list[tuple[Path, str]]:
 
 
 def lines(about: dict) -> list[str]:
-    """Return the lines that report the counts of a prepared set beside the paper's."""
-    found, paper = about["found"], COUNTS[about["name"]]
+    """Return a line for a prepared set, or for each of its sides, with its counts and the paper's."""
+    name, found, counts = about["name"], about["found"], about["counts"]
+    if name in COUNTS:
+        return [_line(name, found, counts["images"])]
+    return [_line(f"{name} {side}", found[side], counts[side]) for side in found]
+
+
+def _line(name: str, found: dict[str, int], kept: int) -> str:
+    paper = COUNTS[name]
     parts = [f"{what} {found[what]} (paper {n})" for what, n in paper.items() if what in found]
     whole = "the whole set" if found["images"] == paper["images"] else "not the whole set"
-    kept = about["counts"]["images"]
-    return [f"{about['name']}, {whole}: found {'; '.join(parts)}; kept {kept} images"]
+    return f"{name}, {whole}: found {'; '.join(parts)}; kept {kept} images"
 
 
 def _differences(name: str, found: dict[str, int], paper: dict[str, int]) -> list[str]:

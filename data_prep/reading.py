@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from data_prep.boxes import check_within
 from data_prep.duplicates import Digests, digests
 from data_prep.images import resize_image, resize_mask
 from data_prep.listing import Item
@@ -115,8 +116,10 @@ def full_digests(
 
 
 def _key(item: Item, raw: Path) -> str:
-    """Return what identifies a finished image: names, sizes and times of its files."""
+    """Return what identifies a finished image: its boxes; names, sizes and times of its files."""
     parts = [] if item.box is None else [f"box {item.box}"]
+    if item.boxes:
+        parts.append(f"boxes {item.boxes}")
     for path in (item.image, *item.masks):
         name = os.path.relpath(path, raw)
         try:
@@ -140,6 +143,7 @@ def _read(
         image = _decoder(colour)(path.read_bytes(), path.name)
         _check_image(image, colour)
         shape: tuple[int, int] = image.shape[:2]
+        check_within(item, shape)
         for path in item.masks:
             part = decode_mask(path.read_bytes(), path.name)
             _check_mask(part, path.name, shape)

@@ -13,26 +13,25 @@ UMS-Rep, section 3.1, trains its source on the 26,684, split by patient 70, 20 a
 and leave the test images aside. The published patientId is one per film. A patient can have several
 films, which only the NIH's own names tell: with RSNA's file
 pneumonia-challenge-dataset-mappings_2018.json in the folder the patients are the NIH's; without it
-each film counts as a patient. Films that the mapping does not name are left out, as are those whose two
-tables contradict each other.
+each film counts as a patient. Films that the mapping does not name are left out, as are those of which
+two rows, of one table or of both, contradict each other.
 """
 
-import csv
 import json
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from data_prep.boxes import Box
-from data_prep.listing import Item, Listing, image_files
-from data_prep.names import Problem, composed, distinct
+from data_prep.listing import Item, Listing, image_files, need_folders
+from data_prep.names import Problem, composed
 from data_prep.protocol import compare
+from data_prep.tables import Row, read_table
 
-CLASSES = ("Normal", "No Lung Opacity / Not Normal", "Lung Opacity")
+OPACITY = "Lung Opacity"
+CLASSES = ("Normal", "No Lung Opacity / Not Normal", OPACITY)
 """The values 0, 1 and 2 of the label "finding", as the class table names them."""
 
 ABOUT = {
@@ -50,14 +49,6 @@ ABOUT = {
 TRAIN, TEST = "stage_2_train_images", "stage_2_test_images"
 LABELS, FINDINGS = "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv"
 MAPPING = "pneumonia-challenge-dataset-mappings_2018.json"
-_SHORT = {"Normal": "normal", CLASSES[1]: "not normal", "Lung Opacity": "lung opacity"}
-
-
-class _Row(NamedTuple):
-    """A row of the labels: its number, and its box or ()."""
-
-    number: int
-    box: Box | tuple[()]
 
 
 def has_rsna(raw: Path) -> bool:
@@ -84,10 +75,9 @@ def list_rsna(raw: str | Path, labelled: bool = True) -> Listing:
     paths, problems = image_files(folder, (".dcm",))
     if not paths:
         raise ValueError(f"{folder} holds no .dcm image")
-    paths, alike = distinct(paths, raw)
     found = {"images": len(paths)}
     items, about, unmapped = _with_patients(raw, [Item(composed(p.stem), "", p) for p in paths])
-    problems += alike + unmapped
+    problems += unmapped
     about["part"] = folder.name
     if folder.name == TEST:
         problems.append((raw / TRAIN, "missing: listed are the test images, without labels"))
@@ -95,107 +85,68 @@ def list_rsna(raw: str | Path, labelled: bool = True) -> Listing:
     if labelled:
         items, wrong = _with_labels(raw, items, {composed(path.stem) for path in paths})
         problems += wrong
-        for value, name in enumerate(CLASSES):
-            found[_SHORT[name]] = sum(item.labels["finding"] == value for item in items)
+        for value, name in enumerate(("normal", "not normal", "lung opacity")):
+            found[name] = sum(item.labels["finding"] == value for item in items)
     about["found"] = found
     problems += compare("RSNA", about, raw)
     return Listing(raw, items, problems, about)
 
 
+def _images_folder(raw: Path) -> Path:
+    if (raw / TEST).is_dir() and not (raw / TRAIN).is_dir():
+        return raw / TEST
+    if (raw / f"{TRAIN}.zip").is_file() and not (raw / TRAIN).is_dir():
+        raise FileNotFoundError(f"{raw} holds no folder {TRAIN}; unpack {TRAIN}.zip first")
+    need_folders(raw, TRAIN)
+    return raw / TRAIN
+
+
 def _with_labels(raw: Path, items: list[Item], there: set[str]) -> tuple[list[Item], list[Problem]]:
-    """Return the items that both tables label alike; and the problems of the others and of rows.
+    """Return the items that all rows of both tables label alike; and the problems of films and rows.
 
     ``there`` holds the patientId of all files, those of no known patient too.
     """
-    rows, problems = _read_labels(raw / LABELS)
-    findings, wrong = _read_findings(raw / FINDINGS)
+    boxes, problems = _read_boxes(raw / LABELS)
+    classes, wrong = _read_classes(raw / FINDINGS)
     problems += wrong
     labelled = []
     for item in items:
-        mine, (finding, at) = rows.get(item.id, []), findings.get(item.id, (-1, 0))
-        opacity = int(bool(mine and mine[0].box))
-        if not mine or finding < 0:
+        mine, named = boxes.get(item.id, {}), classes.get(item.id, {})
+        if not mine or not named:
             table = FINDINGS if mine else LABELS
             problems.append((item.image, f"no label: {table} has no (valid) row of it"))
-        elif opacity != (finding == CLASSES.index("Lung Opacity")):
-            why = f"row {mine[0].number} of {LABELS} says Target {opacity}, row {at} of {FINDINGS}"
-            problems.append((item.image, f"{why} {CLASSES[finding]!r}"))
+        elif len(named) > 1 or {bool(box) for box in mine} != {name == OPACITY for name in named}:
+            said = [f"row {n} of {LABELS} says Target {int(bool(box))}" for box, n in mine.items()]
+            said += [f"row {n} of {FINDINGS} {name!r}" for name, n in named.items()]
+            problems.append((item.image, ", ".join(said)))
         else:
-            boxes = tuple(row.box for row in mine if row.box)
-            at_rows = tuple(f"row {row.number} of {LABELS}" for row in mine if row.box)
-            labels = {"opacity": opacity, "finding": finding}
-            labelled.append(replace(item, labels=labels, boxes=boxes, rows=at_rows))
-    problems += [
-        (raw / TRAIN / f"{id_}.dcm", "labelled, but there is no such file")
-        for id_ in sorted((rows.keys() | findings.keys()) - there)
-    ]
+            finding = CLASSES.index(*named)
+            drawn = tuple(box for box in mine if box)
+            labels = {"opacity": int(bool(drawn)), "finding": finding}
+            labelled.append(replace(item, labels=labels, boxes=drawn))
+    for id_ in sorted((boxes.keys() | classes.keys()) - there):
+        table = LABELS if id_ in boxes else FINDINGS
+        problems.append((raw / table, f"there is no image {id_!r}"))
     return labelled, problems
 
 
-def _images_folder(raw: Path) -> Path:
-    if not raw.is_dir():
-        raise FileNotFoundError(f"no folder {raw}")
-    for name in (TRAIN, TEST):
-        if (raw / name).is_dir():
-            return raw / name
-    hint = ""
-    if (raw / f"{TRAIN}.zip").is_file():
-        hint = f"; unpack {TRAIN}.zip first"
-    near = [raw.parent / TRAIN, *raw.glob(f"*/{TRAIN}")]
-    for folder in [path.parent for path in near if path.is_dir()][:1]:
-        hint = f"; did you mean {folder}?"
-    raise FileNotFoundError(f"{raw} holds no folder {TRAIN}{hint}")
+def _read_boxes(path: Path) -> tuple[dict[str, dict[Box | tuple[()], int]], list[Problem]]:
+    """Return the rows of each patientId, under their box or (); and the problems of other rows."""
+    rows, problems = read_table(path, ("patientId", "x", "y", "width", "height", "Target"))
+    boxes: dict[str, dict[Box | tuple[()], int]] = {}
+    for number, row in rows:
+        id_, box = row["patientId"], _box(row)
+        if box is None or row["Target"] != str(int(bool(box))):
+            why = f"row {number}: neither Target 0 nor Target 1 with a box: {id_}"
+            problems.append((path, why))
+        elif (same := boxes.setdefault(id_, {}).setdefault(box, number)) != number:
+            problems.append((path, f"row {number}: the same as row {same}: {id_}"))
+    return boxes, problems
 
 
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows of a table with their numbers; a missing column is a ``ValueError``."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing")
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if missing := set(columns) - set(reader.fieldnames or ()):
-                found = ", ".join(reader.fieldnames or ["nothing"])
-                raise ValueError(f"{path} lacks the column {min(missing)}; it has {found}")
-            yield from enumerate(reader, start=2)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not readable as CSV: {error}") from error
-
-
-def _checked_rows(
-    path: Path, columns: Sequence[str], problems: list[Problem]
-) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield number, patientId and other columns of the rows whose patientId can be a file's name."""
-    for number, row in _rows(path, ("patientId", *columns)):
-        id_ = composed(row["patientId"] or "")
-        if re.fullmatch(r"[\w-][\w.-]*", id_):  # no way out of the folder
-            yield number, id_, [row[name] or "" for name in columns]
-        else:
-            problems.append((path, f"row {number}: patientId {id_!r} is no name of a file"))
-
-
-def _read_labels(path: Path) -> tuple[dict[str, list[_Row]], list[Problem]]:
-    """Return the rows of each patientId, all of one Target; and the problems of other rows."""
-    rows: dict[str, list[_Row]] = {}
-    problems: list[Problem] = []
-    columns = ("Target", "x", "y", "width", "height")
-    for number, id_, (target, *texts) in _checked_rows(path, columns, problems):
-        box, before = _box(texts), rows.get(id_, [])
-        if target not in ("0", "1") or box is None or (target == "1") != bool(box):
-            problems.append(
-                (path, f"row {number}: neither Target 0 nor Target 1 with a box: {id_}")
-            )
-        elif before and bool(before[0].box) != bool(box):
-            problems.append((path, f"row {number}: another Target than before: {id_}"))
-        elif same := [row.number for row in before if row.box == box]:
-            problems.append((path, f"row {number}: the same as row {same[0]}: {id_}"))
-        else:
-            rows.setdefault(id_, []).append(_Row(number, box))
-    return rows, problems
-
-
-def _box(texts: list[str]) -> Box | tuple[()] | None:
-    """Return a box of four numbers, () for four empty texts, None for anything else."""
+def _box(row: Row) -> Box | tuple[()] | None:
+    """Return the box of a row, () where all its numbers are empty, None for anything else."""
+    texts = [row[name] for name in ("x", "y", "width", "height")]
     if not any(texts):
         return ()
     try:
@@ -206,19 +157,20 @@ def _box(texts: list[str]) -> Box | tuple[()] | None:
     return box if all(map(math.isfinite, box)) and min(box) >= 0 and min(box[2:]) > 0 else None
 
 
-def _read_findings(path: Path) -> tuple[dict[str, tuple[int, int]], list[Problem]]:
-    """Return the value of "finding" of each patientId and its row; and the problems of other rows.
+def _read_classes(path: Path) -> tuple[dict[str, dict[str, int]], list[Problem]]:
+    """Return the classes of each patientId and their first row; and the problems of other rows.
 
     A row is repeated for each box, so equal ones are no problem.
     """
-    findings: dict[str, tuple[int, int]] = {}
-    problems: list[Problem] = []
-    for number, id_, (name,) in _checked_rows(path, ("class",), problems):
-        if name not in CLASSES:
-            problems.append((path, f"row {number}: no class {name!r}: {id_}"))
-        elif findings.setdefault(id_, (CLASSES.index(name), number))[0] != CLASSES.index(name):
-            problems.append((path, f"row {number}: another class than before: {id_}"))
-    return findings, problems
+    rows, problems = read_table(path, ("patientId", "class"))
+    classes: dict[str, dict[str, int]] = {}
+    for number, row in rows:
+        if row["class"] in CLASSES:
+            classes.setdefault(row["patientId"], {}).setdefault(row["class"], number)
+        else:
+            why = f"row {number}: no class {row['class']!r}: {row['patientId']}"
+            problems.append((path, why))
+    return classes, problems
 
 
 def _with_patients(

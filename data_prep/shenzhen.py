@@ -11,14 +11,8 @@ augmentation" (2018). As published:
 import re
 from pathlib import Path
 
-from data_prep.listing import (
-    Item,
-    Listing,
-    image_files,
-    need_folders,
-    without_contradictions,
-)
-from data_prep.names import distinct, pair_masks
+from data_prep.listing import Item, Listing, image_files, need_folders, without_contradictions
+from data_prep.names import pair_masks
 from data_prep.protocol import compare
 
 ABOUT = {
@@ -51,7 +45,6 @@ def list_shenzhen(raw: str | Path) -> Listing:
         more, other = image_files(inner)
         masks, others = masks + more, others + other
     mask_of, unclear = pair_masks(images, masks, lambda path: path.stem.removesuffix("_mask"))
-    images, alike = distinct(images, raw)
     items = []
     for path in images:
         name = _NAME.fullmatch(path.name)
@@ -64,5 +57,5 @@ def list_shenzhen(raw: str | Path) -> Listing:
     counts = {"images": len(images), "normal": labels.count(0), "abnormal": labels.count(1)}
     about = {"found": counts | {"masks": sum(bool(item.masks) for item in items)}}
     items, doubtful = without_contradictions(items, lambda item: item.patient)
-    problems += others + unclear + alike + doubtful + compare("Shenzhen", about, raw)
+    problems += others + unclear + doubtful + compare("Shenzhen", about, raw)
     return Listing(raw, items, problems, about)

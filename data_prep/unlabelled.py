@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from data_prep.listing import Item, Listing, find_files
-from data_prep.names import distinct, name_within
+from data_prep.names import name_within
 from data_prep.patients import name_patients, patient_ids
 from ums.data.decode import image_kind
 
@@ -39,38 +39,24 @@ def list_unlabelled(raw: str | Path, patient: str | None = None) -> Listing:
     paths: list[Path] = []
     others: Counter[str] = Counter()
     for path in files:
+        ending = path.suffix.lower()
         try:
-            why = _why_not(path)
+            kind = None if ending in _SUFFIXES else image_kind(path)
         except OSError as error:
-            why = f"cannot be read: {error.strerror or error}"
-        if why:
-            problems.append((path, why))
-        elif why is None:
-            others[path.suffix.lower() or "no ending"] += 1
-        else:
+            problems.append((path, f"cannot be read: {error.strerror or error}"))
+            continue
+        is_index = kind == "DICOM" and path.name.upper() == "DICOMDIR"  # of the files on a disc
+        is_export = kind == "DICOM" and (ending in ("", ".ima") or ending[1:].isdecimal())
+        if ending in _SUFFIXES or (is_export and not is_index):
             paths.append(path)
-    paths, alike = distinct(paths, raw)
-    problems += alike
+        elif kind and not is_index:
+            problems.append((path, f"a {kind} image by another name: should end in {_SUFFIXES}"))
+        else:
+            others[ending or "no ending"] += 1
     if not paths:
         first = "".join(f"; {path}: {why}" for path, why in problems[:1])
         raise ValueError(f"{raw} holds no image ({', '.join(_SUFFIXES)}) at any depth{first}")
     names = [name_within(path, raw) for path in paths]
-    is_dicom = [path.suffix.lower() not in _SUFFIXES[:3] for path in paths]
-    found = iter(patient_ids([path for path, yes in zip(paths, is_dicom, strict=True) if yes]))
-    ids = [next(found) if yes else "" for yes in is_dicom]
-    patients, rule = name_patients(names, ids, patient)
+    patients, rule = name_patients(names, patient_ids(paths), patient)
     about = {"patients": rule} | ({"other_files": dict(others)} if others else {})
     return Listing(raw, list(map(Item, names, patients, paths)), problems, about)
-
-
-def _why_not(path: Path) -> str | None:
-    """Return "" for an image, None for another file, and else why an image is not taken."""
-    ending = path.suffix.lower()
-    if ending in _SUFFIXES:
-        return ""
-    kind = image_kind(path)
-    if kind == "DICOM" and path.name.upper() == "DICOMDIR":  # lists the files of a disc
-        return None
-    if kind == "DICOM" and (ending in ("", ".ima") or ending[1:].isdecimal()):
-        return ""
-    return f"a {kind} image by another name: should end in {_SUFFIXES}" if kind else None

@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -208,13 +208,8 @@ def _code() -> str:
     """Return a hash of all that decides how a file becomes an image."""
     files = [Path(images.__file__), Path(__file__).with_name("reading.py")]
     files += sorted(Path(decode.__file__).parent.glob("*.py"))
-    others = [_version(name) for name in ("pydicom", "python-gdcm", "simplejpeg")]
-    versions = " ".join([cv2.__version__, np.__version__, *others])
-    return _digest(b"".join([versions.encode(), *(path.read_bytes() for path in files)]))
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"
+    versions = [cv2.__version__, np.__version__]
+    for package in ("pydicom", "python-gdcm", "simplejpeg"):
+        with suppress(PackageNotFoundError):
+            versions.append(f"{package} {version(package)}")
+    return _digest(b"".join([repr(versions).encode(), *(path.read_bytes() for path in files)]))

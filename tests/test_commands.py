@@ -68,4 +68,4 @@ def test_a_package_that_is_needed_late_is_named_too(tmp_path):
     film.parent.mkdir()
     film.write_bytes(bytes(128) + b"DICM" + bytes(100))
     said = without(["pydicom"], "data_prep", "unlabelled", film.parent, tmp_path / "out")
-    assert "film.dcm is a DICOM file" in said and "pip install" in said
+    assert "film.dcm cannot be read without pydicom" in said and "pip install" in said

@@ -22,7 +22,6 @@ def test_other_sets_are_prepared_after_one_that_fails(bad, tmp_path, monkeypatch
         made.append(to.name)
         return type("Made", (), {"folder": to})()
 
-    monkeypatch.setattr(cxr, "_source", prepare)
     monkeypatch.setattr(cxr, "_prepare", prepare)
     for module, name in (("shenzhen", "list_shenzhen"), ("montgomery", "list_montgomery"),
                          ("pediatric", "list_pediatric")):  # fmt: skip

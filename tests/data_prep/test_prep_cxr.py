@@ -224,7 +224,8 @@ def test_a_class_without_an_image_is_an_error_after_which_the_other_sets_are_mad
 
 def test_the_rule_for_patients_of_each_folder_of_the_source_is_printed(raw, capsys):
     _, out = prepare(raw)
-    rules = "nih_cxr14: by file name; pediatric: by file name"
+    by = "by the name of a folder or file"
+    rules = f"nih_cxr14: {by}; pediatric: {by}"
     assert load_prepared(out / "source").about["patients"] == rules
     assert f"patients: 9, {rules}" in capsys.readouterr().out
 

@@ -251,14 +251,14 @@ def test_a_missing_column_is_an_error_that_names_it(raw, column, capsys):
     write_table(raw, ROWS, [name for name in ROWS[0] if name != column])
     code, out = prepare(raw)
     error = capsys.readouterr().err
-    assert code == 2 and f"not so for {column}:" in error and not out.exists()
+    assert code == 2 and f"one column each: {column};" in error and not out.exists()
 
 
 def test_half_a_box_and_no_table_are_errors(raw, capsys):
     write_table(raw, [dict(row, x="1", y="1") for row in ROWS])
-    assert prepare(raw)[0] == 2 and "not so for width, height:" in capsys.readouterr().err
+    assert prepare(raw)[0] == 2 and "four whole numbers or all empty" in capsys.readouterr().err
     (raw / "labels.csv").unlink()
-    assert prepare(raw)[0] == 2 and "holds no labels.csv" in capsys.readouterr().err
+    assert prepare(raw)[0] == 2 and "labels.csv is missing" in capsys.readouterr().err
 
 
 def test_the_wrong_folder_level_is_an_error_that_names_the_right_one(raw, capsys):

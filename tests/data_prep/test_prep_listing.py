@@ -160,8 +160,8 @@ def test_masks_of_montgomery_in_two_cases_are_reported(tmp_path):
     files = [f"CXR_png/{name}.png", f"ManualMask/leftMask/{name}.PNG"]
     files += [f"ManualMask/rightMask/{name}.{ending}" for ending in ("png", "PNG")]
     listing = list_montgomery(write(tmp_path, *files))
-    assert [mask.name for mask in listing.items[0].masks] == [f"{name}.PNG", f"{name}.png"]
-    assert list(reasons(tmp_path, listing.problems)) == [f"ManualMask/rightMask/{name}.PNG"]
+    assert [mask.name for mask in listing.items[0].masks] == [f"{name}.PNG"] * 2
+    assert list(reasons(tmp_path, listing.problems)) == [f"ManualMask/rightMask/{name}.png"]
 
 
 def test_one_number_with_two_labels_is_left_out(tmp_path):

@@ -129,7 +129,7 @@ def test_ids_are_composed_whatever_the_file_system_says(tmp_path):
         ("a.png a.jpg", "a.png", "a.png=a.png", {"a.jpg": "kept without a mask"}),
         ("a.jpg a.jpeg", "a.png", "", {"a.png": "a mask of a.jpg or a.jpeg: of which?"}),
         ("a.png", "a.PNG a.png", "a.png=a.png", {"a.PNG": "another mask of a.png"}),
-        ("a.jpg", "a.PNG a.png", "a.jpg=a.png", {"a.PNG": "another mask of a.jpg"}),
+        ("a.jpg", "a.PNG a.png", "a.jpg=a.PNG", {"a.png": "another mask of a.jpg"}),
         ("a.PNG a.png", "a.PNG", "a.PNG=a.PNG", {"a.png": "kept without a mask"}),
         ("a.png", "b.png A.png", "", {n: "a mask without an image" for n in ("b.png", "A.png")}),
         (f"{NFC}.png", f"{NFD}.png", f"{NFC}.png={NFD}.png", {}),

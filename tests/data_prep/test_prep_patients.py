@@ -6,11 +6,10 @@ import pytest
 from dicom_files import dicom
 
 from data_prep.__main__ import main
-from data_prep.patients import MANY as MOST
-from data_prep.patients import SMALL, name_patients, patient_ids
+from data_prep.patients import FEW, MANY, name_patients, patient_ids
 from ums.data.prepared import load_prepared
 
-MANY = range(SMALL + 10)
+SLICES = range(FEW + 10)
 
 LAYOUTS = {
     "CheXpert": {
@@ -50,13 +49,7 @@ LAYOUTS = {
         "ben/front.png": "ben",
         "ben/side.png": "ben",
     },
-    "slices of two patients": {f"{p}/{i:04d}.png": p for p in ("anna", "ben") for i in MANY},
-    "numbers of patients": {f"{p}/{p}_{i}.png": f"{p}" for p in ("00123", "00124") for i in MANY},
-    "numbers of patients in large folders": {
-        f"{o}/{p}/{p}_{i}.png": f"{o}/{p}"
-        for o, p in (("mainz", "00123"), ("bonn", "00124"))
-        for i in MANY
-    },
+    "slices of two patients": {f"{p}/{i:04d}.png": p for p in ("anna", "ben") for i in SLICES},
     "patients in train and test": {"train/anna/1.png": "anna", "test/anna/2.png": "anna"}
     | {"train/ben/3.png": "ben"},
     "patients within hospitals": {"hospitalA/anna/1.png": "anna", "hospital_B/ben/2.png": "ben"},
@@ -80,14 +73,22 @@ LAYOUTS = {
         "train/NORMAL/IM-0115-0001-0002.jpeg": "train/NORMAL/IM-0115",
         "train/NORMAL/NORMAL2-IM-0115-0001.jpeg": "train/NORMAL/NORMAL2-IM-0115",
     },
+    "OsiriX": {f"{p}/CT 12/IM-0001-{i:04d}.png": p for p in ("anna", "ben") for i in SLICES},
+    "UIDs without an ending": {f"1.2.840.{i}": f"1.2.840.{i}" for i in range(3)},
+    "numbered patients with the same files": {
+        f"{p}/{v}.png": f"{p}" for p in range(1, 9) for v in SLICES
+    },
+    "a wrapper around patients": {
+        f"thesis/v1/{p}/{v}.png": p for p in ("anna", "ben") for v in "ab"
+    },
     "PadChest": {f"{n}_00-163-0{n}8.png": f"{n}_00-163-0{n}8" for n in range(1, 4)},
     "VinDr": {"train/0a1b.dicom": "train/0a1b", "test/9f8e.dicom": "test/9f8e"},
-    "classes": {f"{c}/{i}.png": f"{c}/{i}" for c in ("NORMAL", "Lung_Opacity") for i in MANY},
+    "classes": {f"{c}/{i}.png": f"{c}/{i}" for c in ("NORMAL", "Lung_Opacity") for i in SLICES},
     "patients numbered from 000 within classes": {
         f"{c}/{p:03d}/{v}.png": f"{p:03d}"
         for c in ("COVID", "NORMAL")
         for p in range(3)
-        for v in MANY
+        for v in SLICES
     },
     "patients in brackets": {
         f"CT_COVID/Patient ({p}) - {i}.png": f"Patient {p}" for p in range(3) for i in range(2)
@@ -100,7 +101,7 @@ LAYOUTS = {
         for i in range(4)
     },
     "large folders of unknown names": {
-        f"{c}/{c}-{i}.png": f"{c}/{c}-{i}" for c in ("glioma", "meningioma") for i in MANY
+        f"{c}/{c}-{i}.png": f"{c}/{c}-{i}" for c in ("glioma", "meningioma") for i in SLICES
     },
     "one folder around all": {f"thesis/{i}.png": f"thesis/{i}" for i in range(3)},
     "views in folders": {f"{v}/{i}.png": f"{i}" for v in ("PA", "lateral") for i in range(3)},
@@ -119,10 +120,10 @@ def test_patients_are_told_by_the_layout(layout):
 @pytest.mark.parametrize(
     ("folders", "files", "are_patients"),
     [
-        (3, SMALL, True),
-        (3, SMALL + 1, False),
-        (MOST, SMALL + 1, False),
-        (MOST + 1, SMALL + 1, True),
+        (3, FEW, True),
+        (3, FEW + 1, False),
+        (MANY, FEW + 1, False),
+        (MANY + 1, FEW + 1, True),
     ],
 )
 def test_folders_of_unknown_names_are_patients_if_small_or_many(folders, files, are_patients):
@@ -139,7 +140,7 @@ def test_folders_of_unknown_names_are_patients_if_small_or_many(folders, files, 
         ({"NORMAL/a.dcm": "X", "PNEUMONIA/a.dcm": "X", "NORMAL/b.dcm": "Y"}, "XXY"),
         ({"patient1/s1/a.dcm": "X", "patient1/s2/b.png": "", "patient2/c.dcm": "Y"}, "XXY"),
         ({"anna/a.dcm": "X", "anna/b.png": "", "ben/a.dcm": "Y"}, "XXY"),
-        ({"patient1/a.dcm": "X", "patient1/b.dcm": "Y", "patient2/c.dcm": "Z"}, "YYZ"),
+        ({"patient1/a.dcm": "X", "patient1/b.dcm": "Y", "patient2/c.dcm": "Z"}, "XYZ"),
         ({"may/a.dcm": "X", "may/b.dcm": "Y", "june/c.dcm": "Y"}, "XYY"),
         ({"a.dcm": "x1", "b.dcm": "X1"}, ["x1", "x1"]),
         ({"anna/a.dcm": "S", "ben/b.dcm": "S"}, ["anna", "ben"]),  # the same in all files
@@ -152,7 +153,7 @@ def test_patient_ids_go_before_guesses_and_join_what_a_patients_folder_holds(fil
 def test_the_rules_are_counted_and_a_patient_of_half_the_images_is_named():
     _, rule = name_patients(["a.dcm", "patient1/b.png", "patient1/c.png"], ["X", "", ""])
     assert "PatientID of the DICOM files (1 of 3 images)" in rule
-    assert "by folder, named like a patient's (2 of 3 images)" in rule
+    assert "by the name of a folder or file (2 of 3 images)" in rule
     assert rule.endswith("patient1 alone has 2 of 3 images")
     assert "one PatientID, which is not used" in name_patients(["a/a", "b/b"], ["S", "S"])[1]
 

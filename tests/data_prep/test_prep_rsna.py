@@ -140,7 +140,7 @@ def test_labels_without_files_and_files_without_labels_are_reported(raw):
     (raw / TRAIN / "new.dcm").write_bytes(dicom(picture(99)))
     _, out = prepare(raw)
     assert skipped(out) == {
-        f"{TRAIN}/p3.dcm": "labelled, but there is no such file",
+        LABELS: "there is no image 'p3'",
         f"{TRAIN}/new.dcm": f"no label: {LABELS} has no (valid) row of it",
     }
 
@@ -158,20 +158,16 @@ def test_what_is_no_dicom_is_recorded_or_under_strict_an_error(raw, data, capsys
     [
         (LABELS, "p1,1,2,3,nan,1", "row 14: neither Target 0 nor Target 1 with a box: p1"),
         (LABELS, "p1,,,,,1", "row 14: neither Target 0 nor Target 1 with a box: p1"),
-        (LABELS, "p1,1,2,3,4,1", "row 14: another Target than before: p1"),
         (LABELS, "p1,1,2,0,4,1", "row 14: neither Target 0 nor Target 1 with a box: p1"),
         (FINDINGS, "p1,Healthy", "row 14: no class 'Healthy': p1"),
-        (FINDINGS, "p1,Normal", "row 14: another class than before: p1"),
         (LABELS, "p1,,,,,0", "row 14: the same as row 3: p1"),
         (LABELS, "p2,4,8,8,12,1", "row 14: the same as row 4: p2"),
-        (LABELS, "/etc/passwd,,,,,0", "row 14: patientId '/etc/passwd' is no name of a file"),
-        (LABELS, "../p1,1,2,3,4,1", "row 14: patientId '../p1' is no name of a file"),
-        (LABELS, ",,,,,0", "row 14: patientId '' is no name of a file"),
-        (LABELS, "p1 ,,,,,0", "row 14: patientId 'p1 ' is no name of a file"),
-        (LABELS, "C:p1,,,,,0", "row 14: patientId 'C:p1' is no name of a file"),
-        (FINDINGS, "..,Normal", "row 14: patientId '..' is no name of a file"),
-        (FINDINGS, '"p\n1",Normal', "row 14: patientId 'p\\n1' is no name of a file"),
-        (FINDINGS, "..\\p1,Normal", "row 14: patientId '..\\\\p1' is no name of a file"),
+        (LABELS, "p1 ,,,,,0", "row 14: the same as row 3: p1"),
+        (LABELS, "p1,,,,0", "row 14: 5 values for 6 columns"),
+        (LABELS, "/etc/passwd,,,,,0", "there is no image '/etc/passwd'"),
+        (LABELS, "../p1,1,2,3,4,1", "there is no image '../p1'"),
+        (LABELS, ",,,,,0", "there is no image ''"),
+        (FINDINGS, '"p\n1",Normal', "there is no image 'p\\n1'"),
     ],
 )
 def test_a_row_that_says_nothing_clear_is_reported(raw, table, row, why):
@@ -180,6 +176,33 @@ def test_a_row_that_says_nothing_clear_is_reported(raw, table, row, why):
         file.write(f"{row}\n")
     _, out = prepare(raw)
     assert skipped(out) == {table: why.replace("14", str(rows))}
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "why"),
+    [
+        (LABELS, "p1,1,2,3,4,1", "row 3 of {0} says Target 0, row 14 of {0} says Target 1"),
+        (
+            LABELS,
+            "p2,,,,,0",
+            "row 4 of {0} says Target 1, row 5 of {0} says Target 1, row 14 of {0}",
+        ),
+        (FINDINGS, "p1,Lung Opacity", "row 3 of {1} 'No Lung Opacity / Not Normal', row 14 of {1}"),
+        (
+            FINDINGS,
+            "p0,No Lung Opacity / Not Normal",
+            "row 2 of {1} 'Normal', row 14 of {1} 'No Lung",
+        ),
+    ],
+)
+def test_a_film_whose_rows_contradict_each_other_is_left_out(raw, table, row, why):
+    rows = len((raw / table).read_text().splitlines()) + 1
+    with open(raw / table, "a", encoding="utf-8") as file:
+        file.write(f"{row}\n")
+    _, out = prepare(raw)
+    ((film, said),) = skipped(out).items()
+    assert film == f"{TRAIN}/{row[:2]}.dcm" and row[:2] not in load_prepared(out).ids
+    assert why.format(LABELS, FINDINGS).replace("14", str(rows)) in said
 
 
 def test_equal_rows_of_classes_are_no_problem_as_there_is_one_for_each_box(raw):
@@ -209,12 +232,13 @@ def test_a_target_that_the_class_contradicts_is_a_problem_of_the_film(raw, value
 @pytest.mark.parametrize(
     "box", [(33.0, 1, 2, 2), (1, 32.0, 2, 2), (20, 1, 14, 2), (1, 30, 2, 4), (0, 0, 1e30, 1)]
 )
-def test_a_box_that_leaves_its_film_is_named_with_its_row(raw, box, capsys):
+def test_a_film_with_a_box_that_leaves_it_is_left_out(raw, box, capsys):
     write_tables(raw, {f"p{i}": (2, [BOX, box] if i == 3 else [BOX]) for i in range(10)})
     _, out = prepare(raw)
     (file, why), *more = skipped(out).items()
     assert file == f"{TRAIN}/p3.dcm" and not more and "p3" not in load_prepared(out).ids
-    assert f"row 6 of {LABELS} leaves its 32 x 32 pixels" in why
+    text = f"the box {tuple(map(float, box))} (x, y, width, height) leaves its 32 x 32 pixels"
+    assert why == text
     assert prepare(raw, "--strict", "--overwrite")[0] == 2
     assert f"p3.dcm: {why}" in capsys.readouterr().err
 
@@ -226,9 +250,20 @@ def test_a_box_may_touch_the_edge_and_end_a_pixel_beyond(raw, box):
     assert not skipped(out) and load_prepared(out).opacities.any(axis=(1, 2)).all()
 
 
-def test_a_table_with_other_columns_is_an_error(raw, capsys):
-    (raw / LABELS).write_text("id,x,y\n")
-    assert prepare(raw)[0] == 2 and "lacks the column Target" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        (b"id,x,y\n", "one column each: patientId, width, height, Target; found id, x, y"),
+        (b"patientId,x,y,width,height,Target,X\n", "one column each: x; found"),
+        (b"", "one column each: patientId, x, y"),
+        (b"patientId\xff\n", "is not readable as CSV: 'utf-8' codec"),
+    ],
+)
+def test_another_table_is_an_error_that_names_it(raw, table, why, capsys):
+    (raw / LABELS).write_bytes(table)
+    assert prepare(raw)[0] == 2
+    error = capsys.readouterr().err
+    assert f"{LABELS} " in error and why in error and error.count("\n") == 1
 
 
 def test_a_missing_table_is_an_error(raw, capsys):

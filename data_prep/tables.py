@@ -1,0 +1,49 @@
+"""Tables in CSV that come with the images of a set."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.names import Problem, composed
+
+Row = dict[str, str]
+
+
+def read_table(path: Path, columns: Sequence[str]) -> tuple[list[tuple[int, Row]], list[Problem]]:
+    """Read a table whose first row names the columns.
+
+    Args:
+        path: The file, in UTF-8.
+        columns: The columns that it must have; their case does not matter.
+
+    Returns:
+        The number of each row, as a spreadsheet counts, and its values without blanks at the ends;
+        and the rows of another length as problems. Empty rows are passed over.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no CSV file, or lacks a column or has it twice.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing, the table with the columns {', '.join(columns)}"
+        )
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            header, *lines = list(csv.reader(file)) or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is not readable as CSV: {error}") from error
+    spelt = {name.lower(): name for name in columns}
+    header = [spelt.get(name.strip().lower(), name.strip()) for name in header]
+    if wrong := [name for name in columns if header.count(name) != 1]:
+        found = ", ".join(header)
+        raise ValueError(f"{path} should have one column each: {', '.join(wrong)}; found {found}")
+    rows, problems = [], []
+    for number, values in enumerate(lines, start=2):
+        if len(values) == len(header):
+            row = (composed(text.strip()) for text in values)
+            rows.append((number, dict(zip(header, row, strict=True))))
+        elif values:
+            why = f"row {number}: {len(values)} values for {len(header)} columns"
+            problems.append((path, why))
+    return rows, problems
