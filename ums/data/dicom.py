@@ -21,8 +21,8 @@ from pydicom.pixels import processing
 from pydicom.pixels.utils import get_expected_length, pixel_array
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 
-from ums.data.decode import decode_as_stored
 from ums.data.header import check_size
+from ums.data.stored import decode_as_stored
 
 # pydicom warns of every small departure from the standard; unreadable data is an error anyway.
 warnings.filterwarnings("ignore", module=r"pydicom\.")
