@@ -156,7 +156,7 @@ def _known(name: str) -> str:
     if found := _KNOWN.search(name):
         return found[1].replace("(", "")
     for folder, below in pairwise(name.split("/")[:-1]):
-        if _STUDY.fullmatch(below) and not _STUDY.fullmatch(folder) and not _is_part(folder):
+        if _STUDY.fullmatch(below) and not _is_part(folder):
             return folder
     return ""
 

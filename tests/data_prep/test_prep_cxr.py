@@ -249,6 +249,14 @@ def test_whoever_is_in_the_test_part_by_name_is_not_in_the_source(raw):
     assert not {*left_out} & {*source.ids.tolist()}
 
 
+def test_a_folder_of_rsna_without_films_is_named_and_not_the_source(raw, capsys):
+    (raw / "rsna").mkdir()
+    _, out = prepare(raw)
+    said = capsys.readouterr().out
+    assert f"{raw / 'rsna'} holds no stage_2_train_images: it is not the source" in said
+    assert load_prepared(out / "source").about["name"] == "nih_cxr14 and pediatric"
+
+
 @pytest.mark.parametrize("source", ["rsna", "none", "synthetic"])
 def test_an_expression_for_another_source_is_an_error(raw, source, capsys):
     shutil.rmtree(raw / "nih_cxr14")

@@ -78,6 +78,9 @@ LAYOUTS = {
     "numbered patients with the same files": {
         f"{p}/{v}.png": f"{p}" for p in range(1, 9) for v in SLICES
     },
+    "patients by number": {f"{p}/{v}.png": f"{p}" for p in (1, 2) for v in SLICES},
+    "studies alone": {"train/study1/s1/a.png": "study1", "train/study2/s1/b.png": "study2"},
+    "files that are called by their view": {"PA.png": "PA", "lateral.png": "lateral"},
     "a wrapper around patients": {
         f"thesis/v1/{p}/{v}.png": p for p in ("anna", "ben") for v in "ab"
     },
@@ -188,6 +191,7 @@ def test_dicoms_in_one_folder_are_split_by_patient_id(ending, tmp_path, capsys):
         ("", ""),
         ("ANONYMOUS", ""),
         ("Anon^Patient", ""),
+        ("ANON0012", "ANON0012"),
         ("unknown", ""),
         ("xxxx", ""),
         ("A\0", "A"),
