@@ -162,7 +162,7 @@ def test_targets_of_another_number_are_refused_with_both_shapes(rng):
 
 
 def test_empty_set_is_refused(rng):
-    with pytest.raises(ValueError, match="rows must be .* one or more"):
+    with pytest.raises(ValueError, match=r"rows must be .* one or more"):
         Examples(pictures(rng, 6, 4, 4), None, np.arange(0))
 
 
