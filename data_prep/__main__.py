@@ -3,8 +3,9 @@
 import argparse
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 try:
@@ -118,28 +119,38 @@ _MAKERS = {
 }
 
 
-def _report(prepared: Prepared, shown: int = 10) -> None:
+def _report(prepared: Prepared) -> None:
     print(prepared)
-    if "found" in prepared.about:
-        print(*protocol.lines(prepared.about), sep="\n")
-    if "patients" in prepared.about:
-        print(f"patients: {prepared.about['counts']['patients']}, {prepared.about['patients']}")
-    for value, n in prepared.about["counts"]["constant_masks"].items():
+    path = prepared.folder / "about.json"
+    try:
+        lines = list(_details(prepared.about, path))
+    except (AttributeError, KeyError, TypeError):  # edited by hand, which "accept" allows
+        lines = [f"{path} was edited: the counts in it cannot be printed"]
+    for line in lines:
+        print(line)
+
+
+def _details(about: dict, path: Path, most: int = 10) -> Iterator[str]:
+    if "found" in about:
+        yield from protocol.lines(about)
+    if "patients" in about:
+        yield f"patients: {about['counts']['patients']}, {about['patients']}"
+    for value, n in about["counts"]["constant_masks"].items():
         if n:
-            print(f"masks that are all {value}: {n}")
-    for ending, n in prepared.about.get("other_files", {}).items():
-        print(f"not images: {n} files, {ending}")
-    skipped = prepared.about["skipped"]
+            yield f"masks that are all {value}: {n}"
+    for ending, n in about.get("other_files", {}).items():
+        yield f"not images: {n} files, {ending}"
+    skipped = about["skipped"]
     if skipped:
         equal = sum(entry["why"].startswith("the same ") for entry in skipped)
-        print(
+        yield (
             f"skipped {len(skipped)}, {equal} of them equal to another picture "
-            f"(all of them in {prepared.folder / 'about.json'}):"
+            f"(all of them in {path}):"
         )
-    for entry in skipped[:shown]:
-        print(f"  {entry['file']}: {entry['why']}")
-    if len(skipped) > shown:
-        print(f"  and {len(skipped) - shown} more")
+    for entry in skipped[:most]:
+        yield f"  {entry['file']}: {entry['why']}"
+    if len(skipped) > most:
+        yield f"  and {len(skipped) - most} more"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ Box = tuple[float, float, float, float]
 def check_within(item: Item, shape: tuple[int, int]) -> None:
     """Check that the boxes of ``item`` are within its image of ``shape`` (height, width).
 
-    A pixel too much is let pass: some count from 1.
+    One pixel too many is allowed: some tables count from 1.
 
     Raises:
         ValueError: A box is not; names it.

@@ -9,7 +9,7 @@ from data_prep.boxes import Boxes
 from data_prep.duplicates import without_duplicates
 from data_prep.listing import Item, Listing
 from data_prep.look import describe_sizes, draw_pictures
-from data_prep.names import name_within, shown
+from data_prep.names import name_within, printable
 from data_prep.options import Options
 from data_prep.reading import full_digests, read_all
 from data_prep.splits import FRACTIONS, split_by_patient
@@ -61,7 +61,9 @@ def prepare(
         problems += duplicates
         if not kept:
             raise Refused(f"{raw}: no usable image; {_first(problems)}")
-        skipped = [{"file": shown(name_within(p, raw)), "why": shown(why)} for p, why in problems]
+        skipped = [
+            {"file": printable(name_within(p, raw)), "why": printable(why)} for p, why in problems
+        ]
         drawn = {"seed": options.seed, "fractions": list(FRACTIONS)}
         how = {"split": "as published"} if kept[0][0].split else drawn
         about = {**about, **listing.about, "settings": {"size": size} | how | (settings or {})}
@@ -120,4 +122,4 @@ def _save(
 
 
 def _first(problems: list[tuple[Path, str]]) -> str:
-    return shown(f"{problems[0][0]}: {problems[0][1]}") if problems else "it holds none"
+    return printable(f"{problems[0][0]}: {problems[0][1]}") if problems else "it holds none"

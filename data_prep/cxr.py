@@ -68,8 +68,8 @@ def prepare_cxr(
         out: The folder of all four.
         data: The folder of raw sets; None stands for synthetic images.
         images: Number of synthetic images of the source; ``SHARES`` gives those of the others.
-        options: Size, seed and strictness, and whose the images of an unlabelled source are. Earlier
-            folders are replaced.
+        options: Size, seed and strictness, and how to find the patients of an unlabelled source.
+            Earlier folders are replaced.
         report: Called with one line for each set that is not there or not used.
 
     Returns:
@@ -80,7 +80,7 @@ def prepare_cxr(
         FileExistsError: One of the folders exists and holds more than a prepared set.
         FileNotFoundError: ``data`` lacks the target or the test set.
         ValueError: A set is not as published, an option is out of range, or a file cannot be used and
-            ``options.strict`` is set. The sets without such an error are made first.
+            ``options.strict`` is set. All other sets are still made.
     """
     out, options = Path(out), replace(options, overwrite=True)
     if data is None:
@@ -126,10 +126,10 @@ def _prepare_each(
         try:
             made.append(_prepare(out / role, *make_list(), options))
         except (ValueError, OSError) as error:
-            failed.append(f"{out / role} is not made: {error}")
+            failed.append(f"{out / role} was not prepared: {error}")
     if failed:
-        kept = "".join(f"; {one.folder} is" for one in made)
-        raise ValueError("; ".join(failed) + kept)
+        done = ", ".join(str(one.folder) for one in made)
+        raise ValueError("; ".join(failed) + (f"; prepared all the same: {done}" if done else ""))
     return made
 
 

@@ -53,19 +53,21 @@ def without_duplicates(
         what = f"the same {'bytes' if same else 'pixels'} as {original.id}"
         duplicates.append((item.image, what + _disagreement(item.labels, original.labels)))
         if item.split == original.split:
-            merged[_name(item.patient, merged)] = _name(original.patient, merged)
+            merged[last_name(item.patient, merged)] = last_name(original.patient, merged)
         else:
             in_test.add(item.patient)
-    left = {i: replace(items[i], patient=_name(items[i].patient, merged)) for i in first.values()}
-    in_test = {_name(patient, merged) for patient in in_test}
+    left = {
+        i: replace(items[i], patient=last_name(items[i].patient, merged)) for i in first.values()
+    }
+    in_test = {last_name(patient, merged) for patient in in_test}
     for i in [i for i, item in left.items() if item.split != "test" and item.patient in in_test]:
         why = f"its patient {items[i].patient} shares a picture with the test set"
         duplicates.append((left.pop(i).image, why))
     return dict(sorted(left.items())), duplicates
 
 
-def _name(patient: str, merged: dict[str, str]) -> str:
-    """Return the last of the names that a patient was given."""
+def last_name(patient: str, merged: dict[str, str]) -> str:
+    """Return the last of the names that a patient was given; ``merged`` gives the next of each."""
     while merged.get(patient, patient) != patient:
         patient = merged[patient]
     return patient

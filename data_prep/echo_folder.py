@@ -7,7 +7,7 @@
 "file" is the path of an image within images; "flow" is MV, MA, TR or empty; "quality" is poor (or low),
 good or empty. The last four columns state the part of the screen that holds the spectrum, in pixels. If
 they are empty or missing, the box given for all screens is taken, else the whole screen. Patients whose
-names differ only in case, in blanks or in Unicode form are one, and that is said.
+names differ only in case, in blanks or in Unicode form are treated as one, and about.json records it.
 """
 
 import os

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.names import Problem, composed, distinct, name_within, unusable
+from data_prep.names import Problem, distinct, name_within, nfc, unusable
 
 DEAD_LINK, FOLDER = "a link that leads nowhere", "a folder, not searched"
 _SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")
@@ -134,7 +134,7 @@ def image_files(
 def _entries(folder: Path) -> list[tuple[Path, str]]:
     """Return what is in a folder, in order: "" for a file, else what it is."""
     with os.scandir(folder) as entries:
-        names = sorted((entry.name for entry in entries), key=lambda name: (composed(name), name))
+        names = sorted((entry.name for entry in entries), key=lambda name: (nfc(name), name))
     paths = [folder / name for name in names if name[0] != "." and name.lower() not in _SYSTEM]
     return [(path, _what(path)) for path in paths]
 
@@ -151,9 +151,9 @@ def _what(path: Path) -> str:
     return "" if stat.S_ISREG(mode) else "neither a file nor a folder"
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    state = folder.stat()
-    return state.st_dev, state.st_ino
+def _identity(folder: Path) -> tuple[int, int] | str:
+    state = folder.stat()  # some network drives have no inodes
+    return (state.st_dev, state.st_ino) if state.st_ino else os.path.realpath(folder)
 
 
 def without_contradictions(

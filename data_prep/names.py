@@ -15,14 +15,14 @@ Problem = tuple[Path, str]
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-def composed(text: str) -> str:
+def nfc(text: str) -> str:
     """Return ``text`` in the form in which names are compared, Unicode's NFC."""
     return unicodedata.normalize("NFC", text)
 
 
 def name_within(path: Path, folder: Path) -> str:
-    """Return the name of ``path`` below ``folder``, composed and with slashes."""
-    return composed(path.relative_to(folder).as_posix())
+    """Return the name of ``path`` below ``folder``, in NFC and with slashes."""
+    return nfc(path.relative_to(folder).as_posix())
 
 
 def unusable(text: str) -> str | None:
@@ -34,7 +34,7 @@ def unusable(text: str) -> str | None:
     return "its name holds a control character" if is_text else "its name is not UTF-8"
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """Return ``text`` fit for a line, a table or JSON: control characters and stray bytes escaped."""
     return _UNSAFE.sub(_escaped, text)
 
@@ -86,13 +86,13 @@ def pair_masks(
     """
     owners: dict[str, list[Path]] = {}
     for image in images:
-        owners.setdefault(composed(key(image)), []).append(image)
+        owners.setdefault(nfc(key(image)), []).append(image)
     names = {image.name for image in images}
     mask_of: dict[Path, Path] = {}
     problems: list[Problem] = []
     for mask in sorted(masks, key=lambda mask: mask.name not in names):
-        alike = owners.get(composed(key(mask)), [])
-        exact = [image for image in alike if composed(image.name) == composed(mask.name)]
+        alike = owners.get(nfc(key(mask)), [])
+        exact = [image for image in alike if nfc(image.name) == nfc(mask.name)]
         own = alike if len(alike) == 1 else exact
         if len(own) != 1:
             several = f"a mask of {' or '.join(image.name for image in alike)}: of which?"

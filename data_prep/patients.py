@@ -1,4 +1,4 @@
-"""Whose each image of a folder is.
+"""Which patient each image shows.
 
 The first of these rules that applies to an image gives its patient:
 
@@ -24,7 +24,8 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from data_prep.names import composed, shown
+from data_prep.duplicates import last_name
+from data_prep.names import nfc, printable
 from ums.backend import thread_count
 
 FEW, MANY = 30, 20
@@ -33,8 +34,8 @@ FEW, MANY = 30, 20
 BY_ID = "by the PatientID of the DICOM files"
 BY_NAME = "by the name of a folder or file"
 BY_FOLDER = "by folder, taken for a patient's"
-OWN = "each image a patient of its own"
-Told = tuple[str, str]
+OWN = "each image counts as its own patient"
+RuleAndPatient = tuple[str, str]
 """The rule that applied to an image, and its patient."""
 
 _PLACEHOLDER = re.compile(
@@ -86,19 +87,11 @@ def name_patients(
         ValueError: ``pattern`` is no regular expression, has no group, or does not match a path.
     """
     if pattern is not None:
-        return _by_pattern(names, pattern), shown(f"by the expression {pattern}")
-    told, note = _by_layout(names), ""
-    apart = {patient for id_, (rule, patient) in zip(ids, told, strict=True) if id_ and rule != OWN}
-    if len({*ids} - {""}) == 1 and len(apart) > 1:
-        note = "; all DICOM files have one PatientID, which is not used"
-        ids = [""] * len(names)
-    id_of = {patient: id_ for id_, (_, patient) in zip(ids, told, strict=True) if id_}
-    for i, (id_, (_, patient)) in enumerate(zip(ids, told, strict=True)):
-        if id_ or patient in id_of:
-            told[i] = BY_ID, id_ or id_of[patient]
+        return _by_pattern(names, pattern), printable(f"by the expression {pattern}")
+    found, note = _with_ids(_by_layout(names), ids)
     spelt: dict[str, str] = {}
-    patients = [spelt.setdefault(patient.casefold(), patient) for _, patient in told]
-    rules = Counter(rule for rule, _ in told)
+    patients = [spelt.setdefault(patient.casefold(), patient) for _, patient in found]
+    rules = Counter(rule for rule, _ in found)
     of = f"of {len(names)} images"
     texts = [rule + (f" ({n} {of})" if len(rules) > 1 else "") for rule, n in rules.items()]
     largest, n = Counter(patients).most_common(1)[0]
@@ -134,21 +127,63 @@ def patient_ids(paths: Sequence[Path]) -> list[str]:
 
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"])
             text = str(header.get("PatientID") or "")
+        except MemoryError:
+            raise
         except Exception:  # damaged bytes lead to any; what is wrong is said when the image is read
             return ""
-        text = composed(" ".join(text.replace("\0", " ").split()))
-        return "" if _PLACEHOLDER.fullmatch(text) else shown(text)
+        text = nfc(" ".join(text.replace("\0", " ").split()))
+        return "" if _PLACEHOLDER.fullmatch(text) else printable(text)
 
     with ThreadPoolExecutor(thread_count()) as pool:
         return list(pool.map(read, paths))
 
 
-def _by_layout(names: Sequence[str]) -> list[Told]:
+def _with_ids(found: list[RuleAndPatient], ids: Sequence[str]) -> tuple[list[RuleAndPatient], str]:
+    """Apply rule 1 to what the other rules found; also return a note of what was done."""
+    apart = {
+        patient for id_, (rule, patient) in zip(ids, found, strict=True) if id_ and rule != OWN
+    }
+    if len({*ids} - {""}) == 1 and len(apart) > 1:
+        return found, "; all DICOM files have one PatientID, which is not used"
+    spelt: dict[str, str] = {}
+    ids = [spelt.setdefault(id_.casefold(), id_) for id_ in ids]
+    ids_of: dict[str, list[str]] = {}
+    for id_, (_, patient) in zip(ids, found, strict=True):
+        ids_of.setdefault(patient, []).append(id_)
+    joined: dict[str, str] = {}
+    note = ""
+    for some in ids_of.values():
+        stated = list(dict.fromkeys(id_ for id_ in some if id_))
+        if len(stated) > 1 and "" in some:  # whose is the file without one?
+            note += (
+                f"; one patient, because a file beside theirs has no PatientID: {', '.join(stated)}"
+            )
+            for id_ in stated[1:]:
+                joined[last_name(id_, joined)] = last_name(stated[0], joined)
+    with_ids = []
+    for id_, (rule, patient) in zip(ids, found, strict=True):
+        id_ = id_ or next(filter(None, ids_of[patient]), "")
+        with_ids.append((BY_ID, last_name(id_, joined)) if id_ else (rule, patient))
+    return with_ids, note
+
+
+def _by_layout(names: Sequence[str]) -> list[RuleAndPatient]:
     """Return the rule and the patient of each path, by rules 2 to 4."""
     names = [_ENDING.sub("", name) for name in names]
-    told = {name: (BY_NAME, patient) for name in names if (patient := _known(name))}
-    told |= _in_patient_folders([name for name in names if name not in told])
-    return [told.get(name) or _own(name) for name in names]
+    by_rule = {name: (BY_NAME, patient) for name in names if (patient := _known(name))}
+    by_rule |= _in_patient_folders([name for name in names if name not in by_rule])
+    found = [by_rule.get(name) or _own(name) for name in names]
+    spelt: dict[str, str] = {}
+    return [
+        (rule, spelt.setdefault(_spelling(patient), patient) if rule == BY_NAME else patient)
+        for rule, patient in found
+    ]
+
+
+def _spelling(patient: str) -> str:
+    """Return what the spellings of a patient's name share: patient_1, Patient 01 and PATIENT001."""
+    words = re.findall(r"\d+|[^\d\s_.()-]+", patient.casefold())
+    return " ".join(word.lstrip("0") or "0" for word in words) or patient
 
 
 def _known(name: str) -> str:
@@ -156,14 +191,16 @@ def _known(name: str) -> str:
     if found := _KNOWN.search(name):
         return found[1].replace("(", "")
     for folder, below in pairwise(name.split("/")[:-1]):
-        if _STUDY.fullmatch(below) and not _is_part(folder):
+        if _STUDY.fullmatch(below) and not _is_part_view_or_class(folder):
             return folder
     return ""
 
 
-def _in_patient_folders(names: Sequence[str]) -> dict[str, Told]:
+def _in_patient_folders(names: Sequence[str]) -> dict[str, RuleAndPatient]:
     """Return the rule and the patient of each path that lies in a patient's folder, by rule 3."""
-    folders = {name: [f for f in name.split("/")[:-1] if not _is_part(f)] for name in names}
+    folders = {
+        name: [f for f in name.split("/")[:-1] if not _is_part_view_or_class(f)] for name in names
+    }
     folders = {name: inner for name, inner in folders.items() if inner}
     while len({inner[0] for inner in folders.values()}) == 1:  # a folder around all
         folders = {name: inner[1:] for name, inner in folders.items() if inner[1:]}
@@ -179,13 +216,13 @@ def _in_patient_folders(names: Sequence[str]) -> dict[str, Told]:
     return {}
 
 
-def _is_part(folder: str) -> bool:
+def _is_part_view_or_class(folder: str) -> bool:
     """Return whether a folder has the name of a part, a view or a class, whatever its number."""
     words = {word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", folder) if len(word) > 1}
     return bool(words) and words <= _PARTS
 
 
-def _own(name: str) -> Told:
+def _own(name: str) -> RuleAndPatient:
     """Return the rule and the patient of an image by rule 4."""
     # The numbers of the pediatric set start again in every folder; its val was taken out of train.
     if found := _NUMBERED.match(re.sub("(^|/)val/", r"\1train/", name)):

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from data_prep.boxes import Box
 from data_prep.listing import Item, Listing, image_files, need_folders
-from data_prep.names import Problem, composed
+from data_prep.names import Problem, nfc
 from data_prep.protocol import compare
 from data_prep.tables import Row, read_table
 
@@ -76,14 +76,14 @@ def list_rsna(raw: str | Path, labelled: bool = True) -> Listing:
     if not paths:
         raise ValueError(f"{folder} holds no .dcm image")
     found = {"images": len(paths)}
-    items, about, unmapped = _with_patients(raw, [Item(composed(p.stem), "", p) for p in paths])
+    items, about, unmapped = _with_patients(raw, [Item(nfc(p.stem), "", p) for p in paths])
     problems += unmapped
     about["part"] = folder.name
     if folder.name == TEST:
         problems.append((raw / TRAIN, "missing: listed are the test images, without labels"))
         return Listing(raw, items, problems, about)
     if labelled:
-        items, wrong = _with_labels(raw, items, {composed(path.stem) for path in paths})
+        items, wrong = _with_labels(raw, items, {nfc(path.stem) for path in paths})
         problems += wrong
         for value, name in enumerate(("normal", "not normal", "lung opacity")):
             found[name] = sum(item.labels["finding"] == value for item in items)

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.names import Problem, composed
+from data_prep.names import Problem, nfc
 
 Row = dict[str, str]
 
@@ -37,11 +37,13 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[tuple[int, Row]
     header = [spelt.get(name.strip().lower(), name.strip()) for name in header]
     if wrong := [name for name in columns if header.count(name) != 1]:
         found = ", ".join(header)
-        raise ValueError(f"{path} should have one column each: {', '.join(wrong)}; found {found}")
+        raise ValueError(
+            f"{path} should have each of these columns exactly once: {', '.join(wrong)}; found {found}"
+        )
     rows, problems = [], []
     for number, values in enumerate(lines, start=2):
         if len(values) == len(header):
-            row = (composed(text.strip()) for text in values)
+            row = (nfc(text.strip()) for text in values)
             rows.append((number, dict(zip(header, row, strict=True))))
         elif values:
             why = f"row {number}: {len(values)} values for {len(header)} columns"

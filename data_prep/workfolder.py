@@ -81,6 +81,7 @@ class WorkFolder:
         self._shapes = {"images": (size, size, *channels), "masks": (size, size)}
         self.outcomes: dict[str, Outcome] = {}
         self._rows = {"images": 0, "masks": 0}
+        self._recovered = False
 
     def __enter__(self) -> "WorkFolder":
         with ExitStack() as stack:
@@ -92,6 +93,7 @@ class WorkFolder:
                 (path := self.folder / name).touch()
                 self._files[path.stem] = stack.enter_context(open(path, "r+b", buffering=0))
             self._recover()
+            self._recovered = True
             self._stack = stack.pop_all()
         return self
 
@@ -99,7 +101,8 @@ class WorkFolder:
         self._stack.__exit__(*error)
 
     def _tidy(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None or issubclass(kind, Refused) or not self.outcomes:
+        is_empty = self._recovered and not self.outcomes
+        if kind is None or issubclass(kind, Refused) or is_empty:
             remove_folder(self.folder)
 
     def add(
@@ -174,6 +177,7 @@ class WorkFolder:
         header = {"size": self.size, "colour": self.colour, "code": _code()}
         if first != json.dumps(header).encode():
             journal.truncate(0)
+            self._recovered = True
             self._write_line(header)
             return
         end = len(first) + 1

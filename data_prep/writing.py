@@ -123,11 +123,15 @@ def accept(folder: str | Path) -> Prepared:
         FileNotFoundError: A file is missing.
         ValueError: A file cannot be read, an array is not as it was written, the rows are not in the
             order of the images, or two files disagree.
-        OSError: about.json cannot be written.
+        OSError: about.json cannot be written, or another run is writing the folder; names it.
     """
-    prepared = load_prepared(folder, edited=True)
-    write_whole(prepared.folder / "about.json", _about(prepared))
-    return load_prepared(folder)
+    folder = Path(os.path.abspath(folder))
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}")
+    with locked(_beside(folder, "partial.lock"), folder):
+        prepared = load_prepared(folder, edited=True)
+        write_whole(folder / "about.json", _about(prepared))
+        return load_prepared(folder)
 
 
 def check_replaceable(folder: str | Path, overwrite: bool = False) -> None:
@@ -158,8 +162,8 @@ def scratch_folder(folder: str | Path, kind: str = "drawn") -> Iterator[Path]:
         OSError: It cannot be made, or another run has it; names the folder.
     """
     folder = Path(os.path.abspath(folder))
-    scratch = folder.with_name(f".{folder.name}.{kind}")
-    with locked(Path(f"{scratch}.lock"), folder):
+    scratch = _beside(folder, kind)
+    with locked(_beside(folder, f"{kind}.lock"), folder):
         remove_folder(scratch)
         scratch.mkdir()
         try:
@@ -196,21 +200,27 @@ def _strings(values: Sequence[str]) -> np.ndarray:
 
 def _write_then_rename(prepared: Prepared, pictures: Mapping[str, bytes]) -> None:
     folder = prepared.folder
-    former = folder.with_name(f".{folder.name}.former")
+    former = _beside(folder, "former")
     with scratch_folder(folder, "partial") as partial:
         with naming(folder):
             _write_files(partial, prepared, pictures)
-        if folder.exists():
-            remove_folder(former)
-            _move(folder, former)
         try:
+            if folder.exists():
+                remove_folder(former)
+                _move(folder, former)
             _move(partial, folder)
-        except BaseException:
-            if former.exists():
+        except BaseException:  # an interrupt may come after either move, too
+            if folder.exists():
+                remove_folder(former)
+            elif former.exists():
                 former.rename(folder)
             raise
         sync(folder.parent)
         remove_folder(former)
+
+
+def _beside(folder: Path, kind: str) -> Path:
+    return folder.with_name(f".{folder.name}.{kind}")
 
 
 def _move(folder: Path, target: Path) -> None:

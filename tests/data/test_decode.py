@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from dicom_files import dicom, jpeg
+from full_disk import nothing
 from PIL import Image, ImageOps
 from png_files import chunk, with_chunk
 
@@ -258,12 +259,24 @@ def test_an_image_that_is_too_large_is_refused_by_its_header(
         decode_grey(data, f"x{kind}")
 
 
-@pytest.mark.parametrize("error", [MemoryError(), cv2.error("no memory")])
-def test_an_image_for_which_there_is_no_memory_is_refused_by_name(grey, monkeypatch, error):
-    data = encoded(grey)
-    monkeypatch.setattr(cv2, "imdecode", lambda *_: (_ for _ in ()).throw(error))
-    with pytest.raises(ValueError, match=r"^x\.png: .*memory"):
-        decode_grey(data, "x.png")
+OPENCVS = cv2.error("Failed to allocate 9 bytes")
+OPENCVS.code = cv2.Error.StsNoMem
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OPENCVS])
+@pytest.mark.parametrize("kind", ["png", "dcm"])
+def test_too_little_memory_is_no_fault_of_the_file_and_names_it(grey, monkeypatch, error, kind):
+    data = encoded(grey) if kind == "png" else dicom(grey)
+    monkeypatch.setattr(cv2, "imdecode", nothing(error))
+    monkeypatch.setattr("ums.data.dicom._decoded", nothing(error))
+    with pytest.raises(MemoryError, match=rf"^x\.{kind}: not enough memory"):
+        decode_grey(data, f"x.{kind}")
+
+
+def test_another_error_of_opencv_is_one_of_the_file(grey, monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", nothing(cv2.error("broken")))
+    with pytest.raises(ValueError, match=r"^x\.png: broken"):
+        decode_grey(encoded(grey), "x.png")
 
 
 @pytest.mark.parametrize("make", [lambda image: encoded(image, ".jpg"), jpeg])

@@ -5,9 +5,11 @@ import io
 import cv2
 import numpy as np
 import pytest
-from dicom_files import dicom
+from dicom_files import dicom, packed
 from PIL import Image
 from png_files import grey_png, with_chunk
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit
 
 from ums.data.decode import decode_mask
 
@@ -182,7 +184,7 @@ IMPOSSIBLE = {
         with_alpha(255 * BOTH, [9, 9, 9], [0, 0, 0], [255, 0, 0]),
         "transparent and black",
     ),
-    "smoothed by a JPEG": (jpeg(255 * LEFT.astype(np.uint8)), "blurred by JPEG"),
+    "smoothed by a JPEG": (jpeg(255 * LEFT.astype(np.uint8)), "blurred by lossy compression"),
     "a photograph as JPEG": (jpeg((MANY % 256).astype(np.uint8)), "more than 13 values"),
 }
 
@@ -191,4 +193,56 @@ IMPOSSIBLE = {
 def test_what_cannot_be_a_mask_is_refused_by_name(name):
     data, why = IMPOSSIBLE[name]
     with pytest.raises(ValueError, match=rf"^m\.png: no mask: .*{why}"):
+        read(data)
+
+
+def disc(*values):
+    y, x = np.mgrid[:48, :48] - 23.5
+    return np.array(values, np.uint8)[(x**2 + y**2 < 400).astype(int) + (x**2 + y**2 < 100)]
+
+
+def pillow_jpeg2000(image, **options):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG2000", **options)
+    return file.getvalue()
+
+
+LOSSY = {
+    "baseline": (JPEGBaseline8Bit, jpeg(disc(0, 255, 255))),
+    "extended": (JPEGExtended12Bit, jpeg(disc(0, 255, 255))),
+    "JPEG 2000": (JPEG2000, pillow_jpeg2000(disc(0, 127, 255))),
+}
+
+
+@pytest.mark.parametrize("name", LOSSY)
+def test_a_lossy_mask_in_a_dicom_must_have_two_values(name):
+    syntax, content = LOSSY[name]
+    data = dicom(disc(0, 127, 255), syntax, encapsulate([content]))
+    with pytest.raises(ValueError, match=r"^m\.png: no mask: .*(lossy compression|13 values)"):
+        read(data)
+
+
+def test_a_lossy_mask_in_a_dicom_of_two_values_is_read():
+    content = encapsulate([pillow_jpeg2000(disc(0, 255, 255))])
+    data = dicom(disc(0, 255, 255), JPEG2000, content)
+    np.testing.assert_array_equal(read(data), disc(0, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "name", ["JPEGLSNearLossless", "JPEG2000", "JPEGLSLossless", "RLELossless"]
+)
+def test_the_syntax_decides_whether_labels_may_be_blurred(name, tmp_path):
+    data = packed(dicom(disc(0, 1, 2)), name, tmp_path)
+    if name in ("JPEGLSLossless", "RLELossless"):
+        return np.testing.assert_array_equal(read(data), disc(0, 1, 1))
+    with pytest.raises(ValueError, match="lossy compression"):
+        read(data)
+
+
+@pytest.mark.parametrize(("stated", "refused"), [("01", True), ("00", False), ("", False)])
+def test_labels_of_an_image_that_was_once_lossy_are_refused(stated, refused):
+    data = dicom(disc(0, 1, 2), LossyImageCompression=stated)
+    if not refused:
+        return np.testing.assert_array_equal(read(data), disc(0, 1, 1))
+    with pytest.raises(ValueError, match="lossy compression"):
         read(data)

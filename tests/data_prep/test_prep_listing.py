@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -234,3 +235,21 @@ def test_a_part_behind_a_dead_link_is_an_error_that_names_it(tmp_path, name, arg
     arguments = [str(tmp_path) if text == "." else text for text in arguments]
     assert main([*arguments, str(tmp_path / "out")]) == 2
     assert name in (error := capsys.readouterr().err) and error.count("\n") == 1
+
+
+def test_folders_without_an_inode_are_told_apart_by_their_path(tmp_path, monkeypatch):
+    real = Path.stat
+
+    def stat(self, **options):
+        state = list(real(self, **options))
+        state[1] = 0  # st_ino, as on some network drives
+        return os.stat_result(state)
+
+    for name in ("a/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "b" / "again").symlink_to(tmp_path / "a")
+    monkeypatch.setattr(Path, "stat", stat)
+    files, problems = find_files(tmp_path)
+    assert [path.name for path in files] == ["1.png", "2.png"]
+    assert problems == [(tmp_path / "b" / "again", "the same folder as a")]

@@ -12,7 +12,7 @@ import pytest
 from data_prep.__main__ import main
 from data_prep.echo_folder import list_echo
 from data_prep.look import contact_sheet
-from data_prep.names import distinct, pair_masks, shown, unusable
+from data_prep.names import distinct, pair_masks, printable, unusable
 from data_prep.unlabelled import list_unlabelled
 from data_prep.writing import Content
 from ums.data.prepared import load_prepared
@@ -53,8 +53,8 @@ def reasons(folder, problems):
     ],
 )
 def test_names_that_a_table_cannot_hold_are_told_and_shown_escaped(name, why, text):
-    assert unusable(name) == why and shown(name) == text
-    assert shown(name).encode("utf-8").decode() == text
+    assert unusable(name) == why and printable(name) == text
+    assert printable(name).encode("utf-8").decode() == text
 
 
 @linux
@@ -64,8 +64,8 @@ def test_an_image_of_such_a_name_is_named_and_the_others_are_kept(name, tmp_path
     assert main(["unlabelled", str(raw), str(tmp_path / "out"), "--size", "16"]) == 0
     made = load_prepared(tmp_path / "out")
     assert made.ids.tolist() == ["plain.png"]
-    assert [entry["file"] for entry in made.about["skipped"]] == [shown(name)]
-    assert f"  {shown(name)}: its name " in capsys.readouterr().out
+    assert [entry["file"] for entry in made.about["skipped"]] == [printable(name)]
+    assert f"  {printable(name)}: its name " in capsys.readouterr().out
 
 
 @linux

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from dicom_files import dicom
+from full_disk import nothing
 
 from data_prep.__main__ import main
 from data_prep.patients import FEW, MANY, name_patients, patient_ids
@@ -238,3 +239,45 @@ def test_an_expression_that_finds_no_patient_is_an_error(raw, expression, why, c
     assert prepare(raw, "--patient", expression) is None
     error = capsys.readouterr().err
     assert why in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["patient_1.png", "Patient 01.png", "PATIENT-001_b.png", "patient.1 (2).png"],
+        ["patient1/a.png", "patient01/b.png", "patient 1/c.png"],
+        ["train/sub-01/a.png", "test/sub-1/a.png"],
+        ["train/N/person7_virus_1.png", "train/N/person07_virus_2.png"],
+        ["a/pt(3).png", "b/PT_03.png"],
+    ],
+)
+def test_a_number_in_several_spellings_is_one_patient(names):
+    others = ["patient10.png", "patient_2.png"]
+    patients, _ = name_patients([*names, *others], [""] * (len(names) + 2))
+    assert len({*patients[: len(names)]}) == 1 and len({*patients}) == 3
+
+
+@pytest.mark.parametrize(
+    ("files", "patients"),
+    [
+        ({"anna/a.dcm": "X", "anna/b.dcm": "Y", "anna/c.png": "", "ben/a.dcm": "Y"}, "XXXX"),
+        ({"ben/a.dcm": "Y", "anna/a.dcm": "X", "anna/b.dcm": "Y", "anna/c.png": ""}, "XXXX"),
+        ({"patient1/a.dcm": "X", "patient 01/b.png": "", "patient2/c.dcm": "Y"}, "XXY"),
+        (
+            {"p/anna/a.dcm": "X", "p/anna/b.dcm": "Y", "p/anna/c.png": ""}
+            | {"p/ben/a.dcm": "Y", "p/ben/b.dcm": "Z", "p/ben/c.png": "", "p/cy/a.dcm": "W"},
+            "XXXXXXW",
+        ),
+    ],
+)
+def test_ids_beside_a_file_without_one_are_joined(files, patients):
+    found, rule = name_patients(list(files), list(files.values()))
+    assert len({*zip(found, patients, strict=True)}) == len({*patients}) == len({*found})
+    assert ("one patient, because" in rule) == (patients != "XXY")
+
+
+def test_no_memory_for_a_header_is_not_taken_for_no_patient(tmp_path, monkeypatch):
+    write(tmp_path / "a.dcm", PatientID="P1")
+    monkeypatch.setattr("pydicom.dcmread", nothing(MemoryError()))
+    with pytest.raises(MemoryError):
+        patient_ids([tmp_path / "a.dcm"])

@@ -319,3 +319,25 @@ def test_killed_it_goes_on_and_ends_with_the_same_bytes(tmp_path):
     main(arguments(raw))
     main(arguments(raw, "whole"))
     assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("the drive is gone")])
+@pytest.mark.parametrize("where", ["_recover", "_holds"])
+def test_a_failure_while_resuming_loses_nothing(raw, reads, error, where, monkeypatch):
+    reads.limit = 4
+    with pytest.raises(Stopped):
+        main(arguments(raw))
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(WorkFolder, where, nothing(error))
+        collect.prepare(*shenzhen_set(raw))
+    reads.limit = 100
+    assert main(arguments(raw)) == 0 and len(reads) == 12
+
+
+def test_a_moment_without_memory_is_no_refusal(raw, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        patch.setattr(cv2, "imdecode", nothing(MemoryError()))
+        assert main(arguments(raw)) == 2
+    assert "not enough memory" in capsys.readouterr().err
+    assert main(arguments(raw)) == 0
+    assert len(load_prepared(raw.parent / "out").about["skipped"]) == 2

@@ -204,3 +204,50 @@ def test_pictures_are_part_of_the_folder_and_are_replaced_with_it(array, tmp_pat
     assert (tmp_path / "a" / "sheet.png").read_bytes() == b"x"
     save_prepared(tmp_path / "a", content(array), overwrite=True)
     assert not (tmp_path / "a" / "sheet.png").exists() and len(load_prepared(tmp_path / "a")) == 9
+
+
+@pytest.mark.parametrize("moved", [1, 2])
+def test_an_interrupt_just_after_a_move_leaves_one_whole_set(moved, folder, rng, monkeypatch):
+    rename, count = Path.rename, 0
+
+    def interrupted(self, target):
+        nonlocal count
+        count += 1
+        rename(self, target)
+        if count == moved:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_prepared(folder, content(pictures(rng)), overwrite=True)
+    assert os.listdir(folder.parent) == ["set"]
+    assert (load_prepared(folder).masks is None) == (moved == 2)
+
+
+def test_accept_waits_for_no_other_run(folder, capsys):
+    with scratch_folder(folder, "partial"):
+        assert main(["accept", str(folder)]) == 2
+    assert "another run is at work" in capsys.readouterr().err
+    assert main(["accept", str(folder)]) == 0 and os.listdir(folder.parent) == ["set"]
+
+
+def test_accept_of_no_folder_makes_none(tmp_path, capsys):
+    assert main(["accept", str(tmp_path / "a" / "b")]) == 2
+    assert "a/b" in capsys.readouterr().err and os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"name": "My Shenzhen"},
+        *({"found": 3}, {"skipped": 3}, {"skipped": [1]}),
+        *({"other_files": []}, {"found": {"train": {}}, "name": "Pediatric"}),
+    ],
+    ids=str,
+)
+def test_any_edit_of_about_is_accepted_and_reported_in_lines(edit, folder, capsys):
+    path = folder / "about.json"
+    about = json.loads(path.read_text()) | {"name": "Shenzhen", "found": {"images": 10}}
+    path.write_text(json.dumps(about | edit))
+    assert main(["accept", str(folder)]) == 0
+    assert f"{path} was edited" in capsys.readouterr().out.splitlines()[-1]

@@ -23,6 +23,7 @@ def decode_grey(data: bytes, path: str | Path) -> np.ndarray:
 
     Raises:
         ValueError: The file is empty, cut off, damaged, too large or no such image.
+        MemoryError: There is not enough memory to decode it.
         ModuleNotFoundError: The file is a JPEG or DICOM, and its decoder is not installed.
     """
     with _errors_about(path):
@@ -52,13 +53,14 @@ def decode_mask(data: bytes, path: str | Path) -> np.ndarray:
 
     Raises:
         ValueError: The file cannot be decoded, or its image cannot be a mask.
+        MemoryError: There is not enough memory to decode it.
         ModuleNotFoundError: The file is a JPEG or DICOM, and its decoder is not installed.
     """
     with _errors_about(path):
         if is_dicom(data):
             from ums.data.dicom import decode_stored
 
-            return mask_of(decode_stored(data))
+            return mask_of(*decode_stored(data))
         image, header = _decode_upright(data)
         if header.transparent >= 0:  # OpenCV leaves that out
             image = np.dstack([image, image, image, image != header.transparent])
@@ -88,8 +90,9 @@ def _errors_about(path: str | Path) -> Iterator[None]:
         why = f"{path} cannot be read without {error.name}: pip install 'ums-rep[data]'"
         raise ModuleNotFoundError(why, name=error.name) from error
     except (ValueError, MemoryError, cv2.error) as error:
-        text = error.err if isinstance(error, cv2.error) else str(error)
-        raise ValueError(f"{path}: {text or 'not enough memory to decode it'}") from error
+        if isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem:
+            raise MemoryError(f"{path}: not enough memory to decode it") from error
+        raise ValueError(f"{path}: {getattr(error, 'err', None) or error}") from error
 
 
 def _decode_upright(data: bytes) -> tuple[np.ndarray, Header]:

@@ -11,7 +11,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -19,10 +19,28 @@ import pydicom
 from pydicom.encaps import get_frame
 from pydicom.pixels import processing
 from pydicom.pixels.utils import get_expected_length, pixel_array
-from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
+from pydicom.uid import (
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from ums.data.header import check_size
 from ums.data.stored import decode_as_stored
+
+_LOSSLESS = {
+    *(HTJ2KLossless, HTJ2KLosslessRPCL, JPEG2000Lossless),
+    *(JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless),
+}
+"""The compressed formats without loss; others, such as JPEG 2000, may be with it."""
+
+T = TypeVar("T")
 
 # pydicom warns of every small departure from the standard; unreadable data is an error anyway.
 warnings.filterwarnings("ignore", module=r"pydicom\.")
@@ -40,35 +58,46 @@ def decode_dicom(data: bytes) -> np.ndarray:
     Raises:
         ValueError: The file is damaged, too large, has no image or several, the image is not of the
             size that the file states, or the values by which to show it make no sense.
+        MemoryError: There is not enough memory to decode it.
         ModuleNotFoundError: The image is a JPEG, and simplejpeg is not installed.
     """
     return _read(data, _grey)
 
 
-def decode_stored(data: bytes) -> np.ndarray:
+def decode_stored(data: bytes) -> tuple[np.ndarray, bool]:
     """Decode the one image of a DICOM file to its stored values, 0 for black.
 
-    They are (H, W), or (H, W, 3) with blue first. For the errors see :func:`decode_dicom`.
+    For the errors see :func:`decode_dicom`.
+
+    Returns:
+        The values, (H, W), or (H, W, 3) with blue first; and whether they may have been compressed
+        with loss.
     """
     return _read(data, _stored)
 
 
-def _read(data: bytes, show: Callable[[Any], np.ndarray]) -> np.ndarray:
+def _read(data: bytes, show: Callable[[Any], T]) -> T:
     try:
         with np.errstate(over="ignore"):
             return show(pydicom.dcmread(io.BytesIO(data)))
-    except ModuleNotFoundError:
+    except (MemoryError, ModuleNotFoundError, cv2.error):
         raise
     except Exception as error:  # pydicom and its decoders raise whatever damaged bytes lead to
         text = " ".join(str(error).split())
         raise ValueError(f"DICOM that cannot be read: {text or type(error).__name__}") from error
 
 
-def _stored(dataset: Any) -> np.ndarray:
-    pixels = _pixels(dataset)
+def _stored(dataset: Any) -> tuple[np.ndarray, bool]:
+    pixels, lossy = _pixels(dataset), _is_lossy(dataset)
     if pixels.ndim == 3:
-        return pixels[..., ::-1]
-    return pixels.max() - pixels if _is_inverted(dataset) else pixels
+        return pixels[..., ::-1], lossy
+    return pixels.max() - pixels if _is_inverted(dataset) else pixels, lossy
+
+
+def _is_lossy(dataset: Any) -> bool:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    lossy = syntax.is_encapsulated and syntax not in _LOSSLESS
+    return bool(lossy or dataset.get("LossyImageCompression") == "01")
 
 
 def _grey(dataset: Any) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-MOST_PIXELS = 2**26
+MAX_PIXELS = 2**26
 """The largest image that is decoded; a film has a quarter of that, but a header can state anything."""
 
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # not one of those within the data of a scan
@@ -41,11 +41,11 @@ def read_header(data: bytes) -> Header:
     """Read the header of a PNG or JPEG file, and walk through the file to its end.
 
     Decoders fill in what is missing. The walk finds a missing end, a second image and, in a PNG,
-    checksums that do not fit and data of another size.
+    checksums that do not fit and data of another size. The data of an interlaced PNG are not counted.
 
     Raises:
         ValueError: The file is empty, cut off, damaged, or neither PNG nor JPEG; it holds a second
-            image; or the image has more than ``MOST_PIXELS`` pixels.
+            image; or the image has more than ``MAX_PIXELS`` pixels.
     """
     if data.startswith(PNG):
         return _png_header(data)
@@ -55,10 +55,10 @@ def read_header(data: bytes) -> Header:
 
 
 def check_size(height: int, width: int) -> None:
-    """Raise ``ValueError`` for an image of more than ``MOST_PIXELS`` pixels."""
-    if height * width > MOST_PIXELS:
+    """Raise ``ValueError`` for an image of more than ``MAX_PIXELS`` pixels."""
+    if height * width > MAX_PIXELS:
         size = f"{height} x {width} pixels (height x width)"
-        raise ValueError(f"its image has {size}, should have {MOST_PIXELS:,} at most")
+        raise ValueError(f"its image has {size}, should have {MAX_PIXELS:,} at most")
 
 
 def upright(image: np.ndarray, orientation: int) -> np.ndarray:

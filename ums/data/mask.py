@@ -2,10 +2,10 @@
 
 import numpy as np
 
-MOST_PARTS = 12
+MAX_LABELS = 12
 """The values a mask may have beside its background; even a photograph of 4 bits has more."""
 
-_RULE = f"a mask has exactly two values, or 0 for the background and up to {MOST_PARTS} others"
+_RULE = f"a mask has exactly two values, or 0 for the background and up to {MAX_LABELS} others"
 
 
 def mask_of(image: np.ndarray, lossy: bool = False) -> np.ndarray:
@@ -29,16 +29,16 @@ def mask_of(image: np.ndarray, lossy: bool = False) -> np.ndarray:
     if image.ndim == 3:
         image = _without_alpha(image)
     codes = image if image.ndim == 2 else _codes(image)
-    found = _distinct(codes, MOST_PARTS + 2)
+    found = _distinct(codes, MAX_LABELS + 2)
     names = {code: _colour(code, image) for code in found}
     listed = ", ".join(str(name) for name in sorted(names.values()))
     if len(found) == 1:
         raise ValueError(f"no mask: every pixel is {listed}; {_RULE}")
-    if len(found) > MOST_PARTS + 1:
-        raise ValueError(f"no mask: more than {MOST_PARTS + 1} values, like a photograph; {_RULE}")
+    if len(found) > MAX_LABELS + 1:
+        raise ValueError(f"no mask: more than {MAX_LABELS + 1} values, like a photograph; {_RULE}")
     if len(found) > 2 and lossy:
         raise ValueError(
-            f"no mask: {len(found)} values, blurred by JPEG; it should have exactly two"
+            f"no mask: {len(found)} values, blurred by lossy compression; it should have exactly two"
         )
     if len(found) > 2 and 0 not in found:
         raise ValueError(f"no mask: {listed}, none of them the background; {_RULE}")
