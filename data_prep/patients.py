@@ -3,15 +3,16 @@
 The first of these rules that applies to an image gives its patient:
 
 1. The PatientID of a DICOM file. A placeholder such as ANONYMOUS does not count, nor does one ID in all
-   files if folders or file names tell patients apart. A file without an ID that lies with files of one
-   belongs to them.
+   files if folders or file names tell patients apart. A file without an ID takes that of the files of
+   the same patient by the rules below; if they have several, these IDs count as one patient.
 2. A name that is known to be a patient's, of the file or of a folder it is in: patient00001, sub-01,
    case_7, MIMIC's p10000032, the NIH's 00000334_002.png, or the folder around study1 or ses-01.
+   Case, separators and leading zeros make no difference: patient_1 is Patient 01.
 3. The outermost folder that is not a part (train, images_001), a view (lateral) or a class (NORMAL; 0,
    1, 2) of the set, provided that these folders look like patients: most file names occur in several
    of them, or they hold few images each, or there are many of them.
-4. Otherwise each image is a patient of its own, apart from what one name connects within a folder: the
-   films personN or IM-nnnn of the pediatric set, and the views 7_PA.png and 7_lateral.png.
+4. Otherwise each image counts as its own patient, except for files of a folder whose names belong
+   together: the films personN or IM-nnnn of the pediatric set, and the views 7_PA.png and 7_lateral.png.
 
 Mistaking two patients for one costs little, while the reverse puts a patient into training and test.
 """
@@ -81,7 +82,7 @@ def name_patients(
             applies the rules above.
 
     Returns:
-        The patients; and a sentence that says by which rule.
+        The patients; and the rules that determined them, in words.
 
     Raises:
         ValueError: ``pattern`` is no regular expression, has no group, or does not match a path.
@@ -129,7 +130,7 @@ def patient_ids(paths: Sequence[Path]) -> list[str]:
             text = str(header.get("PatientID") or "")
         except MemoryError:
             raise
-        except Exception:  # damaged bytes lead to any; what is wrong is said when the image is read
+        except Exception:  # damaged bytes raise anything; reading the image will report it
             return ""
         text = nfc(" ".join(text.replace("\0", " ").split()))
         return "" if _PLACEHOLDER.fullmatch(text) else printable(text)
