@@ -104,8 +104,8 @@ def psnr(clean, image):
 
 def test_four_images_are_learned_by_heart_and_denoised(rng):
     images = discs(rng)
-    changes = {"epochs": 300, "patience": 300, "plateau_patience": 300, "learning_rate": 0.005}
-    tuned = learned(images, width=0.4, **changes)
+    changes = {"epochs": 300, "patience": 300, "plateau_patience": 300, "learning_rate": 0.01}
+    tuned = learned(images, width=0.3, **changes)
     for losses in (tuned.history.train, tuned.history.validation):
         assert losses[0] > 10 * min(losses)
     noisy = np.clip(images + rng.normal(0, 50, images.shape), 0, 255)  # NumPy's noise, not ours
