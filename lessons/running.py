@@ -18,7 +18,7 @@ CELL_SECONDS = 300
 
 QUIET = ["--log-level=ERROR"]
 
-SILENCE = """\
+SILENCE_OUTPUT = """\
 class _Nowhere(__import__("io").TextIOBase):
     def write(self, text):
         return len(text)
@@ -120,7 +120,7 @@ def _run_all(cells, timeout, folder, environment):
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from nbformat.v4 import new_code_cell, new_notebook
 
-    notebook = new_notebook(cells=list(map(new_code_cell, [SILENCE, *cells])))
+    notebook = new_notebook(cells=list(map(new_code_cell, [SILENCE_OUTPUT, *cells])))
     client = _client(notebook, folder, timeout=timeout, allow_errors=True)
     client.output = lambda *message: None  # pictures and the like are not kept
     with client.setup_kernel(env=environment, cleanup_kc=True):

@@ -1,4 +1,4 @@
-"""Files, as far as systems differ: written whole or not at all, locked, flushed, given room on the disk.
+"""File operations that differ between systems: atomic writing, locking, flushing, reserving space.
 
 Windows neither opens a folder nor moves or deletes a file that is open. A network drive may know no
 locks, and flush no folder. What cannot be done there is left out, and said where it matters.
@@ -57,7 +57,7 @@ class CannotWrite(OSError):
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Let an ``OSError`` of the block be a ``CannotWrite``: that of a full disk names no file."""
+    """Turn an OSError in the block into CannotWrite, since the error of a full disk names no file."""
     try:
         yield
     except CannotWrite:  # and named already
@@ -99,7 +99,7 @@ def reserve(path: Path, size: int) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder, or what of it can be: Windows deletes no file that is open or mapped."""
+    """Remove a folder as far as possible: Windows deletes no file that is open or mapped."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         gc.collect()  # arrays that nothing but a cycle still holds
@@ -136,7 +136,7 @@ def locked(lock: Path, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # while it is held, so that nobody's else is removed
+        with suppress(OSError):  # while held, so that no other run's lock file is removed
             lock.unlink()
         held.release()
 
@@ -146,7 +146,7 @@ def _warn_once(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def print_anything() -> None:
+def escape_unprintable() -> None:
     """Escape what the terminal cannot show, such as a file name that is no text, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

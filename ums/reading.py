@@ -34,7 +34,7 @@ def digest_of(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a JSON file as it is read back, with its digest, which replaces an earlier one."""
     plain: dict[str, Any] = json.loads(json.dumps(content))
     plain.pop(DIGEST, None)
@@ -54,8 +54,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_sealed(path: Path, *needed: str) -> dict[str, Any]:
-    """Read a JSON object that :func:`sealed` made, without its digest.
+def read_verified(path: Path, *needed: str) -> dict[str, Any]:
+    """Read a JSON object that :func:`with_digest` made, without its digest.
 
     Raises:
         ValueError: The file cannot be read, is not as it was written, or has not all keys in
@@ -64,9 +64,9 @@ def read_sealed(path: Path, *needed: str) -> dict[str, Any]:
     content = read_json(path)
     with reading(path):
         if DIGEST not in content:
-            raise ValueError("it has no digest, as files of an earlier version")
+            raise ValueError("it has no digest: an earlier version wrote it")
         if content.pop(DIGEST) != digest_of(content):
-            raise ValueError("it is damaged or was changed: its digest is another")
+            raise ValueError("it is damaged or was changed: its digest does not match")
         if missing := [name for name in needed if name not in content]:
             raise ValueError(f"it has no {missing[0]!r}")
     return content

@@ -237,7 +237,7 @@ def test_digests_that_are_none_are_refused(found, folder, capsys):
 
 
 def test_large_arrays_are_compared_before_a_study_uses_them(folder, monkeypatch):
-    monkeypatch.setattr(prepared, "LARGE", 359)
+    monkeypatch.setattr(prepared, "LARGE_BYTES", 359)
     store = Store(folder.parent / "out")
     store.watch([load_prepared(folder)])
     in_array("masks.npy", bit)(folder)
@@ -246,7 +246,7 @@ def test_large_arrays_are_compared_before_a_study_uses_them(folder, monkeypatch)
         store.watch([damaged])
     with pytest.raises(ValueError, match=r"masks\.npy is missing, damaged"):
         accept(folder)
-    monkeypatch.setattr(prepared, "LARGE", 360)
+    monkeypatch.setattr(prepared, "LARGE_BYTES", 360)
     with pytest.raises(ValueError, match=r"masks\.npy is missing, damaged"):
         load_prepared(folder)
 

@@ -1,4 +1,4 @@
-"""What images, masks and labels must be where they enter, before they become plausible numbers.
+"""Checks of images, masks and labels where they enter.
 
 A network learns something from any numbers: images in 0..1, masks of 0 and 255, or labels that are no
 classes, train without complaint. All functions return None or raise a ValueError, in one line: what

@@ -138,7 +138,7 @@ def _refusal(folder: Path, name: str) -> str:
 def check_untouched(prepared: Prepared) -> None:
     """Check that no file of a set was written to since it was opened: a memory map changes with it.
 
-    A file that another one replaced is no matter, since the one that was opened stays as it was.
+    Replacing a file does no harm: the one that was opened stays as it was.
 
     Raises:
         ValueError: A file was written to; names it.

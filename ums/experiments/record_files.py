@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ums.checkpoint import read_kept
-from ums.reading import digest_of, read_sealed, reading
+from ums.reading import digest_of, read_verified, reading
 
 
 def file_name(key: dict[str, Any]) -> str:
@@ -18,7 +18,7 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: The file cannot be read, is not as it was written, or is another job's; names it.
     """
-    record = read_sealed(path, "key", "arrays")
+    record = read_verified(path, "key", "arrays")
     with reading(path):
         if path.stem != (own := file_name(record["key"])):
             raise ValueError(f"it was written as {own}{path.suffix}")
