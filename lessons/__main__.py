@@ -1,6 +1,6 @@
 """The lessons' command: python -m lessons build | solve | score (--help says what each does).
 
-Each of them goes on after a file that cannot be used, names it and exits with 1.
+Each continues after a file that it cannot use, names it and exits with 1.
 """
 
 import argparse

@@ -62,12 +62,12 @@ class Result(NamedTuple):
 def score(path, timeout=60):
     """Run a student's notebook and return a `Result` for each check of its lesson.
 
-    Of the file only the text of the code cells is used; they run in this very Python, whatever
+    Of the file only the text of the code cells is used; they run in this same Python, whatever
     kernel the notebook names. A cell that fails does not stop the others; one that takes longer than
     `timeout` seconds is interrupted. Where that does not help, or the kernel dies, the rest is "not
     run". The notebook's file is not changed. This runs the student's code with all your rights.
 
-    Raises `ValueError` for a file that is no notebook of a lesson, or one in another language.
+    Raises `ValueError` for a file that is not a lesson's notebook, or is in another language.
     """
     name, cells = _read(path)
     module = importlib.import_module(f"lessons.checks.{name}")
@@ -136,7 +136,7 @@ def _run_all(cells, timeout, folder, environment):
 
 
 def _client(notebook, folder, **options):
-    """What runs a notebook's cells in `folder`, by a kernel of this very Python."""
+    """What runs a notebook's cells in `folder`, by a kernel of the Python that runs this."""
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient

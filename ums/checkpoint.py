@@ -152,7 +152,7 @@ class Checkpoint:
         return Checkpoint(self.path.with_name(own), self.every, key, self.check)
 
     def load(self) -> Kept | None:
-        """What was saved last; None if there is no file, or none of this training (prints why)."""
+        """What was saved last; None if there is no file, or it is of another training (prints why)."""
         return read(self.path, self.key)
 
     def restore(self, things: Sequence[Stateful]) -> bool:

@@ -1,4 +1,4 @@
-"""Reading files that may be damaged, and JSON files whose digest tells that they are as written.
+"""Reading files that may be damaged, and JSON files whose digest shows whether they are as written.
 
 Digests find what went wrong by accident: a flipped bit, a file cut short, a number changed by hand.
 """
@@ -30,7 +30,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def digest_of(content: Any) -> str:
-    """The SHA-256 of a value that is ready for JSON, in hexadecimal; the order of keys is not in it."""
+    """The SHA-256 of a value that is ready for JSON, in hexadecimal; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -45,7 +45,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        ValueError: The file cannot be read, or is no JSON object; names it.
+        ValueError: The file cannot be read, or is not a JSON object; names it.
     """
     with reading(path):
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -58,7 +58,7 @@ def read_verified(path: Path, *needed: str) -> dict[str, Any]:
     """Read a JSON object that :func:`with_digest` made, without its digest.
 
     Raises:
-        ValueError: The file cannot be read, is not as it was written, or has not all keys in
+        ValueError: The file cannot be read, is not as it was written, or lacks a key of
             ``needed``; names it.
     """
     content = read_json(path)

@@ -1,8 +1,8 @@
 """What the gradient check asks of the arrays and the functions it is given.
 
-An input must be an array whose entries can be changed one at a time. A function may change nothing
-but what is its own: everything it is given, and everything it has returned, is compared with a copy
-after each call, and put back in the end. A layer must name all the parameters that it holds.
+An input must be an array whose entries can be changed one at a time. A function may change only
+what is its own: everything it is given, and everything it has returned, is compared with a copy
+after each call, and restored at the end. A layer must name all the parameters that it holds.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -87,7 +87,7 @@ def test_only_tests_that_fail_and_imports_kill(status, log, expected, campaign):
 
 def test_killers_that_fail_without_a_mutant_are_found_and_their_results_dropped(campaign):
     Path("test_a.py").write_text(
-        "def test_x(): assert 0\ndef test_y(): pass\ndef test_z(): assert 0"
+        "def test_x(): assert 0\ndef test_y(): pass\ndef test_z(): assert 0", "utf-8"
     )
     names = {f"test_a.py::test_{letter}" for letter in "xyz"}
     failed = campaign.failing(names)

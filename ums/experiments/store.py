@@ -3,8 +3,8 @@
 A job leaves its weights in ``weights/`` and its record, with the arrays a page shows, in ``records/``:
 each file is there whole, or not at all, and carries a digest or checksums. The file's name ends with a
 hash of the job's key, and the key stands in the file: a result is used again only under the very same key,
-so a changed setting, seed, data set or line of code never meets an old result, nor does a file that got
-another's name. A job that is not finished may have a checkpoint, of the same name and key, from which it
+so a changed setting, seed, data set or line of code never gets an old result, nor does a renamed file
+pass for another's. A job that is not finished may have a checkpoint, of the same name and key, from which it
 goes on.
 """
 

@@ -40,7 +40,7 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
 
     The calling thread takes shares like the others, and any that no other thread takes. Hence this works
     inside ``work``, in a forked process, and in an exit handler, when Python starts no thread any
-    more. No share is at work when this ends, even by an exception.
+    more. No share is still running when this ends, even with an exception.
     """
     if xp is not np:
         return [work(0, n)]
@@ -161,7 +161,7 @@ def scratch(key: str, shape: tuple[int, ...], dtype: DTypeLike, xp: ModuleType =
 
 @cache
 def _pool(helpers: int) -> ThreadPoolExecutor:
-    """So many threads beside the calling one."""
+    """A pool of threads that help the calling one."""
     return ThreadPoolExecutor(helpers, "ums")
 
 
