@@ -219,7 +219,9 @@ def test_folder_from_before_there_were_digests_is_refused_until_it_is_accepted(f
     about = json.loads((folder / "about.json").read_text())
     del about["digests"], about["digest"]
     (folder / "about.json").write_text(json.dumps(about))
-    with pytest.raises(ValueError, match=f"about.json .*an earlier version; .*{ACCEPT} {folder}`"):
+    with pytest.raises(
+        ValueError, match=f"about.json .*an earlier version wrote it; .*{ACCEPT} {folder}`"
+    ):
         load_prepared(folder)
     assert main(["accept", str(folder)]) == 0
     assert "6 images 4x5" in capsys.readouterr().out and len(load_prepared(folder)) == 6
