@@ -56,6 +56,7 @@ def main() -> int:
         for n, file in enumerate(pool.imap_unordered(measured, unmeasured), 1):
             print(f"{n}/{len(unmeasured)} which lines it runs: {file}", flush=True)
         covered = CoverageMap(COPY, PACKAGES, list(parts.values()))
+        done = {m: row for m, row in done.items() if row["by"] in {"", *covered.tests}}
         left = [m for m in mutants if m not in done and key_of(m) not in equivalent]
         work = [(m, *covered.tests_for(m.file, m.line)) for m in left]
         for n, row in enumerate(pool.imap_unordered(judged, work), 1):
