@@ -1,7 +1,7 @@
 # Needs Python 3.10 or newer and GNU make 3.81 or newer; every command sets up .venv itself. README.md has the way without make.
 
 # Variables, given on the command line: make reproduce-cxr SIZE=256 DEVICE=gpu. `make help` prints these lines.
-#: DATA                   folder of raw sets, or of one's own Doppler screens; without it, synthetic images
+#: DATA                   folder of raw sets, or of your own Doppler screens; without it, synthetic images
 #: TASKS                  diverse or similar, to run one of the two groups of tasks (both)
 #: QUESTIONS              what the ablation changes, such as "statistics weights" (all)
 #: SIZE                   side of the images in pixels, a multiple of 16 (96)
@@ -93,7 +93,7 @@ reproduce-echo search-echo: default-IMAGES = 2444
 reproduce-echo search-echo: default-PREPARED = prepared/echo-$(if $(DATA),own,synthetic)-$(call of,SIZE)
 
 reproduce-echo: default-OUT = results/echo
-reproduce-echo: ready  ## the Doppler echo study, small; DATA=folder for one's own screens, else synthetic ones
+reproduce-echo: ready  ## the Doppler echo study, small; DATA=folder for your own screens, else synthetic ones
 	$(prepare_echo)
 	$(run) ums.experiments echo $(study) $(groups)
 

@@ -26,7 +26,7 @@ try:
     from data_prep.synthetic import HOSPITALS, prepare_synthetic
     from data_prep.writing import accept, check_replaceable
     from ums.data.prepared import Prepared
-    from ums.files import print_anything
+    from ums.files import escape_unprintable
 except ModuleNotFoundError as missing:
     print(
         f"error: {missing.name} is missing: python -m pip install -r requirements.txt",
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 2 after one line that says what is wrong; or 1 where "get" could not get a set that needs
         no account.
     """
-    print_anything()
+    escape_unprintable()
     options = _parser().parse_args(arguments)
     try:
         if options.set == "get":

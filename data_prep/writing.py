@@ -23,7 +23,7 @@ from ums.data.prepared import (
 )
 from ums.data.rows import parts
 from ums.files import locked, naming, remove_folder, reserve, sync, write_whole
-from ums.reading import sealed
+from ums.reading import with_digest
 
 PICTURES = ("sheet.png", "summary.png")
 _FILES = {"images.npy", "masks.npy", "opacities.npy", "table.csv", "about.json", *PICTURES}
@@ -253,7 +253,9 @@ def _about(prepared: Prepared) -> bytes:
     """The content of about.json."""
     about = {"skipped": [], **prepared.about, "counts": _counts(prepared)}
     about["digests"] = prepared.array_digests | prepared.column_digests
-    return (json.dumps(sealed(about), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return (
+        json.dumps(with_digest(about), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    ).encode()
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:

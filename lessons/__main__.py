@@ -1,6 +1,6 @@
 """The lessons' command: python -m lessons build | solve | score (--help says what each does).
 
-Each of them goes on after a file that cannot be used, names it and exits with 1.
+Each continues after a file that it cannot use, names it and exits with 1.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lessons.notebooks import ROOT, sources, student_path, student_text
 from lessons.running import score, solve
+from ums.files import escape_unprintable
 
 
 def main(arguments=None):
@@ -31,8 +32,7 @@ def main(arguments=None):
     command.add_argument("--timeout", type=int, default=60, help="seconds a cell may take (60)")
     command.set_defaults(run=_score, listed=lambda options: _notebooks(options.paths))
     options = parser.parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):  # the names of files may be no UTF-8
-        stream.reconfigure(errors="backslashreplace")
+    escape_unprintable()
     try:
         return _each(options.listed(options), partial(options.run, options))
     except ModuleNotFoundError as error:

@@ -18,7 +18,7 @@ CELL_SECONDS = 300
 
 QUIET = ["--log-level=ERROR"]
 
-SILENCE = """\
+SILENCE_OUTPUT = """\
 class _Nowhere(__import__("io").TextIOBase):
     def write(self, text):
         return len(text)
@@ -62,12 +62,12 @@ class Result(NamedTuple):
 def score(path, timeout=60):
     """Run a student's notebook and return a `Result` for each check of its lesson.
 
-    Of the file only the text of the code cells is used; they run in this very Python, whatever
+    Of the file only the text of the code cells is used; they run in this same Python, whatever
     kernel the notebook names. A cell that fails does not stop the others; one that takes longer than
     `timeout` seconds is interrupted. Where that does not help, or the kernel dies, the rest is "not
     run". The notebook's file is not changed. This runs the student's code with all your rights.
 
-    Raises `ValueError` for a file that is no notebook of a lesson, or one in another language.
+    Raises `ValueError` for a file that is not a lesson's notebook, or is in another language.
     """
     name, cells = _read(path)
     module = importlib.import_module(f"lessons.checks.{name}")
@@ -120,7 +120,7 @@ def _run_all(cells, timeout, folder, environment):
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from nbformat.v4 import new_code_cell, new_notebook
 
-    notebook = new_notebook(cells=list(map(new_code_cell, [SILENCE, *cells])))
+    notebook = new_notebook(cells=list(map(new_code_cell, [SILENCE_OUTPUT, *cells])))
     client = _client(notebook, folder, timeout=timeout, allow_errors=True)
     client.output = lambda *message: None  # pictures and the like are not kept
     with client.setup_kernel(env=environment, cleanup_kc=True):
@@ -136,7 +136,7 @@ def _run_all(cells, timeout, folder, environment):
 
 
 def _client(notebook, folder, **options):
-    """What runs a notebook's cells in `folder`, by a kernel of this very Python."""
+    """What runs a notebook's cells in `folder`, by a kernel of the Python that runs this."""
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient

@@ -207,7 +207,7 @@ BUGS = {
         ("channel axes not exchanged", TURNED, "xp.ascontiguousarray(w[::-1, ::-1])"),
         ("mean instead of sum for the bias", CONV_BIAS, CONV_BIAS + " / len(A)"),
         ("bias of the last tile only", CONV_BIAS, CONV_BIAS.replace("+=", "=")),
-        ("weights of the last tile only", "dw += row_products", "dw = row_products"),
+        ("weights of the last tile only", "dw += transposed_product", "dw = transposed_product"),
     ],
     "conv2d, dilated": [
         ("dilation forgotten for dx", "(dy, turned, None, 1, dilation)",
@@ -251,7 +251,7 @@ BUGS = {
         ("rows and columns of dw exchanged", "    return dw\n", "    return dw.swapaxes(0, 1)\n"),
         ("phases exchanged when unfolding", "w1[...] = v00 + v11", "w1[...] = v01 + v10"),
         ("bias from one phase only", "db.reshape(4, O).sum(axis=0)", "db.reshape(4, O)[0]"),
-        ("weights of the last tile only", "dV += row_products", "dV = row_products"),
+        ("weights of the last tile only", "dV += transposed_product", "dV = transposed_product"),
     ],
     "upsample_conv2d, plain": [
         ("upsampling forgotten", "return upsample2d_backward(d_large, up_cache), dw, db",
@@ -285,7 +285,7 @@ BUGS = {
     ],
     "dense": [
         ("weights not transposed", "(dy, w.T)", "(dy, w)"),
-        ("dw left transposed", "row_products(x, dy)", "row_products(dy, x)"),
+        ("dw left transposed", "transposed_product(x, dy)", "transposed_product(dy, x)"),
         ("mean instead of sum for the bias", DENSE_BIAS, "dy.mean(axis=0)"),
         ("wrong axis for the bias", DENSE_BIAS, "dy[:4].sum(axis=1)"),
     ],

@@ -196,7 +196,10 @@ def test_checkpoints_exchanged_by_hand_are_named_and_ignored(tmp_path, capsys):
     exchange(one.path, two.path)
     for checkpoint in (one, two):
         assert checkpoint.load() is None and not checkpoint.restore(new_things())
-        assert f"{checkpoint.path} cannot be read: it is another job's" in capsys.readouterr().out
+        assert (
+            f"{checkpoint.path} cannot be read: it belongs to another job"
+            in capsys.readouterr().out
+        )
     exchange(one.path, two.path)
     assert one.load()[1] == two.load()[1] == RECORD
 

@@ -11,7 +11,7 @@ import filelock
 import pytest
 from full_disk import FULL, nothing
 
-from ums.files import PARTIAL, locked, print_anything, reserve, sync, write_whole
+from ums.files import PARTIAL, escape_unprintable, locked, reserve, sync, write_whole
 
 REFUSED = ["EINVAL", "ENOSYS", "EOPNOTSUPP", "EACCES"]
 
@@ -174,6 +174,6 @@ def test_a_missing_filelock_is_named_with_what_to_install(tmp_path, monkeypatch)
 def test_what_a_terminal_cannot_show_is_escaped(text, monkeypatch):
     stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
     monkeypatch.setattr(sys, "stdout", stream)
-    print_anything()
+    escape_unprintable()
     print(text, flush=True)
     assert stream.buffer.getvalue().decode() == ascii(text).strip("'") + "\n"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ums.reading import DIGEST, digest_of, read_json, read_sealed, reading, sealed
+from ums.reading import DIGEST, digest_of, read_json, read_verified, reading, with_digest
 
 CONTENT = {"é": [1.5, None, float("inf")], "b": {"2": True}, "n": 10**30}
 
@@ -32,7 +32,7 @@ NO_OBJECT = {
 def test_what_is_no_json_object_is_named_in_one_line(content, tmp_path):
     path = tmp_path / "about.json"
     path.write_bytes(NO_OBJECT[content])
-    for read in (read_json, read_sealed):
+    for read in (read_json, read_verified):
         with pytest.raises(ValueError, match=rf"^{path} cannot be read: \S.*$") as error:
             read(path)
         assert len(str(error.value)) < 700 and "\n" not in str(error.value)
@@ -46,13 +46,13 @@ def test_folder_and_missing_file_are_named(tmp_path):
 
 
 def test_sealed_content_comes_back_whatever_the_layout(tmp_path):
-    path, whole = tmp_path / "a.json", sealed(CONTENT)
+    path, whole = tmp_path / "a.json", with_digest(CONTENT)
     for text in (
         json.dumps(whole),
         json.dumps(whole, indent=3, sort_keys=True, ensure_ascii=False),
     ):
         path.write_text(text, encoding="utf-8")
-        assert read_sealed(path, "b") == CONTENT
+        assert read_verified(path, "b") == CONTENT
 
 
 @pytest.mark.parametrize(
@@ -68,19 +68,19 @@ def test_sealed_content_comes_back_whatever_the_layout(tmp_path):
 )
 def test_changed_content_is_refused(change, tmp_path):
     path = tmp_path / "a.json"
-    path.write_text(json.dumps(sealed(CONTENT) | change))
+    path.write_text(json.dumps(with_digest(CONTENT) | change))
     with pytest.raises(ValueError, match=f"^{path} .* damaged or was changed"):
-        read_sealed(path)
+        read_verified(path)
 
 
 def test_content_without_digest_or_what_is_needed_is_refused(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(CONTENT))
-    with pytest.raises(ValueError, match="no digest, as files of an earlier version"):
-        read_sealed(path)
-    path.write_text(json.dumps(sealed(CONTENT)))
+    with pytest.raises(ValueError, match="no digest: an earlier version wrote it"):
+        read_verified(path)
+    path.write_text(json.dumps(with_digest(CONTENT)))
     with pytest.raises(ValueError, match=f"^{path} cannot be read: it has no 'jobs'"):
-        read_sealed(path, "b", "jobs")
+        read_verified(path, "b", "jobs")
 
 
 def test_digest_is_of_the_content_and_not_of_its_order():

@@ -605,8 +605,8 @@ def test_mean_loss_of_nothing_is_refused(rng):
     ("learning_rate", -1e-3, "a positive number, got -0.001"),
     ("learning_rate", NAN, "a positive number, got nan"),
     ("learning_rate", INF, "a positive number, got inf"),
-    ("plateau_factor", 0.0, "in 0..1, got 0.0"),
-    ("plateau_factor", 2.0, "in 0..1, got 2.0"),
+    ("plateau_factor", 0.0, "between 0 and 1, got 0.0"),
+    ("plateau_factor", 1, "between 0 and 1, got 1"),
     ("epochs", 2.5, "a whole number, got 2.5"),
     ("batch", "16", "a whole number, got '16'"),
 ])  # fmt: skip

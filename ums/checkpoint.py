@@ -152,7 +152,7 @@ class Checkpoint:
         return Checkpoint(self.path.with_name(own), self.every, key, self.check)
 
     def load(self) -> Kept | None:
-        """What was saved last; None if there is no file, or none of this training (prints why)."""
+        """What was saved last; None if there is no file, or it is of another training (prints why)."""
         return read(self.path, self.key)
 
     def restore(self, things: Sequence[Stateful]) -> bool:
@@ -198,7 +198,7 @@ def write(path: Path, arrays: Mapping[str, Array], record: Any, key: Any = None)
         path: The file.
         arrays: By name.
         record: Ready for JSON.
-        key: What the file depends on, ready for JSON; only who knows it reads the file.
+        key: What the file depends on, ready for JSON; the file is read only under the same key.
 
     Raises:
         OSError: The file cannot be written; names it. A previous version is unchanged.
@@ -225,7 +225,7 @@ def read_kept(path: Path, key: Any = None) -> Kept:
         ValueError: There is none, it cannot be read, or it was written under another key; names it.
     """
     with reading(path), zipfile.ZipFile(path) as file:
-        # Read whole: checksums are compared at the end of a member alone.
+        # zipfile verifies a checksum only once a member is read to its end.
         members = {
             name.removesuffix(".npy"): io.BytesIO(file.read(name)) for name in file.namelist()
         }
@@ -236,5 +236,5 @@ def read_kept(path: Path, key: Any = None) -> Kept:
         if about["arrays"] != sorted(arrays):
             raise ValueError(f"its arrays should be {about['arrays']}, not {sorted(arrays)}")
         if about["key"] != json.loads(json.dumps(key)):
-            raise ValueError("it is another job's or training's, under this name")
+            raise ValueError("it belongs to another job or training")
         return arrays, about["record"]

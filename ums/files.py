@@ -1,4 +1,4 @@
-"""Files, as far as systems differ: written whole or not at all, locked, flushed, given room on the disk.
+"""File operations that differ between systems: atomic writing, locking, flushing, reserving space.
 
 Windows neither opens a folder nor moves or deletes a file that is open. A network drive may know no
 locks, and flush no folder. What cannot be done there is left out, and said where it matters.
@@ -23,7 +23,7 @@ _REFUSED = {
     *(errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP),
     *(errno.EACCES, errno.EPERM, errno.EBADF),  # Windows, of a folder
 }
-"""How a system says that it cannot flush or reserve; a full or broken disk says something else."""
+"""The errors of a system that cannot flush or reserve; a full or broken disk has others."""
 
 _CHUNK = 1 << 24
 
@@ -52,12 +52,12 @@ def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object]) -> No
 
 
 class CannotWrite(OSError):
-    """A file that cannot be written, which the message names."""
+    """A file cannot be written; the message names it."""
 
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Let an ``OSError`` of the block be a ``CannotWrite``: that of a full disk names no file."""
+    """Turn an OSError in the block into CannotWrite, since the error of a full disk names no file."""
     try:
         yield
     except CannotWrite:  # and named already
@@ -81,9 +81,9 @@ def sync(path: Path) -> None:
 
 
 def reserve(path: Path, size: int) -> None:
-    """Make a file of ``size`` zeros that the disk has room for.
+    """Create a file of ``size`` zeros, for which the disk reserves room.
 
-    Otherwise a process that writes to a memory map of it is ended without a word when the disk is full.
+    Otherwise a process that writes to a memory map of it is killed without a message when the disk is full.
 
     Raises:
         OSError: The disk has no room; names the file.
@@ -99,10 +99,10 @@ def reserve(path: Path, size: int) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder, or what of it can be: Windows deletes no file that is open or mapped."""
+    """Remove a folder as far as possible: Windows deletes no file that is open or mapped."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
-        gc.collect()  # arrays that nothing but a cycle still holds
+        gc.collect()  # arrays that only a reference cycle keeps alive
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -111,7 +111,7 @@ def locked(lock: Path, folder: Path) -> Iterator[None]:
     """Keep other runs out of ``folder`` during the block, by a lock on the file ``lock``.
 
     The folder is free again at the end, even if the process is killed. Where the file system has no
-    locks, a line is printed instead.
+    locks, a warning is printed instead.
 
     Raises:
         OSError: Another run has the folder, or the file cannot be made; names it.
@@ -136,7 +136,7 @@ def locked(lock: Path, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # while it is held, so that nobody's else is removed
+        with suppress(OSError):  # while held, so that no other run's lock file is removed
             lock.unlink()
         held.release()
 
@@ -146,8 +146,8 @@ def _warn_once(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def print_anything() -> None:
-    """Escape what the terminal cannot show, such as a file name that is no text, instead of failing."""
+def escape_unprintable() -> None:
+    """Escape what the terminal cannot show, such as an undecodable file name, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

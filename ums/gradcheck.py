@@ -31,7 +31,7 @@ import numpy as np
 
 from ums.backend import Array, array_module, to_numpy
 from ums.layer import Layer, Parameter, copy_arrays
-from ums.watched import GradientError, Watched, check_shapes, hidden_parameters, kind
+from ums.watched import GradientError, Watched, check_shapes, type_name, unregistered_parameters
 
 __all__ = ["GradientError", "check_gradients", "check_layer", "check_loss", "relative_error"]
 
@@ -128,7 +128,7 @@ def check_layer(
     Raises:
         GradientError, TypeError, ValueError: As :func:`check_gradients`.
     """
-    if hidden := ", ".join(hidden_parameters(layer)):
+    if hidden := ", ".join(unregistered_parameters(layer)):
         raise GradientError(f"named_parameters() leaves out {hidden}: nothing would move it")
     gradients = [(parameter, parameter.grad) for parameter in layer.parameters()]
     statistics = {name: value.copy() for name, value in layer.statistics().items()}
@@ -138,7 +138,7 @@ def check_layer(
     try:
         inputs = {"x": x, **values}
         errors = _check(check.forward, check.backward, inputs, check.fixed(), settings)
-        check.adding(x, rng)
+        check.check_accumulation(x, rng)
         return errors
     finally:
         copy_arrays(statistics, layer.statistics())
@@ -199,7 +199,7 @@ class _LayerCheck:
                 )
         return dx, *(parameter.grad for parameter in self.learning.values())
 
-    def adding(self, x: Array, rng: np.random.Generator) -> None:
+    def check_accumulation(self, x: Array, rng: np.random.Generator) -> None:
         """Raise a GradientError unless the backward pass adds to the gradients that are there."""
         y, _ = self.forward(x)
         xp = array_module(y)
@@ -226,7 +226,7 @@ def _check(
     watched, arrays = Watched(inputs, fixed), list(inputs.values())
     with watched:
         y, cache = watched.call("the forward pass", forward, *arrays, pair="(y, cache)")
-        if (found := getattr(y, "dtype", kind(y))) != np.float64:
+        if (found := getattr(y, "dtype", type_name(y))) != np.float64:
             raise GradientError(f"the forward pass must keep float64, but y is {found}")
         dy = array_module(y).asarray(settings.rng.normal(size=y.shape))
         watched.add({"dy": dy, "y": y, "cache": cache})

@@ -8,13 +8,13 @@ count, for quick runs; 1 is the paper's.
 
 import argparse
 import copy
-import math
 from collections.abc import Iterable
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.random import Generator
 
+from ums.checks import check_positive
 from ums.layer import parameter_count
 from ums.layers import (
     BatchNorm,
@@ -41,8 +41,7 @@ SEPARATE_CLASSIFIER = (16, 32, 64, 128, 256, 512)
 
 
 def _scaled(channels: Iterable[int], width: float) -> list[int]:
-    if not 0 < width < math.inf:
-        raise ValueError(f"width must be a positive number, got {width}")
+    check_positive("width", width)
     return [max(1, round(width * c)) for c in channels]
 
 

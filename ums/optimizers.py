@@ -10,16 +10,11 @@ from types import ModuleType
 import numpy as np
 
 from ums.backend import Array, array_module, fused
+from ums.checks import check_fraction, check_integer, check_positive
 from ums.layer import Parameter, copy_arrays
 from ums.ops.arguments import check_floats
 
 __all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "ReduceOnPlateau"]
-
-
-def check_positive(name: str, value: float) -> None:
-    """A ValueError, if a setting of that name is not a positive, finite number."""
-    if not 0 < value < np.inf:
-        raise ValueError(f"{name} must be a positive number, got {value}")
 
 
 class Optimizer:
@@ -28,7 +23,7 @@ class Optimizer:
     Raises:
         ValueError: The learning rate is not a positive number, another setting is out of its range,
             or a parameter is given twice.
-        TypeError: What is given as a parameter is none, or not float32 or float64.
+        TypeError: What is given as a parameter is not a Parameter, or not float32 or float64.
     """
 
     state_names: tuple[str, ...] = ()
@@ -56,7 +51,8 @@ class Optimizer:
         """Move every parameter that has a gradient, in place; the gradients are kept.
 
         Raises:
-            ValueError, TypeError: A gradient has not its parameter's shape and dtype; none is moved.
+            ValueError, TypeError: A gradient differs from its parameter in shape or dtype; nothing is
+                moved.
         """
         for i, parameter in enumerate(self.parameters):
             _check_gradient(i, parameter)
@@ -206,7 +202,8 @@ class ReduceOnPlateau:
     not fall below ``min_rate``.
 
     Raises:
-        ValueError: ``factor`` is not between 0 and 1, ``patience`` below 1, or another one negative.
+        ValueError: ``factor`` is not between 0 and 1, ``patience`` is below 1, or another setting is
+            negative.
     """
 
     def __init__(
@@ -217,12 +214,11 @@ class ReduceOnPlateau:
         min_delta: float = 1e-4,
         min_rate: float = 1e-6,
     ):
-        if not (0 < factor < 1 and patience >= 1 and min_delta >= 0 and min_rate >= 0):
-            settings = f"{factor=}, {patience=}, {min_delta=}, {min_rate=}"
-            raise ValueError(
-                "factor must be in (0, 1), patience at least 1 and min_delta and min_rate not "
-                f"negative, got {settings}"
-            )
+        check_fraction("factor", factor)
+        check_integer("patience", patience)
+        if not (min_delta >= 0 and min_rate >= 0):
+            settings = f"{min_delta=}, {min_rate=}"
+            raise ValueError(f"min_delta and min_rate must not be negative, got {settings}")
         self.optimizer, self.factor, self.patience = optimizer, factor, patience
         self.min_delta, self.min_rate = min_delta, min_rate
         self.best, self.waited = np.inf, 0

@@ -1,4 +1,4 @@
-"""Reading files that may be damaged, and JSON files whose digest tells that they are as written.
+"""Reading files that may be damaged, and JSON files whose digest shows whether they are as written.
 
 Digests find what went wrong by accident: a flipped bit, a file cut short, a number changed by hand.
 """
@@ -30,11 +30,11 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def digest_of(content: Any) -> str:
-    """The SHA-256 of a value that is ready for JSON, in hexadecimal; the order of keys is not in it."""
+    """The SHA-256 of a value that is ready for JSON, in hexadecimal; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a JSON file as it is read back, with its digest, which replaces an earlier one."""
     plain: dict[str, Any] = json.loads(json.dumps(content))
     plain.pop(DIGEST, None)
@@ -45,7 +45,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        ValueError: The file cannot be read, or is no JSON object; names it.
+        ValueError: The file cannot be read, or is not a JSON object; names it.
     """
     with reading(path):
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -54,19 +54,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_sealed(path: Path, *needed: str) -> dict[str, Any]:
-    """Read a JSON object that :func:`sealed` made, without its digest.
+def read_verified(path: Path, *needed: str) -> dict[str, Any]:
+    """Read a JSON object that :func:`with_digest` made, without its digest.
 
     Raises:
-        ValueError: The file cannot be read, is not as it was written, or has not all keys in
+        ValueError: The file cannot be read, is not as it was written, or lacks a key of
             ``needed``; names it.
     """
     content = read_json(path)
     with reading(path):
         if DIGEST not in content:
-            raise ValueError("it has no digest, as files of an earlier version")
+            raise ValueError("it has no digest: an earlier version wrote it")
         if content.pop(DIGEST) != digest_of(content):
-            raise ValueError("it is damaged or was changed: its digest is another")
+            raise ValueError("it is damaged or was changed: its digest does not match")
         if missing := [name for name in needed if name not in content]:
             raise ValueError(f"it has no {missing[0]!r}")
     return content

@@ -19,23 +19,16 @@ from tqdm import tqdm
 
 from ums.backend import Array, Device, array_module, choose_device, to_numpy
 from ums.checkpoint import Checkpoint, Generators, Snapshot, Stateful, gather, generators_of
+from ums.checks import check_fraction, check_integer, check_positive
 from ums.data.examples import Dataset, device_batch, epoch_batches, in_order
 from ums.layers import Layer
-from ums.optimizers import Optimizer, ReduceOnPlateau, check_positive
+from ums.optimizers import Optimizer, ReduceOnPlateau
 
 Loss = Callable[[Array, Array], tuple[Array, Array]]
 
 
 class TrainingDiverged(RuntimeError):
     """A loss is infinite or not a number; the best weights so far were restored."""
-
-
-def check_whole(name: str, value: int, least: int = 1) -> None:
-    """A ValueError, if a setting of that name is not a whole number or is too small."""
-    if not isinstance(value, int | np.integer):
-        raise ValueError(f"{name} must be a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -57,10 +50,9 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "patience", "plateau_patience"):
-            check_whole(name, getattr(self, name))
+            check_integer(name, getattr(self, name))
         check_positive("learning_rate", self.learning_rate)
-        if not 0 < self.plateau_factor <= 1:
-            raise ValueError(f"plateau_factor must be in 0..1, got {self.plateau_factor}")
+        check_fraction("plateau_factor", self.plateau_factor)
 
 
 @dataclass(frozen=True, eq=False)

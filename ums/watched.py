@@ -1,8 +1,8 @@
 """What the gradient check asks of the arrays and the functions it is given.
 
-An input must be an array whose entries can be changed one at a time. A function may change nothing
-but what is its own: everything it is given, and everything it has returned, is compared with a copy
-after each call, and put back in the end. A layer must name all the parameters that it holds.
+An input must be an array whose entries can be changed one at a time. A function may change only
+what is its own: everything it is given, and everything it has returned, is compared with a copy
+after each call, and restored at the end. A layer must name all the parameters that it holds.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -52,7 +52,7 @@ class Watched:
         answer = f(*arguments)
         self.check(who)
         if pair and not (isinstance(answer, tuple | list) and len(answer) == 2):
-            raise GradientError(f"{who} must return {pair}, got {kind(answer)}")
+            raise GradientError(f"{who} must return {pair}, got {type_name(answer)}")
         return answer
 
     def __enter__(self) -> None:
@@ -93,7 +93,7 @@ def _unlike_an_input(array: Any) -> str:
         return "a NumPy scalar"
     subclass = isinstance(array, np.ndarray) and type(array) is not np.ndarray
     if subclass or not hasattr(array, "dtype"):
-        return kind(array)
+        return type_name(array)
     if array.dtype != np.float64:
         return str(array.dtype)
     if not array.flags.c_contiguous:  # the copy that reshape makes would be changed instead
@@ -105,7 +105,7 @@ def check_shapes(inputs: Mapping[str, Array], answer: Any) -> list[np.ndarray]:
     """Copies of what a backward pass returned, once it is one gradient like each input."""
     gradients = answer if isinstance(answer, tuple | list) else (answer,)
     if gradients is not answer and not hasattr(answer, "shape"):
-        raise GradientError(f"the backward pass returned {kind(answer)}")
+        raise GradientError(f"the backward pass returned {type_name(answer)}")
     n, got = len(inputs), len(gradients)
     if n != got:
         names = ", ".join(inputs)
@@ -113,7 +113,7 @@ def check_shapes(inputs: Mapping[str, Array], answer: Any) -> list[np.ndarray]:
     shapes = [getattr(gradient, "shape", None) for gradient in gradients]
     for name, gradient, shape in zip(inputs, gradients, shapes, strict=True):
         if shape != (wanted := inputs[name].shape):
-            found = kind(gradient) if shape is None else f"shape {shape}"
+            found = type_name(gradient) if shape is None else f"shape {shape}"
             for other, taken in zip(inputs, shapes, strict=True):
                 if inputs[other].shape == shape != taken:
                     found += f" (that is the shape of {other!r}: are they in order?)"
@@ -125,7 +125,7 @@ def check_shapes(inputs: Mapping[str, Array], answer: Any) -> list[np.ndarray]:
     return [np.array(to_numpy(gradient)) for gradient in gradients]  # later calls may reuse theirs
 
 
-def hidden_parameters(layer: Layer) -> Iterator[str]:
+def unregistered_parameters(layer: Layer) -> Iterator[str]:
     """Where the layer holds parameters that its ``named_parameters`` does not return."""
     seen = {id(parameter) for parameter in layer.parameters()}
     found: list[tuple[str, Any]] = [(type(layer).__name__, layer)]
@@ -143,5 +143,5 @@ def hidden_parameters(layer: Layer) -> Iterator[str]:
             found += [(f"{place}[{key!r}]", part) for key, part in parts]
 
 
-def kind(value: Any) -> str:
+def type_name(value: Any) -> str:
     return "None" if value is None else type(value).__name__

@@ -219,7 +219,9 @@ def test_folder_from_before_there_were_digests_is_refused_until_it_is_accepted(f
     about = json.loads((folder / "about.json").read_text())
     del about["digests"], about["digest"]
     (folder / "about.json").write_text(json.dumps(about))
-    with pytest.raises(ValueError, match=f"about.json .*an earlier version; .*{ACCEPT} {folder}`"):
+    with pytest.raises(
+        ValueError, match=f"about.json .*an earlier version wrote it; .*{ACCEPT} {folder}`"
+    ):
         load_prepared(folder)
     assert main(["accept", str(folder)]) == 0
     assert "6 images 4x5" in capsys.readouterr().out and len(load_prepared(folder)) == 6
@@ -237,7 +239,7 @@ def test_digests_that_are_none_are_refused(found, folder, capsys):
 
 
 def test_large_arrays_are_compared_before_a_study_uses_them(folder, monkeypatch):
-    monkeypatch.setattr(prepared, "LARGE", 359)
+    monkeypatch.setattr(prepared, "LARGE_BYTES", 359)
     store = Store(folder.parent / "out")
     store.watch([load_prepared(folder)])
     in_array("masks.npy", bit)(folder)
@@ -246,7 +248,7 @@ def test_large_arrays_are_compared_before_a_study_uses_them(folder, monkeypatch)
         store.watch([damaged])
     with pytest.raises(ValueError, match=r"masks\.npy is missing, damaged"):
         accept(folder)
-    monkeypatch.setattr(prepared, "LARGE", 360)
+    monkeypatch.setattr(prepared, "LARGE_BYTES", 360)
     with pytest.raises(ValueError, match=r"masks\.npy is missing, damaged"):
         load_prepared(folder)
 

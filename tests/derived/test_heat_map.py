@@ -316,7 +316,7 @@ def test_mass_inside_of_an_empty_map_is_undefined():
         (np.ones((1, 2, 2)), np.ones((1, 2, 2)), "boolean, got float64"),
         (-np.ones((1, 2, 2)), np.ones((1, 2, 2), bool), "negative, got -1.0"),
         (np.full((1, 2, 2), np.nan), np.ones((1, 2, 2), bool), "finite and not negative, got nan"),
-        (np.full((1, 2, 2), np.inf), np.ones((1, 2, 2), bool), "finite and not negative, got inf"),
+        (np.diag([np.inf, 1.0]), np.ones((2, 2), bool), "finite and not negative, got inf"),
     ],
 )
 def test_unfit_maps_and_masks_are_refused(maps, masks, message):

@@ -24,7 +24,7 @@ from ums.experiments.report import write_report
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.runner import run
 from ums.experiments.store import Store
-from ums.reading import read_sealed, sealed
+from ums.reading import read_verified, with_digest
 from ums.training import History
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -48,9 +48,9 @@ def test_study_is_read_as_it_was_written(tmp_path):
 
 def test_page_in_a_folder_of_its_own_finds_the_stores_records(tmp_path):
     paths = on_disk(tmp_path, MADE)
-    study = read_sealed(tmp_path / "study.json")
+    study = read_verified(tmp_path / "study.json")
     (tmp_path / "page").mkdir()
-    text = json.dumps(sealed(study | {"records": f"../{study['records']}"}))
+    text = json.dumps(with_digest(study | {"records": f"../{study['records']}"}))
     (tmp_path / "page" / "study.json").write_text(text)
     (records,) = results.read_study(tmp_path / "page").parts.values()
     assert records.files == tuple(path.name for path in paths)
@@ -83,7 +83,7 @@ def test_file_that_cannot_be_read_is_named(file, content, tmp_path):
 def test_records_of_two_studies_exchanged_by_hand_are_named(tmp_path):
     one, two = (on_disk(tmp_path / name, MADE)[1] for name in ("a", "b"))
     other = Store(tmp_path / "b")
-    record = read_sealed(two)
+    record = read_verified(two)
     other.record(one.stem[:-13], {"seed": 1}, lambda: (record, {}))
     two.unlink()
     shutil.copy(other.record_path(one.stem[:-13], {"seed": 1}), one)
@@ -107,7 +107,7 @@ def test_arrays_of_another_record_are_refused_by_name(tmp_path):
     one, two = (path.with_suffix(".npz") for path in paths)
     shutil.copy(one, two)
     records = results.read_study(tmp_path).parts[""]
-    with pytest.raises(ValueError, match=f"^{two} cannot be read: it is another job's"):
+    with pytest.raises(ValueError, match=f"^{two} cannot be read: it belongs to another job"):
         records.arrays(records.one(SOURCE_TEST))
     two.unlink()
     with pytest.raises(ValueError, match=f"^{two} cannot be read: No such file"):
@@ -222,9 +222,9 @@ def test_network_that_was_not_trained_has_a_cost_but_no_epochs(tmp_path):
 def test_parts_of_a_study_are_told_apart(tmp_path):
     paths = on_disk(tmp_path, MADE)
     names = [path.name for path in paths]
-    study = read_sealed(tmp_path / "study.json")
+    study = read_verified(tmp_path / "study.json")
     study["jobs"] = {"": names, "changed": names}
-    (tmp_path / "study.json").write_text(json.dumps(sealed(study)))
+    (tmp_path / "study.json").write_text(json.dumps(with_digest(study)))
     for columns in filter(None, results.load(tmp_path).values()):
         half = len(columns["part"]) // 2
         assert columns["part"].tolist() == [""] * half + ["changed"] * half

@@ -31,7 +31,7 @@ from ums.experiments.run import Run
 from ums.experiments.settings import Settings
 from ums.experiments.store import Store
 from ums.experiments.study import Study
-from ums.reading import read_sealed, sealed
+from ums.reading import read_verified, with_digest
 
 SIMILAR = ["table-5-classification", "similar-classification-held-out", "similar-comparisons"]
 SIMILAR += ["table-2", "table-6"]
@@ -178,9 +178,11 @@ def test_folder_without_a_study_is_named(tmp_path, capsys):
 
 
 def test_modality_of_ones_own_has_a_plain_page(out):
-    study = read_sealed(out / "study.json")
+    study = read_verified(out / "study.json")
     about = study["about"] | {"title": "brains"}
-    (out / "study.json").write_text(json.dumps(sealed(study | {"study": "mri", "about": about})))
+    (out / "study.json").write_text(
+        json.dumps(with_digest(study | {"study": "mri", "about": about}))
+    )
     assert main(["report", str(out)]) == 0
     page = json.loads((out / "tables.json").read_text())
     assert page["title"] == "brains: one source, shared"

@@ -26,7 +26,7 @@ from ums.experiments.settings import Settings
 from ums.experiments.store import Store
 from ums.layers import Conv2D, Dropout
 from ums.optimizers import SGD, Adam, RMSprop
-from ums.reading import read_sealed, sealed
+from ums.reading import read_verified, with_digest
 from ums.training import TrainingDiverged
 
 QUICK = SearchSettings(trials=3, epochs=2, width=0.05)
@@ -319,9 +319,9 @@ def test_page_is_made_from_records_alone(out, tmp_path):
 
 
 def test_search_whose_best_was_not_tested_is_not_finished(out, capsys):
-    study = read_sealed(out / "study.json")
+    study = read_verified(out / "study.json")
     del study["jobs"]["test"]
-    (out / "study.json").write_text(json.dumps(sealed(study)))
+    (out / "study.json").write_text(json.dumps(with_digest(study)))
     assert main(["report", str(out)]) == 2
     assert "not finished" in error_line(capsys)
 

@@ -145,7 +145,7 @@ def test_weights_exchanged_by_hand_are_named(tmp_path, capsys):
     two.replace(one)
     for width in (1, 2):
         take(Store(tmp_path), "weights", Work({}, {"width": width}), key={"width": width})
-    assert f"{one} cannot be read: it is another job's" in capsys.readouterr().out
+    assert f"{one} cannot be read: it belongs to another job" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("old", "new"), [("1.25", "1.35"), ("0.1", "0.7"), ('"n"', '"m"')])

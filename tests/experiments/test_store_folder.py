@@ -107,7 +107,7 @@ def test_checkpoints_of_two_jobs_exchanged_by_hand_are_not_used(tmp_path, capsys
         work = Stoppable()
         Store(tmp_path).weights("source", {"width": width}, work)
         assert work.loaded is None
-    assert f"{one} cannot be read: it is another job's" in capsys.readouterr().out
+    assert f"{one} cannot be read: it belongs to another job" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------------- sets that are watched
@@ -155,7 +155,25 @@ def test_set_that_was_replaced_meanwhile_is_kept_as_it_was_opened(watching):
     assert take(store, "weights", Work()) == RECORD
 
 
+def test_only_sets_that_were_opened_are_kept_to_be_watched_and_each_once(watching):
+    store, _ = watching
+    (prepared,) = store._watched
+    store.watch([prepared, prepared, prepared.subset(np.arange(2))])
+    assert store._watched == [prepared]
+
+
 # ---------------------------------------------------------------------------- the folder
+
+
+def test_folder_is_free_again_after_what_a_killed_run_left_cannot_be_removed(tmp_path):
+    store = Store(tmp_path)
+    left = store.weights_folder / "a.partial"
+    left.mkdir()  # which unlink does not remove
+    with pytest.raises(OSError, match=r"a\.partial"):
+        store.__enter__()
+    left.rmdir()
+    with Store(tmp_path):
+        pass
 
 
 def test_folder_is_made_with_its_parents(tmp_path):

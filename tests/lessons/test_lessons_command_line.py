@@ -1,5 +1,6 @@
 """The lessons' command goes on after a file that cannot be used, names it and exits with 1."""
 
+import io
 import json
 import os
 
@@ -20,6 +21,12 @@ def scored(monkeypatch):
     done = []
     monkeypatch.setattr(command, "score", lambda path, timeout: done.append(path.name) or PASSED)
     return done
+
+
+def test_output_may_go_to_any_stream(scored, tmp_path, monkeypatch):
+    hand_in(tmp_path, "a.ipynb")
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert command.main(["score", str(tmp_path)]) == 0 and scored == ["a.ipynb"]
 
 
 def hand_in(folder, *names):

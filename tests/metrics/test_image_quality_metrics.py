@@ -167,8 +167,19 @@ def test_range_of_images_that_are_not_8_bit_must_be_given(measure, clean, other)
 @pytest.mark.parametrize("measure", [psnr, ssim, ms_ssim])
 def test_8_bit_image_beside_one_in_0_to_1_is_refused(measure):
     x, y = eight_bits()
-    with pytest.raises(ValueError, match=r"uint8 up to \d+ and float64 up to 1.0"):
+    with pytest.raises(ValueError, match=r"uint8 of \d+ to \d+ and float64 of .* to 1.0"):
         measure(x, y / y.max())
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim, ms_ssim])
+@pytest.mark.parametrize("value", [-3.0, 5000.0])
+def test_8_bit_image_beside_floats_out_of_its_range_is_refused(value, measure):
+    x, y = eight_bits()
+    y = y.astype(float)
+    y.flat[0] = value
+    with pytest.raises(ValueError, match=f"data_range must be given .*{value}"):
+        measure(x, y)
+    assert np.isfinite(measure(x, y, 255)).all()
 
 
 @pytest.mark.parametrize("measure", [psnr, ssim, ms_ssim])

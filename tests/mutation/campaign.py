@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from coverage_map import Map, measure
+from coverage_map import CoverageMap, measure
 from mutations import Mutant, sample
 
 HERE = Path(__file__).resolve().parent
@@ -36,7 +36,7 @@ SETTINGS |= {"MPLBACKEND": "Agg"}
 
 
 def main() -> int:
-    """Run what has no result yet and print the table; 1 if a mutant survived."""
+    """Run what has no result yet and print the table; 1 if a mutant survived or could not be judged."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=300, help="mutants")
     parser.add_argument("--seed", type=int, default=0, help="which ones")
@@ -48,14 +48,15 @@ def main() -> int:
     os.environ |= SETTINGS
     copy_checkout()
     mutants = sample(COPY, options.only, options.count, options.seed)
-    prints = {"library": print_of(COPY.glob("[ud]*/**/*.py"))}
-    prints["tests"] = print_of(COPY.glob("[tl]*/**/*.py"))
+    prints = {"library": hash_of(COPY.glob("[ud]*/**/*.py"))}
+    prints["tests"] = hash_of(COPY.glob("[tl]*/**/*.py"))
     parts, (done, equivalent) = test_files(prints["library"]), results(prints)
     with multiprocessing.Pool(options.jobs, begin_worker) as pool:
         unmeasured = [(file, part) for file, part in parts.items() if not part.exists()]
         for n, file in enumerate(pool.imap_unordered(measured, unmeasured), 1):
             print(f"{n}/{len(unmeasured)} which lines it runs: {file}", flush=True)
-        covered = Map(COPY, PACKAGES, list(parts.values()))
+        covered = CoverageMap(COPY, PACKAGES, list(parts.values()))
+        done = {m: row for m, row in done.items() if row["by"] in {"", *covered.tests}}
         left = [m for m in mutants if m not in done and key_of(m) not in equivalent]
         work = [(m, *covered.tests_for(m.file, m.line)) for m in left]
         for n, row in enumerate(pool.imap_unordered(judged, work), 1):
@@ -66,9 +67,11 @@ def main() -> int:
                 f"{n}/{len(left)} {row['outcome']}: {':'.join(map(str, row['mutant'][:2]))}",
                 flush=True,
             )
-        killers = sorted({done[m]["by"] for m in left} - {""})
+        killers = {done[m]["by"] for m in mutants if m in done} - {""}
         if failed := pool.apply(failing, [killers]):
-            print(f"error: this test fails without a mutant too: {failed}", file=sys.stderr)
+            forget(failed)
+            names = ", ".join(sorted(failed))
+            print(f"error: tests fail without a mutant too: {names}; run again", file=sys.stderr)
             return 2
     done |= {m: {"outcome": "equivalent"} for m in mutants if key_of(m) in equivalent}
     return report([(m, done[m]) for m in mutants])
@@ -92,7 +95,7 @@ def copy_checkout() -> None:
             shutil.copyfile(own, copy)
 
 
-def print_of(paths: Iterable[Path]) -> str:
+def hash_of(paths: Iterable[Path]) -> str:
     """A print of files of the copy."""
     digest = hashlib.sha256()
     for path in sorted(paths):
@@ -104,9 +107,9 @@ def test_files(library: str) -> dict[str, Path]:
     """Test file -> where what it runs is written, for this state of it and of what it may use."""
     paths = [p for p in COPY.glob("[tl]*/**/*.py") if p.parent.name != "mutation"]
     tests = [p for p in paths if p.name.startswith("test_")]
-    folder = PLACE / "runs" / f"{library}-{print_of(set(paths) - set(tests))}"
+    folder = PLACE / "runs" / f"{library}-{hash_of(set(paths) - set(tests))}"
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {path: folder / f"{path.stem}-{print_of([path])}.json" for path in tests}
+    parts = {path: folder / f"{path.stem}-{hash_of([path])}.json" for path in tests}
     return {path.relative_to(COPY).as_posix(): part for path, part in sorted(parts.items())}
 
 
@@ -114,13 +117,21 @@ def results(prints: dict[str, str]) -> tuple[dict[Mutant, dict], set[tuple[str, 
     """Results that still hold, and the mutants that are recorded as equivalent, with a reason."""
     RESULTS.touch()
     rows = list(map(json.loads, RESULTS.read_text(encoding="utf-8").splitlines()))
-    rows = [r for r in rows if r["library"] == prints["library"]]
+    rows = [r for r in rows if r["library"] == prints["library"] and r["outcome"] != "error"]
     rows = [
         r for r in rows if r["tests"] == prints["tests"] or r["outcome"] in ("killed", "timed out")
     ]
     known = map(json.loads, EQUIVALENTS.read_text(encoding="utf-8").splitlines())
     equivalent = {(row["file"], row["before"], row["after"]) for row in known}
     return {Mutant(*row["mutant"]): row for row in rows}, equivalent
+
+
+def forget(killers: set[str]) -> None:
+    """Drop the results of tests that kill without a mutant, so that those mutants are run again."""
+    rows = RESULTS.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = RESULTS.with_suffix(".kept")
+    kept.write_text("".join(r for r in rows if json.loads(r)["by"] not in killers), "utf-8")
+    kept.replace(RESULTS)
 
 
 def key_of(mutant: Mutant) -> tuple[str, str, str]:
@@ -198,7 +209,7 @@ def judged(work: tuple[Mutant, list[str], float]) -> dict:
         chosen = Chosen([test for test in tests if (test.split("::")[0] == most) is first])
         status, slow = in_fork(chosen.run, 30 + 3 * seconds)
         if status:
-            outcome, by = "timed out" if slow else "killed", chosen.note.read_text()
+            outcome, by = outcome_of(status, slow), chosen.note.read_text()
             break
     path.write_bytes(text)
     os.utime(path, (times.st_atime, times.st_mtime))
@@ -211,10 +222,37 @@ def judged(work: tuple[Mutant, list[str], float]) -> dict:
     return row | ({} if outcome == "killed" else {"ran": tests})
 
 
-def failing(tests: list[str]) -> str:
-    """The first of some tests that fails with no mutant there, or nothing."""
-    chosen = Chosen(tests)
-    return chosen.note.read_text() if in_fork(chosen.run)[0] else ""
+def outcome_of(status: int, slow: bool) -> str:
+    """What an exit status of pytest other than 0 says of a mutant.
+
+    A test failed, or a module could not be imported. Anything else, such as no tests found, is an error.
+    """
+    if slow:
+        return "timed out"
+    log = Path("log.txt").read_text(encoding="utf-8", errors="replace")
+    unread = status == pytest.ExitCode.USAGE_ERROR and "while loading conftest" in log
+    stopped = (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
+    return "killed" if unread or status in stopped else "error"
+
+
+def failing(tests: set[str]) -> set[str]:
+    """Those of some tests that fail with no mutant there.
+
+    Raises:
+        RuntimeError: They could not be run.
+    """
+    left, failed = set(tests), set()
+    while left:
+        chosen = Chosen(sorted(left))
+        status, _ = in_fork(chosen.run)
+        if not status:
+            break
+        if (name := chosen.note.read_text()) not in left:
+            log = Path("log.txt").read_text(encoding="utf-8", errors="replace")
+            raise RuntimeError(f"the tests could not be run without a mutant\n{log}")
+        failed.add(name)
+        left.remove(name)
+    return failed
 
 
 class Chosen:
@@ -243,20 +281,20 @@ class Chosen:
 
 
 def report(outcomes: list[tuple[Mutant, dict]]) -> int:
-    """Print the survivors, what timed out, and the table by area; 1 if one survived."""
-    areas, names = defaultdict(Counter), ("killed", "timed out", "survived", "equivalent")
+    """Print what was not killed and the table by area; 1 if a mutant survived or could not be judged."""
+    areas, names = defaultdict(Counter), ("killed", "timed out", "survived", "equivalent", "error")
     for mutant, row in outcomes:
         for area in ("/".join(mutant.file.removesuffix(".py").split("/")[:2]), "total"):
             areas[area][row["outcome"]] += 1
-        if row["outcome"] in ("survived", "timed out"):
+        if row["outcome"] in ("survived", "timed out", "error"):
             print(f"\n{mutant.file}:{mutant.line} {row['outcome']}")
             print(f"- {mutant.before}\n+ {mutant.after}\n{len(row['ran'])} tests: {row['ran'][:3]}")
     print(f"\n| {'area':28} | mutants | " + " | ".join(names) + " |   rate |")
     for area, n in sorted(areas.items(), key=lambda one: (one[0] == "total", one[0])):
         counts = " | ".join(f"{n[name]:{len(name)}}" for name in names)
-        judged, caught = n.total() - n["equivalent"], n["killed"] + n["timed out"]
+        judged, caught = n.total() - n["equivalent"] - n["error"], n["killed"] + n["timed out"]
         print(f"| {area:28} | {n.total():7} | {counts} | {caught / max(judged, 1):6.1%} |")
-    return int(areas["total"]["survived"] > 0)
+    return int(areas["total"]["survived"] + areas["total"]["error"] > 0)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ and what a process runs that a test started counts for that test.
 import ast
 import json
 import os
+import re
 import sys
 from collections import defaultdict
 from contextlib import contextmanager
@@ -118,7 +119,7 @@ def measure(file: str, packages: tuple[str, ...], out: Path) -> int:
     return 0 if status in (0, 1, 5) else status
 
 
-class Map:
+class CoverageMap:
     """What all test files run.
 
     Args:
@@ -138,21 +139,24 @@ class Map:
                     self.lines[file][int(line)] += tests
 
     def tests_for(self, file: str, line: int) -> tuple[list[str], float]:
-        """The tests that run a line, or what uses the name that it defines outside functions; seconds.
+        """The tests that run a line, and their seconds.
 
+        Outside functions: those that run what uses the name that it defines, or whose file mentions it.
         If there are none: those that run anything of the file, or whose own file has a like name.
         """
-        of_line = self.lines[file]
+        of_line, names = self.lines[file], set()
         tests = {
             t
-            for name, lines in self._places(file, line)
+            for place, lines in self._places(file, line, names)
             for n in lines
-            for t in self.lines[name][n]
+            for t in self.lines[place][n]
         }
+        tests |= {t for t in self.tests if names & self._words(t.split("::")[0])}
         tests = tests or {t for tests in of_line.values() for t in tests}
         return self._in_order(tests or {t for t in self.tests if Path(file).stem[:7] in t})
 
-    def _places(self, file: str, line: int) -> list[tuple[str, set[int]]]:
+    def _places(self, file: str, line: int, names: set[str]) -> list[tuple[str, set[int]]]:
+        """Lines that execute a line or, outside functions, use what it defines, whose ``names`` it adds."""
         around = [
             node
             for node in ast.walk(self._tree(file))
@@ -166,7 +170,7 @@ class Map:
             last = body[0].lineno - 1 if body else around[-1].end_lineno
             return [(file, set(range(first, max(first, last) + 1)))]
         inside = [n for node in around for n in ast.walk(node)]
-        names = {
+        names |= {
             n.id
             for n in inside
             if isinstance(getattr(n, "ctx", None), ast.Store) and hasattr(n, "id")
@@ -176,6 +180,11 @@ class Map:
             (path, set().union(*(of_name.get(name, ()) for name in names)))
             for path, of_name in self._mentions().items()
         ]
+
+    @cache  # noqa: B019
+    def _words(self, file: str) -> set[str]:
+        path = self.checkout / file
+        return set(re.findall(r"\w+", path.read_text(encoding="utf-8"))) if path.exists() else set()
 
     @cache  # noqa: B019
     def _tree(self, file: str) -> ast.Module:

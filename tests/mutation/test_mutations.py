@@ -1,5 +1,6 @@
-"""Mutants are made of what a test should pin down, and of nothing else."""
+"""Mutants are made of what a test should pin down, and judged by tests that pass without them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,55 @@ def test_a_sample_is_the_beginning_of_a_larger_one_and_follows_its_seed():
     for mutant in more:
         line = (root / mutant.file).read_text(encoding="utf-8").splitlines()[mutant.line - 1]
         assert line.strip() == mutant.before != mutant.after
+
+
+@pytest.fixture
+def campaign(tmp_path, monkeypatch):
+    """The module of the campaign, at work in an empty folder."""
+    pytest.importorskip("coverage")
+    pytest.importorskip("resource")  # not on Windows
+    import campaign
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(campaign, "RESULTS", tmp_path / "results.jsonl")
+    return campaign
+
+
+@pytest.mark.parametrize(
+    ("status", "log", "expected"),
+    [
+        (1, "", "killed"),
+        (2, "", "killed"),
+        (4, "ImportError while loading conftest", "killed"),
+        (3, "", "error"),
+        (4, "", "error"),
+        (5, "", "error"),
+        (70, "", "error"),
+    ],
+)
+def test_only_tests_that_fail_and_imports_kill(status, log, expected, campaign):
+    Path("log.txt").write_text(log, "utf-8")
+    assert campaign.outcome_of(status, slow=False) == expected
+
+
+def test_killers_that_fail_without_a_mutant_are_found_and_their_results_dropped(campaign):
+    Path("test_a.py").write_text(
+        "def test_x(): assert 0\ndef test_y(): pass\ndef test_z(): assert 0", "utf-8"
+    )
+    names = {f"test_a.py::test_{letter}" for letter in "xyz"}
+    failed = campaign.failing(names)
+    assert failed == names - {"test_a.py::test_y"}
+    rows = [json.dumps({"by": name}) + "\n" for name in ("", *sorted(names))]
+    campaign.RESULTS.write_text("".join(rows), "utf-8")
+    campaign.forget(failed)
+    assert campaign.RESULTS.read_text() == rows[0] + rows[2]
+
+
+def test_a_line_outside_functions_meets_the_tests_that_mention_its_name(tmp_path):
+    coverage_map = pytest.importorskip("coverage_map")
+    for name, text in {"ums/a.py": "LEAST = 2\n", "t.py": "a.LEAST", "u.py": "LEASTWISE"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
+    covered = coverage_map.CoverageMap(tmp_path, ("ums",), [])
+    covered.tests = {"t.py::test": [1, 0], "u.py::test": [1, 0]}
+    assert covered.tests_for("ums/a.py", 1)[0] == ["t.py::test"]

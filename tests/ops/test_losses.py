@@ -135,6 +135,12 @@ def test_loss_names_both_shapes_and_both_dtypes(loss):
         loss(np.zeros(3, np.float32), np.zeros(3))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.int64, np.complex128])
+def test_cross_entropy_takes_no_logits_of_another_dtype(dtype):
+    with pytest.raises(TypeError, match=f"logits must be .* got {np.dtype(dtype)}"):
+        categorical_cross_entropy(np.zeros((2, 3), dtype), np.array([0, 1]))
+
+
 @pytest.mark.parametrize("labels", [(4,), (3, 5), ()])
 def test_cross_entropy_names_both_shapes(labels):
     with pytest.raises(ValueError, match=r"\(N, K\) and labels \(N,\), got \(3, 5\) and"):

@@ -13,7 +13,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from ums import ops
-from ums.ops.fast.threads import alone, parallel_for
+from ums.ops.fast.threads import parallel_for, single_threaded
 
 needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux alone")
 
@@ -85,6 +85,20 @@ def test_pool_of_forked_processes_computes(monkeypatch):
     expected = [_conv_sum(seed) for seed in range(6)]
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map_async(_conv_sum, range(6)).get(60) == expected
+
+
+@needs_fork
+def test_child_forked_inside_a_block_limits_blas_until_its_last_block_ends():
+    script = """
+from ums.ops.fast.threads import single_threaded
+ones = [1] * len(before)
+pid = single_threaded(lambda: (os.fork(), blas()))  # the child goes on inside the block
+within = single_threaded(blas)
+if pid[0] == 0:
+    os._exit(0 if pid[1] == within == ones and blas() == before else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(pid[0], 0)[1]), blas() == before)
+"""
+    assert run(script) == ["0", "True"]
 
 
 @needs_fork
@@ -186,7 +200,7 @@ def test_first_call_in_and_last_call_out_decide_over_blas(monkeypatch):
         user = threading.Thread(target=parallel_for, args=(slow, 1))
         user.start()
         assert entered.wait(10)
-        alone(blas_threads)  # comes later and ends first
+        single_threaded(blas_threads)  # comes later and ends first
         leave.set()
         user.join()
         assert blas_threads() == before

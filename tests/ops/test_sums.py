@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ums import ops
-from ums.ops.fast.rows import BLOCK, channel_sums, column_sums, row_products
+from ums.ops.fast.rows import BLOCK, channel_sums, column_sums, transposed_product
 
 SIDES = [16, 63, 256, 1024]
 LEVEL = np.float32(0.1)
@@ -105,7 +105,7 @@ def test_gradients_of_a_dense_layer_over_many_rows(N):
 def test_blocks_cover_every_row_once(M, dtype, rng):
     a, b = rng.integers(-9, 9, (M, 3)).astype(dtype), rng.integers(-9, 9, (M, 2)).astype(dtype)
     np.testing.assert_array_equal(column_sums(a), a.sum(axis=0))
-    np.testing.assert_array_equal(row_products(a, b), a.T @ b)
+    np.testing.assert_array_equal(transposed_product(a, b), a.T @ b)
     np.testing.assert_array_equal(column_sums(a.reshape(1, M, 3)), a.sum(axis=0)[None])
     np.testing.assert_array_equal(channel_sums(a.reshape(M, 1, 3)), a.sum(axis=0))
 

@@ -42,7 +42,8 @@ class Augmentation:
         """Change copies of images and of their (n, H, W) masks, uint8 or bool, or (n,) labels.
 
         Raises:
-            ValueError: The images are not (n, H, W) or (n, H, W, 3) uint8, or the masks not theirs.
+            ValueError: The images are not (n, H, W) or (n, H, W, 3) uint8, or the masks do not match
+                them.
         """
         images, targets = np.array(images), np.array(targets)
         check_images(images, stored=True)

@@ -1,7 +1,7 @@
-"""What images, masks and labels must be where they enter, before they become plausible numbers.
+"""Checks of images, masks and labels where they enter.
 
-A network learns something from any numbers: images in 0..1, masks of 0 and 255, or labels that are no
-classes, train without complaint. All functions return None or raise a ValueError, in one line: what
+A network learns something from any numbers: it trains without complaint on images in 0..1, masks of 0
+and 255, or labels that are not classes. All functions return None or raise a ValueError, in one line: what
 ``name`` (an argument, or the path of a file) must be, what was found, and often what to do.
 
 Shapes and dtypes cost nothing to check, labels and rows little. The values of masks are many and may
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def check_images(images: Any, name: str = "images", stored: bool = False) -> None:
-    """Images are (N, H, W) or (N, H, W, C), uint8 or floats of grey levels in 0..255.
+    """Check that images are (N, H, W) or (N, H, W, C), uint8 or floats of grey levels in 0..255.
 
     uint8 cannot be anything else and is not read. Floats that end at 1 would all be black to a
     network; those that are 0 everywhere are.
@@ -35,7 +35,7 @@ def check_images(images: Any, name: str = "images", stored: bool = False) -> Non
 
 
 def check_masks(masks: Any, shape: Sequence[int] | None = None, name: str = "masks") -> None:
-    """Masks are uint8 or bool, and (N, H, W), if given the ``shape`` of their images (N, H, W, ...).
+    """Check that masks are uint8 or bool, (N, H, W), and match the ``shape`` of their images if given.
 
     Their values are not read: see :func:`check_binary`.
     """
@@ -47,14 +47,14 @@ def check_masks(masks: Any, shape: Sequence[int] | None = None, name: str = "mas
 
 
 def check_binary(masks: np.ndarray, name: str = "masks") -> None:
-    """Masks (uint8 or bool) hold 0 and 1 alone."""
+    """Check that masks (uint8 or bool) hold only 0 and 1."""
     if masks.dtype != np.bool_ and masks.size and (high := int(masks.max())) > 1:
         advice = "divide by 255, or take masks > 0" if high == 255 else "take one class, masks == 1"
         raise ValueError(f"{name} must be 0 and 1, got values up to {high}: {advice}")
 
 
 def check_labels(labels: Any, name: str = "labels", classes: int | None = None) -> None:
-    """Labels are integers (N,) from 0, and below ``classes`` if that is given."""
+    """Check that labels are integers (N,) from 0, and below ``classes`` if that is given."""
     low, high = _integer_range(labels, name)
     if low < 0:
         raise ValueError(f"{name} must be classes from 0, got {low}")
@@ -63,7 +63,7 @@ def check_labels(labels: Any, name: str = "labels", classes: int | None = None) 
 
 
 def check_rows(rows: Any, count: int, name: str = "rows") -> None:
-    """Rows are integers (N,), one or more, in 0..count - 1."""
+    """Check that rows are integers (N,), one or more, in 0..count - 1."""
     low, high = _integer_range(rows, name)
     if low < 0 or high >= count:
         raise ValueError(f"{name} must be in 0..{count - 1}, got {low} to {high}")

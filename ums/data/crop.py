@@ -35,7 +35,7 @@ def crop_to_foreground(
     None. Grey levels up to ``background`` are background. Returns copies of all arrays, in order.
 
     Raises:
-        ValueError: The images are not grey, (N, H, W), in 0..255, or the masks not theirs.
+        ValueError: The images are not grey, (N, H, W), in 0..255, or the masks do not match them.
     """
     check_images(images)
     if images.ndim != 3:

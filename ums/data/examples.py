@@ -35,7 +35,7 @@ class Examples:
         augment: Changes a batch of inputs and targets at random before that, or None.
 
     Raises:
-        ValueError: An array is of another form, or holds other values in ``rows``; names it.
+        ValueError: An array has another form, or other values in ``rows``; names it.
     """
 
     inputs: np.ndarray
@@ -79,7 +79,7 @@ class Examples:
         """Float32 inputs, and targets: masks as float32 (n, H, W, 1), or integer labels (n,).
 
         Raises:
-            ValueError: A mask holds other values than 0 and 1, or a float image is not in 0..255.
+            ValueError: A mask holds values other than 0 and 1, or a float image is not in 0..255.
         """
         rows = self.rows[chosen]
         if self.targets is None:

@@ -6,6 +6,7 @@ its training set would be tested on images that it almost knows.
 
 import numpy as np
 
+from ums.checks import check_fraction, check_integer
 from ums.data.checks import check_labels
 
 
@@ -25,8 +26,7 @@ def stratified_folds(
         ValueError: There are fewer than 2 folds, or fewer patients of a class than folds, or the arrays
             do not fit; or a fold has no image of a class, since patients have several classes.
     """
-    if k < 2 or k % 1:
-        raise ValueError(f"{k} folds asked for, must be a whole number, at least 2")
+    check_integer("k", k, least=2)
     counts, patient_of_row, classes = _class_counts(labels, patients)
     having = np.count_nonzero(counts, axis=0)
     if (having < k).any():
@@ -62,8 +62,7 @@ def fold_splits(
     if not folds.shape == labels.shape == patients.shape or folds.ndim != 1:
         shapes = f"{folds.shape}, {labels.shape} and {patients.shape}"
         raise ValueError(f"folds, labels and patients must be (N,), got {shapes}")
-    if not 0 < validation_share < 1:
-        raise ValueError(f"the validation share must be between 0 and 1, got {validation_share}")
+    check_fraction("the validation share", validation_share)
     test, others = np.flatnonzero(folds == i), np.flatnonzero(folds != i)
     if not (len(test) and len(others)):
         raise ValueError(f"no fold {i} beside others in {np.unique(folds).tolist()}")

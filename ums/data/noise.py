@@ -31,7 +31,7 @@ class Noise:
         """Noisy float32 images in 0..255, the shape of ``images`` (uint8 or float, 0..255).
 
         Raises:
-            ValueError: The images are not so.
+            ValueError: ``images`` is not uint8 or float in 0..255.
         """
         check_images(images)
         return self._added(images, rng)

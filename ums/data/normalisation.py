@@ -37,7 +37,7 @@ class Normalisation:
         or that of black where it is lower.
 
         Raises:
-            ValueError: ``images`` or ``like`` has another shape, or holds no grey levels in 0..255.
+            ValueError: ``images`` or ``like`` has another shape, or values outside 0..255.
         """
         check_images(images)
         if like is None:
@@ -55,7 +55,7 @@ class Normalisation:
         """A network's outputs (N, H, W, 1) as images (N, H, W) in 0..255, by its inputs' statistics.
 
         Raises:
-            ValueError: The shapes do not fit, or the images hold no grey levels in 0..255.
+            ValueError: The shapes do not fit, or the images have values outside 0..255.
         """
         check_images(images)
         if outputs.shape != (*images.shape, 1):

@@ -14,9 +14,9 @@ Splits are made by patient (UMS-Rep, section 3.1.1), so a patient in two of them
 other disagreement between the files. ``data_prep.writing`` writes such folders.
 
 What is opened must be what was written, down to the order of the rows, although a spreadsheet may quote
-the table differently. Whoever corrects a label, a patient or the text of about.json, or adds a column,
-says so with ``python -m data_prep accept FOLDER``, which takes the change over into about.json. Arrays
-are not edited: they are prepared again.
+the table differently. After correcting a label, a patient or the text of about.json, or adding a
+column, run ``python -m data_prep accept FOLDER``, which records the change in about.json. Arrays are not
+edited: they are prepared again.
 """
 
 import csv
@@ -30,7 +30,7 @@ import numpy as np
 from ums.data.checks import check_binary, check_images, check_masks
 from ums.data.prepared_set import ARRAYS, SPLITS, Prepared, check_digests, count_labels
 from ums.data.rows import parts
-from ums.reading import read_json, read_sealed, reading
+from ums.reading import read_json, read_verified, reading
 
 __all__ = [
     "FIXED_COLUMNS", "SPLITS", "Prepared", "check_prepared", "constant_masks", "count_labels",
@@ -40,14 +40,14 @@ __all__ = [
 FIXED_COLUMNS = ("id", "patient", "split", "has_mask")
 """The columns of table.csv before those of the labels."""
 
-LARGE = 1 << 32
+LARGE_BYTES = 1 << 32
 """Arrays of more bytes are compared with their digests not when opened, but before a study uses them."""
 
 
 def load_prepared(folder: str | Path, edited: bool = False) -> Prepared:
     """Open a prepared folder. The arrays stay on disk: they are memory-mapped and read-only.
 
-    They are read once to be compared with their digests, unless there are more than :data:`LARGE` bytes.
+    They are read once to be compared with their digests, unless they exceed :data:`LARGE_BYTES`.
 
     Args:
         folder: The folder.
@@ -73,7 +73,7 @@ def load_prepared(folder: str | Path, edited: bool = False) -> Prepared:
     prepared.opened.update(opened)
     check_prepared(prepared)
     size = sum(array.nbytes for array in prepared.arrays.values())
-    check_digests(prepared, edited, arrays=edited or size <= LARGE)
+    check_digests(prepared, edited, arrays=edited or size <= LARGE_BYTES)
     return prepared
 
 
@@ -86,7 +86,7 @@ def _check_there(folder: Path) -> None:
 
 def _read_about(folder: Path) -> dict[str, Any]:
     try:
-        return read_sealed(folder / "about.json", "digests")
+        return read_verified(folder / "about.json", "digests")
     except ValueError as error:
         hint = f"if it should be as it is, `python -m data_prep accept {folder}` keeps it"
         raise ValueError(f"{error}; {hint}") from error

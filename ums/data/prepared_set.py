@@ -47,7 +47,7 @@ class Prepared:
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """The arrays that there are, by file."""
+        """The arrays of the set, by file."""
         found = {file: getattr(self, name) for name, file in ARRAYS.items()}
         return {file: array for file, array in found.items() if array is not None}
 
@@ -58,7 +58,7 @@ class Prepared:
 
     @cached_property
     def column_digests(self) -> dict[str, str]:
-        """The SHA-256 of the values of each column, so that a table's quotes and line ends do not count."""
+        """The SHA-256 of the values of each column, whatever the table's quotes and line endings."""
         columns = {"id": self.ids, "patient": self.patients, "split": self.splits}
         columns |= {"has_mask": self.has_mask.astype(int)} | self.labels
         return {f"table.csv {name}": digest_of(v.tolist()) for name, v in columns.items()}
@@ -138,7 +138,7 @@ def _refusal(folder: Path, name: str) -> str:
 def check_untouched(prepared: Prepared) -> None:
     """Check that no file of a set was written to since it was opened: a memory map changes with it.
 
-    A file that another one replaced is no matter, since the one that was opened stays as it was.
+    Replacing a file does no harm: the one that was opened stays as it was.
 
     Raises:
         ValueError: A file was written to; names it.

@@ -96,8 +96,8 @@ def mass_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray | float:
     maps_, masks_ = paired_batches(maps, masks)
     if masks_.dtype != bool:
         raise ValueError(f"masks must be boolean, got {masks_.dtype}")
-    if not (maps_.min() >= 0 and np.isfinite(maps_).all()):
-        raise ValueError(f"maps must be finite and not negative, got {maps_.min()}")
+    if (wrong := maps_[~(np.isfinite(maps_) & (maps_ >= 0))]).size:
+        raise ValueError(f"maps must be finite and not negative, got {wrong[0]}")
     inside, whole = (m.sum(axis=(1, 2), dtype=np.float64) for m in (maps_ * masks_, maps_))
     return like_input(np.where(whole == 0, np.nan, inside / np.where(whole == 0, 1, whole)), maps)
 

@@ -24,7 +24,7 @@ try:
     from ums.experiments.settings import Settings, add_options, from_options
     from ums.experiments.store import Store
     from ums.experiments.study import Study
-    from ums.files import print_anything
+    from ums.files import escape_unprintable
 except ModuleNotFoundError as missing:
     text = 'python -m pip install "ums-rep[study]", or in a checkout -r requirements.txt'
     print(f"error: {missing.name} is missing: {text}", file=sys.stderr)
@@ -36,7 +36,7 @@ MODALITIES: tuple[Modality, ...] = (CXR, ECHO)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a study or make its page again; returns 2 after one line that says what is wrong."""
-    print_anything()
+    escape_unprintable()
     options = _parser().parse_args(arguments)
     start = time.perf_counter()
     try:

@@ -25,7 +25,7 @@ MEASURES = {
 """The measures of each kind of task; the first one stands for it where there is room for one."""
 
 ENCODER = "encoder"
-"""What the network that all tasks of a group share is called in a job's saved weights."""
+"""The name, in a job's saved weights, of the network that all tasks of a group share."""
 
 LOGITS = "logits"
 """What is recorded of a classification for each case."""

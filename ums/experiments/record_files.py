@@ -4,21 +4,21 @@ from pathlib import Path
 from typing import Any
 
 from ums.checkpoint import read_kept
-from ums.reading import digest_of, read_sealed, reading
+from ums.reading import digest_of, read_verified, reading
 
 
 def file_name(key: dict[str, Any]) -> str:
-    """The name, without suffix, of a file of the job and the key that are in a full key."""
+    """The file name, without suffix, for the job and the key in a full key."""
     return f"{key['job']}-{digest_of(key)[:12]}"
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record; the file's name tells the job and the key it must be of.
+    """Read a record; the file's name says to which job and key it must belong.
 
     Raises:
-        ValueError: The file cannot be read, is not as it was written, or is another job's; names it.
+        ValueError: The file cannot be read, is not as it was written, or belongs to another job; names it.
     """
-    record = read_sealed(path, "key", "arrays")
+    record = read_verified(path, "key", "arrays")
     with reading(path):
         if path.stem != (own := file_name(record["key"])):
             raise ValueError(f"it was written as {own}{path.suffix}")
@@ -29,6 +29,6 @@ def read_arrays(path: Path, record: dict[str, Any]) -> dict[str, Any]:
     """Read the arrays beside the record in the file ``path``, by name; there may be none.
 
     Raises:
-        ValueError: Their file is missing, cannot be read, or is another record's; names it.
+        ValueError: Their file is missing, cannot be read, or belongs to another record; names it.
     """
     return read_kept(path.with_suffix(".npz"), record["key"])[0] if record["arrays"] else {}

@@ -18,7 +18,7 @@ from ums.experiments.settings import described
 from ums.experiments.store import Store, made_by, plain
 from ums.experiments.study import Study
 from ums.files import write_whole
-from ums.reading import sealed
+from ums.reading import with_digest
 
 
 def run(study: Study, out: Path) -> None:
@@ -54,7 +54,7 @@ def write_study(
     folder = Path(*up, store.records_folder.name).as_posix()
     content = {"study": name, "about": plain(about), "records": folder, "jobs": files}
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / STUDY_FILE, (json.dumps(sealed(content), indent=1) + "\n").encode())
+    write_whole(out / STUDY_FILE, (json.dumps(with_digest(content), indent=1) + "\n").encode())
 
 
 def run_jobs(study: Study, jobs: Sequence[Job], report: Callable[[str], None] = print) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 
 from ums.backend import to_numpy
 from ums.checkpoint import Checkpoint, Kept
+from ums.checks import check_integer, check_positive
 from ums.data import Normalisation, Prepared
 from ums.data.prepared import SPLITS
 from ums.experiments.datasets import fingerprint
@@ -38,7 +39,7 @@ from ums.metrics.classification import accuracy, mcc
 from ums.networks import parameter_count
 from ums.ops import categorical_cross_entropy
 from ums.optimizers import SGD, Adam, RMSprop
-from ums.training import FitSettings, Training, TrainingDiverged, check_whole, predict
+from ums.training import FitSettings, Training, TrainingDiverged, predict
 
 OPTIMIZERS: dict[str, tuple[Any, float]] = {
     "SGD": (partial(SGD, momentum=0.9), 1e-2),
@@ -69,9 +70,8 @@ class SearchSettings:
         # Report an error now rather than after some trials.
         if not 1 <= self.trials <= len(GRID):
             raise ValueError(f"trials must be 1 to {len(GRID)}, got {self.trials}")
-        if not 0 < self.width < math.inf:
-            raise ValueError(f"width must be a positive number, got {self.width}")
-        check_whole("seed", self.seed, least=0)
+        check_positive("width", self.width)
+        check_integer("seed", self.seed, least=0)
         self.normalisation()
         self.fit(PAPERS_CHOICE)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from ums.checks import check_integer, check_positive
 from ums.data import Normalisation
 from ums.experiments.names import CLASSIFICATION, SEGMENTATION
 from ums.finetuning import ByHand, Equal, GradNorm, Uncertainty, Weighting
 from ums.finetuning.loop import relative_loss
-from ums.training import FitSettings, History, check_whole
+from ums.training import FitSettings, History
 
 SOURCE = "source"
 WEIGHTINGS: dict[str, Callable[[], Weighting]] = {
@@ -94,9 +94,8 @@ class Settings:
     def __post_init__(self) -> None:
         # Report an error now rather than after the source is trained.
         for name, least in {"folds": 2, "source_epochs": 0, "seed": 0}.items():
-            check_whole(name.replace("_", " "), getattr(self, name), least)
-        if not 0 < self.width < math.inf:
-            raise ValueError(f"width must be a positive number, got {self.width}")
+            check_integer(name.replace("_", " "), getattr(self, name), least)
+        check_positive("width", self.width)
         if self.statistics not in ("source", "target"):
             raise ValueError(f"statistics must be source or target, got {self.statistics!r}")
         if self.stop_by not in ("all", "first"):

@@ -3,8 +3,8 @@
 A job leaves its weights in ``weights/`` and its record, with the arrays a page shows, in ``records/``:
 each file is there whole, or not at all, and carries a digest or checksums. The file's name ends with a
 hash of the job's key, and the key stands in the file: a result is used again only under the very same key,
-so a changed setting, seed, data set or line of code never meets an old result, nor does a file that got
-another's name. A job that is not finished may have a checkpoint, of the same name and key, from which it
+so a changed setting, seed, data set or line of code never gets an old result, nor does a renamed file
+pass for another's. A job that is not finished may have a checkpoint, of the same name and key, from which it
 goes on.
 """
 
@@ -17,6 +17,7 @@ import math
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from ums.checkpoint import Checkpoint, Kept, read, write
 from ums.data.prepared_set import Prepared, check_digests, check_untouched
 from ums.experiments.record_files import file_name, read_arrays, read_record
 from ums.files import PARTIAL, locked, write_whole
-from ums.reading import sealed
+from ums.reading import with_digest
 
 CHECKPOINT = ".checkpoint"
 
@@ -82,25 +83,28 @@ class Store:
         Raises:
             OSError: Another run has it; the message names the folder.
         """
-        self._lock = locked(self.folder / ".lock", self.folder)
-        self._lock.__enter__()
-        for folder in (self.weights_folder, self.records_folder):
-            for left_by_a_killed_run in folder.glob(f"*{PARTIAL}"):
-                left_by_a_killed_run.unlink()
+        with ExitStack() as stack:  # after an error the folder is free again
+            stack.enter_context(locked(self.folder / ".lock", self.folder))
+            for folder in (self.weights_folder, self.records_folder):
+                for left_by_a_killed_run in folder.glob(f"*{PARTIAL}"):
+                    left_by_a_killed_run.unlink()
+            self._lock = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lock.__exit__(None, None, None)
+        self._lock.close()
 
     def watch(self, sets: Iterable[Prepared]) -> None:
         """Compare sets with their digests, and keep nothing more once a file of one is written to.
 
-        They are memory-mapped: what was computed may then stem from two versions of a set.
+        They are memory-mapped: what was computed may then stem from two versions of a set. Sets in
+        memory have no file and are left out.
 
         Raises:
             ValueError: A set that was too large to be compared when opened is not as it was written.
         """
-        self._watched += sets
+        opened = (each for each in dict.fromkeys(sets) if each.opened)
+        self._watched += [each for each in opened if each not in self._watched]
         for prepared in self._watched:
             check_digests(prepared)
 
@@ -142,7 +146,9 @@ class Store:
         if arrays:
             write(path.with_suffix(".npz"), arrays, None, full_key)
         record = {**plain(record), "key": full_key, "made by": made_by(), "arrays": bool(arrays)}
-        write_whole(path, (json.dumps(sealed(record)) + "\n").encode())  # a PSNR may be infinite
+        write_whole(
+            path, (json.dumps(with_digest(record)) + "\n").encode()
+        )  # a PSNR may be infinite
         return record
 
     def weights(
@@ -225,12 +231,12 @@ def code_print(without: tuple[str, ...], package: Path = Path(ums.__file__).pare
     for path in sorted(package.rglob("*.py")):
         own = path.relative_to(package).as_posix()
         if not any(own == part or own.startswith(f"{part}/") for part in without):
-            digest.update(f"{own} {_print_of(path.read_text(encoding='utf-8'))}".encode())
+            digest.update(f"{own} {_hash_of(path.read_text(encoding='utf-8'))}".encode())
     return digest.hexdigest()
 
 
 @cache
-def _print_of(text: str) -> str:
+def _hash_of(text: str) -> str:
     code = ast.dump(_WithoutWords().visit(ast.parse(text)))
     return hashlib.blake2b(code.encode(), digest_size=8).hexdigest()
 

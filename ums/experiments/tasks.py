@@ -58,7 +58,7 @@ class TargetTask:
             loss over tasks with different ones, and networks trained from scratch, use Adam.
 
     Raises:
-        ValueError: The task is called as the encoder is in a job's saved weights.
+        ValueError: The task's name is that of the encoder in a job's saved weights.
     """
 
     name: str

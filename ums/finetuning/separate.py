@@ -70,7 +70,7 @@ def denoise(
     The normalisation is that of the denoiser's training (:func:`ums.source.train_denoising`).
 
     Raises:
-        ValueError: The images are not grey levels in 0..255, or the outputs not of their size.
+        ValueError: The images are not grey levels in 0..255, or the outputs differ from them in size.
     """
     denoised = np.empty(images.shape, np.uint8)
     for chosen in in_order(len(images), size):

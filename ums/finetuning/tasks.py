@@ -83,7 +83,7 @@ def check_task(task: Task, training: Training) -> None:
     Raises:
         ValueError: There are fewer training examples than a batch holds, or none to validate by;
             the head's output is not of the masks' size, or has fewer classes than there are labels;
-            or a target is none. The message names the task.
+            or a target is not a valid mask or label. The message names the task.
     """
     batch = training.settings.batch
     if (n := len(task.train)) < batch:

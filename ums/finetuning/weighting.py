@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ums.backend import Array, Device, array_module
+from ums.checks import check_positive
 from ums.layers import Parameter, copy_arrays
-from ums.optimizers import Adam, Optimizer, check_positive
+from ums.optimizers import Adam, Optimizer
 
 LEAST = 1e-3
 """The lower bound of GradNorm's weights, which could change sign otherwise."""

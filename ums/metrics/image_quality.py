@@ -3,7 +3,7 @@
 All three take (H, W) or (N, H, W) arrays of grey values, calculate in float64 and return one value
 per image: a float, or an array (N,). ``data_range`` is the distance between black and white in the
 images' own unit: 255 for 8-bit images, 1.0 for images scaled to [0, 1]. It may be left out where the
-clean images are uint8 and the others grey levels in 0..255 too; of floats alone nobody can tell.
+clean images are uint8 and the others grey levels in 0..255 too; for floats it cannot be guessed.
 
 A ValueError is raised where it is missing or less than the clean images span, for values that are
 not finite, for shapes that differ or do not fit, and for images smaller than the window of SSIM.
@@ -14,6 +14,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from ums.checks import check_positive
 from ums.metrics.pairs import like_input, paired_batches
 
 WINDOW = 11  # pixels: the Gaussian window of Wang et al. 2004
@@ -93,13 +94,13 @@ def _checked(
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("images must be finite numbers")
     if data_range is None:
-        grey = b.dtype == np.uint8 or (b.dtype.kind == "f" and not 0 < b.max() <= 1)
-        if a.dtype != np.uint8 or not grey:
-            found = f"{a.dtype} up to {a.max()} and {b.dtype} up to {b.max()}"
+        low, high = b.min(), b.max()
+        grey = b.dtype.kind == "f" and 0 <= low <= high <= 255 and not 0 < high <= 1
+        if a.dtype != np.uint8 or not (grey or b.dtype == np.uint8):
+            found = f"{a.dtype} of {a.min()} to {a.max()} and {b.dtype} of {low} to {high}"
             raise ValueError(f"data_range must be given for images that are not 8-bit, got {found}")
         data_range = 255.0
-    if not 0 < data_range < np.inf:
-        raise ValueError(f"data_range must be a positive number, got {data_range}")
+    check_positive("data_range", data_range)
     if (span := float(a.max()) - float(a.min())) > data_range * (1 + 1e-6):
         raise ValueError(f"clean images span {span:g}, more than data_range, {data_range:g}")
     return a, b, data_range

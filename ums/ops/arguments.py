@@ -34,8 +34,8 @@ def check_upstream(dy: Array, shape: tuple[int, ...], dtype: np.dtype | None = N
     """Raise an error unless dy is as the op's output was (of either dtype where none is given).
 
     Raises:
-        ValueError: Its shape is another.
-        TypeError: Its dtype is another.
+        ValueError: Its shape differs.
+        TypeError: Its dtype differs.
     """
     check_floats(dy=dy)
     if dtype is not None and dy.dtype != dtype:

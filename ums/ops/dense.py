@@ -2,8 +2,8 @@
 
 from ums.backend import Array, array_module
 from ums.ops.arguments import check_floats, check_upstream
-from ums.ops.fast.rows import column_sums, row_products
-from ums.ops.fast.threads import alone, matmul
+from ums.ops.fast.rows import column_sums, transposed_product
+from ums.ops.fast.threads import matmul, single_threaded
 
 
 def dense_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]:
@@ -32,7 +32,7 @@ def dense_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     """dw (C, O) = x^T dy and db (O,) = sum_n dy."""
     _check_upstream(dy, cache)
     x, _ = cache
-    dw, db = alone(lambda: (row_products(x, dy), column_sums(dy)), array_module(dy))
+    dw, db = single_threaded(lambda: (transposed_product(x, dy), column_sums(dy)), array_module(dy))
     return dw.astype(dy.dtype, copy=False), db.astype(dy.dtype, copy=False)
 
 

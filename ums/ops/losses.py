@@ -97,8 +97,9 @@ def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Arra
 
     Raises:
         ValueError: The shapes do not fit, or on the CPU a label is not in 0..K-1.
-        TypeError: The labels are not integers.
+        TypeError: The labels are not integers, or the logits not float32 or float64.
     """
+    check_floats(logits=logits)
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or logits.size == 0:
         raise ValueError(
             f"logits must be (N, K) and labels (N,), got {logits.shape} and {labels.shape}"

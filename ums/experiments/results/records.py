@@ -11,7 +11,7 @@ import numpy as np
 
 from ums.experiments.names import HELD_OUT, LOGITS, MEASURES, SEGMENTATION, STUDY_FILE, TEST
 from ums.experiments.record_files import read_arrays, read_record
-from ums.reading import read_sealed
+from ums.reading import read_verified
 
 Record = dict[str, Any]
 
@@ -80,7 +80,7 @@ def read_study(folder: str | Path) -> StudyRecords:
     path = Path(folder) / STUDY_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: {folder} holds no study")
-    study = read_sealed(path, "study", "about", "records", "jobs")
+    study = read_verified(path, "study", "about", "records", "jobs")
     place = Path(folder) / study["records"]
     names = dict.fromkeys(name for files in study["jobs"].values() for name in files)
     missing = [name for name in names if not (place / name).is_file()]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ums.backend import Array, array_module
 from ums.ops.fast import winograd
-from ums.ops.fast.rows import channel_sums, padded_rows, row_products, zero_sum
+from ums.ops.fast.rows import channel_sums, padded_rows, transposed_product, zeros_for_sum
 from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
 
 
@@ -51,10 +51,10 @@ def conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     work_list = _tiles(dy.shape, w)
 
     def work(start: int, stop: int) -> tuple[Array, Array]:
-        dw, db = zero_sum((w.size // O, O), w), zero_sum((O,), w)
+        dw, db = zeros_for_sum((w.size // O, O), w), zeros_for_sum((O,), w)
         for images, top, bottom in work_list[start:stop]:
             A = _columns(x[images], top, bottom, w.shape[0], stride, dilation)
-            dw += row_products(A, dy[images, top:bottom].reshape(-1, O))
+            dw += transposed_product(A, dy[images, top:bottom].reshape(-1, O))
             db += channel_sums(dy[images, top:bottom])
         return dw, db
 

@@ -36,7 +36,7 @@ def per_channel(row_sums: Array, W: int) -> Array:
     return row_sums.reshape(W, -1).sum(axis=0)
 
 
-def zero_sum(shape: tuple[int, ...], like: Array) -> Array:
+def zeros_for_sum(shape: tuple[int, ...], like: Array) -> Array:
     """Zeros to add sums to, in the dtype that the sums of arrays like this one have."""
     xp = array_module(like)
     return xp.zeros(shape, np.float64 if xp is np else like.dtype)
@@ -53,12 +53,12 @@ def column_sums(x: Array) -> Array:
     return sums.sum(axis=-2, dtype=np.float64) + ones[: rest.shape[-2]] @ rest
 
 
-def row_products(a: Array, b: Array) -> Array:
+def transposed_product(a: Array, b: Array) -> Array:
     """a^T b, a sum over many rows: (M, P), (M, Q) -> (P, Q)."""
     if array_module(a) is not np:
         return a.T @ b
     (M, P), Q = a.shape, b.shape[1]
-    whole, total = M - M % BLOCK, zero_sum((P, Q), a)
+    whole, total = M - M % BLOCK, zeros_for_sum((P, Q), a)
     step = BLOCK * min(32, max(8, (1 << 17) // max(1, P * Q)))  # some blocks at a time (measured)
     for top in range(0, whole, step):
         A, B = (x[top : min(top + step, whole)].reshape(-1, BLOCK, x.shape[1]) for x in (a, b))

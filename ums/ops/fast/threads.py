@@ -38,9 +38,9 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
     number of threads alone and the results are in their order, so that sums of them are the same in
     every run. On a GPU ``work`` is called once.
 
-    The calling thread takes shares like the others, and all that nobody else takes. Hence this works
+    The calling thread takes shares like the others, and any that no other thread takes. Hence this works
     inside ``work``, in a forked process, and in an exit handler, when Python starts no thread any
-    more. No share is at work when this ends, even by an exception.
+    more. No share is still running when this ends, even with an exception.
     """
     if xp is not np:
         return [work(0, n)]
@@ -91,7 +91,7 @@ def add_up(shares: list[tuple[Array, ...]]) -> list[Array]:
     return [sum(others, first) for first, *others in zip(*shares, strict=True)]
 
 
-def alone(work: Callable[[], Any], xp: ModuleType = np) -> Any:
+def single_threaded(work: Callable[[], Any], xp: ModuleType = np) -> Any:
     """``work()`` with BLAS held to the calling thread; see :func:`matmul`."""
     return parallel_for(lambda start, stop: work(), 1, xp)[0]
 
@@ -105,7 +105,7 @@ def matmul(a: Array, b: Array) -> Array:
     training step at 128x128 take 0.23 s instead of 0.13 s.)
     """
     xp = array_module(a)
-    return alone(lambda: xp.matmul(a, b), xp)
+    return single_threaded(lambda: xp.matmul(a, b), xp)
 
 
 def tiles(
@@ -161,7 +161,7 @@ def scratch(key: str, shape: tuple[int, ...], dtype: DTypeLike, xp: ModuleType =
 
 @cache
 def _pool(helpers: int) -> ThreadPoolExecutor:
-    """So many threads beside the calling one."""
+    """A pool of threads that help the calling one."""
     return ThreadPoolExecutor(helpers, "ums")
 
 
@@ -181,32 +181,33 @@ def _set_blas_threads(numbers: list[int]) -> None:
 
 
 class _OneBlasThread:
-    """Holds BLAS to one thread from the first block in to the last one out, of all user threads."""
+    """Keeps BLAS at one thread while any thread is inside a block."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.blocks = 0
+        self.inside: list[int] = []  # the thread of each block
         self.before: list[int] = []
 
     def __enter__(self) -> None:
         with self.lock:
-            if self.blocks == 0:
+            if not self.inside:
                 self.before = [library.num_threads for library in _blas_libraries()]
                 _set_blas_threads([1] * len(self.before))
-            self.blocks += 1
+            self.inside.append(threading.get_ident())
 
     def __exit__(self, *error: object) -> None:
         with self.lock:
-            self.blocks -= 1
-            if self.blocks == 0:
+            self.inside.remove(threading.get_ident())
+            if not self.inside:
                 _set_blas_threads(self.before)
 
     def start_anew(self) -> None:
         """In a forked child, which has none of its parent's other threads."""
         _pool.cache_clear()
-        if self.blocks:
-            self.blocks = 0
+        own = [thread for thread in self.inside if thread == threading.get_ident()]
+        if self.inside and not own:
             _set_blas_threads(self.before)
+        self.inside = own
         self.lock.release()
 
 

@@ -24,7 +24,7 @@ from types import ModuleType
 import numpy as np
 
 from ums.backend import Array, array_module, fused
-from ums.ops.fast.rows import channel_sums, padded_rows, row_products, zero_sum
+from ums.ops.fast.rows import channel_sums, padded_rows, transposed_product, zeros_for_sum
 from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
 
 
@@ -111,10 +111,10 @@ def upsample_conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]
     work_list = _tiles(x, O)
 
     def work(start: int, stop: int) -> tuple[Array, Array]:
-        dV, db = zero_sum((4 * C, 4 * O), w), zero_sum((4 * O,), w)
+        dV, db = zeros_for_sum((4 * C, 4 * O), w), zeros_for_sum((4 * O,), w)
         for images, top, bottom in work_list[start:stop]:
             dAV = _gather(dy, images, top, bottom)
-            dV += row_products(_windows(x[images], top, bottom), dAV)
+            dV += transposed_product(_windows(x[images], top, bottom), dAV)
             db += channel_sums(dAV.reshape(-1, W + 1, 4 * O))
         return dV, db
 

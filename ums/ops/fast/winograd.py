@@ -27,7 +27,7 @@ is (near 1e-5 of the largest value).
 import numpy as np
 
 from ums.backend import Array, array_module
-from ums.ops.fast.rows import column_sums, padded_rows, zero_sum
+from ums.ops.fast.rows import column_sums, padded_rows, zeros_for_sum
 from ums.ops.fast.threads import add_up, for_each, parallel_for, scratch, tiles
 
 BT = np.array(
@@ -93,7 +93,7 @@ def grad_weights(x: Array, dy: Array, dilation: int = 1) -> tuple[Array, Array]:
     work_list = _groups(x, dilation)
 
     def work(start: int, stop: int) -> tuple[Array, Array]:
-        dU, db = zero_sum((36, C, O), dy), zero_sum((O,), dy)
+        dU, db = zeros_for_sum((36, C, O), dy), zeros_for_sum((O,), dy)
         for images, top, bottom in work_list[start:stop]:
             V = _transformed_input(x[images], top, bottom, dilation)
             tiles_of_dy = _output_tiles(dy, images, top, bottom, dilation)
