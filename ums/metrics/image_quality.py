@@ -95,7 +95,8 @@ def _checked(
         raise ValueError("images must be finite numbers")
     if data_range is None:
         low, high = b.min(), b.max()
-        grey = b.dtype.kind == "f" and 0 <= low <= high <= 255 and not 0 < high <= 1
+        within = -0.5 < low <= high < 255.5 and not 0 < high <= 1  # as far as rounding goes
+        grey = b.dtype.kind == "f" and within
         if a.dtype != np.uint8 or not (grey or b.dtype == np.uint8):
             found = f"{a.dtype} of {a.min()} to {a.max()} and {b.dtype} of {low} to {high}"
             raise ValueError(f"data_range must be given for images that are not 8-bit, got {found}")
