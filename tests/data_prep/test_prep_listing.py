@@ -2,12 +2,10 @@
 
 import os
 import socket
-import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from raw_files import linux, reasons, write
 
 from data_prep.__main__ import main
 from data_prep.listing import Item, find_files, image_files, without_contradictions
@@ -16,26 +14,11 @@ from data_prep.pediatric import list_pediatric
 from data_prep.shenzhen import list_shenzhen
 from data_prep.unlabelled import list_unlabelled
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="needs names of any bytes, and pipes")
-
-
-def write(folder, *names):
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(len(str(path))).integers(0, 256, (16, 16), np.uint8)
-        path.write_bytes(cv2.imencode(".png", pixels)[1])
-    return folder
-
 
 def found(folder):
     """The names of the files below `folder`, and why others are none."""
     files, problems = find_files(folder)
     return [path.relative_to(folder).as_posix() for path in files], reasons(folder, problems)
-
-
-def reasons(folder, problems):
-    return {path.relative_to(folder).as_posix(): why for path, why in problems}
 
 
 # Folders ---------------------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ import sys
 from io import BytesIO, TextIOWrapper
 from unicodedata import normalize
 
-import cv2
 import numpy as np
 import pytest
+from raw_files import linux, reasons, write
 
 from data_prep.__main__ import main
 from data_prep.echo_folder import list_echo
@@ -19,20 +19,6 @@ from ums.data.prepared import load_prepared
 
 NFC, NFD = normalize("NFC", "é"), normalize("NFD", "é")
 LATIN = os.fsdecode(b"caf\xe9.png")  # as unzip leaves a name of Windows
-linux = pytest.mark.skipif(sys.platform != "linux", reason="needs names of any bytes, and pipes")
-
-
-def write(folder, *names):
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(len(str(path))).integers(0, 256, (16, 16), np.uint8)
-        path.write_bytes(cv2.imencode(".png", pixels)[1])
-    return folder
-
-
-def reasons(folder, problems):
-    return {path.relative_to(folder).as_posix(): why for path, why in problems}
 
 
 # Names -----------------------------------------------------------------------------------------------
