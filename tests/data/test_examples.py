@@ -85,6 +85,15 @@ def test_images_of_another_rank_are_named(shape):
 # ---------------------------------------------------------------------------- examples
 
 
+def test_dark_float_frame_does_not_stop_a_training():
+    images = np.full((2, 4, 4), 100, np.float32)
+    images[1] = np.eye(4)
+    examples = Examples(images, None, np.arange(2))
+    assert (examples.batch(np.array([1]))[0] == -1).all()
+    with pytest.raises(ValueError, match="inputs must be grey levels in .*, got 0 to 1"):
+        Examples(images[1:], None, np.arange(1))
+
+
 def test_batch_holds_the_rows_that_were_chosen(rng):
     images, masks = pictures(rng, 9, 4, 4), pictures(rng, 9, 4, 4) % 2
     x, t = Examples(images, masks, np.array([8, 3, 5])).batch(np.array([2, 0]))

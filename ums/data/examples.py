@@ -51,7 +51,7 @@ class Examples:
         check_rows(self.rows, len(self.inputs))
         images = isinstance(self.prepare, Normalisation)
         if images:
-            check_images(self.inputs, "inputs")
+            check_images(self.inputs, "inputs", entire=True)
         if self.targets is not None and self.targets.ndim == 1:
             check_labels(self.targets[self.rows], "labels")
         elif self.targets is not None:
