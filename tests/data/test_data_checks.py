@@ -62,7 +62,7 @@ def test_what_is_no_grey_levels_is_refused_with_what_was_found(images, message):
 def test_entire_set_that_ends_at_1_is_refused_and_a_dark_frame_of_one_is_not(dtype):
     for images in (ramp(dtype, 0, 0), np.eye(2, dtype=dtype)[:, None] * [[[1]], [[100]]]):
         check_images(images.astype(dtype), entire=True)
-    with pytest.raises(ValueError, match="films must be grey levels in .*, got 0 to 1"):
+    with pytest.raises(ValueError, match=r"films must be grey levels in .*, got 0 to 1"):
         check_images(np.eye(2, dtype=dtype)[None], "films", entire=True)
 
 

@@ -76,10 +76,14 @@ class Normalisation:
         images = np.asarray(images, np.float32)
         axes = tuple(range(1, images.ndim))
         foreground = images > self.background
-        count = np.maximum(foreground.sum(axis=axes, keepdims=True, dtype=np.float32), 1)
-        mean = (images * foreground).sum(axis=axes, keepdims=True) / count
-        variance = (np.square(images - mean) * foreground).sum(axis=axes, keepdims=True) / count
-        return mean, np.maximum(np.sqrt(variance), 1)
+
+        def total(values: np.ndarray) -> np.ndarray:  # float32 sums drift in some memory orders
+            return np.asarray(values.sum(axis=axes, keepdims=True, dtype=np.float64))
+
+        count = np.maximum(total(foreground), 1)
+        mean = (total(images * foreground) / count).astype(np.float32)
+        variance = total(np.square(images - mean) * foreground) / count
+        return mean, np.maximum(np.sqrt(variance), 1).astype(np.float32)
 
 
 STANDARD = Normalisation()
