@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -300,3 +301,11 @@ def test_images_in_memory_are_not_those_of_a_file_that_changes(folder):
     some = load_prepared(folder).subset(np.arange(3))
     in_place(folder / "images.npy")
     check_untouched(some)
+
+
+def test_accept_names_the_file_that_holds_half_a_character(folder):
+    path = folder / "about.json"
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps(about | {"source": "\ud83d"}))
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))} cannot be read: .*surrogates"):
+        accept(folder)
