@@ -23,8 +23,8 @@ def check_images(
     """Check that images are (N, H, W) or (N, H, W, C), uint8 or floats of grey levels in 0..255.
 
     Images in 0..1 would all be black to a network. A float image that goes no higher than ``BLACK``
-    is taken for one if a value is not whole; whole numbers may be a dark frame. Of an entire set,
-    none may end at 1; uint8 is only read for that, and only in memory.
+    is taken for one if its values vary and are not whole; whole numbers may be a dark frame. No
+    entire set may end at 1; uint8 is only read for that, and only in memory.
 
     Args:
         images: Has ``shape`` and ``dtype``, memory-mapped or not.
@@ -82,7 +82,8 @@ def _check_grey_levels(images: np.ndarray, name: str, entire: bool) -> None:
     highs = images.max(axis=tuple(range(1, images.ndim)))
     low, high, advice = float(images.min()), float(highs.max()), ""
     if 0 <= low and high <= 255:  # nor is "not a number" in 0..255
-        scaled = (k for k in np.flatnonzero(highs <= BLACK) if (images[k] % 1).any())
+        dark = (k for k in np.flatnonzero(highs <= BLACK) if (images[k] % 1).any())
+        scaled = (k for k in dark if high <= 1 or images[k].min() < highs[k])
         first = next(scaled, None)
         if first is None and not (entire and 0 < high <= 1):
             return
