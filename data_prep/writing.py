@@ -23,7 +23,7 @@ from ums.data.prepared import (
 )
 from ums.data.rows import parts
 from ums.files import locked, naming, remove_folder, reserve, sync, write_whole
-from ums.reading import with_digest
+from ums.reading import reading, with_digest
 
 PICTURES = ("sheet.png", "summary.png")
 _FILES = {"images.npy", "masks.npy", "opacities.npy", "table.csv", "about.json", *PICTURES}
@@ -130,7 +130,9 @@ def accept(folder: str | Path) -> Prepared:
         raise FileNotFoundError(f"no folder {folder}")
     with locked(_beside(folder, "partial.lock"), folder):
         prepared = load_prepared(folder, edited=True)
-        write_whole(folder / "about.json", _about(prepared))
+        with reading(folder / "about.json"):  # it may hold what is no text
+            about = _about(prepared)
+        write_whole(folder / "about.json", about)
         return load_prepared(folder)
 
 

@@ -29,7 +29,9 @@ def main(arguments=None):
     text = "run students' notebooks (their code, with your rights) and say which checks they pass"
     command = commands.add_parser("score", help=text, description=text)
     command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="notebook or folder")
-    command.add_argument("--timeout", type=int, default=60, help="seconds a cell may take (60)")
+    command.add_argument(
+        "--timeout", type=_seconds, default=60, help="seconds a cell may take (60)"
+    )
     command.set_defaults(run=_score, listed=lambda options: _notebooks(options.paths))
     options = parser.parse_args(arguments)
     escape_unprintable()
@@ -39,6 +41,12 @@ def main(arguments=None):
         parser.exit(2, f"error: {error}; pip install -r requirements/lessons.txt\n")
     except ValueError as error:
         parser.exit(2, f"error: {error}\n")
+
+
+def _seconds(text):
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"at least 1 is needed, got {text}")
+    return int(text)
 
 
 def _each(paths, run):

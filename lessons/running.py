@@ -78,9 +78,9 @@ def score(path, timeout=60):
         try:
             entries = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
             last = {entry["check"]: entry for entry in entries if entry["lesson"] == name}
+            return [_result(check, last.get(check), why) for check in checks_of(module)]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: its code spoilt the record of its checks") from error
-    return [_result(check, last.get(check), why) for check in checks_of(module)]
 
 
 def _read(path):

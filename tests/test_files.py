@@ -13,7 +13,7 @@ from full_disk import FULL, nothing
 
 from ums.files import PARTIAL, escape_unprintable, locked, reserve, sync, write_whole
 
-REFUSED = ["EINVAL", "ENOSYS", "EOPNOTSUPP", "EACCES"]
+REFUSED = ["EINVAL", "ENOSYS", "EOPNOTSUPP", "EACCES", "ENOTTY", "ENODEV"]
 
 
 def refusal(name):

@@ -1,6 +1,9 @@
 """The gradient check itself: what it accepts, what it rejects, and what it says."""
 
+import warnings
+from collections import deque
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -397,7 +400,103 @@ def test_scalar_input_and_output_pass(rng):
     assert errors["x"] < 1e-9
 
 
+def zero_weights(scale):
+    scale[:] = 0
+
+
+@pytest.mark.parametrize("change", [zero_weights, lambda scale: scale.__imul__(0.5)])
+def test_backward_that_changes_what_forward_closes_over_is_named(change, x, rng):
+    scale = np.ones(4)
+
+    def backward(dy, cache):
+        change(scale)
+        return dy * scale
+
+    with pytest.raises(GradientError, match="changed what the forward pass depends on: it gave"):
+        check_gradients(lambda x: (x * scale, None), backward, {"x": x}, rng=rng)
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "message"),
+    [
+        ({"max_entries": 0}, ValueError, "max_entries must be at least 1, got 0"),
+        ({"max_entries": 2.0}, ValueError, "max_entries must be a whole number"),
+        ({"tolerance": np.nan}, ValueError, "tolerance must be between 0 and 1"),
+        ({"tolerance": np.inf}, ValueError, "tolerance must be between 0 and 1"),
+        ({"tolerance": 0}, ValueError, "tolerance must be between 0 and 1"),
+        ({"rng": 0}, TypeError, "rng must be a numpy.random.Generator, got int"),
+        ({"inputs": {}}, ValueError, "inputs must hold one array or more, got none"),
+    ],
+)
+def test_settings_with_which_nothing_is_compared_are_refused(setting, error, message, x, rng):
+    with pytest.raises(error, match=message):
+        check_gradients(
+            square, wrong_at(0, np.negative), **{"inputs": {"x": x}, "rng": rng} | setting
+        )
+
+
+@pytest.mark.parametrize(("name", "value"), [("dtype", np.int64), ("shape", (12,))])
+def test_backward_that_reinterprets_dy_is_named(name, value, x, rng):
+    def backward(dy, cache):
+        gradient = square_backward(dy, cache)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            setattr(dy, name, value)
+        return gradient
+
+    with pytest.raises(GradientError, match="the backward pass changed dy"):
+        check_gradients(square, backward, {"x": x}, rng=rng)
+
+
+def test_cache_may_hold_what_has_a_dtype_and_is_no_array(x, rng):
+    def forward(x):
+        return x * x, (x, np.finfo(np.float64), torch_like)
+
+    class Tensor:
+        dtype = "float32"
+
+    torch_like = Tensor()
+    assert check_gradients(forward, square_backward, {"x": x}, rng=rng)["x"] < 1e-9
+
+
 # ------------------------------------------------------------------------------ losses, layers
+
+
+def test_loss_that_answers_otherwise_from_its_second_call_on_is_named(x, rng):
+    calls = []
+
+    def loss(y, t):
+        calls.append(1)
+        return (0.0 if len(calls) > 1 else 5.0), np.zeros_like(y)
+
+    with pytest.raises(GradientError, match="changed what the loss depends on: it gave 5, then 0"):
+        check_loss(loss, x, x + 1, rng=rng)
+
+
+@pytest.mark.parametrize("kind", [np.float32, lambda value: None, complex, lambda value: [value]])
+def test_value_of_a_loss_without_the_digits_is_refused_for_that(kind, x, rng):
+    def loss(y, t):
+        value, gradient = ops.mse(y, t)
+        return kind(value), gradient
+
+    with pytest.raises(GradientError, match="must return a Python number or float64, got"):
+        check_loss(loss, x, x + 1, rng=rng)
+
+
+@pytest.mark.parametrize("kind", [float, np.float64, np.array])
+def test_value_of_a_loss_may_be_any_float64(kind, x, rng):
+    def loss(y, t):
+        value, gradient = ops.mse(y, t)
+        return kind(value), gradient
+
+    assert check_loss(loss, x, x + 1, rng=rng) < 1e-8
+
+
+def test_float32_layer_is_told_how_to_become_float64(rng):
+    with pytest.raises(
+        TypeError, match=r'.w. must be .*, got float32: .*layer.astype\("float64"\)'
+    ):
+        check_layer(Dense(3, 2, rng), rng.normal(size=(4, 3)), rng=rng)
 
 
 def test_loss_is_checked_in_its_prediction(x, rng):
@@ -597,6 +696,11 @@ class UsesWhatItMoved(Scale):
         (lambda: Holds(3, {"a": Parameter(np.ones(3))}), r"leaves out .*kept\['a'\]"),
         (lambda: Holds(3, (1, [Parameter(np.ones(3))])), r"leaves out .*kept\[1\]\[0\]"),
         (lambda: Holds(3, Dense(3, 2, np.random.default_rng(0))), r"leaves out .*kept\.[wb]"),
+        (lambda: Holds(3, {Parameter(np.ones(3))}), r"leaves out .*kept\[0\]"),
+        (lambda: Holds(3, frozenset([Parameter(np.ones(3))])), r"leaves out .*kept\[0\]"),
+        (lambda: Holds(3, deque([Parameter(np.ones(3))])), r"leaves out .*kept\[0\]"),
+        (lambda: Holds(3, np.array([None, Parameter(np.ones(3))])), r"leaves out .*kept\[1\]"),
+        (lambda: Holds(3, SimpleNamespace(w=Parameter(np.ones(3)))), r"leaves out .*kept\.w"),
         (lambda: CountsInUse(3), r"the forward pass changed running_mean of BatchNorm\(3\)"),
         (lambda: CountsInUse(3).freeze(), "the forward pass changed running_mean"),
     ],

@@ -538,3 +538,15 @@ def test_layer_equals_its_op(name, rng):
     settings = (2, 3) if name == "conv2d strided" else (False,) if name == "batchnorm" else ()
     expected, _ = getattr(ops, f"{op}_forward")(x, *arguments, *settings)
     np.testing.assert_array_equal(layer.forward(x), expected)
+
+
+@pytest.mark.parametrize("rate", [2.0, 1, -0.1, np.nan])
+def test_dropout_rate_is_checked_when_the_layer_is_made(rate, rng):
+    with pytest.raises(ValueError, match=r"the dropout rate must be in \[0, 1\), got"):
+        Dropout(rate, rng)
+
+
+@pytest.mark.parametrize("momentum", [9, -0.1, np.nan])
+def test_momentum_is_checked_when_the_layer_is_made(momentum):
+    with pytest.raises(ValueError, match=f"momentum must be in 0..1, got {momentum}"):
+        BatchNorm(3, momentum=momentum)

@@ -34,6 +34,14 @@ def test_inputs_and_targets_are_normalised_by_the_noisy_image(rng):
     np.testing.assert_array_equal(target, normalise(images, like=noisy))
 
 
+def test_noise_on_a_dark_image_is_no_image_in_0_to_1(rng):
+    images = np.zeros((9, 16, 16), np.uint8)
+    images[0], images[1:, 0, 0] = 100, 1
+    examples = DenoisingExamples(images, np.arange(9), rng)
+    for _ in range(9):  # Poisson noise may turn 1 into 6.375
+        assert np.isfinite(examples.batch(np.arange(1, 9))[0]).all()
+
+
 def test_batches_are_single_precision_with_one_channel(rng):
     x, target = DenoisingExamples(discs(rng), np.arange(4), rng).batch(np.array([2, 0, 1]))
     assert x.shape == target.shape == (3, 16, 16, 1)

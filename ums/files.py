@@ -20,7 +20,7 @@ PARTIAL = ".partial"
 """The suffix of a file that is still being written; a killed process may leave one behind."""
 
 _REFUSED = {
-    *(errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP),
+    *(errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.ENODEV),
     *(errno.EACCES, errno.EPERM, errno.EBADF),  # Windows, of a folder
 }
 """The errors of a system that cannot flush or reserve; a full or broken disk has others."""

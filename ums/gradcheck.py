@@ -25,13 +25,21 @@ before, is compared with copies after every call (:mod:`ums.watched`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ums.backend import Array, array_module, to_numpy
 from ums.layer import Layer, Parameter, copy_arrays
-from ums.watched import GradientError, Watched, check_shapes, type_name, unregistered_parameters
+from ums.watched import (
+    GradientError,
+    Settings,
+    Watched,
+    check_shapes,
+    number,
+    type_name,
+    unregistered_parameters,
+)
 
 __all__ = ["GradientError", "check_gradients", "check_layer", "check_loss", "relative_error"]
 
@@ -69,9 +77,10 @@ def check_gradients(
         TypeError: The entries of an input cannot be changed one at a time: it is not a float64
             array (float32 has too few digits for differences), a NumPy scalar, read-only, not
             contiguous in memory, or shares its memory with another.
-        ValueError: An input is empty, not finite, or lies mostly at kinks.
+        ValueError: There is no input, one is empty, not finite, or lies mostly at kinks; or
+            ``tolerance`` or ``max_entries`` compares nothing.
     """
-    settings = _Settings(rng, tolerance, max_entries)
+    settings = Settings(rng, tolerance, max_entries)
     return _check(forward, backward, inputs, {}, settings)
 
 
@@ -90,18 +99,17 @@ def check_loss(
         GradientError, TypeError, ValueError: As :func:`check_gradients`.
     """
     inputs = {"prediction": prediction}
+    settings = Settings(rng, tolerance, max_entries)
     watched = Watched(inputs, {"target": target})
 
     def value() -> float:
-        return float(loss(prediction, target)[0])
+        return number(loss(prediction, target)[0])
 
     with watched:
         answer = watched.call("the loss", loss, prediction, target, pair="(value, gradient)")
-        if shape := getattr(answer[0], "shape", ()):
-            raise GradientError(f"the loss must return one number, got an array {shape}")
+        before = number(answer[0])
         gradients = check_shapes(inputs, answer[1:])
-        settings = _Settings(rng, tolerance, max_entries)
-        return _compare(watched, "the loss", gradients, value, settings)["prediction"]
+        return _compare(watched, "the loss", gradients, before, value, settings)["prediction"]
 
 
 def check_layer(
@@ -133,8 +141,12 @@ def check_layer(
     gradients = [(parameter, parameter.grad) for parameter in layer.parameters()]
     statistics = {name: value.copy() for name, value in layer.statistics().items()}
     check = _LayerCheck(layer, training, statistics)
-    settings = _Settings(rng, tolerance, max_entries)
+    settings = Settings(rng, tolerance, max_entries)
     values = {name: parameter.value for name, parameter in check.learning.items()}
+    for name, value in values.items():
+        if value.dtype != np.float64:
+            advice = 'convert the layer with layer.astype("float64")'
+            raise TypeError(f"{name!r} must be a float64 array, got {value.dtype}: {advice}")
     try:
         inputs = {"x": x, **values}
         errors = _check(check.forward, check.backward, inputs, check.fixed(), settings)
@@ -156,12 +168,6 @@ def relative_error(analytic: np.ndarray, numeric: np.ndarray, size: float = 1.0)
     scale = max(float(np.linalg.norm(analytic) + np.linalg.norm(numeric)), 1e-4 * max(size, 1.0))
     error = float(np.linalg.norm(analytic - numeric)) / scale
     return error if np.isfinite(error) else np.inf
-
-
-class _Settings(NamedTuple):
-    rng: np.random.Generator
-    tolerance: float
-    max_entries: int
 
 
 class _LayerCheck:
@@ -220,7 +226,7 @@ def _check(
     backward: Callable[[Array, Any], Any],
     inputs: Mapping[str, Array],
     fixed: Mapping[str, Array],
-    settings: _Settings,
+    settings: Settings,
 ) -> dict[str, float]:
     """:func:`check_gradients`, where the passes must not change the ``fixed`` arrays either."""
     watched, arrays = Watched(inputs, fixed), list(inputs.values())
@@ -230,32 +236,40 @@ def _check(
             raise GradientError(f"the forward pass must keep float64, but y is {found}")
         dy = array_module(y).asarray(settings.rng.normal(size=y.shape))
         watched.add({"dy": dy, "y": y, "cache": cache})
+        before = float((y * dy).sum())
         gradients = check_shapes(inputs, watched.call("the backward pass", backward, dy, cache))
 
         def value() -> float:
             return float((forward(*arrays)[0] * dy).sum())
 
-        return _compare(watched, "the forward pass", gradients, value, settings)
+        return _compare(watched, "the forward pass", gradients, before, value, settings)
 
 
 def _compare(
     watched: Watched,
     who: str,
     gradients: Sequence[Array],
+    before: float,
     value: Callable[[], float],
-    settings: _Settings,
+    settings: Settings,
 ) -> dict[str, float]:
-    """The relative error of each input's gradient of value(), which calls ``who``."""
-    rng, tolerance, max_entries = settings
+    """The relative error of each input's gradient of value(), which calls ``who``.
+
+    ``before`` is the value before the gradients were computed.
+    """
     middle, again = value(), value()
     watched.check(who)
     if not abs(again - middle) <= 1e-9 * max(abs(middle), 1.0):
         raise GradientError(f"{who} is random or not finite: {middle:g}, then {again:g}")
+    if not abs(middle - before) <= 1e-9 * max(abs(middle), 1.0):
+        found = f"what {who} depends on: it gave {before:g}, then {middle:g}"
+        raise GradientError(f"the computation of the gradients changed {found}")
     errors = {}
     for (name, array), gradient in zip(watched.inputs.items(), gradients, strict=True):
         entries = np.arange(array.size)
-        if array.size > max_entries:
-            entries = np.sort(rng.choice(entries, max_entries, replace=False))
+        if array.size > settings.max_entries:
+            drawn = settings.rng.choice(entries, settings.max_entries, replace=False)
+            entries = np.sort(drawn)
         numeric, smooth = _differences(array.reshape(-1), entries, value, middle)
         watched.check(who)
         if smooth.mean() < 0.5:
@@ -263,7 +277,7 @@ def _compare(
         entries, numeric = entries[smooth], numeric[smooth]
         analytic = gradient.reshape(-1)[entries]
         errors[name] = relative_error(analytic, numeric, abs(middle))
-        if errors[name] > tolerance:
+        if errors[name] > settings.tolerance:
             raise GradientError(
                 f"the gradient of input {name!r} {array.shape} is wrong: relative error "
                 f"{errors[name]:.1e}, {_where(array.shape, entries, analytic, numeric)}"

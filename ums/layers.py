@@ -64,6 +64,8 @@ class Dropout(Layer):
 
     def __init__(self, rate: float, rng: Generator):
         super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f"the dropout rate must be in [0, 1), got {rate}")
         self.rate, self.rng = rate, rng
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
@@ -167,6 +169,8 @@ class BatchNorm(Layer):
 
     def __init__(self, C: int, momentum: float = 0.9, eps: float = 1e-5):
         super().__init__()
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum must be in 0..1, got {momentum}")
         self.gamma = Parameter(np.ones(C, np.float32))
         self.beta = Parameter(np.zeros(C, np.float32))
         self.running_mean = np.zeros(C, np.float32)

@@ -40,7 +40,7 @@ class DenoisingExamples:
         fixed: bool = False,
         normalisation: Normalisation = STANDARD,
     ):
-        check_images(images)
+        check_images(images, entire=True)
         check_rows(rows, len(images))
         self.images, self.rows, self.rng, self.normalisation = images, rows, rng, normalisation
         self.seeds = rng.integers(2**63, size=len(rows)) if fixed else None
@@ -56,7 +56,7 @@ class DenoisingExamples:
         else:
             own = (np.random.default_rng(seed) for seed in self.seeds[chosen])
             noisy = np.stack([corrupt(c[None], r)[0] for c, r in zip(clean, own, strict=True)])
-        return self.normalisation(noisy), self.normalisation(clean, like=noisy)
+        return self.normalisation.apply(noisy), self.normalisation.apply(clean, like=noisy)
 
 
 def train_denoising(

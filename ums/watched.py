@@ -5,18 +5,37 @@ what is its own: everything it is given, and everything it has returned, is comp
 after each call, and restored at the end. A layer must name all the parameters that it holds.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import combinations
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from ums.backend import Array, to_numpy
+from ums.checks import check_fraction, check_integer
 from ums.layer import Layer, Parameter
 
 
 class GradientError(AssertionError):
     """A backward pass disagrees with central differences; the message says where."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much of the gradients is compared, and how exactly."""
+
+    rng: np.random.Generator
+    tolerance: float
+    max_entries: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rng, np.random.Generator):
+            raise TypeError(f"rng must be a numpy.random.Generator, got {type_name(self.rng)}")
+        check_fraction("tolerance", self.tolerance)
+        check_integer("max_entries", self.max_entries)
 
 
 class Watched:
@@ -35,7 +54,8 @@ class Watched:
     def add(self, values: Mapping[str, Any]) -> None:
         """Watch these arrays too, and those in tuples, lists and dictionaries, by name."""
         for name, value in values.items():
-            if hasattr(value, "dtype") and not isinstance(value, np.generic):
+            copies = hasattr(value, "dtype") and callable(getattr(value, "copy", None))
+            if copies and not isinstance(value, np.generic):
                 self.kept.append((name, value, value.copy()))
             elif isinstance(value, tuple | list | dict):
                 parts = value.items() if isinstance(value, dict) else enumerate(value)
@@ -60,16 +80,18 @@ class Watched:
 
     def __exit__(self, *error: object) -> None:
         for _, array, copy in self.kept:
-            if _content(array) != _content(copy):
-                array[...] = copy
+            if array.dtype == copy.dtype and array.shape == copy.shape:
+                if _content(array) != _content(copy):
+                    array[...] = copy
 
 
-def _content(array: Array) -> bytes:
-    content: bytes = to_numpy(array).tobytes()
-    return content
+def _content(array: Array) -> tuple[np.dtype, tuple[int, ...], bytes]:
+    return array.dtype, array.shape, to_numpy(array).tobytes()
 
 
 def _check_inputs(inputs: Mapping[str, Array], others: Mapping[str, Any]) -> None:
+    if not inputs:
+        raise ValueError("inputs must hold one array or more, got none")
     for name, array in inputs.items():
         if found := _unlike_an_input(array):
             raise TypeError(
@@ -136,11 +158,28 @@ def unregistered_parameters(layer: Layer) -> Iterator[str]:
         seen.add(id(value))
         if isinstance(value, Parameter):
             yield place
-        elif isinstance(value, Layer):
-            found += [(f"{place}.{name}", part) for name, part in vars(value).items()]
-        elif isinstance(value, list | tuple | dict):
+            continue
+        if isinstance(value, np.ndarray) and value.dtype == object:
+            value = value.ravel().tolist()
+        if isinstance(value, list | tuple | dict | set | frozenset | deque):
             parts = value.items() if isinstance(value, dict) else enumerate(value)
             found += [(f"{place}[{key!r}]", part) for key, part in parts]
+        if not isinstance(value, type | ModuleType | FunctionType | MethodType):
+            attributes = getattr(value, "__dict__", {})
+            found += [(f"{place}.{name}", part) for name, part in attributes.items()]
+
+
+def number(value: Any) -> float:
+    """A loss's value, once it is one number with the digits that differences need."""
+    if shape := getattr(value, "shape", ()):
+        raise GradientError(f"the loss must return one number, got an array {shape}")
+    found = getattr(value, "dtype", type_name(value))
+    if not isinstance(value, float | int) and found != np.float64:
+        raise GradientError(
+            f"the loss must return a Python number or float64, got {found}: "
+            "others have too few digits for differences"
+        )
+    return float(value)
 
 
 def type_name(value: Any) -> str:

@@ -20,7 +20,8 @@ def ramp(dtype, low, high):
         ramp(np.float32, 0, 0),
         ramp(np.float32, 0, 255),
         ramp(np.float16, 3, 250),
-        ramp(np.float64, 0, 1.5),
+        np.round(ramp(np.float32, 0, 1)),  # a dark frame
+        np.eye(4, dtype=np.float32)[None] * 8.1,
         np.repeat(ramp(np.uint8, 0, 255)[..., None], 3, axis=3),
     ],
 )
@@ -33,6 +34,11 @@ def test_grey_levels_are_images(images):
     [
         (ramp(np.float32, 0, 1), "grey levels in 0..255, got 0 to 1: multiply .* by 255"),
         (ramp(np.float64, 0, 0.5), "got 0 to 0.5: multiply"),
+        (ramp(np.float64, 0, 1.5), "in image 0: multiply images in 0..1 by"),
+        (ramp(np.float32, 0, 1) * 1.02, "got 0 to .* in image 0: multiply"),
+        (ramp(np.float32, 0, 7), "in image 0: multiply"),
+        (ramp(np.float16, 0, 7), "in image 0: multiply"),
+        (np.where(np.eye(2)[0, :, None, None], 100, np.eye(3) / 2), "0 to 0.5 in image 1: multi"),
         (ramp(np.float32, -1, 1), "got -1 to 1"),
         (ramp(np.float32, 0, 4095), "got 0 to 4095"),
         (ramp(np.float32, 0, np.nan), "got nan to nan"),
@@ -50,6 +56,14 @@ def test_grey_levels_are_images(images):
 def test_what_is_no_grey_levels_is_refused_with_what_was_found(images, message):
     with pytest.raises(ValueError, match=f"^films.npy must be .*{message}"):
         check_images(images, "films.npy")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_entire_set_that_ends_at_1_is_refused_and_a_dark_frame_of_one_is_not(dtype):
+    for images in (ramp(dtype, 0, 0), np.eye(2, dtype=dtype)[:, None] * [[[1]], [[100]]]):
+        check_images(images.astype(dtype), entire=True)
+    with pytest.raises(ValueError, match=r"films must be grey levels in .*, got 0 to 1"):
+        check_images(np.eye(2, dtype=dtype)[None], "films", entire=True)
 
 
 @pytest.mark.parametrize("images", [ramp(np.float32, 0, 255), np.zeros((2, 4, 4, 1), np.uint8)])

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -283,7 +284,28 @@ def test_set_that_was_written_to_since_it_was_opened_is_refused(name, folder):
         check_untouched(one)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps no time of the last change of any kind")
+def test_write_that_kept_the_time_is_found_and_a_change_of_rights_is_none(folder):
+    one, path = load_prepared(folder), folder / "images.npy"
+    before = path.stat()
+    path.chmod(0o600)
+    check_untouched(one)
+    in_place(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    with pytest.raises(ValueError, match=rf"^{path} was written to while it was open"):
+        check_untouched(one)
+
+
 def test_images_in_memory_are_not_those_of_a_file_that_changes(folder):
     some = load_prepared(folder).subset(np.arange(3))
     in_place(folder / "images.npy")
     check_untouched(some)
+
+
+def test_accept_names_the_file_that_holds_half_a_character(folder):
+    path = folder / "about.json"
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps(about | {"source": "\ud83d"}))
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))} cannot be read: .*surrogates"):
+        accept(folder)

@@ -85,6 +85,15 @@ def test_images_of_another_rank_are_named(shape):
 # ---------------------------------------------------------------------------- examples
 
 
+def test_dark_float_frame_does_not_stop_a_training():
+    images = np.full((2, 4, 4), 100, np.float32)
+    images[1] = np.eye(4)
+    examples = Examples(images, None, np.arange(2))
+    assert (examples.batch(np.array([1]))[0] == -1).all()
+    with pytest.raises(ValueError, match=r"inputs must be grey levels in .*, got 0 to 1"):
+        Examples(images[1:], None, np.arange(1))
+
+
 def test_batch_holds_the_rows_that_were_chosen(rng):
     images, masks = pictures(rng, 9, 4, 4), pictures(rng, 9, 4, 4) % 2
     x, t = Examples(images, masks, np.array([8, 3, 5])).batch(np.array([2, 0]))
@@ -311,3 +320,24 @@ def test_boolean_masks_are_those_of_0_and_1(rng):
 def test_no_examples_at_a_time_are_refused(size):
     with pytest.raises(ValueError, match=f"1 or more at a time, got {size}"):
         list(in_order(5, size))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "message"),
+    [
+        (np.ones((4, 2, 2)), [0, 1, 0, 1], "targets must be an array .*, got list"),
+        (np.ones((4, 2, 2)), np.array(3), "targets must be an array .*, got ndarray"),
+        (None, None, "inputs must be an array .*, got NoneType"),
+        ([[[1.0]]] * 4, None, "inputs must be an array .*, got list"),
+    ],
+)
+def test_what_is_no_array_is_refused_by_name(inputs, targets, message):
+    with pytest.raises(ValueError, match=message):
+        Examples(inputs, targets, np.arange(4))
+
+
+def test_statistics_of_an_image_do_not_depend_on_the_order_in_memory():
+    images = np.full((512, 512, 4), 100.3, np.float32).transpose(2, 0, 1)
+    mean, deviation = Normalisation().statistics(images)
+    np.testing.assert_allclose(mean, 100.3, rtol=1e-6)
+    assert mean.dtype == deviation.dtype == np.float32 and (deviation == 1).all()

@@ -58,6 +58,12 @@ def test_gradient_is_averaged_over_the_image():
     assert grad_cam(features, head).tolist() == [[[2 / 4, 0]]]
 
 
+def test_mean_gradient_of_a_large_map_does_not_drift():
+    features = np.full((1, 500, 500, 2), 0.1, np.float32)
+    maps = grad_cam(features, linear_head(np.ones((2, 2), np.float32)), 0)
+    np.testing.assert_allclose(maps, 0.2 / 500**2, rtol=1e-6)
+
+
 def test_class_asked_about_is_the_winning_one_by_default():
     scores = linear_head().forward(FEATURES)[0]
     assert scores.tolist() == [-3 / 4, 9 / 4, -21 / 4]

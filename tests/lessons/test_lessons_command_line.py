@@ -198,3 +198,10 @@ def test_reading_takes_the_text_of_the_cells_of_code_alone(tmp_path):
     lesson(cells=cells, kernelspec=[1], language_info="python")(tmp_path)
     found = running._read(tmp_path / "bad.ipynb")
     assert found == ("lesson_02", ["", "x = 1\ny = 2", "z = 3"])
+
+
+@pytest.mark.parametrize("seconds", ["0", "-3", "soon"])
+def test_time_for_a_cell_is_at_least_a_second(seconds, capsys):
+    with pytest.raises(SystemExit):
+        command.main(["score", "any.ipynb", "--timeout", seconds])
+    assert "argument --timeout" in capsys.readouterr().err

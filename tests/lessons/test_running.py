@@ -124,8 +124,9 @@ def test_kernel_is_this_python_even_where_another_is_installed_under_its_name(
     assert statuses(RIGHT)[0] == ("passed", "")
 
 
-def test_code_that_spoils_the_record_of_its_checks_is_named(statuses):
-    spoil = "import os\nopen(os.environ['LESSON_RECORD'], 'a').write('junk')"
+@pytest.mark.parametrize("line", ["junk", '{"lesson": "lesson_02", "check": "sigmoid_backward"}\n'])
+def test_code_that_spoils_the_record_of_its_checks_is_named(line, statuses):
+    spoil = f"import os\nopen(os.environ['LESSON_RECORD'], 'a').write({line!r})"
     with pytest.raises(ValueError, match=r"02_of_a_student\.ipynb: its code spoilt the record"):
         statuses(RIGHT, spoil)
 

@@ -198,3 +198,22 @@ def test_no_image_or_whole_numbers_have_no_loss(loss):
 def test_cross_entropy_of_nothing_is_refused(shape):
     with pytest.raises(ValueError, match=r"logits must be \(N, K\) and labels"):
         categorical_cross_entropy(np.zeros(shape), np.zeros(shape[0], int))
+
+
+@pytest.mark.parametrize("loss", [mse, bce, dice, bce_dice])
+def test_list_has_no_loss(loss):
+    with pytest.raises(TypeError, match="target must be an array, got list"):
+        loss(np.zeros((2, 1)), [[0.0], [1.0]])
+    with pytest.raises(TypeError, match="prediction must be an array, got float"):
+        loss(0.5, np.zeros((2, 1)))
+
+
+def test_labels_in_a_list_are_refused():
+    with pytest.raises(TypeError, match="labels must be an array of integers, got list"):
+        categorical_cross_entropy(np.zeros((2, 3)), [0, 1])
+
+
+@pytest.mark.parametrize("loss", [dice, bce_dice])
+def test_dice_of_one_number_is_refused(loss):
+    with pytest.raises(ValueError, match=r"logits must be \(N, ...\), .* got shape \(\)"):
+        loss(np.array(0.5), np.array(1.0))

@@ -117,3 +117,12 @@ def test_pooling_gives_the_same_bits_with_any_number_of_threads(threads, rng, mo
     expected = ops.global_average_pool_forward(x)[0]
     monkeypatch.setenv("UMS_THREADS", threads)
     np.testing.assert_array_equal(ops.global_average_pool_forward(x)[0], expected)
+
+
+def test_dice_does_not_depend_on_the_order_in_memory(rng):
+    z = rng.normal(size=(512, 512, 4)).astype(np.float32).transpose(2, 0, 1)
+    t = (rng.random((512, 512, 4)) > 0.5).astype(np.float32).transpose(2, 0, 1)
+    value, gradient = ops.dice(z, t)
+    exact_value, exact = ops.dice(z.astype(np.float64), t.astype(np.float64))
+    assert error(value, exact_value) < 1e-6 and gradient.dtype == np.float32
+    assert abs(gradient - exact).max() < 1e-6 * abs(exact).max()

@@ -1,11 +1,15 @@
 """Threads, tiles and reused memory."""
 
+import linecache
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import standin
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ums.ops import dense_backward, dense_forward
 from ums.ops.fast import threads as fast_threads
@@ -40,6 +44,39 @@ def test_parallel_for_keeps_the_order_of_the_shares_not_of_their_ends(monkeypatc
         return start
 
     assert parallel_for(work, 2) == [0, 1]
+
+
+def interrupting(at):
+    """A trace function that raises a KeyboardInterrupt at one of the lines that limit BLAS."""
+    lines = iter(range(at + 1))
+
+    def trace(frame, event, argument):
+        if frame.f_code.co_name in ("enter", "leave", "_restore", "_set_blas_threads"):
+            line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+            if "with self.lock" not in line and next(lines, None) == at:  # it is left unbroken
+                raise KeyboardInterrupt
+            return trace
+        return None
+
+    return trace
+
+
+def blas_threads():
+    return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+
+@pytest.mark.parametrize("at", range(40))
+def test_interrupt_does_not_leave_blas_at_one_thread(at):
+    with threadpool_limits(3, "blas"):
+        found, tracing = blas_threads(), sys.gettrace()
+        sys.settrace(interrupting(at))
+        with suppress(KeyboardInterrupt):
+            parallel_for(lambda start, stop: None, 1)
+        sys.settrace(tracing)
+        assert blas_threads() == found and not fast_threads._one_blas_thread.inside
+        with ThreadPoolExecutor(1) as other:  # the lock is free
+            assert other.submit(fast_threads._one_blas_thread.lock.acquire, timeout=5).result()
+            other.submit(fast_threads._one_blas_thread.lock.release).result()
 
 
 @pytest.mark.parametrize("threads", ["1", "2", "4"])

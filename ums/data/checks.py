@@ -13,17 +13,24 @@ from typing import Any
 
 import numpy as np
 
+BLACK = 8
+"""Images that go no higher are all background: black films, or ones scaled to 0..1."""
 
-def check_images(images: Any, name: str = "images", stored: bool = False) -> None:
+
+def check_images(
+    images: Any, name: str = "images", stored: bool = False, entire: bool = False
+) -> None:
     """Check that images are (N, H, W) or (N, H, W, C), uint8 or floats of grey levels in 0..255.
 
-    uint8 cannot be anything else and is not read. Floats that end at 1 would all be black to a
-    network; those that are 0 everywhere are.
+    Images in 0..1 would all be black to a network. A float image that goes no higher than ``BLACK``
+    is taken for one if its values vary and are not whole; whole numbers may be a dark frame. No
+    entire set may end at 1; uint8 is only read for that, and only in memory.
 
     Args:
         images: Has ``shape`` and ``dtype``, memory-mapped or not.
         name: For the message.
         stored: Whether they must be as a prepared folder stores them: uint8, grey or RGB.
+        entire: Whether they are a set, of which a part alone may be dark.
     """
     shape, dtype = _shape_and_dtype(images, name)
     fits = len(shape) == 3 or (len(shape) == 4 and (shape[3] == 3 or not stored))
@@ -31,7 +38,9 @@ def check_images(images: Any, name: str = "images", stored: bool = False) -> Non
         wanted = "3) uint8" if stored else "C), uint8 or floats in 0..255"
         raise ValueError(f"{name} must be (N, H, W) or (N, H, W, {wanted}, got {shape} {dtype}")
     if dtype != np.uint8:
-        _check_grey_levels(images, name)
+        _check_grey_levels(images, name, entire)
+    elif entire and not isinstance(images, np.memmap) and images.max() == 1:
+        raise ValueError(f"{name} must be grey levels in 0..255, got 0 to 1: were they in 0..1?")
 
 
 def check_masks(masks: Any, shape: Sequence[int] | None = None, name: str = "masks") -> None:
@@ -69,11 +78,20 @@ def check_rows(rows: Any, count: int, name: str = "rows") -> None:
         raise ValueError(f"{name} must be in 0..{count - 1}, got {low} to {high}")
 
 
-def _check_grey_levels(images: np.ndarray, name: str) -> None:
-    low, high = float(images.min()), float(images.max())
-    if not (0 <= low and high <= 255) or 0 < high <= 1:  # nor is "not a number" in 0..255
-        advice = ": multiply images in 0..1 by 255" if 0 < high <= 1 else ""
-        raise ValueError(f"{name} must be grey levels in 0..255, got {low:g} to {high:g}{advice}")
+def _check_grey_levels(images: np.ndarray, name: str, entire: bool) -> None:
+    highs = images.max(axis=tuple(range(1, images.ndim)))
+    low, high, advice = float(images.min()), float(highs.max()), ""
+    if 0 <= low and high <= 255:  # nor is "not a number" in 0..255
+        dark = (k for k in np.flatnonzero(highs <= BLACK) if (images[k] % 1).any())
+        scaled = (k for k in dark if high <= 1 or images[k].min() < highs[k])
+        first = next(scaled, None)
+        if first is None and not (entire and 0 < high <= 1):
+            return
+        if first is not None and high > 1:
+            low, high = float(images[first].min()), float(highs[first])
+            advice = f" in image {first}"
+        advice += ": multiply images in 0..1 by 255"
+    raise ValueError(f"{name} must be grey levels in 0..255, got {low:g} to {high:g}{advice}")
 
 
 def _integer_range(array: Any, name: str) -> tuple[int, int]:

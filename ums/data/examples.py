@@ -45,13 +45,18 @@ class Examples:
     augment: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
 
     def __post_init__(self) -> None:
+        for name, array in (("inputs", self.inputs), ("targets", self.targets)):
+            optional = name == "targets" and array is None
+            if not optional and not getattr(array, "shape", ()):
+                found = f"got {type(array).__name__}"
+                raise ValueError(f"{name} must be an array with a row for each example, {found}")
         if self.targets is not None and len(self.targets) != len(self.inputs):
             shapes = f"{self.inputs.shape} and {self.targets.shape}"
             raise ValueError(f"inputs and targets must have the same length, got {shapes}")
         check_rows(self.rows, len(self.inputs))
         images = isinstance(self.prepare, Normalisation)
         if images:
-            check_images(self.inputs, "inputs")
+            check_images(self.inputs, "inputs", entire=True)
         if self.targets is not None and self.targets.ndim == 1:
             check_labels(self.targets[self.rows], "labels")
         elif self.targets is not None:

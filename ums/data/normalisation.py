@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ums.data.checks import check_images
+from ums.data.checks import BLACK, check_images
 
-BACKGROUND = 8
+BACKGROUND = BLACK
 """Grey levels up to this are background: borders, collimation, padding."""
 
 
@@ -46,7 +46,11 @@ class Normalisation:
             check_images(like, "like")
         if like.shape != images.shape:
             raise ValueError(f"like must have the images' shape {images.shape}, got {like.shape}")
-        mean, deviation = self.statistics(like)
+        return self.apply(images, like)
+
+    def apply(self, images: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
+        """The same without checks: noise makes fractions of the grey levels of a dark image."""
+        mean, deviation = self.statistics(images if like is None else like)
         x: np.ndarray = (np.asarray(images, np.float32) - mean) / (4 * deviation)
         x = np.where(images > self.background, x, np.minimum(-1, -mean / (4 * deviation)))
         return x if x.ndim == 4 else x[..., None]
@@ -58,6 +62,10 @@ class Normalisation:
             ValueError: The shapes do not fit, or the images have values outside 0..255.
         """
         check_images(images)
+        return self.restore(outputs, images)
+
+    def restore(self, outputs: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """:meth:`invert` without checks of the grey levels, as :meth:`apply`."""
         if outputs.shape != (*images.shape, 1):
             raise ValueError(f"outputs must be {(*images.shape, 1)}, got {outputs.shape}")
         mean, deviation = self.statistics(images)
@@ -68,10 +76,14 @@ class Normalisation:
         images = np.asarray(images, np.float32)
         axes = tuple(range(1, images.ndim))
         foreground = images > self.background
-        count = np.maximum(foreground.sum(axis=axes, keepdims=True, dtype=np.float32), 1)
-        mean = (images * foreground).sum(axis=axes, keepdims=True) / count
-        variance = (np.square(images - mean) * foreground).sum(axis=axes, keepdims=True) / count
-        return mean, np.maximum(np.sqrt(variance), 1)
+
+        def total(values: np.ndarray) -> np.ndarray:  # float32 sums drift in some memory orders
+            return np.asarray(values.sum(axis=axes, keepdims=True, dtype=np.float64))
+
+        count = np.maximum(total(foreground), 1)
+        mean = (total(images * foreground) / count).astype(np.float32)
+        variance = total(np.square(images - mean) * foreground) / count
+        return mean, np.maximum(np.sqrt(variance), 1).astype(np.float32)
 
 
 STANDARD = Normalisation()

@@ -145,5 +145,12 @@ def check_untouched(prepared: Prepared) -> None:
     """
     for path, before in prepared.opened.items():
         now = path.stat() if path.exists() else before
-        if os.path.samestat(now, before) and now.st_mtime_ns != before.st_mtime_ns:
+        if not os.path.samestat(now, before):
+            continue
+        changed = (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size)
+        if not changed and now.st_ctime_ns != before.st_ctime_ns:  # the others can be set back
+            written = prepared.about.get("digests") or prepared.array_digests
+            changed = _digest(prepared.arrays[path.name]) != written.get(path.name)
+            prepared.opened[path] = now
+        if changed:
             raise ValueError(f"{path} was written to while it was open: start again")

@@ -66,7 +66,8 @@ def grad_cam(features: Array, head: Layer, classes: int | np.ndarray | None = No
     head = copy_network(head).freeze()  # frozen: no gradients of parameters are computed
     scores = head.forward(features)  # (N, K)
     gradient: Array = head.backward(_one_hot(scores, classes))  # (N, h, w, C)
-    alpha = gradient.mean(axis=(1, 2), keepdims=True)  # (N, 1, 1, C)
+    mean = gradient.mean(axis=(1, 2), keepdims=True, dtype=np.float64)  # (N, 1, 1, C)
+    alpha = mean.astype(gradient.dtype)
     return xp.maximum((alpha * features).sum(axis=3), 0)
 
 

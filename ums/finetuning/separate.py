@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from ums.backend import Device
-from ums.data.examples import Dataset, Examples, all_of, in_order
+from ums.data.checks import check_images
+from ums.data.examples import Dataset, Examples, in_order
 from ums.data.normalisation import STANDARD, Normalisation
 from ums.finetuning.loop import train_task
 from ums.finetuning.tasks import Task, Tuned, check_tasks
@@ -72,6 +73,7 @@ def denoise(
     Raises:
         ValueError: The images are not grey levels in 0..255, or the outputs differ from them in size.
     """
+    check_images(images)
     denoised = np.empty(images.shape, np.uint8)
     for chosen in in_order(len(images), size):
         exact = denoise_exactly(denoiser, images[chosen], device, normalisation)
@@ -82,6 +84,7 @@ def denoise(
 def denoise_exactly(
     denoiser: Layer, images: np.ndarray, device: Device, normalisation: Normalisation = STANDARD
 ) -> np.ndarray:
-    """The same as :func:`denoise` without rounding: (N, H, W) float32 in 0..255."""
-    outputs = predict(denoiser, all_of(images, normalisation), device)
-    return normalisation.invert(outputs, images)
+    """The same as :func:`denoise` without rounding or checks of grey levels: (N, H, W) float32 in 0..255."""
+    inputs = Examples(images, None, np.arange(len(images)), normalisation.apply)
+    outputs = predict(denoiser, inputs, device)
+    return normalisation.restore(outputs, images)

@@ -65,12 +65,18 @@ def dice(logits: Array, target: Array, eps: float = 1.0) -> tuple[Array, Array]:
     dL/dy = (I - 2 t U) / U^2, and their mean dL/dz = dL/dy y (1 - y) / N.
     """
     _check_probabilities(logits, target)
+    if logits.ndim == 0:
+        raise ValueError("logits must be (N, ...), of one image or more, got shape ()")
     N = len(logits)
     axes = tuple(range(1, logits.ndim))
     y, _ = sigmoid_forward(logits)
-    I = 2 * (target * y).sum(axis=axes, keepdims=True) + eps
-    U = target.sum(axis=axes, keepdims=True) + y.sum(axis=axes, keepdims=True) + eps
-    value = _if_probabilities(target, (1 - I / U).mean())
+    # float64, since float32 sums drift where the memory is not in the order of the axes
+    both, t_sum, y_sum = (
+        a.sum(axis=axes, keepdims=True, dtype=np.float64) for a in (target * y, target, y)
+    )
+    I, U = 2 * both + eps, t_sum + y_sum + eps
+    value = _if_probabilities(target, (1 - I / U).mean().astype(y.dtype))
+    I, U = I.astype(y.dtype), U.astype(y.dtype)
     return value, _dice_gradient(y, target, I, U, N)
 
 
@@ -100,6 +106,8 @@ def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Arra
         TypeError: The labels are not integers, or the logits not float32 or float64.
     """
     check_floats(logits=logits)
+    if not hasattr(labels, "dtype"):
+        raise TypeError(f"labels must be an array of integers, got {type(labels).__name__}")
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or logits.size == 0:
         raise ValueError(
             f"logits must be (N, K) and labels (N,), got {logits.shape} and {labels.shape}"
@@ -121,6 +129,9 @@ def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Arra
 
 
 def _check_pair(y: Array, target: Array) -> None:
+    for name, array in (("prediction", y), ("target", target)):
+        if not hasattr(array, "dtype"):
+            raise TypeError(f"{name} must be an array, got {type(array).__name__}")
     if y.shape != target.shape:
         raise ValueError(f"prediction and target must agree, got {y.shape} and {target.shape}")
     if y.size == 0:

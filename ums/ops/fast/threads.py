@@ -53,7 +53,9 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
         for i, share in shares:
             results[i] = work(*share)
 
-    with _one_blas_thread:
+    depth = _one_blas_thread.depth()
+    try:
+        _one_blas_thread.enter()
         try:
             with suppress(RuntimeError):  # no thread can be started
                 for _ in range(threads - 1):
@@ -63,6 +65,12 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
             list(shares)  # after an exception nobody takes another
             helpers = [helper for helper in helpers if not helper.cancel()]
             wait(helpers)
+    finally:
+        try:
+            _one_blas_thread.leave(depth)
+        except BaseException:  # an interrupt, which comes once
+            _one_blas_thread.leave(depth)
+            raise
     for helper in helpers:
         helper.result()  # raises what it raised
     return results
@@ -181,33 +189,45 @@ def _set_blas_threads(numbers: list[int]) -> None:
 
 
 class _OneBlasThread:
-    """Keeps BLAS at one thread while any thread is inside a block."""
+    """Keeps BLAS at one thread while any thread is inside a block.
+
+    An interrupt may come anywhere: ``leave`` must follow where ``enter`` was not finished too, and
+    may be called again; the numbers to restore are kept until they are.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.inside: list[int] = []  # the thread of each block
         self.before: list[int] = []
 
-    def __enter__(self) -> None:
+    def depth(self) -> int:
+        """How many blocks the calling thread is inside."""
+        return self.inside.count(threading.get_ident())
+
+    def enter(self) -> None:
         with self.lock:
             if not self.inside:
-                self.before = [library.num_threads for library in _blas_libraries()]
+                self.before = self.before or [one.num_threads for one in _blas_libraries()]
                 _set_blas_threads([1] * len(self.before))
             self.inside.append(threading.get_ident())
 
-    def __exit__(self, *error: object) -> None:
+    def leave(self, depth: int) -> None:
+        """Leave all blocks of the calling thread but the first ``depth``."""
         with self.lock:
-            self.inside.remove(threading.get_ident())
-            if not self.inside:
-                _set_blas_threads(self.before)
+            while self.depth() > depth:
+                self.inside.remove(threading.get_ident())
+            self._restore()
+
+    def _restore(self) -> None:
+        if not self.inside and self.before:
+            _set_blas_threads(self.before)
+            self.before = []
 
     def start_anew(self) -> None:
         """In a forked child, which has none of its parent's other threads."""
         _pool.cache_clear()
-        own = [thread for thread in self.inside if thread == threading.get_ident()]
-        if self.inside and not own:
-            _set_blas_threads(self.before)
-        self.inside = own
+        self.inside = [thread for thread in self.inside if thread == threading.get_ident()]
+        self._restore()
         self.lock.release()
 
 
