@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import cv2
@@ -404,3 +405,11 @@ def test_zeros_after_the_pixels_of_a_dicom_are_padding():
     pixels = picture()
     data = dicom(pixels, content=pixels.tobytes() + bytes(40))
     assert np.array_equal(decode_grey(data, "x.dcm"), pixels)
+
+
+def test_a_small_departure_from_the_standard_is_no_matter():
+    image = picture()
+    departing = dicom(image, PatientID="1" * 99, StudyDate="autumn")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(decode_grey(departing), image)

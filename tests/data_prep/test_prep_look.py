@@ -76,3 +76,14 @@ def test_sizes_are_described_by_area():
     assert described == {
         "smallest": [40, 2], "median": [10, 10], "largest": [5, 30], "different": 3,
     }  # fmt: skip
+
+
+def test_bars_of_the_parts_stand_on_each_other(images, monkeypatch):
+    drawn = []
+    canvas = type("Canvas", (), {"print_png": lambda self, file: None})
+    monkeypatch.setattr(look, "FigureCanvasAgg", lambda figure: drawn.append(figure) or canvas())
+    splits = ["train"] * 30 + ["validation"] * 20 + ["test"] * 10
+    content = Content(images, splits, splits, splits, {"kind": np.arange(60) % 3})
+    summary_plot(content, ())
+    bars = [(bar.get_y(), bar.get_height()) for bar in drawn[0].axes[2].patches]
+    assert bars[::3] == [(0, 10), (10, 7), (17, 3)]  # of 0, 3, 6, ...

@@ -209,3 +209,11 @@ def test_real_duplicates_are_found(tmp_path):
     assert main(["unlabelled", str(REAL / "pediatric"), str(out), "--size", "32"]) == 0
     reasons = [entry["why"] for entry in load_prepared(out).about["skipped"]]
     assert reasons and all("the same bytes as" in why for why in reasons)
+
+
+@pytest.mark.parametrize(("name", "masks"), [("montgomery", 6), ("shenzhen", 5)])
+def test_about_tells_what_was_found(name, masks, request):
+    _, out = prepare(name, request.getfixturevalue(name))
+    assert load_prepared(out).about["found"] == {
+        "images": 6, "normal": 3, "abnormal": 3, "masks": masks,
+    }  # fmt: skip

@@ -89,7 +89,7 @@ def test_every_pair_of_strategies_that_differ_is_claimed_once_for_every_task(stu
 
 @pytest.mark.parametrize("study", CLAIMS)
 def test_claims_name_their_table(study):
-    for claim in CLAIMS[study]:
+    for claim in paper.claims(study):
         assert claim.source.startswith(f"Table {TABLES[study][claim.group]}")
 
 

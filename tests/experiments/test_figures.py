@@ -13,7 +13,9 @@ from ums.experiments.report.pictures import (
     denoising_panel,
     examples_panel,
     heat_map_panel,
+    mosaic,
     outline_panel,
+    show,
 )
 from ums.experiments.report.plots import cosine_curves, crossover, fold_dots, training_curves
 from ums.experiments.report.style import METHOD_COLOURS, draw_outline, method_colours, titled_panels
@@ -352,3 +354,9 @@ def test_the_lines_are_the_total_costs_and_a_ring_marks_the_crossing(sheets):
     assert lines[1] == [[n, 5.5 * n] for n in range(1, 8)]
     assert lines[-2:] == [[[4, 0], [4, 18.5]], [[4, 18.5]]]
     assert len(lines) == 5  # the third never crosses
+
+
+def test_grey_levels_are_shown_from_black_to_white_whatever_an_image_holds():
+    _, ((ax,),) = mosaic([""], 1, images(1)[0])
+    show(ax, np.full((4, 4), 90, np.uint8))
+    assert ax.images[0].get_clim() == (0, 255)
