@@ -36,7 +36,7 @@ TEXTS = set("help description metavar prog epilog title label xlabel ylabel desc
 LOOKS = set(
     "color lw ls linewidth linestyle zorder alpha fontsize ha va facecolor edgecolor".split()
 )
-LOOKS |= set("s ms mew mec mfc dpi figsize pad labelpad aspect xlim ylim".split())
+LOOKS |= set("s ms mew mec mfc dpi figsize pad labelpad aspect xlim ylim framealpha".split())
 LOOKS |= {"font.size", "width_ratios", "height_ratios"}
 FORM = {"strict", "ensure_ascii"}  # guards against one's own errors, and how a text is written
 MAY_MISS = LOOKS | FORM | set("help description metavar prog epilog desc default_factory".split())

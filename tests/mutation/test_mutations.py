@@ -135,3 +135,15 @@ def test_a_line_outside_functions_meets_the_tests_that_mention_its_name(tmp_path
     covered = coverage_map.CoverageMap(tmp_path, ("ums",), [])
     covered.tests = {"t.py::test": [1, 0], "u.py::test": [1, 0]}
     assert covered.tests_for("ums/a.py", 1)[0] == ["t.py::test"]
+
+
+@pytest.mark.parametrize("source", ["class Halves:\n  def __init__(self,\n    n=2):\n    self.n = n",
+                                    "def halves(\n  n=2,\n  k=3):\n    return k"])  # fmt: skip
+def test_a_default_meets_the_tests_that_mention_its_function_or_class(source, tmp_path):
+    coverage_map = pytest.importorskip("coverage_map")
+    for name, text in {"ums/a.py": source, "t.py": "halves Halves", "u.py": "n k self"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
+    covered = coverage_map.CoverageMap(tmp_path, ("ums",), [])
+    covered.tests = {"t.py::test": [1, 0], "u.py::test": [1, 0]}
+    assert covered.tests_for("ums/a.py", 3 if "class" in source else 2)[0] == ["t.py::test"]
