@@ -5,16 +5,33 @@ from math import isnan
 
 import pytest
 
-from data_prep import download, options, reading, rsna, sets, writing
+from data_prep import (
+    cxr,
+    doppler,
+    download,
+    echo,
+    options,
+    patients,
+    protocol,
+    reading,
+    rsna,
+    sets,
+    splits,
+    synthetic,
+    writing,
+)
 from data_prep.listing import Listing
-from ums import finetuning, gradcheck, layers, networks, ops, optimizers, training
+from ums import backend, finetuning, gradcheck, layers, networks, ops, optimizers, training
 from ums.checkpoint import Checkpoint
-from ums.data import augment, crop, normalisation, prepared
+from ums.data import augment, crop, header, mask, normalisation, prepared
+from ums.data.noise import NOISES
 from ums.derived.recommendation import Recommendations
-from ums.experiments import ablation_list, jobs, run, search_space, store, tasks
+from ums.experiments import ablation_list, jobs, run, search_space, store, study, tasks
+from ums.experiments import cxr as cxr_study
+from ums.experiments.results import claims, scores
 from ums.experiments.results.scores import Estimate
 from ums.finetuning import independent, separate, weighting
-from ums.metrics import significance
+from ums.metrics import image_quality, significance
 
 NARROW_OR_NOT = {"width": 1.0}
 CONVOLUTION = {"stride": 1, "dilation": 1}
@@ -115,3 +132,55 @@ def test_what_is_listed_has_its_own_notes(tmp_path):
     one, other = (Listing(tmp_path, [], []) for _ in range(2))
     assert one.about == {} and one.held_out == []
     assert one.about is not other.about and one.held_out is not other.held_out
+
+
+CONSTANTS = [
+    (image_quality, {"WINDOW": 11, "SIGMA": 1.5,  # Wang et al. 2004 and 2003
+                     "SCALE_EXPONENTS": (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)}),
+    (networks, {"CXR_ENCODER": (64, 64, 128, 256), "CXR_DECODER": (128, 64, 32, 16),
+                "ECHO_ENCODER": (8, 16, 32, 64, 128, 256), "ECHO_DECODER": (128, 64, 32, 16, 8),
+                "SEPARATE_CLASSIFIER": (16, 32, 64, 128, 256, 512)}),
+    (normalisation, {"BACKGROUND": 8}),
+    (crop, {"LEAST": 0.2}),
+    (mask, {"MAX_LABELS": 12}),
+    (header, {"MAX_PIXELS": 64 * 2**20}),
+    (weighting, {"LEAST": 1e-3}),
+    (gradcheck, {"STEP": 1e-5}),
+    (backend, {"GPU_MEMORY_SHARE": 0.9}),
+    (claims, {"SIGNIFICANT": 0.05}),
+    (scores, {"RESAMPLES": 1000}),
+    (tasks, {"VALIDATION_SHARE": 0.15}),
+    (study, {"SHOWN": 4}),
+    (cxr_study, {"DENOISED_AT_MOST": 200, "CLASSES": {"normal": 0, "bacterial": 1, "viral": 2}}),
+    (search_space, {"PAPERS_CHOICE": (3, 2, 0.5, "Adam", 16)}),
+    (splits, {"FRACTIONS": (0.7, 0.2, 0.1)}),
+    (patients, {"FEW": 30, "MANY": 20}),
+    (download, {"LARGEST_RATIO": 100}),
+    (synthetic, {"CHILDREN_FRACTIONS": (0.8, 0.0, 0.2), "SMALLEST": 32}),
+    (doppler, {"PAPER": {"MV": 855, "MA": 490, "TR": 1099}, "PAPER_QUALITY": 814, "GOOD": 0.6,
+               "SMALLEST": 32}),
+    (echo, {"SHARES": {"source": 0.7, "target": 0.3}, "FEWEST": 6,
+            "SPLITS": {"source": (0.7, 0.2, 0.1), "target": (2 / 3, 0.0, 1 / 3)}}),
+    (cxr, {"SHARES": {"source": (1.0, "A"), "target": (0.75, "A"), "test": (0.25, "B"),
+                      "pneumonia": (0.75, "C")}}),
+    (protocol, {"COUNTS": {
+        "RSNA": {"images": 26684, "normal": 8851, "not normal": 11821, "lung opacity": 6012},
+        "Shenzhen": {"images": 662, "normal": 326, "abnormal": 336, "masks": 566},
+        "Montgomery": {"images": 138, "normal": 80, "abnormal": 58, "masks": 138},
+        "Pediatric train": {"images": 5232, "normal": 1349, "bacterial": 2538, "viral": 1345},
+        "Pediatric test": {"images": 624, "normal": 234, "bacterial": 242, "viral": 148},
+    }}),
+    (rsna, {"CLASSES": ("Normal", "No Lung Opacity / Not Normal", "Lung Opacity")}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"), CONSTANTS, ids=[module.__name__ for module, _ in CONSTANTS]
+)
+def test_constants_are_those_that_are_documented(module, expected):
+    assert {name: getattr(module, name) for name in expected} == expected
+
+
+def test_noises_are_the_five_gaussians_and_poisson():
+    found = [(noise.kind, noise.level) for noise in NOISES]
+    assert found == [("gaussian", n) for n in (10, 20, 30, 40, 50)] + [("poisson", 40)]
