@@ -11,6 +11,7 @@ import pytest
 from ums import ops
 from ums.gradcheck import GradientError, check_gradients, check_layer, check_loss, relative_error
 from ums.layers import BatchNorm, Conv2D, Dense, Dropout, Layer, Parameter, ReLU, Sequential
+from ums.watched import unregistered_parameters
 
 
 def square(x):
@@ -752,3 +753,10 @@ def test_dropout_layer_is_checked_out_of_training(rng):
 )
 def test_relative_error_of_two_gradients(analytic, numeric, expected):
     assert relative_error(np.array(analytic), np.array(numeric)) == pytest.approx(expected)
+
+
+def test_parameter_under_two_names_is_told_once():
+    layer = Layer()
+    layer.hidden = {"one": Parameter(np.zeros(1))}
+    layer.again = [layer.hidden["one"], layer.hidden]
+    assert len(list(unregistered_parameters(layer))) == 1

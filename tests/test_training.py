@@ -613,3 +613,14 @@ def test_mean_loss_of_nothing_is_refused(rng):
 def test_settings_that_cannot_be_are_refused_by_name(name, value, text):
     with pytest.raises(ValueError, match=f"^{name} must be {text}"):
         FitSettings(**{name: value})
+
+
+def test_step_asks_for_no_gradient_of_the_images(rng, monkeypatch):
+    asked = []
+    plain = Dense.backward
+    monkeypatch.setattr(
+        Dense, "backward", lambda self, dy, **how: asked.append(how) or plain(self, dy, **how)
+    )
+    network, x = Dense(1, 1, rng), np.ones((2, 1), np.float32)
+    train_step(network, mse, SGD(network.parameters(), 0.1), x, x)
+    assert asked == [{"input_gradient": False}]

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,7 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
+from data_prep.patients import patient_ids
 from ums.data.decode import decode_grey, image_kind
 
 ROOT = Path(__file__).parents[2]
@@ -404,3 +406,13 @@ def test_zeros_after_the_pixels_of_a_dicom_are_padding():
     pixels = picture()
     data = dicom(pixels, content=pixels.tobytes() + bytes(40))
     assert np.array_equal(decode_grey(data, "x.dcm"), pixels)
+
+
+def test_what_the_standard_does_not_allow_is_no_matter(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (tmp_path / "a.dcm").write_bytes(dicom(picture(), PatientID="7" * 99))
+    assert decode_grey((tmp_path / "a.dcm").read_bytes(), "a.dcm").shape == picture().shape
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert patient_ids([tmp_path / "a.dcm"]) == ["7" * 99]

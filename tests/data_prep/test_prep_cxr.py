@@ -6,6 +6,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from dicom_files import dicom
 
 from data_prep.__main__ import main
 from data_prep.cxr import prepare_cxr
@@ -305,3 +306,14 @@ def test_a_synthetic_folder_does_not_stay_beside_real_ones(raw, synthetic):
     shutil.copytree(synthetic, raw.parent / "out")
     _, out = prepare(raw)
     assert load_prepared(out / "pneumonia").about["name"] == "Pediatric"
+
+
+def test_the_source_is_rsnas_set_where_it_is_there(raw):
+    films = raw / "rsna" / "stage_2_train_images"
+    films.mkdir(parents=True)
+    for i in range(4):
+        (films / f"p{i}.dcm").write_bytes(dicom(picture(50 + i)))
+    code, out = prepare(raw)
+    made = load_prepared(out / "source")
+    assert code == 0 and sorted(made.ids) == ["p0", "p1", "p2", "p3"] and not made.labels
+    assert made.about["name"] == "RSNA" and "label_values" not in made.about

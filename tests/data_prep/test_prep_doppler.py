@@ -1,11 +1,14 @@
 """The synthetic Doppler images: exact, repeatable, in the paper's proportions, told by their shape."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 from scipy.stats import rankdata
 
 import data_prep.doppler
+from data_prep import doppler_screen
 from data_prep.doppler import PAPER, deal, make_doppler, render
 from data_prep.doppler_flow import FLOWS, draw_patient, draw_trace
 from data_prep.doppler_spectrum import (
@@ -214,7 +217,7 @@ def test_the_nearest_neighbour_is_no_good_classifier(many):
 @pytest.mark.parametrize(
     ("n", "size", "options", "message"),
     [
-        (0, 64, {}, "0 images"),
+        (0, 64, {}, "^0 images"),
         (2, 31, {}, "31 pixels"),
         (2, 64, {"patients": 3}, "3 patients for 2 images"),
         (2, 64, {"patients": 0}, "0 patients"),
@@ -223,3 +226,19 @@ def test_the_nearest_neighbour_is_no_good_classifier(many):
 def test_impossible_wishes_are_refused(n, size, options, message):
     with pytest.raises(ValueError, match=message):
         make(n, size, **options)
+
+
+def test_flow_ends_with_the_velocity_it_has():
+    v = np.float32([[0.75], [0.5], [0.25], [-0.25], [-0.5]])
+    flow = np.float32([[0.5] * 4, [0.25] * 4])
+    assert envelope(flow, v, 4).tolist() == [[k] * 4 for k in (0, 1, 1, 1, 0)]
+
+
+def test_text_is_as_high_as_its_share_of_the_screen(monkeypatch):
+    written = []
+    monkeypatch.setattr(doppler_screen, "_write", lambda *given: written.append(given[2:5]))
+    for seed in range(8):
+        machine = SimpleNamespace(text=(255, 255, 255))
+        doppler_screen._text(np.zeros((480, 640, 3), np.uint8), machine, rng(seed))
+    assert {height for _, _, height in written} == {10, 12}
+    assert any(y == 480 - 6 and x >= 320 for x, y, _ in written)

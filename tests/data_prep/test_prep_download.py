@@ -301,3 +301,12 @@ def test_every_source_names_its_page_licence_and_how_to_get_it():
     for source in SOURCES:
         assert source.page.startswith("https://") and source.about["licence"]
         assert source.archive or "kaggle " in source.command
+
+
+def test_tries_are_as_far_apart_as_asked(server, tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr("data_prep.download.time.sleep", waited.append)
+    server.status = 503
+    with pytest.raises(ConnectionError):
+        download(server.url, tmp_path / "a.zip", tries=3, wait=7.5)
+    assert waited == [7.5, 7.5]

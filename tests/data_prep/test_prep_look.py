@@ -76,3 +76,29 @@ def test_sizes_are_described_by_area():
     assert described == {
         "smallest": [40, 2], "median": [10, 10], "largest": [5, 30], "different": 3,
     }  # fmt: skip
+
+
+def test_bars_of_the_parts_stand_on_each_other(images, monkeypatch):
+    drawn = []
+    canvas = type("Canvas", (), {"print_png": lambda self, file: None})
+    monkeypatch.setattr(look, "FigureCanvasAgg", lambda figure: drawn.append(figure) or canvas())
+    splits = ["train"] * 30 + ["validation"] * 20 + ["test"] * 10
+    content = Content(images, splits, splits, splits, {"kind": np.arange(60) % 3})
+    summary_plot(content, ())
+    bars = [(bar.get_y(), bar.get_height()) for bar in drawn[0].axes[2].patches]
+    assert bars[::3] == [(0, 10), (10, 7), (17, 3)]  # of 0, 3, 6, ...
+
+
+def test_the_summary_names_the_set_and_its_size(images, monkeypatch):
+    drawn = []
+    canvas = type("Canvas", (), {"print_png": lambda self, file: None})
+    monkeypatch.setattr(look, "FigureCanvasAgg", lambda figure: drawn.append(figure) or canvas())
+    splits = ["train"] * 60
+    for about in ({"name": "Lungs"}, {}):
+        summary_plot(Content(images, splits, splits, splits, {}, about=about), [(20, 30)] * 60)
+    titles = [figure.get_suptitle() for figure in drawn]
+    assert titles == ["Lungs: 60 images of 32 x 32", "images: 60 images of 32 x 32"]
+    sizes, greys, classes = drawn[0].axes
+    assert sizes.collections[0].get_offsets().tolist() == [[30, 20]]  # width, height
+    assert np.argmax(greys.patches[0].get_data().values) == 120
+    assert [text.get_text() for text in classes.get_xticklabels()] == ["images"]

@@ -318,3 +318,8 @@ def test_real_dicoms_differ_by_their_inversion_only(tmp_path):
     made = load_prepared(out)
     assert len(made) == 2 and made.images[0].std() > 20
     np.testing.assert_allclose(made.images[0].astype(int), 255 - made.images[1].astype(int), atol=1)
+
+
+def test_a_box_that_begins_at_the_last_pixels_edge_marks_that_pixel():
+    masks = Boxes([((96, 20, 5, 10),), ((20, 96, 10, 5),)], [(100, 100)] * 2, 10)[0:2]
+    assert [np.argwhere(mask).tolist() for mask in masks] == [[[2, 9]], [[9, 2]]]

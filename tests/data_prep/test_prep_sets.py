@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep.__main__ import main
+from data_prep.__main__ import _details, main
 from ums.data.prepared import load_prepared
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -209,3 +209,28 @@ def test_real_duplicates_are_found(tmp_path):
     assert main(["unlabelled", str(REAL / "pediatric"), str(out), "--size", "32"]) == 0
     reasons = [entry["why"] for entry in load_prepared(out).about["skipped"]]
     assert reasons and all("the same bytes as" in why for why in reasons)
+
+
+@pytest.mark.parametrize(("name", "masks"), [("montgomery", 6), ("shenzhen", 5)])
+def test_about_tells_what_was_found(name, masks, request):
+    _, out = prepare(name, request.getfixturevalue(name))
+    assert load_prepared(out).about["found"] == {
+        "images": 6, "normal": 3, "abnormal": 3, "masks": masks,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("skipped_files", "listed", "more"), [(10, 10, None), (12, 10, "2 more")])
+def test_ten_of_what_was_skipped_are_printed_and_the_rest_counted(skipped_files, listed, more):
+    why = ["the same as a", "truncated"]
+    about = {
+        "counts": {"constant_masks": {"0": 3, "1": 0}, "patients": 7},
+        "patients": "by name",
+        "other_files": {".csv": 2},
+        "skipped": [{"file": f"f{i}", "why": why[i % 2]} for i in range(skipped_files)],
+    }
+    first, masks, others, skips, *files = _details(about, Path("about.json"))
+    assert (first, masks) == ("patients: 7, by name", "masks that are all 0: 3")
+    assert others == "not images: 2 files, .csv"
+    assert skips.startswith(f"skipped {skipped_files}, {skipped_files // 2} of them equal")
+    assert sum(line.startswith("  f") for line in files) == listed
+    assert files[listed:] == ([f"  and {more}"] if more else [])

@@ -251,3 +251,18 @@ def test_any_edit_of_about_is_accepted_and_reported_in_lines(edit, folder, capsy
     path.write_text(json.dumps(about | edit))
     assert main(["accept", str(folder)]) == 0
     assert f"{path} was edited" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_about_counts_images_masks_patients_and_labels_part_by_part(tmp_path, rng):
+    masks = np.zeros((6, 8, 6), np.uint8)
+    masks[:3, :4] = 1
+    made = Content(
+        pictures(rng, 6), list("abcdef"), list("ppqrst"), ["train"] * 3 + ["validation"] + ["test"] * 2,
+        {"ill": np.array([0, 1, 1, -1, 0, 0])}, masks=masks, has_mask=np.arange(6) < 3,
+    )  # fmt: skip
+    save_prepared(tmp_path / "set", made)
+    assert json.loads((tmp_path / "set" / "about.json").read_text("utf-8"))["counts"] == {
+        "images": 6, "patients": 5, "train": 3, "validation": 1, "test": 2, "has_mask": 3,
+        "constant_masks": {"0": 0, "1": 0},
+        "labels": {"ill": {"train": {"0": 1, "1": 2}, "validation": {}, "test": {"0": 2}}},
+    }  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ums.experiments.names import DIVERSE, SIMILAR, STRATEGIES
+from ums.experiments.report import cxr, echo
 from ums.experiments.report.page import Section
 from ums.experiments.report.sections import summary_lines
 from ums.experiments.report.tables import Table
@@ -89,7 +90,7 @@ def test_every_pair_of_strategies_that_differ_is_claimed_once_for_every_task(stu
 
 @pytest.mark.parametrize("study", CLAIMS)
 def test_claims_name_their_table(study):
-    for claim in CLAIMS[study]:
+    for claim in paper.claims(study):
         assert claim.source.startswith(f"Table {TABLES[study][claim.group]}")
 
 
@@ -157,3 +158,13 @@ def test_summary_counts_what_holds_what_does_not_and_what_is_open():
 
 def test_page_without_the_papers_claims_counts_none():
     assert summary_lines([], {}, []) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "diverse", "similar"), [(cxr.TEXT, (3, 4), (5, 6)), (echo.TEXT, (7, 8), (9, 10))]
+)
+def test_scores_and_costs_stand_beside_the_papers_tables_of_their_group(text, diverse, similar):
+    numbers = {name: (own.score_table, own.cost_table) for name, own in text.groups.items()}
+    assert numbers == {DIVERSE: diverse, SIMILAR: similar}
+    study = "cxr" if text is cxr.TEXT else "echo"
+    assert text.claims == paper.claims(study)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -189,3 +190,15 @@ def test_image_scores_are_means_over_images():
     assert found["PSNR"] == pytest.approx(
         20 * np.log10(255) - 10
     )  # of errors 1 and 10: 0 and 20 dB
+
+
+@pytest.mark.parametrize(("kinds", "name"), [((CLASSIFICATION, SEGMENTATION), "second"),
+                                             ((CLASSIFICATION,), "masks")])  # fmt: skip
+def test_outlines_have_the_name_of_the_task_that_has_masks(kinds, name):
+    tasks = [
+        SimpleNamespace(name=n, kind=k) for n, k in zip(("first", "second"), kinds, strict=False)
+    ]
+    masks = np.arange(3)[:, None, None] * np.ones((3, 2, 2))
+    test_set = SimpleNamespace(masks=masks, opacities=None)
+    found = outlines(SimpleNamespace(test_set=test_set, tasks=tasks), np.array([0, 2]))
+    assert list(found) == [name] and found[name].any(axis=(1, 2)).tolist() == [False, True]

@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure as Sheet
+from matplotlib.text import Text
 
 from ums.experiments.report import heat_maps, style
 from ums.experiments.report.pictures import (
@@ -13,7 +14,9 @@ from ums.experiments.report.pictures import (
     denoising_panel,
     examples_panel,
     heat_map_panel,
+    mosaic,
     outline_panel,
+    show,
 )
 from ums.experiments.report.plots import cosine_curves, crossover, fold_dots, training_curves
 from ums.experiments.report.style import METHOD_COLOURS, draw_outline, method_colours, titled_panels
@@ -352,3 +355,36 @@ def test_the_lines_are_the_total_costs_and_a_ring_marks_the_crossing(sheets):
     assert lines[1] == [[n, 5.5 * n] for n in range(1, 8)]
     assert lines[-2:] == [[[4, 0], [4, 18.5]], [[4, 18.5]]]
     assert len(lines) == 5  # the third never crosses
+
+
+def test_grey_levels_are_shown_from_black_to_white_whatever_an_image_holds():
+    _, ((ax,),) = mosaic([""], 1, images(1)[0])
+    show(ax, np.full((4, 4), 90, np.uint8))
+    assert ax.images[0].get_clim() == (0, 255)
+
+
+WORDS = {
+    denoising: {"Clean", "Noisy", "Denoised", "Error", "|denoised − clean|, of 255",
+                "σ = 10", "σ = 20", "28.1 dB", "22.2 dB", "33.3 dB", "31.4 dB"},
+    outlines: {"Independent", "Joint", "a", "b", "IoU 1.000"},
+    curves: {"epoch", "loss", "Joint", "Alternating", "Independent"},
+    dots: {"IoU", LUNGS.replace(": ", ":\n"), "Independent", "Joint"},
+    heat: {"image", "Independent", "Joint", "0", "most", "speaks for the class", "25 % inside",
+           "50 % inside", "no map"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("draw", WORDS)
+def test_figure_says_what_is_where(draw, sheets):
+    draw()
+    found = {text.get_text() for text in sheets[0].findobj(Text)}
+    assert WORDS[draw] <= found
+
+
+def test_errors_of_all_rows_are_on_one_scale_from_none(sheets):
+    denoising()
+    last = [
+        ax.images[0] for ax in sheets[0].axes if ax.images and ax.images[0].cmap.name == "magma"
+    ]
+    low, high = zip(*(shown.get_clim() for shown in last), strict=True)
+    assert len(last) == 2 and low == (0, 0) and high[0] == high[1] > 100

@@ -11,7 +11,15 @@ from made_records import (
     results_of,
 )
 
-from ums.experiments.names import CLASSIFICATION, DIVERSE, HELD_OUT, SIMILAR, STRATEGIES, TEST
+from ums.experiments.names import (
+    CLASSIFICATION,
+    DIVERSE,
+    HELD_OUT,
+    SEGMENTATION,
+    SIMILAR,
+    STRATEGIES,
+    TEST,
+)
 from ums.experiments.report.group import (
     BY_PATIENT,
     LABELS,
@@ -19,6 +27,7 @@ from ums.experiments.report.group import (
     cost_table,
     score_table,
 )
+from ums.experiments.report.sections import GroupText, scores_section
 from ums.experiments.results.costs import GroupCosts, TrainingCost
 from ums.training import History
 
@@ -145,3 +154,18 @@ def test_untrained_source_costs_nothing():
     assert (table.rows[0]["Minutes"], table.rows[0]["Epochs"]) == (0, 0)
     total, whole = table.rows[3:5]
     np.testing.assert_array_equal(total["Minutes"].folds, whole["Minutes"].folds)
+
+
+def test_notes_of_a_kind_stand_under_its_table_of_the_test_set():
+    own = GroupText(3, 4, {CLASSIFICATION: "about classes", SEGMENTATION: "about masks"})
+    section = scores_section(results_of(DIVERSE), own, "")
+    noted = {table.title: table.note for table in section.tables}
+    for kind, note in own.score_notes.items():
+        (found,) = [n for title, n in noted.items() if title.startswith(f"Table 3, {kind}: ")]
+        assert note in found
+    assert sum("about classes" in note or "about masks" in note for note in noted.values()) == 2
+
+
+def test_group_without_a_table_of_the_paper_has_none_of_its_numbers():
+    tables = scores_section(results_of(DIVERSE), GroupText(), "").tables
+    assert tables and not any(row for table in tables for row in table.paper_rows or [])

@@ -1,14 +1,17 @@
 import base64
 import json
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from ums.experiments.report.denoising import denoising_gain, denoising_section
 from ums.experiments.report.page import Figure, Report, Section
 from ums.experiments.report.tables import Column, Table, formatted, formatted_p
 from ums.experiments.results.claims import Verdict
 from ums.experiments.results.scores import Estimate
+from ums.training import History
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"></svg>'
@@ -308,3 +311,34 @@ def test_names_used_twice_are_refused(tmp_path):
     with pytest.raises(ValueError, match="used twice: table-3"):
         small_report(sections=sections).write(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("data", "kind"), [(PNG, "image/png"), (SVG, "image/svg+xml")])
+def test_picture_in_the_page_says_what_it_is(data, kind):
+    figure = Figure("a", data, "", "a")
+    assert figure.uri == f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+@pytest.mark.parametrize(("side", "noted"), [(175, True), (176, False)])
+def test_small_images_have_fewer_scales_and_the_table_says_so(side, noted):
+    row = {"noise": "weak", "images": 3, "noisy": {"PSNR": 20.0, "SSIM": 0.5},
+           "denoised": {"PSNR": 27.5, "SSIM": 0.8, "MS-SSIM": 0.9},
+           "shown": {"noisy": 21.0, "denoised": 28.0}}  # fmt: skip
+    cost = {"history": History([1.0], []).to_dict(), "seconds": 1.0, "trainable": 1, "shared": 0}
+    shown = {
+        name: np.zeros((1, side, side + 4), np.uint8) for name in ("clean", "noisy", "denoised")
+    }
+    part = SimpleNamespace(
+        one=lambda job: {"denoising": [row]} if job == "source-test" else cost,
+        arrays=lambda record: shown,
+    )
+    study = SimpleNamespace(parts={"": part}, about={"source trained": True})
+    (table,) = denoising_section(study).tables
+    assert ("fewer than its five scales" in table.note) == noted and "over 3 test" in table.note
+    assert [str(cell) for cell in table.cells()[0]] == [
+        "weak", "20.00", "0.500", "27.50", "0.800", "0.900",
+    ]  # fmt: skip
+    assert (
+        denoising_gain(study)
+        == "Denoising changes the PSNR by +7.5 dB to +7.5 dB, depending on the noise."
+    )

@@ -5,6 +5,7 @@ import os
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -378,3 +379,17 @@ def test_cases_of_a_set_with_another_name_are_recorded_again(finished):
     assert other.key(job) != finished.key(job)
     tune = Job(TUNE, DIVERSE, STRATEGIES[0], 1, seed=SMALL.seed)
     assert other.key(tune) == finished.key(tune)
+
+
+def test_every_job_has_the_seed_of_the_study(datasets, tmp_path):
+    study = small_study(CXR, datasets, tmp_path, replace(SMALL, seed=3))
+    assert {job.seed for job in study.jobs()} == {3}
+
+
+@pytest.mark.parametrize(
+    ("about", "source"), [({"source": "a hospital"}, "a hospital"), ({}, "folder")]
+)
+def test_images_come_from_their_source_or_else_their_folder(about, source):
+    prepared = type("Set", (SimpleNamespace,), {"__len__": lambda self: 7})
+    made = prepared(about=about, folder=Path("a/folder"))
+    assert runner.described_set(made, "7 test") == f"{source}: 7 images (7 test)"

@@ -123,3 +123,12 @@ def test_losses_far_apart_are_on_a_logarithmic_axis(axes):
 def test_search_in_which_nothing_converged_is_not_drawn():
     with pytest.raises(RuntimeError, match="all 4 trials diverged; the first: its loss is nan"):
         trials_figure(tried(*[np.nan] * 4))
+
+
+def test_axis_of_the_losses_says_so(monkeypatch):
+    drawn, finished = [], style.finished
+    monkeypatch.setattr(
+        style, "finished", lambda *given: drawn.append(given[0]) or finished(*given)
+    )
+    trials_figure(tried(*LOSSES))
+    assert drawn[0].get_supylabel() == "Validation loss"

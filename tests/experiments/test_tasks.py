@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -264,3 +265,11 @@ def test_fewer_labels_are_some_of_those_of_a_larger_share():
     rows, strata = np.arange(40), np.arange(40) % 2
     shares = [thinned(rows, strata, s, np.random.default_rng(3)) for s in (0.1, 0.5, 1.0)]
     assert set(shares[0]) < set(shares[1]) < set(shares[2]) == set(rows)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_source_that_lacks_a_part_is_refused_by_its_folder(split):
+    splits = np.array(["train", "validation", "test"])
+    source = SimpleNamespace(folder="hospital", splits=splits[splits != split])
+    with pytest.raises(ValueError, match=f"^hospital: no image in split '{split}'$"):
+        CXR.check_source(source)

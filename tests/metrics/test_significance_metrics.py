@@ -302,3 +302,8 @@ def test_sign_flips_are_repeated_by_their_seed():
 def test_sign_flips_refuse_unfit_differences(differences, resamples, message):
     with pytest.raises(ValueError, match=message):
         paired_permutation(differences, seeded(), resamples)
+
+
+@pytest.mark.parametrize(("other", "p"), [(4e-13, 1.0), (1e-11, 0.5)])
+def test_sums_that_differ_as_by_rounding_are_equally_far(other, p):
+    assert paired_permutation(np.array([1, other]), np.random.default_rng(0)) == p

@@ -142,6 +142,7 @@ class CoverageMap:
         """The tests that run a line, and their seconds.
 
         Outside functions: those that run what uses the name that it defines, or whose file mentions it.
+        Of a default: those that run its function, or whose file mentions that or its class.
         If there are none: those that run anything of the file, or whose own file has a like name.
         """
         of_line, names = self.lines[file], set()
@@ -164,6 +165,8 @@ class CoverageMap:
         ]
         functions = [n for n in around if isinstance(n, ast.FunctionDef)]
         if functions and line < functions[-1].body[0].lineno:  # a default
+            classes = [n for n in around if isinstance(n, ast.ClassDef)]
+            names.add((classes or functions)[-1].name)
             return [(file, set(range(functions[-1].body[0].lineno, functions[-1].end_lineno + 1)))]
         if functions:
             first, body = around[-1].lineno, getattr(around[-1], "body", None)

@@ -1,7 +1,9 @@
 """One-line mutants of Python source: the small slips that a good test notices.
 
-Left alone are docstrings, texts of messages, help and logs, the looks of figures, ``__repr__``,
-annotations, decorators and imports: they are nothing that a test should pin down.
+Left alone are docstrings, texts of messages, help and logs, the looks of figures (properties as
+matplotlib names them, and numbers with a decimal point in modules that import it), ``__repr__``,
+annotations, decorators, imports, ``strict`` of zip and ``ensure_ascii`` of JSON: they are nothing that
+a test should pin down.
 """
 
 import ast
@@ -34,6 +36,10 @@ TEXTS = set("help description metavar prog epilog title label xlabel ylabel desc
 LOOKS = set(
     "color lw ls linewidth linestyle zorder alpha fontsize ha va facecolor edgecolor".split()
 )
+LOOKS |= set("s ms mew mec mfc dpi figsize pad labelpad aspect xlim ylim framealpha".split())
+LOOKS |= {"font.size", "width_ratios", "height_ratios"}
+FORM = {"strict", "ensure_ascii"}  # guards against one's own errors, and how a text is written
+MAY_MISS = LOOKS | FORM | set("help description metavar prog epilog desc default_factory".split())
 SPEAKING = set("print warn info debug warning error set_postfix_str".split())
 
 
@@ -80,8 +86,13 @@ def sample(root: Path, only: Sequence[str], count: int, seed: int) -> list[Mutan
 
 def edits(source: str) -> list[Edit]:
     """Every edit of the source's lines."""
-    lines = [line.encode() for line in source.splitlines()]
-    return [edit for edit in _walk(ast.parse(source), lines) if edit is not None]
+    lines, tree = [line.encode() for line in source.splitlines()], ast.parse(source)
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    if any("matplotlib" in ast.unparse(node) for node in imports):
+        for node in ast.walk(tree):  # sizes and places in a figure are taken for texts
+            if isinstance(node, ast.Constant) and isinstance(node.value, float):
+                node.value = str(node.value)
+    return [edit for edit in _walk(tree, lines) if edit is not None]
 
 
 def applied(edit: Edit, source: str) -> str:
@@ -110,6 +121,10 @@ def _chosen(key: str, file: str, source: str, some: list[Edit]) -> Mutant | None
 
 def _walk(node: ast.AST, lines: list[bytes]) -> Iterator[Edit | None]:
     yield from _of(node, lines)
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        shown = [value for key, value in pairs if getattr(key, "value", None) not in LOOKS]
+        node = ast.Dict(node.keys, shown)
     for name, value in ast.iter_fields(node):
         if name not in ("annotation", "returns", "decorator_list", "exc"):
             for child in value if isinstance(value, list) else [value]:
@@ -124,7 +139,7 @@ def _left_alone(node: ast.AST) -> bool:
         case ast.FunctionDef(name="__repr__") | ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
         case ast.keyword(arg=name):
-            return name in TEXTS | LOOKS | {"strict"}  # zip's guard against one's own errors
+            return name in TEXTS | LOOKS | FORM
         case ast.Raise(exc=ast.Name(id="NotImplementedError")):
             return True
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
@@ -197,6 +212,8 @@ def _dropped(positional: list, keywords: list, lines: list[bytes]) -> Iterator[E
     """A keyword or the last argument is left out."""
     for before, argument in pairwise([None, *positional, *keywords]):
         last = before and argument is (*positional, *keywords)[-1]
+        if getattr(argument, "arg", None) in MAY_MISS:
+            continue
         if argument.lineno == argument.end_lineno and (last or argument in keywords):
             line, start, end = argument.lineno, argument.col_offset, argument.end_col_offset
             if before and before.end_lineno == line:

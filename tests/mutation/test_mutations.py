@@ -47,6 +47,35 @@ def test_nothing_is_made_of_what_only_informs(source):
     assert all(len(changed) < len(source) for changed in mutants(source))
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("f(a, help='x')", {"pass"}),
+        ("zip(a, b, strict=True)", {"zip(b, a, strict=True)", "pass"}),
+        ("dumps(a, ensure_ascii=False)", {"pass"}),
+        ("x = field(default_factory=dict)", set()),
+        ("ax.plot(a, lw=2, xlim=b + c)", {"pass"}),
+        ("x = {'ms': 6, 'font.size': 9}", set()),
+        ("from matplotlib.figure import Figure\nx = [0.3, f(2.5)]", set()),
+    ],
+)
+def test_help_form_and_looks_are_neither_changed_nor_dropped(source, expected):
+    assert mutants(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import matplotlib\nx = 2", {"import matplotlib\nx = 3", "import matplotlib\nx = 1"}),
+        ("x = {'level': 2}", {"x = {'level': 3}", "x = {'level': 1}"}),
+        ("x = 0.5", {"x = 1.0", "x = 0.25"}),
+        ("x = ax.bar(label=a)", {"x = ax.bar()"}),
+    ],
+)
+def test_what_is_shown_is_not_taken_for_its_looks(source, expected):
+    assert mutants(source) == expected
+
+
 def test_a_sample_is_the_beginning_of_a_larger_one_and_follows_its_seed():
     root = Path(__file__).parents[2]
     few, more, other = (sample(root, ("ums/ops",), n, seed) for n, seed in ((3, 0), (9, 0), (9, 1)))
@@ -106,3 +135,15 @@ def test_a_line_outside_functions_meets_the_tests_that_mention_its_name(tmp_path
     covered = coverage_map.CoverageMap(tmp_path, ("ums",), [])
     covered.tests = {"t.py::test": [1, 0], "u.py::test": [1, 0]}
     assert covered.tests_for("ums/a.py", 1)[0] == ["t.py::test"]
+
+
+@pytest.mark.parametrize("source", ["class Halves:\n  def __init__(self,\n    n=2):\n    self.n = n",
+                                    "def halves(\n  n=2,\n  k=3):\n    return k"])  # fmt: skip
+def test_a_default_meets_the_tests_that_mention_its_function_or_class(source, tmp_path):
+    coverage_map = pytest.importorskip("coverage_map")
+    for name, text in {"ums/a.py": source, "t.py": "halves Halves", "u.py": "n k self"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
+    covered = coverage_map.CoverageMap(tmp_path, ("ums",), [])
+    covered.tests = {"t.py::test": [1, 0], "u.py::test": [1, 0]}
+    assert covered.tests_for("ums/a.py", 3 if "class" in source else 2)[0] == ["t.py::test"]
