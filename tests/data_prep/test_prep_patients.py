@@ -374,3 +374,11 @@ def test_no_memory_for_a_header_is_not_taken_for_no_patient(tmp_path, monkeypatc
     monkeypatch.setattr("pydicom.dcmread", nothing(MemoryError()))
     with pytest.raises(MemoryError):
         patient_ids([tmp_path / "a.dcm"])
+
+
+def test_splits_that_stay_empty_are_named(tmp_path, capsys):
+    for i in range(4):
+        write(tmp_path / "raw" / f"patient{i // 3}_{i}.png", i)
+    assert prepare(tmp_path / "raw") is not None
+    printed = capsys.readouterr().out
+    assert "no image for test: 2 patients are too few" in printed and "for train" not in printed
