@@ -234,7 +234,7 @@ def _echo_commands(commands: Any) -> None:
     text = "number of patients (default: each has as many images as in the paper, 100 for 2,444)"
     command.add_argument("--patients", type=int, help=text)
     _common(command, overwrite=False)
-    text = "the two sets of the Doppler study, from a folder of one's own"
+    text = "the two sets of the Doppler study, from your own folder"
     command = _folders_command(commands, "echo-folder", text, echo_folder.__doc__)
     command.epilog = "example: python -m data_prep echo-folder raw/echo prepared/echo --size 128"
     command.add_argument("raw", help="the folder that holds images, labels.csv and perhaps masks")

@@ -120,7 +120,7 @@ def prepare_cxr(
 def _prepare_each(
     out: Path, listings: dict[str, Callable[[], Listed]], options: Options
 ) -> list[Prepared]:
-    """Make every set; where some cannot be made the others are, before ``ValueError`` names those."""
+    """Make every set that can be made; then raise ``ValueError`` if some could not, naming them."""
     made, failed = [], []
     for role, make_list in listings.items():
         try:
@@ -129,7 +129,7 @@ def _prepare_each(
             failed.append(f"{out / role} was not prepared: {error}")
     if failed:
         done = ", ".join(str(one.folder) for one in made)
-        raise ValueError("; ".join(failed) + (f"; prepared all the same: {done}" if done else ""))
+        raise ValueError("; ".join(failed) + (f"; these were prepared: {done}" if done else ""))
     return made
 
 
@@ -235,7 +235,7 @@ def made_before(out: Path, wanted: dict) -> Prepared | None:
     """Return the prepared folder ``out`` if it is whole and was made with the settings ``wanted``.
 
     Raises:
-        ValueError: It was made with them, but then damaged, or changed by hand, which is not discarded.
+        ValueError: It was made with them, but was then damaged or edited; edits are never discarded.
     """
     try:
         settings = read_json(out / "about.json").get("settings")

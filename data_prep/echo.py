@@ -4,7 +4,7 @@
     target    30 %: train, to be folded for tuning and validating the heads, and test, half as many
 
 Both hold masks of the envelopes and the labels "flow" (0 MV, 1 MA, 2 TR) and "quality" (0 poor, 1 good,
-absent for most). They are synthetic, or made from a folder of one's own (see "echo-folder"). A folder
+absent for most). They are synthetic, or made from your own folder (see "echo-folder"). A folder
 that was made from the same files with the same settings is kept.
 """
 
@@ -127,7 +127,7 @@ def prepare_echo_folder(
     options: Options,
     box: Sequence[int] | None = None,
 ) -> list[Prepared]:
-    """Make, or keep, ``out``/source and ``out``/target from a folder of one's own screens.
+    """Make, or keep, ``out``/source and ``out``/target from a folder of your own screens.
 
     Args:
         raw: The folder, as :mod:`data_prep.echo_folder` describes it.

@@ -1,4 +1,4 @@
-"""One's own Doppler echocardiograms: screens, a table, and masks of the envelopes where there are any.
+"""Your own Doppler echocardiograms: screens, a table, and masks of the envelopes where there are any.
 
     images/NAME.png or .jpg     screens, at any depth
     masks/NAME.png              envelopes, of the size of their images; not for every image
@@ -84,7 +84,7 @@ def _below(path: Path, raw: Path) -> str:
 
 
 def _one_spelling(items: list[Item]) -> tuple[list[Item], str]:
-    """Give patients of one name in several spellings the first of them; say which they are."""
+    """Give all spellings of a patient's name the first of them; return a note of which they are."""
     spelt: dict[str, dict[str, None]] = {}
     for item in items:
         spelt.setdefault(" ".join(item.patient.casefold().split()), {})[item.patient] = None

@@ -11,7 +11,7 @@ The first of these rules that applies to an image gives its patient:
 3. The films personN or IM-nnnn of the pediatric set, and what the names of a folder's files have in
    common before a view or a short counter, provided that these beginnings hold a number and look like
    patients: P001 of P001_L_CC and 007 of 007_aug1.
-4. Otherwise each image is a patient of its own.
+4. Otherwise each image counts as its own patient.
 
 A folder that is a date, a visit, a view or a maker of scanners is passed over: any patient may be in it.
 """

@@ -48,7 +48,7 @@ def _escaped(found: re.Match[str]) -> str:
 def distinct(paths: Sequence[Path], folder: Path) -> tuple[list[Path], list[Problem]]:
     """Keep one of several files whose names differ only in case or in Unicode form.
 
-    Such names are one on macOS and Windows.
+    On macOS and Windows such names are the same.
 
     Args:
         paths: The files, in the order of preference.
@@ -72,8 +72,8 @@ def pair_masks(
 ) -> tuple[dict[Path, Path], list[Problem]]:
     """Give each mask to the image whose name it has.
 
-    A mask belongs to one image, the one of exactly its name where several are called alike but for
-    the ending; and an image has one mask, that of exactly its name where there are several.
+    A mask belongs to one image: where the names of several differ only in the ending, to the one of
+    exactly its name. An image has one mask: where there are several, that of exactly its name.
 
     Args:
         images: The images.
@@ -82,7 +82,7 @@ def pair_masks(
 
     Returns:
         The mask of each image that has one; and the problems: masks without an image, further masks,
-        and images that go without because the mask is another's.
+        and images without a mask because it belongs to another image.
     """
     owners: dict[str, list[Path]] = {}
     for image in images:

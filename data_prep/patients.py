@@ -3,8 +3,10 @@
 The first of these rules that applies to an image gives its patient:
 
 1. The PatientID of a DICOM file. A placeholder such as ANONYMOUS does not count, nor does one ID in all
-   of several files. A file without an ID that lies with files of one belongs to them.
-2. Its folders and its name, as :mod:`data_prep.layout` tells.
+   of several files. A file without an ID takes that of the files of the same patient by the rules below;
+   if they have several, these IDs count as one patient.
+2. Its folders and its name, by the rules of :mod:`data_prep.layout`. Case, separators and leading zeros
+   make no difference: patient_1 is Patient 01.
 
 Mistaking two patients for one costs little, while the reverse puts a patient into training and test.
 """
@@ -41,7 +43,7 @@ def name_patients(
             applies the rules above.
 
     Returns:
-        The patients; and a sentence that says by which rule.
+        The patients; and the rules that determined them, in words.
 
     Raises:
         ValueError: ``pattern`` is no regular expression, has no group, or does not match a path.
@@ -89,7 +91,7 @@ def patient_ids(paths: Sequence[Path]) -> list[str]:
             text = str(header.get("PatientID") or "")
         except MemoryError:
             raise
-        except Exception:  # damaged bytes lead to any; what is wrong is said when the image is read
+        except Exception:  # damaged bytes raise anything; reading the image will report it
             return ""
         text = nfc(" ".join(text.replace("\0", " ").split()))
         return "" if _PLACEHOLDER.fullmatch(text) else printable(text)

@@ -11,10 +11,10 @@ publishes stage 2 of the challenge:
 
 UMS-Rep, section 3.1, trains its source on the 26,684, split by patient 70, 20 and 10 %. We do the same
 and leave the test images aside. The published patientId is one per film. A patient can have several
-films, which only the NIH's own names tell: with RSNA's file
+films, which only the NIH's own names reveal: with RSNA's file
 pneumonia-challenge-dataset-mappings_2018.json in the folder the patients are the NIH's; without it
-each film counts as a patient. Films that the mapping does not name are left out, as are those of which
-two rows, of one table or of both, contradict each other, or of which a box cannot be used.
+each film counts as its own patient. Films that the mapping does not name are left out, as are those of
+which two rows, of one table or of both, contradict each other, or of which a box cannot be used.
 """
 
 import json
@@ -102,9 +102,9 @@ def _images_folder(raw: Path) -> Path:
 
 
 def _with_labels(raw: Path, items: list[Item], there: set[str]) -> tuple[list[Item], list[Problem]]:
-    """Return the items that all rows of both tables label alike; and the problems of films and rows.
+    """Return the items whose rows in both tables agree; and the problems of films and rows.
 
-    ``there`` holds the patientId of all files, those of no known patient too.
+    ``there`` holds the patientId of every file, also where the patient is not known.
     """
     boxes, problems = _read_boxes(raw / LABELS)
     classes, wrong = _read_classes(raw / FINDINGS)
@@ -134,7 +134,7 @@ def _with_labels(raw: Path, items: list[Item], there: set[str]) -> tuple[list[It
 
 
 def _read_boxes(path: Path) -> tuple[dict[str, dict[Box | tuple[()] | None, int]], list[Problem]]:
-    """Return the rows of each patientId, as :func:`_box` reads them; and those that are there twice."""
+    """Return for each patientId what :func:`_box` gives, with the row; and rows that repeat another."""
     rows, problems = read_table(path, ("patientId", "x", "y", "width", "height", "Target"))
     boxes: dict[str, dict[Box | tuple[()] | None, int]] = {}
     for number, row in rows:
@@ -161,7 +161,7 @@ def _box(row: Row) -> Box | tuple[()] | None:
 
 
 def _read_classes(path: Path) -> tuple[dict[str, dict[str, int]], list[Problem]]:
-    """Return the classes of each patientId and their first row; and the problems of other rows.
+    """Return for each patientId its classes with their first rows; and the problems of other rows.
 
     A row is repeated for each box, so equal ones are no problem.
     """
@@ -188,12 +188,12 @@ def _with_patients(
     """Name the NIH's patient of each item, if RSNA's mapping is there.
 
     Returns:
-        The items; a note of whose the patients are; and the images that the mapping does not name: they
-        may show anyone, also somebody on the other side of the split.
+        The items; a note of how the patients were determined; and the images that the mapping does not
+        name: they may show anyone, even a patient on the other side of the split.
     """
     path = raw / MAPPING
     if not os.path.lexists(path):
-        note = {"patients": f"each image counts as a patient: no {MAPPING}"}
+        note = {"patients": f"each image counts as its own patient: no {MAPPING}"}
         return [replace(item, patient=item.id) for item in items], note, []
     patients = _read_mapping(path)
     named = [replace(item, patient=patients[item.id]) for item in items if item.id in patients]

@@ -123,7 +123,7 @@ def prepare_synthetic(
 ) -> Prepared:
     """Draw ``n`` images as :func:`make_synthetic` does, split them and write the folder ``out``.
 
-    Every image is a patient of its own. The images of hospital C have no validation part, and their
+    Every image counts as its own patient. The images of hospital C have no validation part, and their
     test part has the same share of every class.
 
     Raises:

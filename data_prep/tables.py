@@ -18,11 +18,11 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[tuple[int, Row]
 
     Returns:
         The number of each row, as a spreadsheet counts, and its values without blanks at the ends;
-        and the rows of another length as problems. Rows without a value are passed over.
+        and the rows of another length as problems. Rows without a value are ignored.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no CSV file, or lacks a column or has it twice.
+        ValueError: It is not a CSV file, or a column is missing or occurs twice.
     """
     if not path.is_file():
         raise FileNotFoundError(

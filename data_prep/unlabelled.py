@@ -1,7 +1,7 @@
 """Any folder of PNG, JPEG or DICOM images, for training an encoder without labels.
 
 The pediatric X-rays of D. Kermany et al. (2018, CC BY 4.0) and those of the NIH (X. Wang et al.,
-2017) are of this kind. :mod:`data_prep.patients` finds out who the patients are.
+2017) are of this kind. :mod:`data_prep.patients` determines the patients.
 """
 
 from collections import Counter
@@ -19,9 +19,9 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 def list_unlabelled(raw: str | Path, patient: str | None = None) -> Listing:
     """List the PNG, JPEG and DICOM files at any depth under ``raw``, in order.
 
-    A DICOM file may also be without an ending, as archives export them. ``about`` states the rule that
-    gave the patients, and counts other files by their ending. One that is an image by its first bytes
-    is a problem.
+    DICOM files need no ending: archives export them without one. ``about`` states the rule that
+    determined the patients, and counts other files by their ending. A file whose first bytes are those
+    of an image is a problem if its ending is not.
 
     Args:
         raw: The folder.

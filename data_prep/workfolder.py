@@ -59,7 +59,7 @@ class WorkFolder:
     """The work folder of a prepared folder, to be used in a ``with`` statement.
 
     It is locked against a second run. It is removed at the end if the run succeeded, was refused for
-    what it read, or read nothing; otherwise the next run finds in ``outcomes`` what is done.
+    what it read, or read nothing; otherwise the next run finds in ``outcomes`` what has been read.
 
     Args:
         out: The prepared folder.

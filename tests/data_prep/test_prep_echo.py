@@ -251,7 +251,7 @@ def test_a_missing_column_is_an_error_that_names_it(raw, column, capsys):
     write_table(raw, ROWS, [name for name in ROWS[0] if name != column])
     code, out = prepare(raw)
     error = capsys.readouterr().err
-    assert code == 2 and f"one column each: {column};" in error and not out.exists()
+    assert code == 2 and f"exactly once: {column};" in error and not out.exists()
 
 
 def test_half_a_box_and_no_table_are_errors(raw, capsys):

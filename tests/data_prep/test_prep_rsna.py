@@ -297,9 +297,9 @@ def test_a_box_may_touch_the_edge_and_end_a_pixel_beyond(raw, box):
 @pytest.mark.parametrize(
     ("table", "why"),
     [
-        (b"id,x,y\n", "one column each: patientId, width, height, Target; found id, x, y"),
-        (b"patientId,x,y,width,height,Target,X\n", "one column each: x; found"),
-        (b"", "one column each: patientId, x, y"),
+        (b"id,x,y\n", "exactly once: patientId, width, height, Target; found id, x, y"),
+        (b"patientId,x,y,width,height,Target,X\n", "exactly once: x; found"),
+        (b"", "exactly once: patientId, x, y"),
         (b"patientId\xff\n", "is not readable as CSV: 'utf-8' codec"),
     ],
 )
