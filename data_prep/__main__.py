@@ -135,11 +135,13 @@ def _details(about: dict, path: Path, most: int = 10) -> Iterator[str]:
     for split, share in zip(SPLITS, fractions, strict=False):
         if share > 0 and not about["counts"].get(split):
             patients = about["counts"]["patients"]
-            yield f"no image for {split}: {patients} patients are too few to fill all three splits"
+            yield f"no image for {split}: {patients} patients are too few to fill every split"
     if "found" in about:
         yield from protocol.lines(about)
     if "patients" in about:
         yield f"patients: {about['counts']['patients']}, {about['patients']}"
+    if "boxes" in about:
+        yield f"boxes: {about['boxes']}"
     for value, n in about["counts"]["constant_masks"].items():
         if n:
             yield f"masks that are all {value}: {n}"
