@@ -69,7 +69,7 @@ def list_echo(raw: str | Path, box: Box | None = None) -> Listing:
     for number, row in rows:
         if row["file"] not in path_of:
             file = row["file"].replace("\\", "/")
-            row["file"] = file if file in path_of else unique.get(file.casefold(), file)
+            row["file"] = file if file in path_of else unique.get(file.casefold(), row["file"])
         name, why = row["file"], _complaint(row, row_of)
         if not why and name not in path_of:
             why = f"no such image: {name}"
