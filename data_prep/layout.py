@@ -131,11 +131,11 @@ def _told_by_letters(names: Sequence[str], short: dict[str, str]) -> dict[str, R
 
 def _without_occasions(names: Sequence[str]) -> dict[str, str]:
     """Return each path without the folders that any patient may be in: dates, visits and views."""
-    at: dict[int, set[str]] = defaultdict(set)
+    at: dict[int, dict[tuple[str, str], bool]] = defaultdict(dict)
     for name in names:
-        for level, folder in enumerate(name.split("/")[:-1]):
-            at[level].add(folder)
-    dated = {level for level, folders in at.items() if _are_dates(folders)}
+        for level, pair in enumerate(pairwise(parts := name.split("/"))):
+            at[level][pair] = level + 2 < len(parts)
+    dated = {level for level, pairs in at.items() if _are_dates(pairs)}
     short = {}
     for name in names:
         *folders, file = name.split("/")
@@ -148,10 +148,15 @@ def _without_occasions(names: Sequence[str]) -> dict[str, str]:
     return short
 
 
-def _are_dates(folders: set[str]) -> bool:
-    """Return whether folders are named by dates; as many numbers of four digits are no years."""
+def _are_dates(pairs: dict[tuple[str, str], bool]) -> bool:
+    """Return whether folders, each with a name in it and whether that is a folder, are dates of many.
+
+    Many numbers of four digits are no years, and no more names than dates are no patients.
+    """
+    folders, within = ({*some} for some in zip(*pairs, strict=True))
     years = sum(len(folder) == 4 for folder in folders)
-    return years <= MANY and all(map(_DATE.fullmatch, folders))
+    several = all(pairs.values()) or len(within) > len(folders)
+    return several and years <= MANY and all(map(_DATE.fullmatch, folders))
 
 
 def _in_patient_folders(names: Sequence[str]) -> dict[str, RuleAndPatient]:
@@ -191,7 +196,11 @@ def _beginnings(names: Sequence[str]) -> dict[str, RuleAndPatient]:
             is_most = FEW < there[beginning] and 2 * there[beginning] > there.total()
             if len(there) > 1 and _are_patients(there) and not is_most:
                 patients[name] = beginning
-    return {name: (OWN if p == name else BY_NAME, p) for name, p in patients.items()}
+    cut_to = {p.rpartition("/")[2] for name, p in patients.items() if p != name}  # in any folder
+    return {
+        name: (BY_NAME, patient) if (patient := p.rpartition("/")[2]) in cut_to else (OWN, p)
+        for name, p in patients.items()
+    }
 
 
 def _counted(name: str) -> re.Match[str] | None:

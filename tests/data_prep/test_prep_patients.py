@@ -144,13 +144,17 @@ TWICE = {
     "Roboflow": "{1:03d}_png.rf.{0:032x}.jpg",
     "volunteers": "volunteer{1:02d}_{0}.png",
     "number sign": "Patient #{1} scan {0}.png",
+    "counters in several folders": "part{0}/P{1:03d}_{0}.png",
+    "counters in folders of unknown names": "cxr_png_{0}/{1:03d}_{0}.png",
+    "numbers that might be years": "20{1:02d}/{0}.png",
+    "a day for each": "2021-03-{1:02d}/{0}.png",
     "slices": "{1:03d}_slice_{0:03d}.png",
 }
 
 
 @pytest.mark.parametrize("layout", TWICE)
 def test_each_of_twelve_patients_has_two_images(layout):
-    names = [TWICE[layout].format(i, p) for p in range(12) for i in (1, 2)]
+    names = [TWICE[layout].format(i, p) for p in range(1, 13) for i in (1, 2)]
     patients, _ = name_patients(names, [""] * 24)
     assert patients[::2] == patients[1::2] and len({*patients}) == 12
 
