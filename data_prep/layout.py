@@ -183,6 +183,12 @@ def _are_patients(sizes: Counter[str]) -> bool:
     return median(sizes.values()) <= FEW or len(sizes) > MANY
 
 
+def _not_dominant(sizes: Counter[str]) -> list[str]:
+    """Return the beginnings of file names, except one that most of many images share."""
+    most = max(FEW, sizes.total() / 2)
+    return [beginning for beginning, n in sizes.items() if n <= most]
+
+
 def _beginnings(names: Sequence[str]) -> dict[str, RuleAndPatient]:
     """Return the rule and the patient of each path by rules 3 and 4."""
     patients = {name: name for name in names}
@@ -191,11 +197,13 @@ def _beginnings(names: Sequence[str]) -> dict[str, RuleAndPatient]:
         sizes: dict[str, Counter[str]] = defaultdict(Counter)
         for beginning in cut.values():
             sizes[beginning.rpartition("/")[0]][beginning] += 1
-        for name, beginning in cut.items():
-            there = sizes[beginning.rpartition("/")[0]]
-            is_most = FEW < there[beginning] and 2 * there[beginning] > there.total()
-            if len(there) > 1 and _are_patients(there) and not is_most:
-                patients[name] = beginning
+        told = {
+            beginning
+            for there in sizes.values()
+            if len(there) > 1 and _are_patients(there)
+            for beginning in _not_dominant(there)
+        }
+        patients |= {name: beginning for name, beginning in cut.items() if beginning in told}
     cut_to = {p.rpartition("/")[2] for name, p in patients.items() if p != name}  # in any folder
     return {
         name: (BY_NAME, patient) if (patient := p.rpartition("/")[2]) in cut_to else (OWN, p)
