@@ -25,7 +25,7 @@ try:
     from data_prep.sets import SOURCES, get_sets
     from data_prep.synthetic import HOSPITALS, prepare_synthetic
     from data_prep.writing import accept, check_replaceable
-    from ums.data.prepared import Prepared
+    from ums.data.prepared import SPLITS, Prepared
     from ums.files import escape_unprintable
 except ModuleNotFoundError as missing:
     print(
@@ -131,10 +131,17 @@ def _report(prepared: Prepared) -> None:
 
 
 def _details(about: dict, path: Path, most: int = 10) -> Iterator[str]:
+    fractions = about.get("settings", {}).get("fractions", ())
+    for split, share in zip(SPLITS, fractions, strict=False):
+        if share > 0 and not about["counts"].get(split):
+            patients = about["counts"]["patients"]
+            yield f"no image for {split}: {patients} patients are too few to fill every split"
     if "found" in about:
         yield from protocol.lines(about)
     if "patients" in about:
         yield f"patients: {about['counts']['patients']}, {about['patients']}"
+    if "boxes" in about:
+        yield f"boxes: {about['boxes']}"
     for value, n in about["counts"]["constant_masks"].items():
         if n:
             yield f"masks that are all {value}: {n}"

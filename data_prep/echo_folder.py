@@ -6,11 +6,15 @@
 
 "file" is the path of an image within images; "flow" is MV, MA, TR or empty; "quality" is poor (or low),
 good or empty. The last four columns state the part of the screen that holds the spectrum, in pixels. If
-they are empty or missing, the box given for all screens is taken, else the whole screen. Patients whose
-names differ only in case, in blanks or in Unicode form are treated as one, and about.json records it.
+they are empty, 0 or missing, the box given for all screens is taken, else the whole screen. Patients
+whose names differ only in case, in blanks, in invisible characters or in Unicode form are treated as one,
+and about.json records it.
 """
 
 import os
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,9 +62,14 @@ def list_echo(raw: str | Path, box: Box | None = None) -> Listing:
     mask_of, unclear = pair_masks(images, masks, lambda path: _below(path, raw))
     problems += others + unclear + short
     path_of = {name_within(path, raw / "images"): path for path in images}
+    files = Counter(name.casefold() for name in path_of)
+    unique = {name.casefold(): name for name in path_of if files[name.casefold()] == 1}
     items: list[Item] = []
     row_of: dict[str, int] = {}
     for number, row in rows:
+        if row["file"] not in path_of:
+            file = row["file"].replace("\\", "/")
+            row["file"] = file if file in path_of else unique.get(file.casefold(), row["file"])
         name, why = row["file"], _complaint(row, row_of)
         if not why and name not in path_of:
             why = f"no such image: {name}"
@@ -73,9 +82,10 @@ def list_echo(raw: str | Path, box: Box | None = None) -> Listing:
         if name not in row_of:
             problems.append((path, f"no row in {table.name}"))
     items, one = _one_spelling(items)
-    return Listing(
-        raw, items, problems, {"patients": f"by the column patient of {table.name}{one}"}
-    )
+    about = {"patients": f"by the column patient of {table.name}{one}"}
+    if zeros := sum(_box_of(row) == (0, 0, 0, 0) for _, row in rows):
+        about["boxes"] = f"{zeros} rows of {table.name} say 0, 0, 0, 0, taken for none"
+    return Listing(raw, items, problems, about)
 
 
 def _below(path: Path, raw: Path) -> str:
@@ -87,17 +97,32 @@ def _one_spelling(items: list[Item]) -> tuple[list[Item], str]:
     """Give all spellings of a patient's name the first of them; return a note of which they are."""
     spelt: dict[str, dict[str, None]] = {}
     for item in items:
-        spelt.setdefault(" ".join(item.patient.casefold().split()), {})[item.patient] = None
+        spelt.setdefault(_plain(item.patient), {})[item.patient] = None
     first = {name: next(iter(names)) for names in spelt.values() for name in names}
     several = [" and ".join(map(repr, names)) for names in spelt.values() if len(names) > 1]
     items = [replace(item, patient=first[item.patient]) for item in items]
     return items, f"; taken for one: {'; '.join(several)}" if several else ""
 
 
+def _plain(patient: str) -> str:
+    """Return a patient's name without case, invisible characters and repeated blanks."""
+    visible = (c for c in patient.casefold() if unicodedata.category(c) != "Cf")
+    return " ".join("".join(visible).split())
+
+
+def _box_of(row: Row) -> Box | None:
+    """Return the box that a row states, None if it has none or not four whole numbers."""
+    texts = [row.get(name, "") for name in BOX]
+    if not all(re.fullmatch(r"\d{1,9}(\.0*)?", text) for text in texts):
+        return None
+    x, y, width, height = (int(text.partition(".")[0]) for text in texts)
+    return x, y, width, height
+
+
 def _item(row: Row, path: Path, mask: Path | None, box: Box | None) -> Item:
-    if row.get("x"):
-        x, y, width, height = (int(row[name]) for name in BOX)
-        box = (x, y, width, height)
+    stated = _box_of(row)
+    if stated and any(stated):
+        box = stated
     labels = {n: v[row[n].upper()] if row[n] else -1 for n, v in _VALUES.items()}
     masks = () if mask is None else (mask,)
     return Item(row["file"], row["patient"], path, masks, labels, box=box)
@@ -109,7 +134,7 @@ def _complaint(row: Row, row_of: dict[str, int]) -> str | None:
         return "file is empty"
     if row["file"] in row_of:
         return f"{row['file']} again, after row {row_of[row['file']]}"
-    if not row["patient"]:
+    if not _plain(row["patient"]):
         return "patient is empty"
     if unusable(row["patient"]):
         return f"patient is {row['patient']!r}"
@@ -117,7 +142,7 @@ def _complaint(row: Row, row_of: dict[str, int]) -> str | None:
         if row[name] and row[name].upper() not in values:
             return f"{name} is {row[name]!r}, should be {', '.join(values)} or empty"
     corners = [row.get(name, "") for name in BOX]
-    if any(corners) and not all(text.isdecimal() and len(text) < 10 for text in corners):
+    if any(corners) and _box_of(row) is None:
         return f"{', '.join(BOX)} are {corners}, should be four whole numbers or all empty"
     return None
 

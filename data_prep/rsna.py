@@ -13,8 +13,8 @@ UMS-Rep, section 3.1, trains its source on the 26,684, split by patient 70, 20 a
 and leave the test images aside. The published patientId is one per film. A patient can have several
 films, which only the NIH's own names reveal: with RSNA's file
 pneumonia-challenge-dataset-mappings_2018.json in the folder the patients are the NIH's; without it
-each film counts as its own patient. Films that the mapping does not name are left out, as are those of which
-two rows, of one table or of both, contradict each other.
+each film counts as its own patient. Films that the mapping does not name are left out, as are those of
+which two rows, of one table or of both, contradict each other, or of which a box cannot be used.
 """
 
 import json
@@ -115,6 +115,9 @@ def _with_labels(raw: Path, items: list[Item], there: set[str]) -> tuple[list[It
         if not mine or not named:
             table = FINDINGS if mine else LABELS
             problems.append((item.image, f"no label: {table} has no (valid) row of it"))
+        elif None in mine:
+            why = f"row {mine[None]} of {LABELS}: neither Target 0 nor Target 1 with a box"
+            problems.append((item.image, why))
         elif len(named) > 1 or {bool(box) for box in mine} != {name == OPACITY for name in named}:
             said = [f"row {n} of {LABELS} says Target {int(bool(box))}" for box, n in mine.items()]
             said += [f"row {n} of {FINDINGS} {name!r}" for name, n in named.items()]
@@ -130,31 +133,31 @@ def _with_labels(raw: Path, items: list[Item], there: set[str]) -> tuple[list[It
     return labelled, problems
 
 
-def _read_boxes(path: Path) -> tuple[dict[str, dict[Box | tuple[()], int]], list[Problem]]:
-    """Return for each patientId its boxes, or (), with their rows; and the problems of other rows."""
+def _read_boxes(path: Path) -> tuple[dict[str, dict[Box | tuple[()] | None, int]], list[Problem]]:
+    """Return for each patientId what :func:`_box` gives, with the row; and rows that repeat another."""
     rows, problems = read_table(path, ("patientId", "x", "y", "width", "height", "Target"))
-    boxes: dict[str, dict[Box | tuple[()], int]] = {}
+    boxes: dict[str, dict[Box | tuple[()] | None, int]] = {}
     for number, row in rows:
         id_, box = row["patientId"], _box(row)
-        if box is None or row["Target"] != str(int(bool(box))):
-            why = f"row {number}: neither Target 0 nor Target 1 with a box: {id_}"
-            problems.append((path, why))
-        elif (same := boxes.setdefault(id_, {}).setdefault(box, number)) != number:
+        same = boxes.setdefault(id_, {}).setdefault(box, number)
+        if box is not None and same != number:
             problems.append((path, f"row {number}: the same as row {same}: {id_}"))
     return boxes, problems
 
 
 def _box(row: Row) -> Box | tuple[()] | None:
-    """Return the box of a row, () where all its numbers are empty, None for anything else."""
+    """Return the box of a row with Target 1, () with Target 0 and none, None for anything else."""
     texts = [row[name] for name in ("x", "y", "width", "height")]
-    if not any(texts):
-        return ()
     try:
+        target = float(row["Target"])
+        if target == 0 and {text.lower() for text in texts} <= {"", "nan"}:
+            return ()
         x, y, width, height = map(float, texts)
     except ValueError:
         return None
     box = x, y, width, height
-    return box if all(map(math.isfinite, box)) and min(box) >= 0 and min(box[2:]) > 0 else None
+    is_box = all(map(math.isfinite, box)) and min(box) >= 0 and min(box[2:]) > 0
+    return box if target == 1 and is_box else None
 
 
 def _read_classes(path: Path) -> tuple[dict[str, dict[str, int]], list[Problem]]:
@@ -164,13 +167,19 @@ def _read_classes(path: Path) -> tuple[dict[str, dict[str, int]], list[Problem]]
     """
     rows, problems = read_table(path, ("patientId", "class"))
     classes: dict[str, dict[str, int]] = {}
+    spelt = {_plain(name): name for name in CLASSES}
     for number, row in rows:
-        if row["class"] in CLASSES:
-            classes.setdefault(row["patientId"], {}).setdefault(row["class"], number)
+        if name := spelt.get(_plain(row["class"])):
+            classes.setdefault(row["patientId"], {}).setdefault(name, number)
         else:
             why = f"row {number}: no class {row['class']!r}: {row['patientId']}"
             problems.append((path, why))
     return classes, problems
+
+
+def _plain(name: str) -> str:
+    """Return the name of a class without case and blanks."""
+    return "".join(name.casefold().split())
 
 
 def _with_patients(
@@ -198,6 +207,7 @@ def _with_patients(
 def _read_mapping(path: Path) -> dict[str, str]:
     """Return the NIH's patient of each patientId."""
     patients: dict[str, str] = {}
+    films: dict[str, str] = {}
     if not path.is_file():
         raise FileNotFoundError(f"{path} is no file")
     try:
@@ -208,9 +218,10 @@ def _read_mapping(path: Path) -> dict[str, str]:
             id_, nih = entry["subset_img_id"], re.fullmatch(r"(\d{8})_\d{3}\.png", entry["img_id"])
             if not nih:
                 raise ValueError(f"img_id {entry['img_id']!r}, should be like 00000001_000.png")
-            if id_ in patients:
+            if patients.setdefault(id_, nih[1]) != nih[1]:
                 raise ValueError(f"{id_!r} twice, of {patients[id_]} and of {nih[1]}")
-            patients[id_] = nih[1]
+            if films.setdefault(nih[0], id_) != id_:
+                raise ValueError(f"{nih[0]} twice, as {films[nih[0]]!r} and as {id_!r}")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         why = repr(error) if isinstance(error, KeyError) else f"{error}"
         raise ValueError(f"{path} is not RSNA's mapping to the NIH's names: {why}") from error

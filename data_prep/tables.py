@@ -18,7 +18,7 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[tuple[int, Row]
 
     Returns:
         The number of each row, as a spreadsheet counts, and its values without blanks at the ends;
-        and the rows of another length as problems. Empty rows are ignored.
+        and the rows of another length as problems. Rows without a value are ignored.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -42,10 +42,12 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[tuple[int, Row]
         )
     rows, problems = [], []
     for number, values in enumerate(lines, start=2):
+        if not any(map(str.strip, values)):
+            continue
         if len(values) == len(header):
             row = (nfc(text.strip()) for text in values)
             rows.append((number, dict(zip(header, row, strict=True))))
-        elif values:
+        else:
             why = f"row {number}: {len(values)} values for {len(header)} columns"
             problems.append((path, why))
     return rows, problems

@@ -48,7 +48,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ValueError: The file cannot be read, or is not a JSON object; names it.
     """
     with reading(path):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # an editor may add a mark
         if not isinstance(content, dict):
             raise ValueError(f"it should be a JSON object, not a {type(content).__name__}")
     return content

@@ -101,7 +101,7 @@ REFUSED = {
     **{f"a bit of {name}": (in_array(name, bit), name, PREPARE) for name in ARRAYS},
     **{f"another set's {name}": (another_sets(name), name, PREPARE) for name in ARRAYS},
     "no opacities": (lambda f: (f / "opacities.npy").unlink(), "opacities.npy", "missing"),
-    "no masks": (lambda f: (f / "masks.npy").unlink(), "table.csv", "there is no masks.npy"),
+    "no masks": (lambda f: (f / "masks.npy").unlink(), "masks.npy", "is missing, although 6 rows"),
     "masks inverted": (in_array("masks.npy", lambda a: 1 - a), "masks.npy", PREPARE),
     "masks all one": (in_array("masks.npy", np.ones_like), "masks.npy", "is all 1"),
     "masks all zero": (in_array("masks.npy", np.zeros_like), "masks.npy", "is all 0"),

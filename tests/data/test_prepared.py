@@ -79,6 +79,45 @@ def test_a_missing_file_is_named_with_what_to_run(folder, name):
         load_prepared(folder)
 
 
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy", "table.csv", "about.json"])
+def test_a_broken_link_is_called_one(folder, name):
+    (folder / name).unlink()
+    (folder / name).symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError, match=rf"{name} is a broken link"):
+        load_prepared(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text + "\n",
+        lambda text: text + "\r\n , ,\n",
+        lambda text: text + ",,,,\n" * 3,
+        lambda text: text.replace("\n", "\n\n"),
+        lambda text: text.replace("\n", ",\n"),
+        lambda text: text.replace("\n", ",,\n") + ",,,,,,\n",
+    ],
+)
+def test_empty_rows_and_columns_that_a_spreadsheet_leaves_make_no_difference(folder, change):
+    table = folder / "table.csv"
+    table.write_bytes(change(table.read_text()).encode())
+    assert len(load_prepared(folder)) == 10
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "1", "", "{", "[" * 100_000])
+def test_an_about_that_cannot_be_kept_is_not_said_to_be(folder, text):
+    (folder / "about.json").write_text(text)
+    with pytest.raises(ValueError, match=r"about\.json") as error:
+        load_prepared(folder)
+    assert "accept" not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_about_with_a_byte_order_mark_is_read(folder):
+    about = folder / "about.json"
+    about.write_bytes(b"\xef\xbb\xbf" + about.read_bytes())
+    assert len(load_prepared(folder)) == 10
+
+
 def test_a_missing_folder_says_what_to_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="python -m data_prep"):
         load_prepared(tmp_path / "nowhere")
@@ -139,7 +178,7 @@ def test_a_table_that_does_not_fit_is_reported(folder, old, new, message):
 
 def test_has_mask_without_masks_is_reported(folder):
     (folder / "masks.npy").unlink()
-    with pytest.raises(ValueError, match=r"10 rows say has_mask 1.*no masks\.npy"):
+    with pytest.raises(ValueError, match=r"masks\.npy is missing, although 10 rows"):
         load_prepared(folder)
 
 

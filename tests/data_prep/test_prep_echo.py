@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from data_prep.__main__ import main
+from data_prep.echo_folder import list_echo
 from ums.data.prepared import load_prepared
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "echo_doppler_screens"
@@ -194,9 +195,51 @@ def test_a_box_of_the_table_or_for_all_cuts_image_and_mask(raw, capsys):
     assert mask[:8, 4:8].all() and mask.sum() == 32
 
 
+@pytest.mark.parametrize("hidden", ["\u200b", "\ufeff", "\u00ad", "\u200e", "\u2060"])
+def test_invisible_characters_make_no_other_patient(raw, hidden):
+    rows = [dict(row) for row in ROWS]
+    rows[1]["patient"] = hidden + rows[0]["patient"].upper() + hidden
+    rows[2]["patient"] = hidden
+    write_table(raw, rows)
+    listing = list_echo(raw)
+    assert [item.patient for item in listing.items[:2]] == [rows[0]["patient"]] * 2
+    assert "taken for one" in listing.about["patients"]
+    assert "patient is empty" in str(listing.problems)
+
+
+@pytest.mark.parametrize(
+    ("texts", "box"),
+    [
+        (("8.0", "0.0", "8.", "12.00"), (8, 0, 8, 12)),
+        (("0", "0", "8", "12"), (0, 0, 8, 12)),
+        (("0", "0", "0", "0"), (1, 2, 3, 4)),
+        (("0.0", "0.0", "0.0", "0.0"), (1, 2, 3, 4)),
+        (("", "", "", ""), (1, 2, 3, 4)),
+    ],
+)
+def test_boxes_are_read_as_a_program_writes_them_and_0_is_none(raw, texts, box):
+    corners = dict(zip(("x", "y", "width", "height"), texts, strict=True))
+    write_table(raw, [dict(row, **corners) for row in ROWS])
+    listing = list_echo(raw, (1, 2, 3, 4))
+    assert {item.box for item in listing.items} == {box} and not listing.problems
+    assert ("boxes" in listing.about) == texts[0].startswith("0") * (texts[2] != "8")
+
+
+@pytest.mark.parametrize(
+    "spell", [lambda f: f.replace("/", "\\"), str.upper, lambda f: f.replace(".png", ".PNG")]
+)
+def test_images_are_found_in_the_spelling_of_another_system(raw, spell):
+    write_table(raw, [dict(row, file=spell(row["file"])) for row in ROWS])
+    listing = list_echo(raw)
+    assert not listing.problems and [item.id for item in listing.items] == [r["file"] for r in ROWS]
+    write_table(raw, [*ROWS, dict(ROWS[0], file=spell(ROWS[0]["file"]))])
+    assert f"{ROWS[0]['file']} again, after row 2" in str(list_echo(raw).problems)
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
+        ({"x": "1.5", "y": "1", "width": "4", "height": "4"}, "should be four whole numbers"),
         ({"flow": "AV"}, "row 6 of labels.csv: flow is 'AV', should be MV, MA, TR or empty"),
         ({"quality": "fair"}, "quality is 'fair', should be POOR, GOOD, LOW or empty"),
         ({"patient": ""}, "row 6 of labels.csv: patient is empty"),

@@ -7,7 +7,8 @@ from dicom_files import dicom
 from full_disk import nothing
 
 from data_prep.__main__ import main
-from data_prep.patients import FEW, MANY, name_patients, patient_ids
+from data_prep.layout import FEW, MANY
+from data_prep.patients import name_patients, patient_ids
 from ums.data.prepared import load_prepared
 
 SLICES = range(FEW + 10)
@@ -85,7 +86,7 @@ LAYOUTS = {
     "a wrapper around patients": {
         f"thesis/v1/{p}/{v}.png": p for p in ("anna", "ben") for v in "ab"
     },
-    "PadChest": {f"{n}_00-163-0{n}8.png": f"{n}_00-163-0{n}8" for n in range(1, 4)},
+    "PadChest": {f"{n}_00-163-0{n}8.png": f"{n}" for n in range(1, 4)},
     "VinDr": {"train/0a1b.dicom": "train/0a1b", "test/9f8e.dicom": "test/9f8e"},
     "classes": {f"{c}/{i}.png": f"{c}/{i}" for c in ("NORMAL", "Lung_Opacity") for i in SLICES},
     "patients numbered from 000 within classes": {
@@ -121,6 +122,97 @@ def test_patients_are_told_by_the_layout(layout):
     assert dict(zip(LAYOUTS[layout], patients, strict=True)) == LAYOUTS[layout]
 
 
+TWICE = {
+    "dates above": "2019010{0}/{1:08d}/x.png",
+    "dates with dashes above": "2019-01-0{0}/{1:08d}/x.png",
+    "dates in a folder": "export/2021-03-0{0}/{1:06d}/CR1.png",
+    "years": "201{0}/{1:04d}.png",
+    "years above": "201{0}/{1:04d}/x.png",
+    "visits": "visit{0}/{1:04d}.png",
+    "exams in parts": "train/exam {0}/P{1:03d}.png",
+    "a UID for each": "jpeg/1.3.6.1.4.1.9590.{1}/{0}-1.jpg",
+    "a UID within patients": "P_{1:05d}/1.3.6.1.4.1.9590.{0}{1}/1-1.jpg",
+    "dotted studies": "images/id_{1:08x}/Study_{0}.7{1}/Series_3.4/image-{0}.png",
+    "counters": "P{1:03d}_{0}.png",
+    "two counters": "P{1:03d}_{0}_{0}.png",
+    "letters before": "ID_{1:03d}_{0}.png",
+    "letters before, in a folder": "all/pid{1:05d}_{0}.png",
+    "dates in names": "MRN{1:07d}_2019010{0}_{0}.png",
+    "views with a number": "{1:04d}_view{0}_frontal.png",
+    "resized NIH": "0000{1:04d}_00{0}_resized.png",
+    "augmented": "{1:03d}_aug{0}.png",
+    "Roboflow": "{1:03d}_png.rf.{0:032x}.jpg",
+    "volunteers": "volunteer{1:02d}_{0}.png",
+    "number sign": "Patient #{1} scan {0}.png",
+    "counters in several folders": "part{0}/P{1:03d}_{0}.png",
+    "counters in folders of unknown names": "cxr_png_{0}/{1:03d}_{0}.png",
+    "numbers that might be years": "20{1:02d}/{0}.png",
+    "a day for each": "2021-03-{1:02d}/{0}.png",
+    "slices": "{1:03d}_slice_{0:03d}.png",
+}
+
+
+@pytest.mark.parametrize("layout", TWICE)
+def test_each_of_twelve_patients_has_two_images(layout):
+    names = [TWICE[layout].format(i, p) for p in range(1, 13) for i in (1, 2)]
+    patients, _ = name_patients(names, [""] * 24)
+    assert patients[::2] == patients[1::2] and len({*patients}) == 12
+
+
+WORDS = {
+    "baseline and follow-up": ("baseline/{}.png", "followup/{}.png"),
+    "scanners": ("GE/{}/1.png", "Siemens/{}/1.png"),
+    "eyes": ("{}_left.jpeg", "{}_right.jpeg"),
+    "sides in folders": ("left/{}.png", "right/{}.png"),
+    "mammograms": ("P{}_L_CC.png", "P{}_R_MLO.png"),
+    "letters": ("{}_a.png", "{}_b.png"),
+    "mixed": ("P{}.png", "P{}_2.png"),
+    "BIDS without numbers": ("sub-A{}XY_ses-pre_x.png", "sub-A{}XY_ses-post_x.png"),
+}
+
+
+@pytest.mark.parametrize("pair", WORDS)
+def test_words_for_a_view_or_an_occasion_are_no_patients(pair):
+    names = [name.format(f"{p:04d}") for p in range(12) for name in WORDS[pair]]
+    patients, _ = name_patients(names, [""] * 24)
+    assert patients[::2] == patients[1::2] and len({*patients}) == 12
+
+
+@pytest.mark.parametrize(
+    ("layout", "patients"),
+    [
+        ("patient_{}/{}.png", ["smith", "jones", "ABC"]),
+        ("patient_{}_{}.png", ["smith", "jones", "ABC"]),
+        ("patient{}_{}.png", "ABC"),
+        ("sub-{}/ses-pre/x{}.png", ["ABXY", "CDXY"]),
+        ("{0}/{0}0{1:02d}.png", range(1, 6)),
+    ],
+)
+def test_large_folders_may_be_patients(layout, patients):
+    names = [layout.format(p, i) for p in patients for i in SLICES]
+    found, _ = name_patients(names, [""] * len(names))
+    assert len({*found}) == len(patients) == len({*zip(names, found, strict=True)}) / len(SLICES)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "covid19_{}.png",
+        "COVID-19 ({}).png",
+        "img_{:04d}.png",
+        "stage2_{}.png",
+        "2020-01-01/IM{}.png",
+        "jpeg/1.2.840.1.1/{}.png",
+        "patient_images/{}.png",
+        "class1_{}.png",
+    ],
+)
+def test_images_of_a_set_do_not_become_one_patient(layout):
+    names = [layout.format(i) for i in range(400)] + ["normal1_1.png", "x2_1.png"]
+    patients, _ = name_patients(names, [""] * len(names))
+    assert len({*patients}) > 390
+
+
 @pytest.mark.parametrize(
     ("folders", "files", "are_patients"),
     [
@@ -146,7 +238,10 @@ def test_folders_of_unknown_names_are_patients_if_small_or_many(folders, files, 
         ({"anna/a.dcm": "X", "anna/b.png": "", "ben/a.dcm": "Y"}, "XXY"),
         ({"patient1/a.dcm": "X", "patient1/b.dcm": "Y", "patient2/c.dcm": "Z"}, "XYZ"),
         ({"may/a.dcm": "X", "may/b.dcm": "Y", "june/c.dcm": "Y"}, "XYY"),
-        ({"a.dcm": "x1", "b.dcm": "X1"}, ["x1", "x1"]),
+        ({"a.dcm": "x1", "b.dcm": "X1", "c.dcm": "Y"}, ["x1", "x1", "Y"]),
+        ({"a.dcm": "001", "b.dcm": "000001", "c.dcm": "2"}, ["001", "001", "2"]),
+        ({"a.dcm": "P0", "b.dcm": "P0^^^HOSP", "c.dcm": "P1"}, ["P0", "P0", "P1"]),
+        ({f"{n}.dcm": "ANONYMOUS 1" for n in "abc"}, "abc"),
         ({"anna/a.dcm": "S", "ben/b.dcm": "S"}, ["anna", "ben"]),  # the same in all files
     ],
 )
@@ -159,7 +254,7 @@ def test_the_rules_are_counted_and_a_patient_of_half_the_images_is_named():
     assert "PatientID of the DICOM files (1 of 3 images)" in rule
     assert "by the name of a folder or file (2 of 3 images)" in rule
     assert rule.endswith("patient1 alone has 2 of 3 images")
-    assert "one PatientID, which is not used" in name_patients(["a/a", "b/b"], ["S", "S"])[1]
+    assert "one PatientID, S, which is not used" in name_patients(["a/a", "b/b"], ["S", "S"])[1]
 
 
 def write(path, seed=0, **tags):
@@ -194,6 +289,8 @@ def test_dicoms_in_one_folder_are_split_by_patient_id(ending, tmp_path, capsys):
         ("Anon^Patient", ""),
         ("ANON0012", "ANON0012"),
         ("unknown", ""),
+        ("REDACTED", ""),
+        ("TEST PATIENT", ""),
         ("xxxx", ""),
         ("A\0", "A"),
         ("A\x07", "A\\x07"),
@@ -281,3 +378,11 @@ def test_no_memory_for_a_header_is_not_taken_for_no_patient(tmp_path, monkeypatc
     monkeypatch.setattr("pydicom.dcmread", nothing(MemoryError()))
     with pytest.raises(MemoryError):
         patient_ids([tmp_path / "a.dcm"])
+
+
+def test_splits_that_stay_empty_are_named(tmp_path, capsys):
+    for i in range(4):
+        write(tmp_path / "raw" / f"patient{i // 3}_{i}.png", i)
+    assert prepare(tmp_path / "raw") is not None
+    printed = capsys.readouterr().out
+    assert "no image for test: 2 patients are too few" in printed and "for train" not in printed

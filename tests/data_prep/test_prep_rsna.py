@@ -129,6 +129,15 @@ def test_a_film_that_is_mapped_twice_is_an_error(raw, capsys):
     write_mapping(raw, ["p0", "p1", "p0"])
     assert prepare(raw)[0] == 2
     assert "'p0' twice, of 00000000 and of 00000002" in capsys.readouterr().err
+    write_mapping(raw, ["p0", "p1"], img_id="00000007_000.png")
+    assert prepare(raw)[0] == 2
+    assert "00000007_000.png twice, as 'p0' and as 'p1'" in capsys.readouterr().err
+
+
+def test_an_entry_that_is_there_twice_is_no_error(raw):
+    write_mapping(raw, [f"p{i}" for i in range(10)])
+    (raw / MAPPING).write_text(json.dumps(json.loads((raw / MAPPING).read_text()) * 2))
+    assert prepare(raw)[0] == 0
 
 
 def test_without_it_each_film_is_a_patient_and_that_is_said(raw):
@@ -158,9 +167,6 @@ def test_what_is_no_dicom_is_recorded_or_under_strict_an_error(raw, data, capsys
 @pytest.mark.parametrize(
     ("table", "row", "why"),
     [
-        (LABELS, "p1,1,2,3,nan,1", "row 14: neither Target 0 nor Target 1 with a box: p1"),
-        (LABELS, "p1,,,,,1", "row 14: neither Target 0 nor Target 1 with a box: p1"),
-        (LABELS, "p1,1,2,0,4,1", "row 14: neither Target 0 nor Target 1 with a box: p1"),
         (FINDINGS, "p1,Healthy", "row 14: no class 'Healthy': p1"),
         (LABELS, "p1,,,,,0", "row 14: the same as row 3: p1"),
         (LABELS, "p2,4,8,8,12,1", "row 14: the same as row 4: p2"),
@@ -201,6 +207,41 @@ def test_a_film_whose_rows_contradict_each_other_is_left_out(raw, table, row, wh
     ((film, said),) = skipped(out).items()
     assert film == f"{TRAIN}/{row[:2]}.dcm" and row[:2] not in load_prepared(out).ids
     assert why.format(LABELS, FINDINGS).replace("14", str(rows)) in said
+
+
+UNUSABLE = ["nan,2,3,4,1", ",,,,1", "1,2,0,4,1", "-1,2,3,4,1", "1,2,3,inf,1", '"1,0",2,3,4,1']
+
+
+@pytest.mark.parametrize("row", [*UNUSABLE, "1,2,3,4,0", "1,2,3,,1", ",,,,2", ",,,,", ",,,,yes"])
+@pytest.mark.parametrize("film", ["p1", "p2"])
+def test_a_film_of_which_a_row_cannot_be_used_is_left_out(raw, film, row):
+    rows = len((raw / LABELS).read_text().splitlines()) + 1
+    with open(raw / LABELS, "a", encoding="utf-8") as file:
+        file.write(f"{film},{row}\n")
+    _, out = prepare(raw)
+    why = f"row {rows} of {LABELS}: neither Target 0 nor Target 1 with a box"
+    assert skipped(out) == {f"{TRAIN}/{film}.dcm": why} and film not in load_prepared(out).ids
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new"),
+    [
+        (LABELS, ",0\n", ",0.0\n"),
+        (LABELS, ",1\n", ",1.0\n"),
+        (LABELS, ",,,,,0", ",nan,NaN,,nan,0"),
+        (FINDINGS, "Normal", "NORMAL"),
+        (FINDINGS, " / ", "/"),
+        (FINDINGS, "Lung Opacity", "lung  opacity "),
+        (LABELS, ",,,,0\n", ",,,,0\n,,,,,\n"),
+    ],
+)
+def test_spellings_of_a_program_that_saved_the_table_are_read(raw, table, old, new):
+    text = (raw / table).read_text()
+    (raw / table).write_text(text.replace(old, new))
+    _, out = prepare(raw)
+    made = load_prepared(out)
+    assert old in text and not skipped(out)
+    assert made.labels["finding"].tolist() == [i % 3 for i in range(10)]
 
 
 def test_equal_rows_of_classes_are_no_problem_as_there_is_one_for_each_box(raw):

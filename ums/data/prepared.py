@@ -78,6 +78,9 @@ def load_prepared(folder: str | Path, edited: bool = False) -> Prepared:
 
 
 def _check_there(folder: Path) -> None:
+    for name in (*ARRAYS.values(), "table.csv", "about.json"):
+        if (folder / name).is_symlink() and not (folder / name).exists():
+            raise FileNotFoundError(f"{folder / name} is a broken link")
     for name in ("images.npy", "table.csv", "about.json"):
         if not (folder / name).exists():
             hint = f"from a checkout of ums, `python -m data_prep synthetic {folder}` draws a set"
@@ -88,6 +91,7 @@ def _read_about(folder: Path) -> dict[str, Any]:
     try:
         return read_verified(folder / "about.json", "digests")
     except ValueError as error:
+        read_json(folder / "about.json")  # what is not even that cannot be kept
         hint = f"if it should be as it is, `python -m data_prep accept {folder}` keeps it"
         raise ValueError(f"{error}; {hint}") from error
 
@@ -95,7 +99,11 @@ def _read_about(folder: Path) -> dict[str, Any]:
 def _rows(path: Path) -> list[list[str]]:
     # A spreadsheet that saved the table may have put a byte order mark before "id": utf-8-sig.
     with open(path, newline="", encoding="utf-8-sig") as file:
-        return list(csv.reader(file)) or [[]]
+        rows = [row for row in csv.reader(file) if any(map(str.strip, row))] or [[]]
+    # It may also leave empty rows, and an empty column at the end.
+    while rows[0][-1:] == [""] and all(len(row) == len(rows[0]) and not row[-1] for row in rows):
+        rows = [row[:-1] for row in rows]
+    return rows
 
 
 def _columns(path: Path, header: list[str], *rows: list[str]) -> dict[str, Any]:
@@ -144,7 +152,8 @@ def check_prepared(prepared: Prepared) -> None:
     _check_masks(folder / "masks.npy", prepared.masks, images)
     with_mask = int(prepared.has_mask.sum())
     if prepared.masks is None and with_mask:
-        raise ValueError(f"{table}: {with_mask} rows say has_mask 1, but there is no masks.npy")
+        needed = f"{with_mask} rows of {table.name} have has_mask 1"
+        raise ValueError(f"{folder / 'masks.npy'} is missing, although {needed}")
     for value, count in constant_masks(prepared).items():
         if 0 < count == with_mask:
             every = f"each mask of the {count} images with has_mask 1 is all {value}"
