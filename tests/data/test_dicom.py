@@ -123,6 +123,32 @@ def test_a_jpeg_of_another_size_than_the_file_says_is_refused():
         read(jpeg(picture(), Rows=30))
 
 
+@pytest.mark.parametrize(
+    ("name", "marker", "at", "value"),
+    [
+        ("JPEGLSLossless", b"\xff\xf7", 4, 255),  # bits
+        ("JPEGLSLossless", b"\xff\xf7", 4, 1),
+        ("JPEGLSLossless", b"\xff\xf7", 7, 255),  # columns
+        ("JPEGLSLossless", b"\xff\xf7", 9, 3),  # channels
+        ("JPEGLosslessProcess14_1", b"\xff\xc3", 4, 200),
+        ("JPEGLosslessProcess14_1", b"\xff\xc3", 5, 250),
+        ("JPEG2000Lossless", b"\xff\x4f\xff\x51", 5, 83),  # the length of these statements
+        ("JPEG2000Lossless", b"\xff\x4f\xff\x51", 9, 118),  # columns: 7.7 GB
+        ("JPEG2000Lossless", b"\xff\x4f\xff\x51", 16, 255),  # where the image begins
+        ("JPEG2000Lossless", b"\xff\x4f\xff\x51", 41, 3),
+        ("JPEG2000Lossless", b"\xff\x4f\xff\x51", 42, 90),
+        ("JPEG2000Lossless", b"\xff\x4f\xff\x51", 43, 0),  # pixels from one column to the next
+    ],
+)
+def test_compressed_data_that_state_another_image_are_refused(name, marker, at, value, tmp_path):
+    data = bytearray(packed(dicom(picture()), name, tmp_path))
+    data[data.index(marker) + at] = value
+    with pytest.raises(
+        ValueError, match=r"^x\.dcm: .*(compressed image is|makes no sense|truncated JPEG)"
+    ):
+        read(bytes(data))
+
+
 def test_several_frames_are_refused():
     with pytest.raises(ValueError, match="2 frames"):
         read(dicom(picture(), Rows=12, NumberOfFrames=2))

@@ -19,9 +19,15 @@ import pydicom
 from pydicom.encaps import get_frame
 from pydicom.pixels import processing
 from pydicom.pixels.utils import get_expected_length, pixel_array
-from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
+from pydicom.uid import (
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
+)
 
-from ums.data.header import check_size
+from ums.data.header import check_size, frame_header
 from ums.data.stored import decode_as_stored
 
 # pydicom warns of every small departure from the standard; unreadable data is an error anyway.
@@ -113,6 +119,8 @@ def _pixels(dataset: Any) -> np.ndarray:
 def _decoded(dataset: Any) -> np.ndarray:
     syntax, grey = dataset.file_meta.TransferSyntaxUID, dataset.SamplesPerPixel == 1
     eight = dataset.BitsAllocated == 8
+    if syntax in JPEGTransferSyntaxes + JPEGLSTransferSyntaxes + JPEG2000TransferSyntaxes:
+        _check_frame(dataset)
     if syntax == JPEGBaseline8Bit or (syntax == JPEGExtended12Bit and eight):
         jpeg, _ = decode_as_stored(get_frame(dataset.PixelData, 0, number_of_frames=1))
         if grey:
@@ -124,6 +132,18 @@ def _decoded(dataset: Any) -> np.ndarray:
     if not eight and dataset.PhotometricInterpretation in ("YBR_FULL", "YBR_FULL_422"):
         return np.asarray(pixel_array(dataset, raw=True)[..., [0, 0, 0]])  # Y is the luminance
     return np.asarray(dataset.pixel_array)
+
+
+def _check_frame(dataset: Any) -> None:
+    """Compare what compressed data state with the file: nonsense there kills gdcm, and Python."""
+    height, width, *bits = frame_header(get_frame(dataset.PixelData, 0, number_of_frames=1))
+    size, most = (dataset.Rows, dataset.Columns), dataset.BitsAllocated
+    channels = dataset.SamplesPerPixel
+    if (height, width) != size or len(bits) != channels or not 1 < min(bits) <= max(bits) <= most:
+        raise ValueError(
+            f"its compressed image is {height, width} pixels of {bits} bits, "
+            f"but it states {size} of {[most] * channels}"
+        )
 
 
 def _luminance(dataset: Any, pixels: np.ndarray) -> np.ndarray:

@@ -54,6 +54,26 @@ def read_header(data: bytes) -> Header:
     raise ValueError("neither PNG nor JPEG nor DICOM" if data else "the file is empty")
 
 
+def frame_header(data: bytes) -> list[int]:
+    """Return what JPEG, JPEG-LS or JPEG 2000 data state: height, width and bits of each channel.
+
+    Raises:
+        ValueError: They state nothing of the kind.
+    """
+    start = data.find(b"\xff\x4f\xff\x51")  # the data may lie within the boxes of a JP2 file
+    if start >= 0 and not data.startswith(JPEG):
+        size = data[start + 4 :][: _number(data[start + 4 : start + 6])]
+        x, y, x0, y0 = (_number(size[at : at + 4]) for at in (4, 8, 12, 16))
+        channels = [tuple(size[at : at + 3]) for at in range(38, len(size), 3)]
+        if len(channels) == _number(size[36:38]) and {c[1:] for c in channels} == {(1, 1)}:
+            return [y - y0, x - x0, *((c[0] & 127) + 1 for c in channels)]
+    elif data.startswith(JPEG):
+        for kind, content in _jpeg_segments(data):
+            if kind in _FRAMES | {0xF7} and len(content) == 6 + 3 * content[5]:
+                return [_number(content[1:3]), _number(content[3:5])] + [content[0]] * content[5]
+    raise ValueError("damaged JPEG: what it states of its image makes no sense")
+
+
 def check_size(height: int, width: int) -> None:
     """Raise ``ValueError`` for an image of more than ``MOST_PIXELS`` pixels."""
     if height * width > MOST_PIXELS:
