@@ -9,7 +9,7 @@ import numpy as np
 
 from ums.data.header import JPEG, PNG, Header, upright
 from ums.data.mask import mask_of
-from ums.data.stored import decode_as_stored
+from ums.data.stored import decode_as_stored, palette_indices
 
 
 def decode_grey(data: bytes, path: str | Path) -> np.ndarray:
@@ -50,6 +50,9 @@ def decode_colour(data: bytes, path: str | Path) -> np.ndarray:
 def decode_mask(data: bytes, path: str | Path) -> np.ndarray:
     """Decode a mask to (H, W) uint8 of 0 and 1; see :func:`ums.data.mask.mask_of`.
 
+    Of a PNG with a palette, the indices count, 0 for the background; the colours count where some are
+    transparent, or black is another index.
+
     Raises:
         ValueError: The file cannot be decoded, or its image cannot be a mask.
         ModuleNotFoundError: The file is a JPEG or DICOM, and its decoder is not installed.
@@ -60,6 +63,8 @@ def decode_mask(data: bytes, path: str | Path) -> np.ndarray:
 
             return mask_of(decode_stored(data))
         image, header = _decode_upright(data)
+        if header.palette:
+            image = _without_palette(image, upright(palette_indices(data), header.orientation))
         if header.transparent >= 0:  # OpenCV leaves that out
             image = np.dstack([image, image, image, image != header.transparent])
         return mask_of(image, lossy=data.startswith(JPEG))
@@ -77,6 +82,14 @@ def image_kind(path: str | Path) -> str | None:
 def is_dicom(data: bytes) -> bool:
     """Return whether the bytes begin like a DICOM file."""
     return data[128:132] == b"DICM"
+
+
+def _without_palette(image: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Return the indices unless transparency, or black that is not index 0, says what is background."""
+    black = ~image[..., :3].any(axis=2)
+    opaque = image.shape[2] == 3 or image[..., 3].all()
+    by_index = opaque and (not black.any() or black[indices == 0].any())
+    return indices if by_index else image
 
 
 @contextmanager

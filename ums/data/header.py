@@ -27,6 +27,7 @@ class Header:
         width: Columns of pixels, as stored.
         orientation: How to turn the stored image upright: 1 to 8, as in EXIF.
         bits: The significant bits of each value, if the file is a PNG that states them; else 0.
+        palette: Whether the pixels of a PNG are indices of a palette.
         transparent: The grey value that a grey PNG states to be transparent; else -1.
     """
 
@@ -34,6 +35,7 @@ class Header:
     width: int = 0
     orientation: int = 1
     bits: int = 0
+    palette: bool = False
     transparent: int = -1
 
 
@@ -94,10 +96,11 @@ def upright(image: np.ndarray, orientation: int) -> np.ndarray:
 
 def _png_header(data: bytes) -> Header:
     header, states, pieces = Header(), bytes(13), []
-    for kind, content in _png_chunks(data):
+    for kind, content in png_chunks(data):
         if kind == b"IHDR":
             states = content.ljust(13, b"\0")
             header.width, header.height = _number(states[:4]), _number(states[4:8])
+            header.palette = states[9] == 3
         elif kind == b"IDAT":
             pieces.append(content)
         elif kind == b"tRNS" and states[9] == 0:  # less than 8 bits are decoded to all of 8
@@ -130,7 +133,7 @@ def _check_png_data(compressed: bytes, header: Header, states: bytes) -> None:
         )
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Walk the chunks (length, kind, content, checksum) up to IEND."""
     at = len(PNG)
     while at + 12 <= len(data):

@@ -1,9 +1,11 @@
 """Decode a PNG or JPEG file to the values that it stores."""
 
+import zlib
+
 import cv2
 import numpy as np
 
-from ums.data.header import JPEG, Header, read_header
+from ums.data.header import JPEG, PNG, Header, png_chunks, read_header
 
 
 def decode_as_stored(data: bytes) -> tuple[np.ndarray, Header]:
@@ -26,6 +28,17 @@ def decode_as_stored(data: bytes) -> tuple[np.ndarray, Header]:
     if image is None:
         raise ValueError("damaged PNG: it cannot be decoded")
     return image, header
+
+
+def palette_indices(data: bytes) -> np.ndarray:
+    """Decode a PNG with a palette to its indices (H, W) uint8, those of less than 8 bits scaled."""
+    grey = b"IHDR" + data[16:25] + b"\0" + data[26:29]  # of another colour type
+    rows = b"IDAT" + b"".join(content for kind, content in png_chunks(data) if kind == b"IDAT")
+    file = PNG + b"".join(
+        (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+        for chunk in (grey, rows, b"IEND")
+    )
+    return np.asarray(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED))
 
 
 def _decode_jpeg(data: bytes) -> np.ndarray:
