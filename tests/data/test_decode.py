@@ -114,6 +114,19 @@ def test_the_significant_bits_that_a_png_states_are_its_range(shift, bits):
     np.testing.assert_array_equal(decode_grey(data, "x"), expected)
 
 
+@pytest.mark.parametrize("bits", [9, 10, 12, 14])
+@pytest.mark.parametrize("how", ["repeated", "scaled", "from 8 bits"])
+def test_a_dark_film_scaled_to_16_bits_as_png_asks_stays_dark(how, bits):
+    film = np.arange(2 ** (bits - 5), dtype=np.uint16).reshape(-1, 8)  # below 2**bits when scaled
+    stored = {
+        "repeated": film << (16 - bits) | film >> (2 * bits - 16),
+        "scaled": np.rint(film * (65535 / (2**bits - 1))).astype(np.uint16),
+        "from 8 bits": film % 8 << 8,
+    }[how]
+    data = with_chunk(encoded(stored), b"sBIT", bytes([bits]))
+    np.testing.assert_array_equal(decode_grey(data, "x"), np.rint(stored / 257))
+
+
 def test_16_bits_in_colour_become_8_by_the_range_of_all_channels():
     colours = np.random.default_rng(0).integers(0, 4096, (8, 9, 3), dtype=np.uint16)
     expected = np.rint(colours[..., ::-1] * (255 / 4095))

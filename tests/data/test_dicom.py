@@ -87,6 +87,42 @@ def test_an_even_image_of_16_bits_is_black():
     assert not read(dicom(np.full((4, 5), 700, np.uint16))).any()
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (1, -1024), (2, 0), (-1, 255)])
+def test_8_bits_without_a_window_stay_as_they_are(slope, intercept, kind):
+    half = picture() // 2
+    tags = {"BitsStored": 8, "HighBit": 7, "RescaleSlope": slope, "RescaleIntercept": intercept}
+    expected = half if slope > 0 else 255 - half
+    np.testing.assert_array_equal(read(dicom(half.astype(kind), **tags)), expected)
+
+
+@pytest.mark.parametrize("make", [dicom, jpeg])
+def test_an_inverse_presentation_is_inverted(make):
+    for kind in ("MONOCHROME1", "MONOCHROME2"):
+        tags = {"PresentationLUTShape": "INVERSE", "PhotometricInterpretation": kind}
+        np.testing.assert_allclose(read(make(255 - picture(), **tags)), picture(), atol=6)
+
+
+@pytest.mark.parametrize(
+    "name", ["Rows", "BitsStored", "BitsAllocated", "PhotometricInterpretation", "SamplesPerPixel"]
+)
+def test_what_a_file_does_not_state_is_named(name):
+    data = dcmread(io.BytesIO(dicom(picture())))
+    delattr(data, name)
+    file = io.BytesIO()
+    data.save_as(file)
+    with pytest.raises(ValueError, match=rf"^x\.dcm: .*it does not state its {name}$"):
+        read(file.getvalue())
+
+
+@pytest.mark.parametrize("start", [b"\x02\0\0\0", b"\x08\0\x16\0"])
+def test_a_dicom_without_a_preamble_is_refused_as_such(start):
+    data = dicom(picture())
+    data = data[data.index(start) :]
+    with pytest.raises(ValueError, match=r"^x\.dcm: DICOM without its preamble"):
+        read(data)
+
+
 def test_colour_becomes_luminance():
     green = np.zeros((4, 4, 3), np.uint8)
     green[..., 1] = 255
@@ -267,6 +303,16 @@ def test_a_lookup_table_may_begin_anywhere_and_follows_the_rescale():
     }
     for syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian):
         assert read(dicom(values, syntax, **tags))[0].tolist() == [0, 0, 0, 100, 200, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("bits", "top"), [(8, 65535), (10, 4095), (12, 1023), (16, 255), (16, 4095)]
+)
+def test_a_lookup_table_of_other_bits_than_it_states_is_shown_over_its_own(bits, top):
+    entries = np.arange(4096) * top // 4095
+    values = np.array([[0, 1000, 2500, 5000]], np.uint16)
+    shown = read(dicom(values, VOILUTSequence=lookup(entries, 0, bits)))[0]
+    assert shown.tolist() == pytest.approx([0, 62, 156, 255], abs=1)
 
 
 @pytest.mark.parametrize(

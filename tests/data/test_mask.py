@@ -159,6 +159,34 @@ def test_a_mask_in_a_dicom_is_read_by_its_stored_values(kind):
     np.testing.assert_array_equal(read(inverted), BOTH)
 
 
+INVERTED = {"PhotometricInterpretation": "MONOCHROME1"}
+MARGIN = np.arange(32) > 29
+DICOMS = {
+    "labels, inverted": (dicom(LABELS, **INVERTED), BOTH),
+    "labels of 16 bits, inverted": (dicom(LABELS.astype(np.uint16) * 9, **INVERTED), BOTH),
+    "two values, inverted": (dicom(np.where(LEFT, 0, 255).astype(np.uint8), **INVERTED), LEFT),
+    "down from white, inverted": (dicom(255 - LABELS, **INVERTED), BOTH),
+    "all bits, signed": (dicom(-BOTH.astype(np.int8)), BOTH),
+    "all 16 bits, signed": (dicom(-BOTH.astype(np.int16)), BOTH),
+    "padding": (dicom(np.where(MARGIN, 255, LABELS).astype(np.uint8), PixelPaddingValue=255), BOTH),
+    "padding of two values": (
+        dicom(np.where(MARGIN, 9, BOTH).astype(np.uint8), PixelPaddingValue=9),
+        BOTH,
+    ),
+    "padding for background": (dicom(LABELS, PixelPaddingValue=0), BOTH),
+    "signed padding": (
+        dicom(np.where(MARGIN, -9, LABELS.astype(np.int16)), PixelPaddingValue=-9),
+        BOTH,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DICOMS)
+def test_the_background_of_a_mask_in_a_dicom_is_found(name):
+    data, mask = DICOMS[name]
+    np.testing.assert_array_equal(read(data), mask)
+
+
 def test_a_jpeg_of_exactly_two_values_is_a_mask():
     mask = np.zeros((32, 32), np.uint8)
     mask[8:24, 16:] = 255

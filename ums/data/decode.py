@@ -86,7 +86,7 @@ def is_dicom(data: bytes) -> bool:
 
 def _without_palette(image: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Return the indices unless transparency, or black that is not index 0, says what is background."""
-    black = ~image[..., :3].any(axis=2)
+    black = np.asarray((image[..., :3] == 0).all(axis=2))
     opaque = image.shape[2] == 3 or image[..., 3].all()
     by_index = opaque and (not black.any() or black[indices == 0].any())
     return indices if by_index else image
@@ -124,10 +124,16 @@ def _full_range(image: np.ndarray, bits: int) -> int:
     if image.dtype != np.uint16:
         return 255
     brightest = int(image.max())
-    if (image >> 8 == image & 255).all():
+    if (image >> 8 == image & 255).all() or (0 < bits < 16 and _is_scaled(image, bits)):
         return 65535
     sizes = (bits, 16) if 0 < bits < 16 else (8, 10, 12, 14, 16)
     return int(next(2**n - 1 for n in sizes if brightest < 2**n))
+
+
+def _is_scaled(image: np.ndarray, bits: int) -> bool:
+    """Return whether values of fewer bits were scaled to 16, by repeating the bits or to 8 higher."""
+    scaled = (image >> (16 - bits)) * (65535 / (2**bits - 1))
+    return bool((np.abs(image - scaled) <= 1).all() or not (image & 255).any())
 
 
 def _to_8_bits(image: np.ndarray, full: int) -> np.ndarray:

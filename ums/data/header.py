@@ -53,6 +53,8 @@ def read_header(data: bytes) -> Header:
         return _png_header(data)
     if data.startswith(JPEG):
         return _jpeg_header(data)
+    if data[:4] in (b"\x02\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x08\0\x16\0"):
+        raise ValueError("DICOM without its preamble: 128 bytes and DICM should be before the data")
     raise ValueError("neither PNG nor JPEG nor DICOM" if data else "the file is empty")
 
 
