@@ -153,6 +153,69 @@ def test_images_are_turned_as_pillow_turns_them(kind, orientation):
     np.testing.assert_array_equal(decode_mask(data, "x"), expected[..., 0] > 0)
 
 
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
+    b'syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" %s</x:xmpmeta>'
+)
+ATTRIBUTE = XMP % b'tiff:Orientation="6"/></rdf:RDF>'
+ELEMENT = XMP % b"><tiff:Orientation>6</tiff:Orientation></rdf:Description></rdf:RDF>"
+
+
+def exif_of(orientation):
+    exif = Image.Exif()
+    exif[0x0112 if orientation else 0x010F] = orientation or "maker"
+    return b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def noted(kind, *notes):
+    """A PNG or JPEG (8, 16) with chunks (kind, content) or application segments."""
+    image = np.zeros((8, 16), np.uint8)
+    image[:, :8] = 200
+    data = encoded(image, kind)
+    for note in reversed(notes):
+        if kind == ".png":
+            data = with_chunk(data, *note)
+        else:
+            data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + data[2:]
+    return data
+
+
+RAW = b"\nexif\n%8d\n%s\n" % (len(exif_of(6)), exif_of(6).hex().encode())
+XAP, XML = b"http://ns.adobe.com/xap/1.0/\0", b"XML:com.adobe.xmp\0"
+NOTED = {
+    "JPEG, XMP": noted(".jpg", XAP + ATTRIBUTE),
+    "JPEG, XMP element": noted(".jpg", XAP + ELEMENT),
+    "JPEG, EXIF of something else and XMP": noted(".jpg", exif_of(0), XAP + ATTRIBUTE),
+    "JPEG, EXIF 1 before XMP": noted(".jpg", exif_of(1), XAP + ATTRIBUTE),
+    "JPEG, EXIF 3 before XMP": noted(".jpg", exif_of(3), XAP + ATTRIBUTE),
+    "PNG, XMP": noted(".png", (b"iTXt", XML + bytes(4) + ATTRIBUTE)),
+    "PNG, XMP element": noted(".png", (b"iTXt", XML + bytes(4) + ELEMENT)),
+    "PNG, XMP compressed": noted(".png", (b"iTXt", XML + b"\1\0\0\0" + zlib.compress(ATTRIBUTE))),
+    "PNG, EXIF as text": noted(".png", (b"tEXt", b"Raw profile type exif\0" + RAW)),
+    "PNG, EXIF as compressed text": noted(
+        ".png", (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(RAW))
+    ),
+    "PNG, nonsense": noted(
+        ".png", (b"zTXt", b"Raw profile type exif\0\0abc"), (b"iTXt", XML + b"\1\0abc")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_the_orientation_is_found_wherever_pillow_finds_it(name):
+    data = NOTED[name]
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    np.testing.assert_array_equal(decode_grey(data, "x"), expected)
+
+
+@pytest.mark.parametrize("others", [(0,), (1,), (0, 1), (8,)])
+def test_of_several_exif_segments_the_first_that_turns_counts(others):
+    data = noted(".jpg", exif_of(6), *map(exif_of, others))
+    assert np.array_equal(decode_grey(data, "x"), decode_grey(noted(".jpg", exif_of(6)), "x"))
+    data = noted(".jpg", exif_of(1), exif_of(6))
+    assert decode_grey(data, "x").shape == (16, 8)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(("kind", "value"), [(3, "HH"), (4, "I"), (1, "BBH")])
 def test_the_orientation_is_read_in_both_byte_orders_and_all_types_of_integer(order, kind, value):

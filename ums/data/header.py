@@ -3,7 +3,8 @@
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -12,10 +13,46 @@ PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 MOST_PIXELS = 2**26
 """The largest image that is decoded; a film has a quarter of that, but a header can state anything."""
 
+_MOST_TEXT = 2**20
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # not one of those within the data of a scan
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_EXIF = b"Exif\0\0"
+_EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])")
+
+
+@dataclass
+class _Notes:
+    """The notes on an image in a file: EXIF data from their byte order on, and XMP."""
+
+    exif: list[bytes] = field(default_factory=list)
+    xmp: list[bytes] = field(default_factory=list)
+
+    def add_text(self, kind: bytes, content: bytes) -> None:
+        """Keep the text chunk of a PNG, if it is one of those; nonsense is ignored."""
+        keyword, _, text = content.partition(b"\0")
+        if keyword not in (b"XML:com.adobe.xmp", b"Raw profile type exif"):
+            return
+        with suppress(ValueError, zlib.error):
+            compressed = kind == b"zTXt" or (kind == b"iTXt" and text[:1] == b"\1")
+            if kind == b"iTXt":  # flag, method, language and keyword come before the text
+                text = text[2:].split(b"\0", 2)[-1]
+            elif kind == b"zTXt":
+                text = text[1:]
+            if compressed:
+                text = zlib.decompressobj().decompress(text, _MOST_TEXT)
+            if keyword.startswith(b"XML"):
+                self.xmp.append(text)
+            else:  # "exif", the length, and the bytes in hexadecimal digits
+                digits = text.split(None, 2)[-1].decode("ascii")
+                self.exif.append(bytes.fromhex(digits).removeprefix(_EXIF))
+
+    def orientation(self) -> int:
+        """Return the first orientation but 1 in EXIF or else in XMP; 1 if there is none."""
+        stated = [value for tiff in self.exif if (value := _orientation(tiff))]
+        if not stated:
+            stated = [int(found[1]) for xmp in self.xmp for found in _XMP_ORIENTATION.finditer(xmp)]
+        return next((value for value in stated if value > 1), 1)
 
 
 @dataclass
@@ -97,7 +134,7 @@ def upright(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _png_header(data: bytes) -> Header:
-    header, states, pieces = Header(), bytes(13), []
+    header, states, pieces, notes = Header(), bytes(13), [], _Notes()
     for kind, content in png_chunks(data):
         if kind == b"IHDR":
             states = content.ljust(13, b"\0")
@@ -111,7 +148,10 @@ def _png_header(data: bytes) -> Header:
         elif kind == b"sBIT":
             header.bits = max(content, default=0)
         elif kind == b"eXIf":
-            header.orientation = _orientation(content.removeprefix(_EXIF))
+            notes.exif.append(content.removeprefix(_EXIF))
+        elif kind in (b"iTXt", b"tEXt", b"zTXt"):
+            notes.add_text(kind, content)
+    header.orientation = notes.orientation()
     check_size(header.height, header.width)
     _check_png_data(b"".join(pieces), header, states)
     return header
@@ -152,12 +192,15 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _jpeg_header(data: bytes) -> Header:
-    header = Header()
+    header, notes = Header(), _Notes()
     for kind, content in _jpeg_segments(data):
         if kind in _FRAMES:
             header.height, header.width = _number(content[1:3]), _number(content[3:5])
         elif kind == 0xE1 and content.startswith(_EXIF):
-            header.orientation = _orientation(content.removeprefix(_EXIF))
+            notes.exif.append(content.removeprefix(_EXIF))
+        elif kind == 0xE1 and content.startswith(_XMP):
+            notes.xmp.append(content)
+    header.orientation = notes.orientation()
     check_size(header.height, header.width)
     return header
 
@@ -183,7 +226,7 @@ def _check_rest(rest: bytes) -> None:
 
 
 def _orientation(tiff: bytes) -> int:
-    """Return the orientation that EXIF data state; 1 where they state none or nonsense."""
+    """Return the orientation that EXIF data state; 0 where they state none or nonsense."""
     order: Literal["little", "big"] = "little" if tiff[:2] == b"II" else "big"
 
     def number(at: int, length: int) -> int:
@@ -193,8 +236,8 @@ def _orientation(tiff: bytes) -> int:
     for at in range(first, len(tiff) - 11, 12)[: number(first - 2, 2)]:
         if number(at, 2) == 0x0112:
             value = number(at + 8, {3: 2, 4: 4}.get(number(at + 2, 2), 1))
-            return value if 1 <= value <= 8 else 1
-    return 1
+            return value if 1 <= value <= 8 else 0
+    return 0
 
 
 def _number(content: bytes) -> int:
