@@ -14,7 +14,7 @@ from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 from pydicom.tag import Tag
 from pydicom.uid import (
@@ -183,6 +183,23 @@ def test_compressed_data_that_state_another_image_are_refused(name, marker, at, 
         ValueError, match=r"^x\.dcm: .*(compressed image is|makes no sense|truncated JPEG)"
     ):
         read(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("at", "value"), [(3, 0), (17, 147)]
+)  # the marker of a segment, and the transform in it
+def test_lossless_colour_jpegs_with_an_odd_segment_are_refused(at, value, tmp_path):
+    colours = np.dstack([picture(), picture()[::-1], picture()[:, ::-1]])
+    data = packed(dicom(colours), "JPEGLosslessProcess14_1", tmp_path)
+    adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"
+    dataset = dcmread(io.BytesIO(data))
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    frame = bytearray(frame[:2] + adobe + frame[frame.index(b"\xff\xc3") :])
+    syntax = dataset.file_meta.TransferSyntaxUID
+    assert read(dicom(colours, syntax, encapsulate([bytes(frame)]))).std() > 20
+    frame[at] = value
+    with pytest.raises(ValueError, match=r"^x\.dcm: .*makes no sense"):
+        read(dicom(colours, syntax, encapsulate([bytes(frame)])))
 
 
 def test_several_frames_are_refused():

@@ -143,12 +143,12 @@ def _pixels(dataset: Any) -> np.ndarray:
 def _decoded(dataset: Any) -> np.ndarray:
     syntax, grey = dataset.file_meta.TransferSyntaxUID, dataset.SamplesPerPixel == 1
     eight = dataset.BitsAllocated == 8
-    if syntax in JPEGTransferSyntaxes + JPEGLSTransferSyntaxes + JPEG2000TransferSyntaxes:
-        _check_frame(dataset)
     if syntax == JPEGBaseline8Bit or (syntax == JPEGExtended12Bit and eight):
         jpeg, _ = decode_as_stored(get_frame(dataset.PixelData, 0, number_of_frames=1))
         if grey:
             return jpeg
+    elif syntax in JPEGTransferSyntaxes + JPEGLSTransferSyntaxes + JPEG2000TransferSyntaxes:
+        _check_frame(dataset)
     if not syntax.is_encapsulated:
         rest = dataset.PixelData[get_expected_length(dataset) :]
         if len(rest) > 1 and any(rest):  # else it is padding

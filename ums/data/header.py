@@ -99,7 +99,8 @@ def frame_header(data: bytes) -> list[int]:
     """Return what JPEG, JPEG-LS or JPEG 2000 data state: height, width and bits of each channel.
 
     Raises:
-        ValueError: They state nothing of the kind.
+        ValueError: They state nothing of the kind, or have anything between or in the segments
+            before the image of which libjpeg would warn.
     """
     start = data.find(b"\xff\x4f\xff\x51")  # the data may lie within the boxes of a JP2 file
     if start >= 0 and not data.startswith(JPEG):
@@ -109,9 +110,15 @@ def frame_header(data: bytes) -> list[int]:
         if len(channels) == _number(size[36:38]) and {c[1:] for c in channels} == {(1, 1)}:
             return [y - y0, x - x0, *((c[0] & 127) + 1 for c in channels)]
     elif data.startswith(JPEG):
+        found, at = [], 2
         for kind, content in _jpeg_segments(data):
+            if data[at : at + 2] != bytes([0xFF, kind]) or _is_odd(kind, content):
+                break
+            at += 4 + len(content)
             if kind in _FRAMES | {0xF7} and len(content) == 6 + 3 * content[5]:
-                return [_number(content[1:3]), _number(content[3:5])] + [content[0]] * content[5]
+                found = [_number(content[1:3]), _number(content[3:5])] + [content[0]] * content[5]
+            if kind == 0xDA and found:
+                return found
     raise ValueError("damaged JPEG: what it states of its image makes no sense")
 
 
@@ -218,6 +225,12 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         yield kind, data[at + 2 : at + length]
         at += length
     raise ValueError("truncated JPEG: its end is missing")
+
+
+def _is_odd(kind: int, content: bytes) -> bool:
+    """Return whether libjpeg would warn of an unknown version of JFIF or transform of Adobe."""
+    jfif = kind == 0xE0 and content.startswith(b"JFIF\0") and content[5:6] != b"\1"
+    return jfif or (kind == 0xEE and content.startswith(b"Adobe") and content[11:12] > b"\1")
 
 
 def _check_rest(rest: bytes) -> None:
