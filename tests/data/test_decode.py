@@ -282,6 +282,29 @@ def test_jpegs_have_the_pixels_that_opencv_finds_unless_they_are_damaged(
             decode_grey(damaged, "x.jpg")
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("zeros", [512, 2048])
+def test_zeros_anywhere_in_a_progressive_jpeg_are_damage(film, zeros, channels):
+    film = cv2.resize(film, (700, 600))
+    image = film if channels == 1 else np.dstack([film, film[::-1], film[:, ::-1]])
+    data = encoded(image, ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    for at in np.linspace(data.index(b"\xff\xda") + 20, len(data) - zeros - 9, 40).astype(int):
+        with pytest.raises(ValueError, match=r"x\.jpg: (damaged|truncated) JPEG"):
+            decode_grey(data[:at] + bytes(zeros) + data[at + zeros :], "x.jpg")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("content", [0, 100])
+@pytest.mark.parametrize("how", ["JPEG_PROGRESSIVE", "JPEG_OPTIMIZE"])
+def test_the_zeros_of_flat_films_are_no_damage(how, content, channels):
+    film = np.zeros((1200, 1000, channels), np.uint8)
+    film[500:600, 500:600] = np.random.default_rng(0).integers(0, content + 1, (100, 100, 1))
+    data = encoded(film, ".jpg", getattr(cv2, f"IMWRITE_{how}"), 1)
+    assert bytes(256) in data
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    np.testing.assert_array_equal(decode_colour(data, "x"), expected)
+
+
 def test_what_follows_the_end_of_a_jpeg_or_png_does_not_matter(film):
     for kind in (".png", ".jpg"):
         data = encoded(film, kind)

@@ -15,6 +15,7 @@ MOST_PIXELS = 2**26
 
 _MOST_TEXT = 2**20
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # not one of those within the data of a scan
+_ZEROS = re.compile(rb"\0{256,}")
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
@@ -66,6 +67,7 @@ class Header:
         bits: The significant bits of each value, if the file is a PNG that states them; else 0.
         palette: Whether the pixels of a PNG are indices of a palette.
         transparent: The grey value that a grey PNG states to be transparent; else -1.
+        zeros: The longest run of zero bytes in the data of a JPEG, from 256 on; else 0.
     """
 
     height: int = 0
@@ -74,6 +76,7 @@ class Header:
     bits: int = 0
     palette: bool = False
     transparent: int = -1
+    zeros: int = 0
 
 
 def read_header(data: bytes) -> Header:
@@ -203,6 +206,8 @@ def _jpeg_header(data: bytes) -> Header:
     for kind, content in _jpeg_segments(data):
         if kind in _FRAMES:
             header.height, header.width = _number(content[1:3]), _number(content[3:5])
+        elif kind == 0 and bytes(256) in content:
+            header.zeros = max(header.zeros, *map(len, _ZEROS.findall(content)))
         elif kind == 0xE1 and content.startswith(_EXIF):
             notes.exif.append(content.removeprefix(_EXIF))
         elif kind == 0xE1 and content.startswith(_XMP):
@@ -213,9 +218,11 @@ def _jpeg_header(data: bytes) -> Header:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Walk the segments (marker, length, content) and the data of the scans between them."""
+    """Walk the segments (marker, content) and the data of the scans between them (0, content)."""
     at = 2
     while found := _MARKER.search(data, at):
+        if found.start() > at:
+            yield 0, data[at : found.start()]
         kind, at = found[0][1], found.end()
         if kind == 0xD8:
             raise ValueError("damaged JPEG: a second image begins within the first")
