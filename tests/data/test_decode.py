@@ -127,6 +127,12 @@ def test_a_dark_film_scaled_to_16_bits_as_png_asks_stays_dark(how, bits):
     np.testing.assert_array_equal(decode_grey(data, "x"), np.rint(stored / 257))
 
 
+def test_a_bright_film_of_8_bits_in_the_12_that_a_png_states_is_not_taken_for_a_scaled_one():
+    film = np.arange(256, dtype=np.uint16).reshape(16, 16) * 16
+    data = with_chunk(encoded(film), b"sBIT", bytes([12]))
+    np.testing.assert_array_equal(decode_grey(data, "x"), np.rint(film * (255 / 4095)))
+
+
 def test_16_bits_in_colour_become_8_by_the_range_of_all_channels():
     colours = np.random.default_rng(0).integers(0, 4096, (8, 9, 3), dtype=np.uint16)
     expected = np.rint(colours[..., ::-1] * (255 / 4095))

@@ -131,9 +131,10 @@ def _full_range(image: np.ndarray, bits: int) -> int:
 
 
 def _is_scaled(image: np.ndarray, bits: int) -> bool:
-    """Return whether values of fewer bits were scaled to 16, by repeating the bits or to 8 higher."""
-    scaled = (image >> (16 - bits)) * (65535 / (2**bits - 1))
-    return bool((np.abs(image - scaled) <= 1).all() or not (image & 255).any())
+    """Return whether values of fewer bits were scaled to 16: multiples of 256, or dark ones."""
+    exact = (image >> (16 - bits)) * (65535 / (2**bits - 1))
+    dark = bool(image.max() < 2 ** (bits - 1))
+    return not (image & 255).any() or (dark and bool((np.abs(image - exact) <= 1).all()))
 
 
 def _to_8_bits(image: np.ndarray, full: int) -> np.ndarray:
