@@ -115,6 +115,25 @@ def test_the_significant_bits_that_a_png_states_are_its_range(shift, bits):
     np.testing.assert_array_equal(decode_grey(data, "x"), expected)
 
 
+@pytest.mark.parametrize("bits", [9, 10, 12, 14])
+@pytest.mark.parametrize("how", ["repeated", "scaled", "from 8 bits"])
+def test_a_dark_film_scaled_to_16_bits_as_png_asks_stays_dark(how, bits):
+    film = np.arange(2 ** (bits - 5), dtype=np.uint16).reshape(-1, 8)  # below 2**bits when scaled
+    stored = {
+        "repeated": film << (16 - bits) | film >> (2 * bits - 16),
+        "scaled": np.rint(film * (65535 / (2**bits - 1))).astype(np.uint16),
+        "from 8 bits": film % 8 << 8,
+    }[how]
+    data = with_chunk(encoded(stored), b"sBIT", bytes([bits]))
+    np.testing.assert_array_equal(decode_grey(data, "x"), np.rint(stored / 257))
+
+
+def test_a_bright_film_of_8_bits_in_the_12_that_a_png_states_is_not_taken_for_a_scaled_one():
+    film = np.arange(256, dtype=np.uint16).reshape(16, 16) * 16
+    data = with_chunk(encoded(film), b"sBIT", bytes([12]))
+    np.testing.assert_array_equal(decode_grey(data, "x"), np.rint(film * (255 / 4095)))
+
+
 def test_16_bits_in_colour_become_8_by_the_range_of_all_channels():
     colours = np.random.default_rng(0).integers(0, 4096, (8, 9, 3), dtype=np.uint16)
     expected = np.rint(colours[..., ::-1] * (255 / 4095))
@@ -139,6 +158,69 @@ def test_images_are_turned_as_pillow_turns_them(kind, orientation):
     np.testing.assert_array_equal(decode_colour(data, "x"), expected)
     np.testing.assert_array_equal(decode_grey(data, "x"), expected[..., 0])
     np.testing.assert_array_equal(decode_mask(data, "x"), expected[..., 0] > 0)
+
+
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
+    b'syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" %s</x:xmpmeta>'
+)
+ATTRIBUTE = XMP % b'tiff:Orientation="6"/></rdf:RDF>'
+ELEMENT = XMP % b"><tiff:Orientation>6</tiff:Orientation></rdf:Description></rdf:RDF>"
+
+
+def exif_of(orientation):
+    exif = Image.Exif()
+    exif[0x0112 if orientation else 0x010F] = orientation or "maker"
+    return b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def noted(kind, *notes):
+    """A PNG or JPEG (8, 16) with chunks (kind, content) or application segments."""
+    image = np.zeros((8, 16), np.uint8)
+    image[:, :8] = 200
+    data = encoded(image, kind)
+    for note in reversed(notes):
+        if kind == ".png":
+            data = with_chunk(data, *note)
+        else:
+            data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + data[2:]
+    return data
+
+
+RAW = b"\nexif\n%8d\n%s\n" % (len(exif_of(6)), exif_of(6).hex().encode())
+XAP, XML = b"http://ns.adobe.com/xap/1.0/\0", b"XML:com.adobe.xmp\0"
+NOTED = {
+    "JPEG, XMP": noted(".jpg", XAP + ATTRIBUTE),
+    "JPEG, XMP element": noted(".jpg", XAP + ELEMENT),
+    "JPEG, EXIF of something else and XMP": noted(".jpg", exif_of(0), XAP + ATTRIBUTE),
+    "JPEG, EXIF 1 before XMP": noted(".jpg", exif_of(1), XAP + ATTRIBUTE),
+    "JPEG, EXIF 3 before XMP": noted(".jpg", exif_of(3), XAP + ATTRIBUTE),
+    "PNG, XMP": noted(".png", (b"iTXt", XML + bytes(4) + ATTRIBUTE)),
+    "PNG, XMP element": noted(".png", (b"iTXt", XML + bytes(4) + ELEMENT)),
+    "PNG, XMP compressed": noted(".png", (b"iTXt", XML + b"\1\0\0\0" + zlib.compress(ATTRIBUTE))),
+    "PNG, EXIF as text": noted(".png", (b"tEXt", b"Raw profile type exif\0" + RAW)),
+    "PNG, EXIF as compressed text": noted(
+        ".png", (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(RAW))
+    ),
+    "PNG, nonsense": noted(
+        ".png", (b"zTXt", b"Raw profile type exif\0\0abc"), (b"iTXt", XML + b"\1\0abc")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_the_orientation_is_found_wherever_pillow_finds_it(name):
+    data = NOTED[name]
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    np.testing.assert_array_equal(decode_grey(data, "x"), expected)
+
+
+@pytest.mark.parametrize("others", [(0,), (1,), (0, 1), (8,)])
+def test_of_several_exif_segments_the_first_that_turns_counts(others):
+    data = noted(".jpg", exif_of(6), *map(exif_of, others))
+    assert np.array_equal(decode_grey(data, "x"), decode_grey(noted(".jpg", exif_of(6)), "x"))
+    data = noted(".jpg", exif_of(1), exif_of(6))
+    assert decode_grey(data, "x").shape == (16, 8)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -205,6 +287,29 @@ def test_jpegs_have_the_pixels_that_opencv_finds_unless_they_are_damaged(
             ValueError, match=r"x\.jpg: .*(damaged JPEG|truncated JPEG|second image)"
         ):
             decode_grey(damaged, "x.jpg")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("zeros", [512, 2048])
+def test_zeros_anywhere_in_a_progressive_jpeg_are_damage(film, zeros, channels):
+    film = cv2.resize(film, (700, 600))
+    image = film if channels == 1 else np.dstack([film, film[::-1], film[:, ::-1]])
+    data = encoded(image, ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    for at in np.linspace(data.index(b"\xff\xda") + 20, len(data) - zeros - 9, 40).astype(int):
+        with pytest.raises(ValueError, match=r"x\.jpg: (damaged|truncated) JPEG"):
+            decode_grey(data[:at] + bytes(zeros) + data[at + zeros :], "x.jpg")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("content", [0, 100])
+@pytest.mark.parametrize("how", ["JPEG_PROGRESSIVE", "JPEG_OPTIMIZE"])
+def test_the_zeros_of_flat_films_are_no_damage(how, content, channels):
+    film = np.zeros((1200, 1000, channels), np.uint8)
+    film[500:600, 500:600] = np.random.default_rng(0).integers(0, content + 1, (100, 100, 1))
+    data = encoded(film, ".jpg", getattr(cv2, f"IMWRITE_{how}"), 1)
+    assert bytes(256) in data
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    np.testing.assert_array_equal(decode_colour(data, "x"), expected)
 
 
 def test_what_follows_the_end_of_a_jpeg_or_png_does_not_matter(film):

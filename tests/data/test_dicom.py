@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 from pydicom.tag import Tag
 from pydicom.uid import (
@@ -89,6 +89,42 @@ def test_an_even_image_of_16_bits_is_black():
     assert not read(dicom(np.full((4, 5), 700, np.uint16))).any()
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (1, -1024), (2, 0), (-1, 255)])
+def test_8_bits_without_a_window_stay_as_they_are(slope, intercept, kind):
+    half = picture() // 2
+    tags = {"BitsStored": 8, "HighBit": 7, "RescaleSlope": slope, "RescaleIntercept": intercept}
+    expected = half if slope > 0 else 255 - half
+    np.testing.assert_array_equal(read(dicom(half.astype(kind), **tags)), expected)
+
+
+@pytest.mark.parametrize("make", [dicom, jpeg])
+def test_an_inverse_presentation_is_inverted(make):
+    for kind in ("MONOCHROME1", "MONOCHROME2"):
+        tags = {"PresentationLUTShape": "INVERSE", "PhotometricInterpretation": kind}
+        np.testing.assert_allclose(read(make(255 - picture(), **tags)), picture(), atol=6)
+
+
+@pytest.mark.parametrize(
+    "name", ["Rows", "BitsStored", "BitsAllocated", "PhotometricInterpretation", "SamplesPerPixel"]
+)
+def test_what_a_file_does_not_state_is_named(name):
+    data = dcmread(io.BytesIO(dicom(picture())))
+    delattr(data, name)
+    file = io.BytesIO()
+    data.save_as(file)
+    with pytest.raises(ValueError, match=rf"^x\.dcm: .*it does not state its {name}$"):
+        read(file.getvalue())
+
+
+@pytest.mark.parametrize("start", [b"\x02\0\0\0", b"\x08\0\x16\0"])
+def test_a_dicom_without_a_preamble_is_refused_as_such(start):
+    data = dicom(picture())
+    data = data[data.index(start) :]
+    with pytest.raises(ValueError, match=r"^x\.dcm: DICOM without its preamble"):
+        read(data)
+
+
 def test_colour_becomes_luminance():
     green = np.zeros((4, 4, 3), np.uint8)
     green[..., 1] = 255
@@ -123,6 +159,49 @@ def test_a_jpeg_cut_off_inside_a_whole_file_is_refused():
 def test_a_jpeg_of_another_size_than_the_file_says_is_refused():
     with pytest.raises(ValueError, match=r"\(24, 20\).*\(30, 20\)"):
         read(jpeg(picture(), Rows=30))
+
+
+@pytest.mark.parametrize(
+    ("name", "marker", "at", "value"),
+    [
+        ("JPEGLSLossless", b"\xff\xf7", 4, 255),  # bits
+        ("JPEGLSLossless", b"\xff\xf7", 4, 1),
+        ("JPEGLSLossless", b"\xff\xf7", 7, 255),  # columns
+        ("JPEGLSLossless", b"\xff\xf7", 9, 3),  # channels
+        ("JPEGLosslessProcess14_1", b"\xff\xc3", 4, 200),
+        ("JPEGLosslessProcess14_1", b"\xff\xc3", 5, 250),
+        ("JPEG2000Lossless", b"\xff\x4f\xff\x51", 5, 83),  # the length of these statements
+        ("JPEG2000Lossless", b"\xff\x4f\xff\x51", 9, 118),  # columns: 7.7 GB
+        ("JPEG2000Lossless", b"\xff\x4f\xff\x51", 16, 255),  # where the image begins
+        ("JPEG2000Lossless", b"\xff\x4f\xff\x51", 41, 3),
+        ("JPEG2000Lossless", b"\xff\x4f\xff\x51", 42, 90),
+        ("JPEG2000Lossless", b"\xff\x4f\xff\x51", 43, 0),  # pixels from one column to the next
+    ],
+)
+def test_compressed_data_that_state_another_image_are_refused(name, marker, at, value, tmp_path):
+    data = bytearray(packed(dicom(picture()), name, tmp_path))
+    data[data.index(marker) + at] = value
+    with pytest.raises(
+        ValueError, match=r"^x\.dcm: .*(compressed image is|makes no sense|truncated JPEG)"
+    ):
+        read(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("at", "value"), [(3, 0), (17, 147)]
+)  # the marker of a segment, and the transform in it
+def test_lossless_colour_jpegs_with_an_odd_segment_are_refused(at, value, tmp_path):
+    colours = np.dstack([picture(), picture()[::-1], picture()[:, ::-1]])
+    data = packed(dicom(colours), "JPEGLosslessProcess14_1", tmp_path)
+    adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"
+    dataset = dcmread(io.BytesIO(data))
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    frame = bytearray(frame[:2] + adobe + frame[frame.index(b"\xff\xc3") :])
+    syntax = dataset.file_meta.TransferSyntaxUID
+    assert read(dicom(colours, syntax, encapsulate([bytes(frame)]))).std() > 20
+    frame[at] = value
+    with pytest.raises(ValueError, match=r"^x\.dcm: .*makes no sense"):
+        read(dicom(colours, syntax, encapsulate([bytes(frame)])))
 
 
 def test_several_frames_are_refused():
@@ -243,6 +322,16 @@ def test_a_lookup_table_may_begin_anywhere_and_follows_the_rescale():
     }
     for syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian):
         assert read(dicom(values, syntax, **tags))[0].tolist() == [0, 0, 0, 100, 200, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("bits", "top"), [(8, 65535), (10, 4095), (12, 1023), (16, 255), (16, 4095)]
+)
+def test_a_lookup_table_of_other_bits_than_it_states_is_shown_over_its_own(bits, top):
+    entries = np.arange(4096) * top // 4095
+    values = np.array([[0, 1000, 2500, 5000]], np.uint16)
+    shown = read(dicom(values, VOILUTSequence=lookup(entries, 0, bits)))[0]
+    assert shown.tolist() == pytest.approx([0, 62, 156, 255], abs=1)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,15 @@ def jpeg(image):
     return cv2.imencode(".jpg", image)[1].tobytes()
 
 
+def low_jpeg(low, high):
+    """A JPEG of two near values, decoded to exactly two, some of them at the wrong place."""
+    lungs = np.zeros((256, 256), bool)
+    lungs[40:200, 30:110] = lungs[40:200, 140:220] = True
+    file = io.BytesIO()
+    Image.fromarray(np.where(lungs, high, low).astype(np.uint8)).save(file, "JPEG", quality=75)
+    return file.getvalue()
+
+
 def pillow(image, mode=None, palette=None, **options):
     image, file = Image.fromarray(image), io.BytesIO()
     image = image.convert(mode) if mode else image
@@ -77,7 +86,7 @@ def test_all_labels_beside_the_background_are_the_mask(values):
         (([0, 0, 0], [1, 0, 0], [0, 0, 1]), BOTH),
         (([0, 0, 0], [255, 255, 255], [0, 0, 255]), BOTH),
         (([90, 90, 90], [0, 255, 0], [90, 90, 90]), LEFT),
-        (([255, 255, 255], [200, 0, 0], [200, 0, 0]), ~BOTH),
+        (([255, 255, 255], [0, 0, 0], [255, 255, 255]), ~LEFT),
     ],
 )
 def test_colours_are_labels_too(colours, mask, kind):
@@ -152,6 +161,34 @@ def test_a_mask_in_a_dicom_is_read_by_its_stored_values(kind):
     np.testing.assert_array_equal(read(inverted), BOTH)
 
 
+INVERTED = {"PhotometricInterpretation": "MONOCHROME1"}
+MARGIN = np.arange(32) > 29
+DICOMS = {
+    "labels, inverted": (dicom(LABELS, **INVERTED), BOTH),
+    "labels of 16 bits, inverted": (dicom(LABELS.astype(np.uint16) * 9, **INVERTED), BOTH),
+    "two values, inverted": (dicom(np.where(LEFT, 0, 255).astype(np.uint8), **INVERTED), LEFT),
+    "down from white, inverted": (dicom(255 - LABELS, **INVERTED), BOTH),
+    "all bits, signed": (dicom(-BOTH.astype(np.int8)), BOTH),
+    "all 16 bits, signed": (dicom(-BOTH.astype(np.int16)), BOTH),
+    "padding": (dicom(np.where(MARGIN, 255, LABELS).astype(np.uint8), PixelPaddingValue=255), BOTH),
+    "padding of two values": (
+        dicom(np.where(MARGIN, 9, BOTH).astype(np.uint8), PixelPaddingValue=9),
+        BOTH,
+    ),
+    "padding for background": (dicom(LABELS, PixelPaddingValue=0), BOTH),
+    "signed padding": (
+        dicom(np.where(MARGIN, -9, LABELS.astype(np.int16)), PixelPaddingValue=-9),
+        BOTH,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DICOMS)
+def test_the_background_of_a_mask_in_a_dicom_is_found(name):
+    data, mask = DICOMS[name]
+    np.testing.assert_array_equal(read(data), mask)
+
+
 def test_a_jpeg_of_exactly_two_values_is_a_mask():
     mask = np.zeros((32, 32), np.uint8)
     mask[8:24, 16:] = 255
@@ -163,6 +200,34 @@ def test_colours_in_a_dicom_are_in_their_order():
     np.testing.assert_array_equal(read(dicom(red_on_blue)), LEFT)
 
 
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("background", [(255, 255, 255), (128, 128, 128), (70, 130, 180)])
+@pytest.mark.parametrize("labels", [(1, 1), (1, 2)])
+def test_index_0_of_a_palette_is_the_background_whatever_its_colour(labels, background, bits):
+    colours = [*background, 200, 0, 0, 0, 0, 200]
+    indices = np.array([0, *labels], np.uint8)[LABELS]
+    np.testing.assert_array_equal(read(pillow(indices, "P", colours, bits=bits)), BOTH)
+
+
+@pytest.mark.parametrize(
+    "colours", [[0] * 9, [0, 0, 0, 9, 9, 9, 9, 9, 9], [0] * 3 + [200] + [0] * 5]
+)
+def test_labels_of_one_colour_in_a_palette_are_told_apart(colours):
+    np.testing.assert_array_equal(read(pillow(LABELS, "P", colours)), BOTH)
+
+
+def test_black_in_a_palette_is_the_background_whatever_its_index():
+    data = pillow(LABELS, "P", [200, 0, 0, 0, 0, 0, 0, 0, 200])
+    np.testing.assert_array_equal(read(data), ~LEFT)
+
+
+def test_a_mask_may_have_a_label_for_each_rib():
+    ribs = np.zeros((88, 60), np.uint8)
+    for k in range(20):
+        ribs[4 + k // 2 * 8 :, :][:4, 5 + k % 2 * 30 :][:, :20] = k + 1
+    np.testing.assert_array_equal(read(png(ribs)), ribs > 0)
+
+
 ROOM = np.zeros_like(LABELS)
 IMPOSSIBLE = {
     "all black": (png(ROOM), "every pixel is 0"),
@@ -170,22 +235,27 @@ IMPOSSIBLE = {
     "one value of 16 bits": (png(ROOM.astype(np.uint16) + 300), "every pixel is 300"),
     "one colour": (labelled(*[[255, 0, 0]] * 3), r"every pixel is \(0, 0, 255\)"),
     "all transparent": (with_alpha(ROOM, *[[0] * 3] * 3), "every pixel is 0"),
-    "a photograph": (png((MANY % 256).astype(np.uint8)), "more than 13 values"),
-    "a photograph of 4 bits": (png((MANY % 16 * 17).astype(np.uint8)), "more than 13 values"),
-    "a photograph in colour": (png(np.dstack([MANY, MANY // 3, MANY]).astype(np.uint8)), "13 val"),
-    "a photograph in alpha": (with_alpha(MANY % 256, *[[0] * 3] * 3), "more than 13 values"),
+    "a photograph": (png((MANY % 256).astype(np.uint8)), "more than 25 values"),
+    "a photograph of 4 bits": (png((MANY % 16 * 17).astype(np.uint8)), "16 values, like a photo"),
+    "a photograph in colour": (png(np.dstack([MANY, MANY // 3, MANY]).astype(np.uint8)), "25 val"),
+    "a photograph in alpha": (with_alpha(MANY % 256, *[[0] * 3] * 3), "more than 25 values"),
     "no background": (labelled(5, 9, 12), "5, 9, 12, none of them the background"),
     "colours without one": (labelled([9, 0, 0], [0, 9, 0], [0, 0, 9]), r"\(9, 0, 0\), none of"),
     "two of one brightness": (
         labelled([0, 0, 114], [0, 0, 114], [299, 0, 0], kind=np.uint16),
         "eq",
     ),
+    "white and a colour": (labelled([255] * 3, [0, 0, 200], [0, 0, 200]), "either of which"),
+    "a dark film": (png(np.minimum(1 + MANY // 90, 8).astype(np.uint8) - (MANY < 9)), "9 values"),
+    "bands of 20 levels": (png(np.clip(MANY // 20 - 12, 0, 20).astype(np.uint8)), "21 values"),
+    "labels in a JPEG": (low_jpeg(0, 1), "0, 1 are too near each other"),
+    "bright labels in a JPEG": (low_jpeg(254, 255), "254, 255 are too near each other"),
     "black beside transparent": (
         with_alpha(255 * BOTH, [9, 9, 9], [0, 0, 0], [255, 0, 0]),
         "transparent and black",
     ),
     "smoothed by a JPEG": (jpeg(255 * LEFT.astype(np.uint8)), "blurred by lossy compression"),
-    "a photograph as JPEG": (jpeg((MANY % 256).astype(np.uint8)), "more than 13 values"),
+    "a photograph as JPEG": (jpeg((MANY % 256).astype(np.uint8)), "more than 25 values"),
 }
 
 

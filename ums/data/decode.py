@@ -9,7 +9,7 @@ import numpy as np
 
 from ums.data.header import JPEG, PNG, Header, upright
 from ums.data.mask import mask_of
-from ums.data.stored import decode_as_stored
+from ums.data.stored import decode_as_stored, palette_indices
 
 
 def decode_grey(data: bytes, path: str | Path) -> np.ndarray:
@@ -51,6 +51,9 @@ def decode_colour(data: bytes, path: str | Path) -> np.ndarray:
 def decode_mask(data: bytes, path: str | Path) -> np.ndarray:
     """Decode a mask to (H, W) uint8 of 0 and 1; see :func:`ums.data.mask.mask_of`.
 
+    Of a PNG with a palette, the indices count, 0 for the background; the colours count where some are
+    transparent, or black is another index.
+
     Raises:
         ValueError: The file cannot be decoded, or its image cannot be a mask.
         MemoryError: There is not enough memory to decode it.
@@ -62,6 +65,8 @@ def decode_mask(data: bytes, path: str | Path) -> np.ndarray:
 
             return mask_of(*decode_stored(data))
         image, header = _decode_upright(data)
+        if header.palette:
+            image = _without_palette(image, upright(palette_indices(data), header.orientation))
         if header.transparent >= 0:  # OpenCV leaves that out
             image = np.dstack([image, image, image, image != header.transparent])
         return mask_of(image, lossy=data.startswith(JPEG))
@@ -79,6 +84,14 @@ def image_kind(path: str | Path) -> str | None:
 def is_dicom(data: bytes) -> bool:
     """Return whether the bytes begin like a DICOM file."""
     return data[128:132] == b"DICM"
+
+
+def _without_palette(image: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Return the indices unless transparency, or black that is not index 0, says what is background."""
+    black = np.asarray((image[..., :3] == 0).all(axis=2))
+    opaque = image.shape[2] == 3 or image[..., 3].all()
+    by_index = opaque and (not black.any() or black[indices == 0].any())
+    return indices if by_index else image
 
 
 @contextmanager
@@ -114,10 +127,17 @@ def _full_range(image: np.ndarray, bits: int) -> int:
     if image.dtype != np.uint16:
         return 255
     brightest = int(image.max())
-    if (image >> 8 == image & 255).all():
+    if (image >> 8 == image & 255).all() or (0 < bits < 16 and _is_scaled(image, bits)):
         return 65535
     sizes = (bits, 16) if 0 < bits < 16 else (8, 10, 12, 14, 16)
     return int(next(2**n - 1 for n in sizes if brightest < 2**n))
+
+
+def _is_scaled(image: np.ndarray, bits: int) -> bool:
+    """Return whether values of fewer bits were scaled to 16: multiples of 256, or dark ones."""
+    exact = (image >> (16 - bits)) * (65535 / (2**bits - 1))
+    dark = bool(image.max() < 2 ** (bits - 1))
+    return not (image & 255).any() or (dark and bool((np.abs(image - exact) <= 1).all()))
 
 
 def _to_8_bits(image: np.ndarray, full: int) -> np.ndarray:

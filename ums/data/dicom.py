@@ -23,15 +23,18 @@ from pydicom.uid import (
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     JPEG2000Lossless,
+    JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
     RLELossless,
 )
 
-from ums.data.header import check_size
+from ums.data.header import check_size, frame_header
 from ums.data.stored import decode_as_stored
 
 _LOSSLESS = {
@@ -46,14 +49,23 @@ T = TypeVar("T")
 warnings.filterwarnings("ignore", module=r"pydicom\.")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
+_NEEDED = (
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "BitsStored",
+)
+
 
 def decode_dicom(data: bytes) -> np.ndarray:
     """Decode the one image of a DICOM file to grey values (H, W) uint8, 0 for black.
 
     A window or lookup table in the file is applied, as a viewer would apply it. Without one, 8 bits
     stay as they are, and more are stretched from the darkest value of the image to its brightest.
-    MONOCHROME1 is inverted; colour becomes luminance. Padding, which is no part of the image, takes
-    no part in this and becomes black.
+    MONOCHROME1 and an inverse PresentationLUTShape are inverted; colour becomes luminance. Padding,
+    which is no part of the image, takes no part in this and becomes black.
 
     Raises:
         ValueError: The file is damaged, too large, has no image or several, the image is not of the
@@ -65,9 +77,11 @@ def decode_dicom(data: bytes) -> np.ndarray:
 
 
 def decode_stored(data: bytes) -> tuple[np.ndarray, bool]:
-    """Decode the one image of a DICOM file to its stored values, 0 for black.
+    """Decode the one image of a DICOM file to its stored values, 0 for black and padding.
 
-    For the errors see :func:`decode_dicom`.
+    MONOCHROME1 is inverted, but not where more than two values begin at 0 and end below the brightest
+    that the bits hold, as labels do. Of -1 and 0 alone, -1 becomes 1. For the errors see
+    :func:`decode_dicom`.
 
     Returns:
         The values, (H, W), or (H, W, 3) with blue first; and whether they may have been compressed
@@ -91,7 +105,16 @@ def _stored(dataset: Any) -> tuple[np.ndarray, bool]:
     pixels, lossy = _pixels(dataset), _is_lossy(dataset)
     if pixels.ndim == 3:
         return pixels[..., ::-1], lossy
-    return pixels.max() - pixels if _is_inverted(dataset) else pixels, lossy
+    padding = _padding(dataset, pixels)
+    content = pixels if padding is None else pixels[~padding]
+    low, high = int(content.min()), int(content.max())
+    several = bool(((content > low) & (content < high)).any())
+    labels = several and low == 0 and high < 2**dataset.BitsStored - 1  # they have no brightness
+    if (low, high) == (-1, 0):  # all bits of a byte, read as signed
+        pixels = -pixels
+    elif _is_inverted(dataset) and not labels:
+        pixels = high - pixels
+    return pixels if padding is None else np.where(padding, 0, pixels), lossy
 
 
 def _is_lossy(dataset: Any) -> bool:
@@ -113,13 +136,17 @@ def _grey(dataset: Any) -> np.ndarray:
 
 
 def _is_inverted(dataset: Any) -> bool:
-    return bool(dataset.PhotometricInterpretation == "MONOCHROME1")
+    shape = dataset.get("PresentationLUTShape")
+    return bool(dataset.PhotometricInterpretation == "MONOCHROME1" or shape == "INVERSE")
 
 
 def _pixels(dataset: Any) -> np.ndarray:
     """Return the image as stored, (H, W) or (H, W, 3) in RGB."""
     if "PixelData" not in dataset:
         raise ValueError("it is truncated or has no image")
+    for name in _NEEDED:
+        if not _has(dataset, name):
+            raise ValueError(f"it does not state its {name}")
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise ValueError(f"it holds {frames} frames, should be one")
@@ -146,6 +173,8 @@ def _decoded(dataset: Any) -> np.ndarray:
         jpeg, _ = decode_as_stored(get_frame(dataset.PixelData, 0, number_of_frames=1))
         if grey:
             return jpeg
+    elif syntax in JPEGTransferSyntaxes + JPEGLSTransferSyntaxes + JPEG2000TransferSyntaxes:
+        _check_frame(dataset)
     if not syntax.is_encapsulated:
         rest = dataset.PixelData[get_expected_length(dataset) :]
         if len(rest) > 1 and any(rest):  # else it is padding
@@ -153,6 +182,18 @@ def _decoded(dataset: Any) -> np.ndarray:
     if not eight and dataset.PhotometricInterpretation in ("YBR_FULL", "YBR_FULL_422"):
         return np.asarray(pixel_array(dataset, raw=True)[..., [0, 0, 0]])  # Y is the luminance
     return np.asarray(dataset.pixel_array)
+
+
+def _check_frame(dataset: Any) -> None:
+    """Compare what compressed data state with the file: nonsense there kills gdcm, and Python."""
+    height, width, *bits = frame_header(get_frame(dataset.PixelData, 0, number_of_frames=1))
+    size, most = (dataset.Rows, dataset.Columns), dataset.BitsAllocated
+    channels = dataset.SamplesPerPixel
+    if (height, width) != size or len(bits) != channels or not 1 < min(bits) <= max(bits) <= most:
+        raise ValueError(
+            f"its compressed image is {height, width} pixels of {bits} bits, "
+            f"but it states {size} of {[most] * channels}"
+        )
 
 
 def _luminance(dataset: Any, pixels: np.ndarray) -> np.ndarray:
@@ -189,7 +230,8 @@ def _grey_levels(dataset: Any, pixels: np.ndarray, padding: np.ndarray | None) -
         raise ValueError("its RescaleSlope is 0")
     values = pixels
     if _has(dataset, "ModalityLUTSequence"):
-        values = _looked_up(dataset, dataset.ModalityLUTSequence[0], pixels)
+        table = dataset.ModalityLUTSequence[0]
+        values = _looked_up(table, _entries(dataset, table), pixels)
     elif (slope, intercept) != (1, 0):
         values = pixels * slope + intercept
     if _has(dataset, "VOILUTSequence"):
@@ -197,13 +239,17 @@ def _grey_levels(dataset: Any, pixels: np.ndarray, padding: np.ndarray | None) -
         bits = table.LUTDescriptor[2]
         if not 1 <= bits <= 16:
             raise ValueError(f"its lookup table has {bits} bits for each entry")
-        return _stretched(_looked_up(dataset, table, values), 0, 2**bits - 1)
+        entries = _entries(dataset, table)
+        bits = next(n for n in (8, 10, 12, 14, 16) if entries.max() < 2**n)  # some state others
+        return _stretched(_looked_up(table, entries, values), 0, 2**bits - 1)
     if _has(dataset, "WindowCenter") and _has(dataset, "WindowWidth"):
         return _stretched(_windowed(dataset, values), 0, 1)
-    if values is pixels and pixels.dtype == np.uint8 and dataset.BitsStored == 8:
-        return pixels
     content = values if padding is None else values[~padding]
-    return _stretched(values, content.min(), content.max())
+    low, high = content.min(), content.max()
+    eight = dataset.BitsStored == 8 and 0 <= pixels.min() <= pixels.max() < 256
+    if eight and not _has(dataset, "ModalityLUTSequence") and math.isfinite(high - low):
+        return (pixels if slope > 0 else 255 - pixels).astype(np.uint8)
+    return _stretched(values, low, high)
 
 
 def _has(dataset: Any, name: str) -> bool:
@@ -219,10 +265,9 @@ def _number(dataset: Any, name: str, default: float) -> float:
     return number
 
 
-def _looked_up(dataset: Any, table: Any, values: np.ndarray) -> np.ndarray:
-    """Apply a lookup table; pydicom's own function is wrong for tables of 8 bits."""
-    entries, first, _ = table.LUTDescriptor
-    entries = entries or 2**16
+def _entries(dataset: Any, table: Any) -> np.ndarray:
+    """Return the entries of a lookup table; pydicom is wrong for tables of 8 bits."""
+    entries = table.LUTDescriptor[0] or 2**16
     content = table.LUTData
     if isinstance(content, bytes):
         order = "<" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">"
@@ -230,10 +275,15 @@ def _looked_up(dataset: Any, table: Any, values: np.ndarray) -> np.ndarray:
     content = np.atleast_1d(content)
     if len(content) < entries:
         raise ValueError(f"its lookup table has {len(content)} entries, but states {entries}")
+    return np.asarray(content[:entries])
+
+
+def _looked_up(table: Any, entries: np.ndarray, values: np.ndarray) -> np.ndarray:
+    first = table.LUTDescriptor[1]
     if first >= 2**15 and values.min() < 0:  # a negative number that was read as unsigned
         first -= 2**16
     at = np.rint(values).astype(np.int64) - first
-    return np.asarray(content[np.clip(at, 0, entries - 1)])
+    return np.asarray(entries[np.clip(at, 0, len(entries) - 1)])
 
 
 def _windowed(dataset: Any, values: np.ndarray) -> np.ndarray:

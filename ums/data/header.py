@@ -3,7 +3,8 @@
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -12,10 +13,47 @@ PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 MAX_PIXELS = 2**26
 """The largest image that is decoded; a film has a quarter of that, but a header can state anything."""
 
+_MOST_TEXT = 2**20
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # not one of those within the data of a scan
+_ZEROS = re.compile(rb"\0{256,}")
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_EXIF = b"Exif\0\0"
+_EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])")
+
+
+@dataclass
+class _Notes:
+    """The notes on an image in a file: EXIF data from their byte order on, and XMP."""
+
+    exif: list[bytes] = field(default_factory=list)
+    xmp: list[bytes] = field(default_factory=list)
+
+    def add_text(self, kind: bytes, content: bytes) -> None:
+        """Keep the text chunk of a PNG, if it is one of those; nonsense is ignored."""
+        keyword, _, text = content.partition(b"\0")
+        if keyword not in (b"XML:com.adobe.xmp", b"Raw profile type exif"):
+            return
+        with suppress(ValueError, zlib.error):
+            compressed = kind == b"zTXt" or (kind == b"iTXt" and text[:1] == b"\1")
+            if kind == b"iTXt":  # flag, method, language and keyword come before the text
+                text = text[2:].split(b"\0", 2)[-1]
+            elif kind == b"zTXt":
+                text = text[1:]
+            if compressed:
+                text = zlib.decompressobj().decompress(text, _MOST_TEXT)
+            if keyword.startswith(b"XML"):
+                self.xmp.append(text)
+            else:  # "exif", the length, and the bytes in hexadecimal digits
+                digits = text.split(None, 2)[-1].decode("ascii")
+                self.exif.append(bytes.fromhex(digits).removeprefix(_EXIF))
+
+    def orientation(self) -> int:
+        """Return the first orientation but 1 in EXIF or else in XMP; 1 if there is none."""
+        stated = [value for tiff in self.exif if (value := _orientation(tiff))]
+        if not stated:
+            stated = [int(found[1]) for xmp in self.xmp for found in _XMP_ORIENTATION.finditer(xmp)]
+        return next((value for value in stated if value > 1), 1)
 
 
 @dataclass
@@ -27,14 +65,18 @@ class Header:
         width: Columns of pixels, as stored.
         orientation: How to turn the stored image upright: 1 to 8, as in EXIF.
         bits: The significant bits of each value, if the file is a PNG that states them; else 0.
+        palette: Whether the pixels of a PNG are indices of a palette.
         transparent: The grey value that a grey PNG states to be transparent; else -1.
+        zeros: The longest run of zero bytes in the data of a JPEG, from 256 on; else 0.
     """
 
     height: int = 0
     width: int = 0
     orientation: int = 1
     bits: int = 0
+    palette: bool = False
     transparent: int = -1
+    zeros: int = 0
 
 
 def read_header(data: bytes) -> Header:
@@ -51,7 +93,36 @@ def read_header(data: bytes) -> Header:
         return _png_header(data)
     if data.startswith(JPEG):
         return _jpeg_header(data)
+    if data[:4] in (b"\x02\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x08\0\x16\0"):
+        raise ValueError("DICOM without its preamble: 128 bytes and DICM should be before the data")
     raise ValueError("neither PNG nor JPEG nor DICOM" if data else "the file is empty")
+
+
+def frame_header(data: bytes) -> list[int]:
+    """Return what JPEG, JPEG-LS or JPEG 2000 data state: height, width and bits of each channel.
+
+    Raises:
+        ValueError: They state nothing of the kind, or have anything between or in the segments
+            before the image of which libjpeg would warn.
+    """
+    start = data.find(b"\xff\x4f\xff\x51")  # the data may lie within the boxes of a JP2 file
+    if start >= 0 and not data.startswith(JPEG):
+        size = data[start + 4 :][: _number(data[start + 4 : start + 6])]
+        x, y, x0, y0 = (_number(size[at : at + 4]) for at in (4, 8, 12, 16))
+        channels = [tuple(size[at : at + 3]) for at in range(38, len(size), 3)]
+        if len(channels) == _number(size[36:38]) and {c[1:] for c in channels} == {(1, 1)}:
+            return [y - y0, x - x0, *((c[0] & 127) + 1 for c in channels)]
+    elif data.startswith(JPEG):
+        found, at = [], 2
+        for kind, content in _jpeg_segments(data):
+            if data[at : at + 2] != bytes([0xFF, kind]) or _is_odd(kind, content):
+                break
+            at += 4 + len(content)
+            if kind in _FRAMES | {0xF7} and len(content) == 6 + 3 * content[5]:
+                found = [_number(content[1:3]), _number(content[3:5])] + [content[0]] * content[5]
+            if kind == 0xDA and found:
+                return found
+    raise ValueError("damaged JPEG: what it states of its image makes no sense")
 
 
 def check_size(height: int, width: int) -> None:
@@ -73,11 +144,12 @@ def upright(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _png_header(data: bytes) -> Header:
-    header, states, pieces = Header(), bytes(13), []
-    for kind, content in _png_chunks(data):
+    header, states, pieces, notes = Header(), bytes(13), [], _Notes()
+    for kind, content in png_chunks(data):
         if kind == b"IHDR":
             states = content.ljust(13, b"\0")
             header.width, header.height = _number(states[:4]), _number(states[4:8])
+            header.palette = states[9] == 3
         elif kind == b"IDAT":
             pieces.append(content)
         elif kind == b"tRNS" and states[9] == 0:  # less than 8 bits are decoded to all of 8
@@ -86,7 +158,10 @@ def _png_header(data: bytes) -> Header:
         elif kind == b"sBIT":
             header.bits = max(content, default=0)
         elif kind == b"eXIf":
-            header.orientation = _orientation(content.removeprefix(_EXIF))
+            notes.exif.append(content.removeprefix(_EXIF))
+        elif kind in (b"iTXt", b"tEXt", b"zTXt"):
+            notes.add_text(kind, content)
+    header.orientation = notes.orientation()
     check_size(header.height, header.width)
     _check_png_data(b"".join(pieces), header, states)
     return header
@@ -110,7 +185,7 @@ def _check_png_data(compressed: bytes, header: Header, states: bytes) -> None:
         )
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Walk the chunks (length, kind, content, checksum) up to IEND."""
     at = len(PNG)
     while at + 12 <= len(data):
@@ -127,20 +202,27 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _jpeg_header(data: bytes) -> Header:
-    header = Header()
+    header, notes = Header(), _Notes()
     for kind, content in _jpeg_segments(data):
         if kind in _FRAMES:
             header.height, header.width = _number(content[1:3]), _number(content[3:5])
+        elif kind == 0 and bytes(256) in content:
+            header.zeros = max(header.zeros, *map(len, _ZEROS.findall(content)))
         elif kind == 0xE1 and content.startswith(_EXIF):
-            header.orientation = _orientation(content.removeprefix(_EXIF))
+            notes.exif.append(content.removeprefix(_EXIF))
+        elif kind == 0xE1 and content.startswith(_XMP):
+            notes.xmp.append(content)
+    header.orientation = notes.orientation()
     check_size(header.height, header.width)
     return header
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Walk the segments (marker, length, content) and the data of the scans between them."""
+    """Walk the segments (marker, content) and the data of the scans between them (0, content)."""
     at = 2
     while found := _MARKER.search(data, at):
+        if found.start() > at:
+            yield 0, data[at : found.start()]
         kind, at = found[0][1], found.end()
         if kind == 0xD8:
             raise ValueError("damaged JPEG: a second image begins within the first")
@@ -152,13 +234,19 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     raise ValueError("truncated JPEG: its end is missing")
 
 
+def _is_odd(kind: int, content: bytes) -> bool:
+    """Return whether libjpeg would warn of an unknown version of JFIF or transform of Adobe."""
+    jfif = kind == 0xE0 and content.startswith(b"JFIF\0") and content[5:6] != b"\1"
+    return jfif or (kind == 0xEE and content.startswith(b"Adobe") and content[11:12] > b"\1")
+
+
 def _check_rest(rest: bytes) -> None:
     if PNG in rest or JPEG in rest:
         raise ValueError("a second image follows the first")
 
 
 def _orientation(tiff: bytes) -> int:
-    """Return the orientation that EXIF data state; 1 where they state none or nonsense."""
+    """Return the orientation that EXIF data state; 0 where they state none or nonsense."""
     order: Literal["little", "big"] = "little" if tiff[:2] == b"II" else "big"
 
     def number(at: int, length: int) -> int:
@@ -168,8 +256,8 @@ def _orientation(tiff: bytes) -> int:
     for at in range(first, len(tiff) - 11, 12)[: number(first - 2, 2)]:
         if number(at, 2) == 0x0112:
             value = number(at + 8, {3: 2, 4: 4}.get(number(at + 2, 2), 1))
-            return value if 1 <= value <= 8 else 1
-    return 1
+            return value if 1 <= value <= 8 else 0
+    return 0
 
 
 def _number(content: bytes) -> int:

@@ -2,8 +2,11 @@
 
 import numpy as np
 
-MAX_LABELS = 12
-"""The values a mask may have beside its background; even a photograph of 4 bits has more."""
+MAX_LABELS = 24
+"""The values a mask may have beside its background: both lungs, the heart and the ribs, say."""
+
+_CLEAR = 64_000
+"""The difference of brightness, in thousandths, that compression with loss does not blur."""
 
 _RULE = f"a mask has exactly two values, or 0 for the background and up to {MAX_LABELS} others"
 
@@ -11,8 +14,9 @@ _RULE = f"a mask has exactly two values, or 0 for the background and up to {MAX_
 def mask_of(image: np.ndarray, lossy: bool = False) -> np.ndarray:
     """Return the mask that an image shows, (H, W) uint8 of 0 and 1.
 
-    Of exactly two values or colours, the brighter is the mask. Of more, 0 or black is the background
-    and all others are the mask, the labels of its parts. Fully transparent pixels are background.
+    Of exactly two values or colours, the brighter is the mask; but white and a colour could be either
+    way round. Of more, 0 or black is the background, in 5 % of the image at least, and all others
+    are the mask, the labels of its parts. Fully transparent pixels are background.
     Where all others have one colour, the alpha channel is taken for the image; elsewhere, and where
     it is constant, it plays no further part.
 
@@ -20,7 +24,7 @@ def mask_of(image: np.ndarray, lossy: bool = False) -> np.ndarray:
         image: The values as stored, 0 for black: (H, W), (H, W, 3) with blue first, or (H, W, 4)
             with the alpha channel last.
         lossy: The image was compressed with loss: values that differ little may be one, so it must
-            have exactly two.
+            have exactly two, far from each other.
 
     Raises:
         ValueError: It cannot be a mask: it has one value only, too many, or several of which none
@@ -42,11 +46,35 @@ def mask_of(image: np.ndarray, lossy: bool = False) -> np.ndarray:
         )
     if len(found) > 2 and 0 not in found:
         raise ValueError(f"no mask: {listed}, none of them the background; {_RULE}")
-    bright = {code: _brightness(name) for code, name in names.items()}
-    if len(found) == 2 and bright[found[0]] == bright[found[1]]:
-        raise ValueError(f"no mask: {listed} are equally bright; {_RULE}")
-    background = 0 if len(found) > 2 else min(found, key=bright.__getitem__)
+    if len(found) == 2:
+        _check_two(sorted(names.values(), key=_brightness), np.iinfo(image.dtype).max, lossy)
+    elif _is_photograph(codes, found):
+        raise ValueError(f"no mask: {len(found)} values, like a photograph; {_RULE}")
+    background = 0 if len(found) > 2 else min(found, key=lambda code: _brightness(names[code]))
     return np.asarray((codes != background).view(np.uint8))
+
+
+def _check_two(names: list[int | tuple[int, int, int]], white: int, lossy: bool) -> None:
+    """Raise ``ValueError`` unless one of two values, the darker first, must be the background."""
+    dark, bright = names
+    difference = _brightness(bright) - _brightness(dark)
+    if difference == 0:
+        raise ValueError(f"no mask: {dark}, {bright} are equally bright; {_RULE}")
+    if lossy and difference < _CLEAR:
+        raise ValueError(
+            f"no mask: {dark}, {bright} are too near each other, blurred by lossy compression"
+        )
+    if bright == (white,) * 3 and dark != (0, 0, 0):
+        raise ValueError(f"no mask: {dark}, {bright}, either of which may be the background")
+
+
+def _is_photograph(codes: np.ndarray, found: list[int]) -> bool:
+    """Return whether 0 is rare or, of many values, mostly beside the next: labels border on it."""
+    background = codes == 0
+    if len(found) <= 13:
+        return bool(background.mean() < 0.05)
+    beside = codes[:, 1:][background[:, :-1] & ~background[:, 1:]]
+    return bool(background.mean() < 0.25 or np.mean(beside == sorted(found)[1]) > 0.5)
 
 
 def _without_alpha(image: np.ndarray) -> np.ndarray:
@@ -82,8 +110,9 @@ def _colour(code: int, image: np.ndarray) -> int | tuple[int, int, int]:
 
 
 def _brightness(colour: int | tuple[int, int, int]) -> int:
+    """Return the luminance in thousandths."""
     if isinstance(colour, int):
-        return colour
+        return 1000 * colour
     return sum(weight * part for weight, part in zip((299, 587, 114), colour, strict=True))
 
 
