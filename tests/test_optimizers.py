@@ -6,7 +6,7 @@ from planted_bugs import OPTIMIZERS, hand_steps
 
 from ums import optimizers
 from ums.layers import Parameter
-from ums.optimizers import SGD, Adam, ReduceOnPlateau, RMSprop
+from ums.optimizers import SGD, Adam, CosineDecay, ReduceOnPlateau, RMSprop
 
 GRADIENTS = [0.5, -2.0, 0.0, 1.0, 1.0]
 EVERY = pytest.mark.parametrize("name", OPTIMIZERS)
@@ -282,3 +282,38 @@ def test_setting_out_of_its_range_is_named(name, settings, message):
 def test_plateau_refuses_settings_that_make_no_sense(settings):
     with pytest.raises(ValueError, match=f"{next(iter(settings))}.* must .*got"):
         optimizers.ReduceOnPlateau(optimizers.SGD(weights()), **settings)
+
+
+# ---------------------------------------------------------------------------- cosine decay
+
+
+def test_cosine_decay_worked_by_hand():
+    optimizer = SGD(weights(), 0.8)
+    decay, rates = CosineDecay(optimizer, 4), []
+    for _ in range(5):
+        decay.update(1.0)
+        rates.append(optimizer.learning_rate)
+    root = 0.5**0.5
+    np.testing.assert_allclose(rates, [0.4 * (1 + root), 0.4, 0.4 * (1 - root), 0, 0], atol=1e-15)
+
+
+def test_cosine_decay_equals_that_of_pytorch():
+    torch = pytest.importorskip("torch")
+    theirs = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.3)
+    schedule, optimizer = torch.optim.lr_scheduler.CosineAnnealingLR(theirs, 7), SGD(weights(), 0.3)
+    decay = CosineDecay(optimizer, 7)
+    for _ in range(7):
+        theirs.step()
+        schedule.step()
+        decay.update(0.0)
+        assert optimizer.learning_rate == pytest.approx(schedule.get_last_lr()[0], abs=1e-12)
+
+
+def test_cosine_decay_goes_on_where_it_was():
+    first, second = (SGD(weights(), 0.8) for _ in range(2))
+    decay, other = CosineDecay(first, 4), CosineDecay(second, 4)
+    decay.update(0.0)
+    second.load_state_dict({k: np.asarray(v) for k, v in first.state_dict().items()})
+    other.load_state_dict(decay.state_dict())
+    decay.update(0.0), other.update(0.0)
+    assert first.learning_rate == second.learning_rate == 0.4

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from ums.backend import Device
 from ums.checkpoint import Checkpoint
 from ums.data import Examples
 from ums.finetuning import Task, train_task
+from ums.finetuning.loop import EndlessBatches
 from ums.layers import (
     BatchNorm,
     Conv2D,
@@ -29,7 +31,6 @@ from ums.training import (
     History,
     Training,
     TrainingDiverged,
-    epoch_steps,
     fit,
     mean_loss,
     predict,
@@ -121,9 +122,11 @@ def test_best_weights_of_a_real_training_come_back_to_the_byte(rng):
         return next(told)
 
     def steps():
-        return epoch_steps(network, categorical_cross_entropy, optimizer, examples, chosen)
+        for x, target in islice(batches, 3):
+            yield train_step(network, categorical_cross_entropy, optimizer, x, target)
 
     chosen = training(rng, epochs=4)
+    batches = EndlessBatches(examples, chosen)
     fit("t", [network], Epoch(steps, 3, [optimizer]), validate, chosen)
     assert bytes_of(network) == seen[1] and seen[1] != seen[3]
 
@@ -403,17 +406,14 @@ def test_training_uses_and_keeps_the_batchs_statistics(rng):
     np.testing.assert_allclose(network.running_mean, 0.1 * x.mean(axis=0), rtol=1e-5)
 
 
-def test_epoch_steps_sees_every_example_once_in_each_epoch(rng):
-    class Seen(Examples):
-        def batch(self, chosen):
-            seen.extend(chosen.tolist())
-            return super().batch(chosen)
-
-    seen, own = [], labelled(rng, 10)
-    examples = Seen(own.inputs, own.targets, own.rows)
-    network = classifier(rng)
-    steps = epoch_steps(network, categorical_cross_entropy, SGD([], 1), examples, training(rng))
-    assert len(list(steps)) == 3 and sorted(seen) == list(range(10))
+def test_cosine_schedule_trains_all_epochs_and_ends_at_rate_zero(rng):
+    network, optimizer = classifier(rng), SGD([], 0.5)
+    epoch = Epoch(lambda: [np.float32(1)], 1, [optimizer])
+    told = iter([1.0, 2.0, 3.0, 4.0])
+    chosen = training(rng, epochs=4, patience=1, schedule="cosine")
+    history = fit("t", [network], epoch, lambda: next(told), chosen)
+    assert len(history.train) == 4 and optimizer.learning_rate == 0
+    assert history.best_epoch == 0 and history.learning_rate[2] == pytest.approx(0.25)
 
 
 # ---------------------------------------------------------------------------- inference

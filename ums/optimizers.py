@@ -4,6 +4,7 @@ An optimizer is given the parameters it may move. A parameter whose gradient is 
 not part of the loss) is left as it is, its state too. ``@fused`` fills in xp, NumPy or CuPy.
 """
 
+import math
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -14,7 +15,7 @@ from ums.checks import check_fraction, check_integer, check_positive
 from ums.layer import Parameter, copy_arrays
 from ums.ops.arguments import check_floats
 
-__all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "ReduceOnPlateau"]
+__all__ = ["SGD", "Adam", "CosineDecay", "Optimizer", "RMSprop", "ReduceOnPlateau"]
 
 
 class Optimizer:
@@ -244,3 +245,32 @@ class ReduceOnPlateau:
         self.optimizer.learning_rate = max(reduced, self.min_rate)
         self.waited = 0
         return True
+
+
+class CosineDecay:
+    """Let the learning rate fall to 0 along half a cosine (Loshchilov and Hutter, "SGDR", 2017).
+
+    After epoch e of ``epochs`` it is (1 + cos(pi e / epochs)) / 2 of what it was at first.
+
+    Raises:
+        ValueError: ``epochs`` is below 1.
+    """
+
+    def __init__(self, optimizer: Optimizer, epochs: int):
+        check_integer("epochs", epochs)
+        self.optimizer, self.epochs = optimizer, epochs
+        self.first, self.done = optimizer.learning_rate, 0
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """The first learning rate and the epochs that are done."""
+        return {"first": np.array(self.first), "done": np.array(self.done)}
+
+    def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
+        """Continue from what :meth:`state_dict` gave."""
+        self.first, self.done = float(arrays["first"]), int(arrays["done"])
+
+    def update(self, loss: float) -> None:
+        """Set the learning rate of the next epoch; the loss does not matter."""
+        self.done += 1
+        share = min(self.done / self.epochs, 1)
+        self.optimizer.learning_rate = self.first * (1 + math.cos(math.pi * share)) / 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,9 +20,9 @@ from tqdm import tqdm
 from ums.backend import Array, Device, array_module, choose_device, to_numpy
 from ums.checkpoint import Checkpoint, Generators, Snapshot, Stateful, gather, generators_of
 from ums.checks import check_fraction, check_integer, check_positive
-from ums.data.examples import Dataset, device_batch, epoch_batches, in_order
+from ums.data.examples import Dataset, device_batch, in_order
 from ums.layers import Layer
-from ums.optimizers import Optimizer, ReduceOnPlateau
+from ums.optimizers import CosineDecay, Optimizer, ReduceOnPlateau
 
 Loss = Callable[[Array, Array], tuple[Array, Array]]
 
@@ -35,10 +35,14 @@ class TrainingDiverged(RuntimeError):
 class FitSettings:
     """How long and how fast to train, ``epochs`` at most, ``batch`` examples per step.
 
-    Training stops after ``patience`` epochs without a lower validation loss, and multiplies the
-    learning rate by ``plateau_factor`` after ``plateau_patience`` epochs without an improvement
-    (:class:`ums.optimizers.ReduceOnPlateau`). Batch and learning rate are the paper's (section 4.1.1);
-    where it is silent, the values are ours.
+    An epoch shows a task each of its examples once; or, if ``steps`` is given, as many batches of each
+    task, whatever the number of its examples, so that strategies can be compared at equal lengths.
+
+    With the schedule ``"plateau"``, training stops after ``patience`` epochs without a lower validation
+    loss, and multiplies the learning rate by ``plateau_factor`` after ``plateau_patience`` epochs
+    without an improvement (:class:`ums.optimizers.ReduceOnPlateau`). With ``"cosine"``, the learning
+    rate falls to 0 over all epochs (:class:`ums.optimizers.CosineDecay`), and none is left out. Batch
+    and learning rate are the paper's (section 4.1.1); where it is silent, the values are ours.
     """
 
     epochs: int = 20
@@ -47,12 +51,28 @@ class FitSettings:
     patience: int = 8
     plateau_patience: int = 6
     plateau_factor: float = 0.5
+    steps: int | None = None
+    schedule: str = "plateau"
 
     def __post_init__(self) -> None:
+        if self.schedule not in ("plateau", "cosine"):
+            raise ValueError(f"schedule must be plateau or cosine, got {self.schedule!r}")
         for name in ("epochs", "batch", "patience", "plateau_patience"):
             check_integer(name, getattr(self, name))
+        if self.steps is not None:
+            check_integer("steps", self.steps)
         check_positive("learning_rate", self.learning_rate)
         check_fraction("plateau_factor", self.plateau_factor)
+
+    def length(self, examples: Dataset) -> int:
+        """The batches of an epoch of a task."""
+        return self.steps or -(-len(examples) // self.batch)
+
+    def schedule_of(self, optimizer: Optimizer) -> ReduceOnPlateau | CosineDecay:
+        """What changes an optimizer's learning rate after each epoch."""
+        if self.schedule == "cosine":
+            return CosineDecay(optimizer, self.epochs)
+        return ReduceOnPlateau(optimizer, self.plateau_factor, self.plateau_patience)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,14 +171,6 @@ def train_step(network: Layer, loss: Loss, optimizer: Optimizer, x: Array, targe
     return value
 
 
-def epoch_steps(
-    network: Layer, loss: Loss, optimizer: Optimizer, examples: Dataset, training: Training
-) -> Iterator[Array]:
-    """One pass over the examples in random order, a step per batch; yields the losses."""
-    for chosen in epoch_batches(len(examples), training.settings.batch, training.rng):
-        yield train_step(network, loss, optimizer, *device_batch(examples, chosen, training.device))
-
-
 def mean_loss(network: Layer, loss: Loss, examples: Dataset, size: int, device: Device) -> float:
     """The mean loss per example at inference (no dropout, running statistics).
 
@@ -212,11 +224,9 @@ def fit(
     """
     settings, checkpoint, optimizers = training.settings, training.checkpoint, epoch.optimizers
     history, best = History(), Snapshot(networks)
-    plateaus = [
-        ReduceOnPlateau(o, settings.plateau_factor, settings.plateau_patience) for o in optimizers
-    ]
+    schedules = [settings.schedule_of(optimizer) for optimizer in optimizers]
     generators = Generators([training.rng, *generators_of(networks)])
-    changing: list[Stateful] = [*networks, *optimizers, *plateaus, history, best]
+    changing: list[Stateful] = [*networks, *optimizers, *schedules, history, best]
     changing += [generators, *epoch.state]
     if checkpoint and checkpoint.restore(changing):
         print(f"{name}: continues after epoch {len(history.train)}, from {checkpoint.path}")
@@ -229,8 +239,8 @@ def fit(
                 raise TrainingDiverged(_diverged(name, error, epoch, history)) from None
             if history.best_epoch == len(history.train) - 1:
                 best.take()
-            for plateau in plateaus:
-                plateau.update(history.validation[-1])
+            for schedule in schedules:
+                schedule.update(history.validation[-1])
             if checkpoint and (checkpoint.due() or _finished(history, settings)):
                 checkpoint.save(gather(changing), {"training": name, "epochs": len(history.train)})
     best.restore()
@@ -239,8 +249,8 @@ def fit(
 
 def _finished(history: History, settings: FitSettings) -> bool:
     epochs = len(history.validation)
-    if epochs == 0:
-        return False
+    if epochs == 0 or settings.schedule == "cosine":
+        return epochs == settings.epochs
     return epochs == settings.epochs or epochs - 1 - history.best_epoch >= settings.patience
 
 

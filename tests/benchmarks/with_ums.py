@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 import numpy as np
 from cases import NETWORKS, OPS, Case, network_data, op_data
 
 from ums import backend, layers, networks, ops
 from ums.data import Examples
+from ums.finetuning.loop import EndlessBatches
 from ums.layers import Sequential
 from ums.ops import activations, conv, norm
 from ums.ops.fast import threads
 from ums.optimizers import Adam
-from ums.training import FitSettings, Training, epoch_steps, predict, train_step
+from ums.training import FitSettings, Training, predict, train_step
 
 LADDER = (
     "windows of the whole batch, all plain",
@@ -169,7 +171,7 @@ def _epoch(case: Case, device, kept: bool) -> Callable[[], object]:
     training = Training(FitSettings(batch=case.batch), rng, device)
 
     def epoch():
-        for _ in epoch_steps(network, loss, optimizer, examples, training):
-            pass
+        for x, target in islice(EndlessBatches(examples, training), n // case.batch):
+            train_step(network, loss, optimizer, x, target)
 
     return epoch

@@ -290,6 +290,42 @@ def test_task_is_shown_by_its_name_and_numbers(rng):
     assert repr(lungs(rng, n=12)) == "Task('lungs', 8 train, 4 validation)"
 
 
+# ---------------------------------------------------------------------------- equal lengths
+
+
+def test_epoch_of_so_many_steps_shows_each_task_as_many_batches(tune, rng):
+    seen = []
+    tasks = [watched(task, lambda *what: seen.append(what[:2])) for task in two_tasks(rng)]
+    tune(encoder(rng), tasks, rng, epochs=2, steps=7)
+    assert seen.count(("lungs", "train")) == seen.count(("abnormality", "train")) == 14
+
+
+def test_task_tuned_alone_has_epochs_of_so_many_steps_too(rng):
+    seen, task = [], lungs(rng, n=12)
+    whole = replace(task, head=Sequential(encoder(rng), task.head))
+    fit = FitSettings(epochs=2, batch=4, steps=7)
+    whole = watched(whole, lambda _, part, chosen: seen.append(part))
+    train_task(whole, Training(fit, rng, progress=False))
+    assert seen.count("train") == 14
+
+
+def test_each_task_also_keeps_its_network_of_its_own_best_epoch(tune, rng):
+    source, tasks = encoder(rng), two_tasks(rng)
+    losses = {"abnormality": iter([3.0, 1.0, 2.0]), "lungs": iter([1.0, 2.0, 3.0])}
+    seen = {name: [] for name in losses}
+
+    def validation(network, loss, examples, *_):
+        task = tasks[0] if examples is tasks[0].validation else tasks[1]
+        seen[task.name].append(bytes_of(network))
+        return next(losses[task.name])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(shared, "mean_loss", validation)
+        tuned = tune(source, tasks, rng, epochs=3)
+    assert bytes_of(tuned["abnormality"].own_best) == seen["abnormality"][1]
+    assert bytes_of(tuned["lungs"].own_best) == seen["lungs"][0]
+
+
 # ---------------------------------------------------------------------------- batches
 
 

@@ -8,7 +8,7 @@ the encoder, and nothing of another task's head.
 from collections.abc import Iterator, Sequence
 
 from ums.backend import Array
-from ums.finetuning.loop import Criterion, EndlessBatches, batch_count, train_together
+from ums.finetuning.loop import Criterion, EndlessBatches, train_together
 from ums.finetuning.tasks import Task, Tuned, check_tasks
 from ums.layers import Layer, Sequential
 from ums.training import Epoch, Training, train_step
@@ -40,7 +40,7 @@ def tune_alternately(
     """
     settings = training.settings
     check_tasks(tasks, training, encoder)
-    schedule = turns([batch_count(task.train, settings.batch) for task in tasks], mixing)
+    schedule = turns([settings.length(task.train) for task in tasks], mixing)
     encoder.freeze(False)
     networks = [Sequential(encoder, task.head) for task in tasks]
     optimizers = [

@@ -11,7 +11,7 @@ import numpy as np
 
 from ums.backend import Array, array_module, to_numpy
 from ums.checkpoint import Stateful
-from ums.finetuning.loop import Criterion, EndlessBatches, batch_count, train_together
+from ums.finetuning.loop import Criterion, EndlessBatches, train_together
 from ums.finetuning.tasks import Task, Tuned, check_tasks
 from ums.finetuning.weighting import Equal, Weighting
 from ums.layers import Layer, Sequential
@@ -57,7 +57,7 @@ def tune_jointly(
     learning = Sequential(encoder, *(task.head for task in tasks))  # never run: a set of parameters
     optimizer = make_optimizer(learning.trainable_parameters(), settings.learning_rate)
     batches = [EndlessBatches(task.train, training) for task in tasks]
-    length = max(batch_count(task.train, settings.batch) for task in tasks)
+    length = max(settings.length(task.train) for task in tasks)
     recorded = {task.name: History() for task in tasks}  # only weight and cosines are filled
 
     def steps() -> Iterator[tuple[int, Array]]:

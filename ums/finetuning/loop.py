@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
 from ums.backend import Array
-from ums.checkpoint import Stopwatch
+from ums.checkpoint import Snapshot, Stopwatch, gather
 from ums.data.examples import Dataset, device_batch, epoch_batches
 from ums.finetuning.tasks import Task, Tuned, check_task
-from ums.layers import Layer, Sequential
-from ums.networks import parameter_count
-from ums.training import Epoch, History, Training, epoch_steps, fit, mean_loss, read_losses
+from ums.layers import Layer, Sequential, copy_arrays
+from ums.networks import copy_network, parameter_count
+from ums.training import Epoch, History, Training, fit, mean_loss, read_losses, train_step
 
 Criterion = Callable[[Sequence[History]], float]
 """A function of the histories of all tasks; the epoch with the lowest value is kept."""
@@ -33,12 +34,13 @@ def train_task(task: Task, training: Training) -> Tuned:
     watch = Stopwatch()
     network, loss, settings = task.head, task.loss, training.settings
     optimizer = task.optimizer(network.trainable_parameters(), settings.learning_rate)
-    epoch = Epoch(
-        lambda: epoch_steps(network, loss, optimizer, task.train, training),
-        batch_count(task.train, settings.batch),
-        [optimizer],
-        [watch],
-    )
+    batches, length = EndlessBatches(task.train, training), settings.length(task.train)
+
+    def steps() -> Iterator[Array]:
+        for x, target in islice(batches, length):
+            yield train_step(network, loss, optimizer, x, target)
+
+    epoch = Epoch(steps, length, [optimizer], [watch, batches])
 
     def validate() -> float:
         return mean_loss(network, loss, task.validation, settings.batch, training.device)
@@ -59,10 +61,12 @@ def train_together(
 
     The heads that are kept are those of the same epoch, since they share one encoder. The epoch is
     chosen by ``criterion``, by default :func:`relative_loss`, which does not depend on the joint
-    weights. For every batch, ``epoch.run`` yields a task's number and its loss.
+    weights. Beside them, each task keeps a copy of its network as it was in the epoch of its own lowest
+    validation loss. For every batch, ``epoch.run`` yields a task's number and its loss.
 
     Returns:
-        task name -> ``Sequential(encoder, head)``, the history of its losses, its part of the cost.
+        task name -> ``Sequential(encoder, head)``, the history of its losses, its part of the cost, and
+        its network of its own best epoch.
 
     Raises:
         TrainingDiverged: A loss is not finite; names its task. All networks are restored.
@@ -70,6 +74,7 @@ def train_together(
     watch = Stopwatch()
     networks = [Sequential(encoder, task.head) for task in tasks]
     histories = [History() for _ in tasks]
+    own_best = [Snapshot([network]) for network in networks]
 
     def run_and_record() -> Iterator[Array]:
         owners, losses = [], []
@@ -88,19 +93,26 @@ def train_together(
             if not np.isfinite(value):
                 raise FloatingPointError(f"the validation loss of {task.name} is {value}")
             history.validation.append(value)
+        for history, best in zip(histories, own_best, strict=True):
+            if history.validation[-1] == min(history.validation):
+                best.take()
         return (criterion or relative_loss)(histories)
 
     learning = [encoder, *(task.head for task in tasks)]
-    recorded = replace(epoch, run=run_and_record, state=[watch, *histories, *epoch.state])
+    recorded = replace(
+        epoch, run=run_and_record, state=[watch, *histories, *own_best, *epoch.state]
+    )
     common = fit(name, learning, recorded, validate, training)
     seconds, shared = watch.seconds / len(tasks), parameter_count(encoder)
     tuned = {}
-    for task, network, history in zip(tasks, networks, histories, strict=True):
+    for task, network, history, best in zip(tasks, networks, histories, own_best, strict=True):
         history.learning_rate = list(common.learning_rate)
         history.criterion = list(common.validation)
         history.seconds = [wall / len(tasks) for wall in common.seconds]
         own = parameter_count(task.head)
-        tuned[task.name] = Tuned(network, history, seconds, own, shared)
+        twin = copy_network(network)
+        copy_arrays(best.kept, gather([twin]))
+        tuned[task.name] = Tuned(network, history, seconds, own, shared, twin)
     return tuned
 
 
@@ -108,11 +120,6 @@ def relative_loss(histories: Sequence[History]) -> float:
     """The mean over tasks of the last validation loss divided by the first: all tasks count alike."""
     least = 1e-6  # a first loss of 0 leaves nothing to gain
     return float(np.mean([h.validation[-1] / max(h.validation[0], least) for h in histories]))
-
-
-def batch_count(examples: Dataset, size: int) -> int:
-    """How many batches :func:`ums.data.epoch_batches` makes of the examples."""
-    return -(-len(examples) // size)
 
 
 class EndlessBatches:
@@ -141,5 +148,5 @@ class EndlessBatches:
 
     def load_state_dict(self, arrays: dict[str, np.ndarray]) -> None:
         order, self.shown = arrays["order"], int(arrays["shown"])
-        count = batch_count(self.examples, self.training.settings.batch)
+        count = -(-len(self.examples) // self.training.settings.batch)
         self.order = np.array_split(order, count) if len(order) else []

@@ -46,7 +46,9 @@ class Tuned:
 
     Costs can be added over tasks: those tuned together have equal parts of the wall ``seconds``, and
     ``trainable`` counts the task's own trained parameters. The encoder's trained parameters, ``shared``,
-    are the same for every task; count them once, or not at all where the source is counted too.
+    are the same for every task; count them once, or not at all where the source is counted too. Of
+    tasks tuned together, ``own_best`` is the network, with an encoder of its own, of the epoch with the
+    task's own lowest validation loss; it is None for a task tuned alone, whose network is that already.
     """
 
     network: Layer
@@ -54,6 +56,7 @@ class Tuned:
     seconds: float
     trainable: int
     shared: int = 0
+    own_best: Layer | None = None
 
 
 def check_tasks(tasks: Sequence[Task], training: Training, encoder: Layer | None = None) -> None:
