@@ -41,42 +41,27 @@ def stratified_folds(
     return np.asarray(fold[patient_of_row])
 
 
-def fold_splits(
-    folds: np.ndarray,
-    i: int,
-    validation_share: float,
-    labels: np.ndarray,
-    patients: np.ndarray,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Training, validation and test rows of fold ``i``, each in ascending order.
+def stratified_split(
+    labels: np.ndarray, patients: np.ndarray, share: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Divide N images into two parts, such as training and validation; rows in ascending order.
 
-    The test rows are those of fold ``i``. About ``validation_share`` of the others are validation rows,
-    chosen as the folds of :func:`stratified_folds` are: whole patients, every class in its proportion.
+    The second part has about ``share`` of the images, chosen as the folds of :func:`stratified_folds`
+    are: whole patients, every class in its proportion.
 
     Raises:
-        ValueError: There is no fold ``i`` or no other, a patient is in two folds, a class has too
-            few patients for training and validation, or the arrays differ in length.
+        ValueError: A class has too few patients for two parts, or the arrays do not fit.
     """
-    folds, labels, patients = (np.asarray(a) for a in (folds, labels, patients))
-    if not folds.shape == labels.shape == patients.shape or folds.ndim != 1:
-        shapes = f"{folds.shape}, {labels.shape} and {patients.shape}"
-        raise ValueError(f"folds, labels and patients must be (N,), got {shapes}")
-    check_fraction("the validation share", validation_share)
-    test, others = np.flatnonzero(folds == i), np.flatnonzero(folds != i)
-    if not (len(test) and len(others)):
-        raise ValueError(f"no fold {i} beside others in {np.unique(folds).tolist()}")
-    if shared := set(patients[test].tolist()) & set(patients[others].tolist()):
-        raise ValueError(f"patient {min(shared)} is in fold {i} and in another")
-    counts, patient_of_row, classes = _class_counts(labels[others], patients[others])
-    side = _share_out(counts, np.array([1 - validation_share, validation_share]), rng)
-    for s, c in _lacking(side, counts, 2):
+    check_fraction("the share", share)
+    counts, patient_of_row, classes = _class_counts(labels, patients)
+    part = _share_out(counts, np.array([1 - share, share]), rng)
+    for i, c in _lacking(part, counts, 2):
         raise ValueError(
-            f"fold {i} leaves no patient of class {classes[c]} for {('training', 'validation')[s]}: it "
-            f"has {np.count_nonzero(counts[:, c])} patients, the validation share is {validation_share}"
+            f"part {i + 1} of 2, in shares {1 - share:g} and {share:g}, has no patient of class "
+            f"{classes[c]}, of {np.count_nonzero(counts[:, c])}"
         )
-    side = side[patient_of_row]
-    return others[side == 0], others[side == 1], test
+    of_row = part[patient_of_row]
+    return np.flatnonzero(of_row == 0), np.flatnonzero(of_row == 1)
 
 
 def _class_counts(

@@ -1,29 +1,31 @@
-"""The studies' command line: ``python -m ums.experiments cxr | echo | ablation | search | report``."""
+"""The studies' command line: ``python -m ums.experiments cxr | echo | search | report``."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 try:
+    import numpy as np
+
     from ums.backend import choose_device
     from ums.data import load_prepared
-    from ums.experiments import ablation, runner, search
-    from ums.experiments.ablation_list import ABLATIONS
+    from ums.experiments import pilot, runner, search
+    from ums.experiments.arms import ARMS
     from ums.experiments.cxr import CXR
     from ums.experiments.echo import ECHO
+    from ums.experiments.factors import FACTORS
     from ums.experiments.modality import Modality
-    from ums.experiments.names import DIVERSE
     from ums.experiments.report import write_report
     from ums.experiments.run import Run
     from ums.experiments.settings import Settings, add_options, from_options
     from ums.experiments.store import Store
-    from ums.experiments.study import Study
     from ums.files import escape_unprintable
 except ModuleNotFoundError as missing:
     text = 'python -m pip install "ums-rep[study]", or in a checkout -r requirements.txt'
@@ -41,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     start = time.perf_counter()
     try:
         folder = options.run(options)
+        if folder is None:
+            return 0
         print(f"making the page of {folder}")
         page, tables = write_report(folder)
     except (ValueError, OSError, RuntimeError, MemoryError, ModuleNotFoundError) as error:
@@ -62,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="STUDY")
 
-    def add(name: str, text: str, run: Callable[[argparse.Namespace], Path]) -> Any:
+    def add(name: str, text: str, run: Callable[[argparse.Namespace], Path | None]) -> Any:
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         command.set_defaults(run=run)
         return command
@@ -71,18 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         text = f"{modality.title}: the source, three strategies and separate models"
         command = add(modality.name, text, partial(_study, modality))
         _add_basics(command, modality, modality.layout.folders, modality.defaults)
-        command.add_argument(
-            "--groups",
-            nargs="+",
-            choices=tuple(modality.layout.groups),
-            help="tasks with diverse or with similar annotations (all whose folders are there)",
-        )
-    command = add("ablation", "the chest X-ray study with one thing changed at a time", _ablation)
-    _add_basics(command, CXR, ["source", "target", "test"], CXR.defaults)
-    names = [one.name for one in ABLATIONS]
-    command.add_argument(
-        "--questions", nargs="+", choices=names, default=names, help="what to change (all)"
-    )
+        _add_study_options(command, modality)
     command = add("search", "random search for the echo source's hyperparameters", _search)
     _add_basics(command, ECHO, ["source"], search.SearchSettings(), "results/echo-search")
     command = add("report", "make the page of a study again, from its records alone", _report)
@@ -104,33 +97,49 @@ def _add_basics(
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
-def _run(options: argparse.Namespace, store: Store, settings: Settings) -> Run:
-    return Run(settings, choose_device(options.device), store, not options.quiet)
+def _add_study_options(command: argparse.ArgumentParser, modality: Modality) -> None:
+    """What to run of the study, and how."""
+
+    def several(name: str, choices: Sequence[str], default: Any, text: str) -> None:
+        command.add_argument(name, nargs="+", choices=choices, default=default, help=text)
+
+    groups = "tasks with diverse or with similar annotations (all whose folders are there)"
+    several("--groups", tuple(modality.layout.groups), None, groups)
+    several("--arms", tuple(ARMS), tuple(ARMS), "ways to train that are compared (all)")
+    factors = "what else is varied (nothing)"
+    several("--factors", [factor.name for factor in FACTORS], (), factors)
+    for name, default, text in (
+        ("--level-replicates", 2, "replicates of each level of a factor"),
+        ("--processes", 0, "replicates run side by side; 0: one for each processor, 1 on a GPU"),
+        ("--pilot", 0, "choose each arm's learning rate with so many replicates, and nothing else"),
+    ):
+        command.add_argument(name, type=int, default=default, help=f"{text} (%(default)s)")
 
 
-def _study(modality: Modality, options: argparse.Namespace) -> Path:
-    settings = from_options(Settings, options)
-    datasets = modality.layout.load(options.prepared, options.groups)
-    with Store(options.out) as store:
-        study = Study(modality, datasets, _run(options, store, settings))
-        runner.run(study, options.out)
-    return Path(options.out)
-
-
-def _ablation(options: argparse.Namespace) -> Path:
-    settings = from_options(Settings, options)
-    datasets = CXR.layout.load(options.prepared, [DIVERSE])
-    chosen = [one for one in ABLATIONS if one.name in options.questions]
-    with Store(options.out) as store:
-        ablation.run(datasets, _run(options, store, settings), options.out, chosen)
-    return Path(options.out) / ablation.FOLDER
+def _study(modality: Modality, options: argparse.Namespace) -> Path | None:
+    settings, processes = from_options(Settings, options), options.processes
+    if not processes:
+        on_cpu = choose_device(options.device).xp is np
+        processes = (os.cpu_count() or 1) if on_cpu else 1
+    groups = tuple(options.groups) if options.groups else None
+    where = (Path(options.prepared), groups, Path(options.out))
+    place = runner.Place(modality, *where, options.device, not options.quiet)
+    if options.pilot:
+        part = runner.Part(settings, tuple(options.arms))
+        chosen = pilot.run(place, part, options.pilot, processes)
+        print(chosen.read_text(encoding="utf-8"))
+        return None
+    factors = [factor for factor in FACTORS if factor.name in options.factors]
+    parts = runner.parts_of(settings, options.arms, factors, options.level_replicates)
+    runner.run(place, parts, processes)
+    return place.out
 
 
 def _search(options: argparse.Namespace) -> Path:
     settings = from_options(search.SearchSettings, options)
     source = load_prepared(Path(options.prepared) / "source")
     with Store(options.out) as store:
-        run = _run(options, store, Settings())
+        run = Run(Settings(), choose_device(options.device), store, not options.quiet)
         search.run(search.Search(source, settings, run), options.out)
     return Path(options.out)
 

@@ -18,6 +18,7 @@ from ums.experiments.datasets import Layout, check_label, name_of, source_rows
 from ums.experiments.evaluation import score_denoising
 from ums.experiments.modality import Make, Modality, Networks, Pictures
 from ums.experiments.names import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
+from ums.experiments.replicates import Draw
 from ums.experiments.settings import Settings
 from ums.experiments.tasks import Labelled, TargetTask, TaskGroup, pairwise_tasks
 from ums.finetuning import Tuned
@@ -65,16 +66,17 @@ def diverse_group(target: Prepared, test: Prepared) -> TaskGroup:
             TargetTask(LUNGS, "Lung segmentation", SEGMENTATION, lungs[0], lungs[1]),
             TargetTask(ABNORMALITY, "Abnormality", CLASSIFICATION, abnormality[0], abnormality[1]),
         ),
-        pool=np.arange(len(target)),
+        pool=np.flatnonzero(target.splits != "test"),
         strata=target.labels[LABEL],
-        held_out_name=f"{name_of(target)}, held-out folds",
         test_name=name_of(test),
+        held_out=np.flatnonzero(target.splits == "test"),
+        held_out_name=f"{name_of(target)}, images put aside",
         heat_map_task=ABNORMALITY,
     )
 
 
 def similar_group(pneumonia: Prepared) -> TaskGroup:
-    """Three pairwise classifications of one set: folds of its train part, its test part put aside.
+    """Three pairwise classifications of one set, whose test part is put aside.
 
     Raises:
         ValueError: There is no label "pneumonia" of 0, 1 and 2, or no image to train or to test on.
@@ -87,7 +89,6 @@ def similar_group(pneumonia: Prepared) -> TaskGroup:
         pairwise_tasks(pneumonia, PNEUMONIA, CLASSES, PAIRS),
         pool=np.flatnonzero((pneumonia.splits != "test") & (label >= 0)),
         strata=label,
-        held_out_name=f"{name}, held-out folds",
         test_name=f"{name}, test set",
     )
 
@@ -114,22 +115,22 @@ class ChestXRay(Modality):
         return denoising_autoencoder(rng, width=width)
 
     def train_source(
-        self, network: Layer, source: Prepared, settings: Settings, training: Training
+        self, network: Layer, source: Prepared, draw: Draw, settings: Settings, training: Training
     ) -> Tuned:
         train, validation = (
             DenoisingExamples(
                 source.images,
-                source_rows(source, split),
+                rows,
                 training.rng,
-                fixed=split == "validation",
+                fixed=rows is draw.validation,
                 normalisation=settings.normalisation(),
             )
-            for split in ("train", "validation")
+            for rows in (draw.train, draw.validation)
         )
         return train_denoising(network, train, validation, training)
 
     def test_source(
-        self, network: Layer, source: Prepared, settings: Settings, device: Device
+        self, network: Layer, source: Prepared, draw: Draw, settings: Settings, device: Device
     ) -> tuple[dict[str, Any], Pictures]:
         """Table 2: the source on test images of its own."""
         rng, rows = np.random.default_rng([settings.seed, 2]), source_rows(source, "test")
@@ -163,7 +164,7 @@ class ChestXRay(Modality):
                 models[task.name] = partial(separate_classifier, classes=K, width=width)
 
         def clean(images: np.ndarray) -> np.ndarray:
-            if settings.source_epochs == 0:
+            if settings.source_steps == 0:
                 return images
             return denoise(source, images, device, normalisation)
 

@@ -11,8 +11,12 @@ import numpy as np
 
 from ums.data import Prepared, load_prepared
 from ums.data.prepared import SPLITS
+from ums.experiments.settings import OTHER
 from ums.experiments.tasks import TaskGroup
 from ums.reading import digest_of
+
+OTHER_HOSPITAL = "other_hospital"
+"""The label of a source's images that are not of the tasks' training hospital."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +134,31 @@ def source_rows(source: Prepared, split: str, label: str | None = None) -> np.nd
     if not there.any():
         what = f"image with a {label}" if label else "image"
         raise ValueError(f"{source.folder}: no {what} in split {split!r}")
+    return np.flatnonzero(there)
+
+
+def source_pool(source: Prepared, strata: np.ndarray, hospital: str) -> np.ndarray:
+    """The source's rows that replicates draw from: labelled ones that are not in its split "test".
+
+    Args:
+        source: With a label "other_hospital" of 0 and 1, if it has images of another hospital too.
+        strata: (M,) the class of each image, negative where it is unknown.
+        hospital: OWN or OTHER, whose images are wanted.
+
+    Raises:
+        ValueError: There is none; the message names the folder.
+    """
+    there = (source.splits != "test") & (strata >= 0)
+    if OTHER_HOSPITAL in source.labels:
+        there &= (source.labels[OTHER_HOSPITAL] == 1) == (hospital == OTHER)
+    elif hospital == OTHER:
+        raise ValueError(
+            f"{source.folder}: no label {OTHER_HOSPITAL!r}, so no images of another hospital"
+        )
+    if not there.any():
+        raise ValueError(
+            f"{source.folder}: no image of the {hospital} hospital outside split 'test'"
+        )
     return np.flatnonzero(there)
 
 

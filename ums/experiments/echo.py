@@ -23,34 +23,26 @@ from ums.derived.recommendation import FLOWS, OUTCOMES, Recommendations, outcome
 from ums.experiments.datasets import Layout, check_label, source_rows
 from ums.experiments.modality import Make, Modality, Networks, Pictures
 from ums.experiments.names import CLASSIFICATION, DIVERSE, LOGITS, SEGMENTATION, SIMILAR, TEST
+from ums.experiments.replicates import Draw
 from ums.experiments.settings import Settings
 from ums.experiments.tasks import TargetTask, TaskGroup, pairwise_tasks, train_and_test
 from ums.finetuning import Task, Tuned, train_task
 from ums.layers import Layer, Sequential
 from ums.networks import classification_head, echo_decoder, echo_encoder, separate_classifier
 from ums.ops import categorical_cross_entropy
-from ums.optimizers import SGD
 from ums.training import Training, predict
 
 ENVELOPE, QUALITY, FLOW = "envelope", "quality", "flow"
 FLOW_CLASSES = {name: value for value, name in enumerate(FLOWS)}
 PAIRS = (("MV", "MA"), ("MV", "TR"), ("MA", "TR"))
-HELD_OUT_NAME, TEST_NAME = "the held-out folds", "the test patients"
-
-
-def sgd(parameters: Any, learning_rate: float) -> SGD:
-    """The optimizer of classification heads: momentum 0.9 and ten times the rate that suits Adam.
-
-    The paper names SGD, but not its rate.
-    """
-    return SGD(parameters, 10 * learning_rate, momentum=0.9)
+TEST_NAME = "the test patients"
 
 
 # ------------------------------------------------------------------------ groups of tasks
 
 
 def diverse_group(target: Prepared) -> TaskGroup:
-    """Envelope, quality and flow of one set: folds of its train part, its test part put aside.
+    """Envelope, quality and flow of one set, whose test part is put aside.
 
     Raises:
         ValueError: There are no masks, no label "flow" of 0, 1 and 2, no label "quality" of 0 and 1, or
@@ -72,12 +64,11 @@ def diverse_group(target: Prepared) -> TaskGroup:
         "Tasks with diverse annotations",
         (
             task(ENVELOPE, "Envelope segmentation", SEGMENTATION, target.masks, target.has_mask),
-            task(QUALITY, "Image quality", CLASSIFICATION, quality, quality >= 0, optimizer=sgd),
-            task(FLOW, "Flow", CLASSIFICATION, flow, flow >= 0, classes=3, optimizer=sgd),
+            task(QUALITY, "Image quality", CLASSIFICATION, quality, quality >= 0),
+            task(FLOW, "Flow", CLASSIFICATION, flow, flow >= 0, classes=3),
         ),
         pool=np.flatnonzero(target.splits != "test"),
         strata=flow,
-        held_out_name=HELD_OUT_NAME,
         test_name=TEST_NAME,
     )
 
@@ -93,10 +84,9 @@ def similar_group(target: Prepared) -> TaskGroup:
     return TaskGroup(
         SIMILAR,
         "Tasks with similar annotations",
-        pairwise_tasks(target, FLOW, FLOW_CLASSES, PAIRS, sgd),
+        pairwise_tasks(target, FLOW, FLOW_CLASSES, PAIRS),
         pool=np.flatnonzero((target.splits != "test") & (flow >= 0)),
         strata=flow,
-        held_out_name=HELD_OUT_NAME,
         test_name=TEST_NAME,
     )
 
@@ -179,10 +169,10 @@ class Echo(Modality):
     # No augmentation, as in the paper; a screen has no background to be told from the image.
     defaults = Settings(
         width=1.0,
-        source_epochs=16,
-        epochs=40,
-        classifier_epochs=40,
-        patience=10,
+        labels=400,
+        source_images=1200,
+        source_steps=1000,
+        steps=600,
         background=-1,
         augment=False,
     )
@@ -195,21 +185,31 @@ class Echo(Modality):
         for split in SPLITS:
             flow_examples(source, split, Normalisation())
 
+    def source_strata(self, source: Prepared) -> np.ndarray:
+        return np.asarray(source.labels[FLOW])
+
     def train_source(
-        self, network: Layer, source: Prepared, settings: Settings, training: Training
+        self, network: Layer, source: Prepared, draw: Draw, settings: Settings, training: Training
     ) -> Tuned:
         """Encoder and head learn the flow with CCE and Adam (section 4.2.1)."""
-        splits, how = ("train", "validation"), settings.normalisation()
-        data = [flow_examples(source, split, how) for split in splits]
-        task = Task("source: flow", network, categorical_cross_entropy, data[0], data[1])
+        train, validation = (
+            Examples(source.images, source.labels[FLOW], rows, settings.normalisation())
+            for rows in (draw.train, draw.validation)
+        )
+        task = Task("source: flow", network, categorical_cross_entropy, train, validation)
         return train_task(task, training)
 
+    def source_logits(self, group: TaskGroup) -> dict[str, list[int]]:
+        """Its own logits for the flow; of a pair of flows, those of the two."""
+        if group.name == DIVERSE:
+            return {FLOW: list(FLOW_CLASSES.values())}
+        return {f"{a}-{b}": [FLOW_CLASSES[b], FLOW_CLASSES[a]] for a, b in PAIRS}
+
     def test_source(
-        self, network: Layer, source: Prepared, settings: Settings, device: Device
+        self, network: Layer, source: Prepared, draw: Draw, settings: Settings, device: Device
     ) -> tuple[dict[str, Any], Pictures]:
         """The flow of the source's test patients, by the source and without any network."""
-        flow = source.labels[FLOW]
-        train, test = (source_rows(source, split, FLOW) for split in ("train", "test"))
+        flow, train, test = source.labels[FLOW], draw.train, source_rows(source, "test", FLOW)
         images = source.images[test]
         logits = predict(network, all_of(images, settings.normalisation()), device).astype(
             np.float64
@@ -247,8 +247,10 @@ class Echo(Modality):
             else:
                 heads[task.name] = partial(_head, channels_of(encoder), K)
                 models[task.name] = partial(separate_classifier, classes=K, width=width)
-        upright = partial(Augmentation, angle=0.0)  # a screen has no other side up
-        return Networks(encoder, heads, models, as_grey, upright)
+        return Networks(encoder, heads, models, as_grey)
+
+    def augmentation(self, rng: np.random.Generator) -> Augmentation:
+        return Augmentation(rng, angle=0.0)  # a screen has no other side up
 
     def pictures(self, group: TaskGroup, records: list[dict[str, Any]]) -> Pictures:
         """Screens with each outcome of the derived recommendation (Fig. 9), up to four of each."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 CASES, SOURCE, SOURCE_TEST, TUNE, PICTURES = "cases", "source", "source-test", "tune", "pictures"
-TRIAL, TRIAL_TEST = "trial", "trial-test"
+PILOT, TRIAL, TRIAL_TEST = "pilot", "trial", "trial-test"
 
 
 @dataclass(frozen=True)
@@ -21,32 +21,33 @@ class Job:
     """One job of a study.
 
     Attributes:
-        kind: CASES records the images of a group of tasks and their folds, SOURCE trains the source,
-            SOURCE_TEST tests it, TUNE tunes a group on one fold by one arm and tests it, and PICTURES
-            keeps what the page shows of a group. A search has TRIAL and TRIAL_TEST.
+        kind: CASES records the images that a group of tasks is tested on, SOURCE trains the source,
+            SOURCE_TEST tests it, TUNE tunes a group by one arm and tests it, and PICTURES keeps what
+            the page shows of a group. A pilot has PILOT, a search TRIAL and TRIAL_TEST.
         group: The name of the group of tasks; empty for the source.
-        arm: A strategy, the baseline or the control, or the trial's choice; otherwise empty.
-        fold: From 1; 0 unless the job tunes.
-        replicate: From 0; another replicate draws other random numbers.
+        arm: The name of an arm, or of the trial's choice; otherwise empty.
+        replicate: From 1; another replicate draws other images and other random numbers. Those of a
+            pilot are -1, -2 and so on, and 0 is none.
+        trial: The number of a pilot's trial, from 1; otherwise 0.
         seed: The seed of every random number.
     """
 
     kind: str
     group: str = ""
     arm: str = ""
-    fold: int = 0
     replicate: int = 0
+    trial: int = 0
     seed: int = 0
 
     @property
     def name(self) -> str:
         """Unique in a study, and a file name."""
-        fold = f"fold{self.fold}" if self.fold else ""
+        pilot = "pilot" if self.replicate < 0 else "replicate"
         parts = (
             self.group,
-            fold,
             self.arm or self.kind,
-            f"replicate{self.replicate}",
+            f"trial{self.trial}" if self.trial else "",
+            f"{pilot}{abs(self.replicate)}" if self.replicate else "",
             f"seed{self.seed}",
         )
         return "-".join(filter(None, parts))
@@ -66,4 +67,4 @@ class Job:
 
 def generator(seed: int, stream: str, replicate: int = 0) -> np.random.Generator:
     """The random generator of one purpose, whatever else was drawn before in the same process."""
-    return np.random.default_rng([seed, zlib.crc32(stream.encode()), replicate])
+    return np.random.default_rng([seed, zlib.crc32(stream.encode()), replicate % 2**32])

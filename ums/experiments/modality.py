@@ -28,6 +28,7 @@ from ums.backend import Device
 from ums.data import Prepared
 from ums.data.augment import Augmentation
 from ums.experiments.datasets import Layout, source_rows
+from ums.experiments.replicates import Draw
 from ums.experiments.settings import Settings
 from ums.experiments.tasks import TaskGroup
 from ums.finetuning import Tuned
@@ -51,18 +52,16 @@ class Networks:
         models: Task -> makes a new separate network.
         clean: What is done to the baseline's images (N, H, W) or (N, H, W, C), uint8, before it sees
             them, such as denoising; by default nothing.
-        augment: Makes what changes training images, ``augment(rng)``.
     """
 
     encoder: Layer
     heads: Mapping[str, Make]
     models: Mapping[str, Make]
     clean: Callable[[np.ndarray], np.ndarray] = np.asarray
-    augment: Callable[[np.random.Generator], Augmentation] = Augmentation
 
 
 class Modality(ABC):
-    """What is special to one modality of the study.
+    """What is special to one modality of the study. It has no state: two of one class are equal.
 
     Attributes:
         name: For the command line and the records.
@@ -80,27 +79,36 @@ class Modality(ABC):
     source_task: str = "source"
     denoises_baseline: bool = False
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
     @abstractmethod
     def source_network(self, rng: np.random.Generator, width: float) -> Sequential:
         """The source, ``Sequential(encoder, ...)``, before training."""
 
     def check_source(self, source: Prepared) -> None:
-        """Check that the source can be trained on this folder.
+        """Check that the source can be trained on this folder, and tested.
 
         Raises:
             ValueError: It cannot; the message names the folder.
         """
-        for split in ("train", "validation"):
-            source_rows(source, split)
+        source_rows(source, "test")
 
     @abstractmethod
     def train_source(
-        self, network: Layer, source: Prepared, settings: Settings, training: Training
+        self, network: Layer, source: Prepared, draw: Draw, settings: Settings, training: Training
     ) -> Tuned:
-        """Train the source on its images (stage 1)."""
+        """Train the source on the images of a replicate (stage 1)."""
+
+    def source_strata(self, source: Prepared) -> np.ndarray:
+        """(M,) the class of each of the source's images, of which replicates have equal shares."""
+        return np.zeros(len(source), int)
 
     def test_source(
-        self, network: Layer, source: Prepared, settings: Settings, device: Device
+        self, network: Layer, source: Prepared, draw: Draw, settings: Settings, device: Device
     ) -> tuple[dict[str, Any], Pictures]:
         """A record of the source on test images of its own, and pictures for the page; or nothing."""
         return {}, {}
@@ -111,6 +119,14 @@ class Modality(ABC):
     ) -> Networks:
         """What a group's tasks are built from, given the trained source."""
 
+    def augmentation(self, rng: np.random.Generator) -> Augmentation:
+        """What changes the tasks' training images at random."""
+        return Augmentation(rng)
+
+    def source_logits(self, group: TaskGroup) -> dict[str, list[int]]:
+        """Task -> which of the source's own outputs are its logits, where the source knows the task."""
+        return {}
+
     def pictures(self, group: TaskGroup, records: list[dict[str, Any]]) -> Pictures:
-        """Further pictures of a group, given the records of its independent heads, fold by fold."""
+        """Further pictures of a group, given the records of its independent heads by replicate."""
         return {}

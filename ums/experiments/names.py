@@ -1,18 +1,19 @@
 """Names that jobs write into records and that results read from them."""
 
 INDEPENDENT, ALTERNATING, JOINT, SEPARATE = "independent", "alternating", "joint", "separate"
+SEPARATE_RAW, SCRATCH, JOINT_SCRATCH = "separate-raw", "scratch", "joint-scratch"
+SINGLE, SINGLE_LONG, CONTROL, SOURCE_HEAD = "single", "single-long", "control", "source-head"
+"""The arms of a study; :mod:`ums.experiments.arms` says what each of them does."""
+
 STRATEGIES = (INDEPENDENT, ALTERNATING, JOINT, SEPARATE)
-"""The arms of a study that are compared: three strategies (section 2.3) and the baseline, which has a
-separate model for each task."""
+"""The paper's arms: three strategies (section 2.3), and the baseline with a separate model for each task."""
 
-TOGETHER = (ALTERNATING, JOINT)
-"""Strategies that tune all tasks of a group at once."""
-
-CONTROL = "control"
-"""An independent head trained on shuffled labels: its heat maps show no disease."""
+OWN_EPOCH, ONE_ENCODER = "own epoch", "one encoder"
+"""Which epoch of a training is tested: each task's own best, or, of tasks tuned together, the one that is
+best for all, whose heads share an encoder."""
 
 HELD_OUT, TEST = "held-out", "test"
-"""Where networks are tested: on the fold held out, and on a set that is never trained on."""
+"""Where networks are tested: on images of the training hospital that were put aside, and on a test set."""
 
 DIVERSE, SIMILAR = "diverse", "similar"
 """The paper's two groups of tasks: with diverse and with similar annotations."""

@@ -14,7 +14,7 @@ from ums.experiments.settings import Settings
 from ums.experiments.store import Store
 from ums.finetuning import Tuned
 from ums.layers import Layer
-from ums.training import History, Training
+from ums.training import FitSettings, History, Training
 
 Train = Callable[[Checkpoint], dict[str, Tuned]]
 """Trains networks, or goes on from a checkpoint; returns what came of each task, by name."""
@@ -36,9 +36,11 @@ class Run:
     store: Store
     progress: bool = True
 
-    def training(self, kind: str, rng: np.random.Generator, checkpoint: Checkpoint) -> Training:
-        """What a training of the source or of a kind of task needs."""
-        return Training(self.settings.fit(kind), rng, self.device, self.progress, checkpoint)
+    def training(
+        self, fit: FitSettings, rng: np.random.Generator, checkpoint: Checkpoint
+    ) -> Training:
+        """What a training of the source or of tasks needs."""
+        return Training(fit, rng, self.device, self.progress, checkpoint)
 
 
 def trained(

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ums.checkpoint import Checkpoint
-from ums.experiments import evaluation
-from ums.experiments.datasets import Datasets, fingerprint
-from ums.experiments.jobs import CASES, PICTURES, SOURCE, SOURCE_TEST, TUNE, Job
+from ums.experiments import evaluation, testing
+from ums.experiments.arms import ARMS
+from ums.experiments.datasets import Datasets, fingerprint, source_pool
+from ums.experiments.jobs import CASES, PICTURES, PILOT, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.modality import Modality, Pictures
-from ums.experiments.names import CONTROL, INDEPENDENT, SEGMENTATION, STRATEGIES, TEST
+from ums.experiments.names import (
+    CONTROL,
+    INDEPENDENT,
+    OWN_EPOCH,
+    SEGMENTATION,
+    SINGLE_LONG,
+    SOURCE_HEAD,
+    STRATEGIES,
+    TEST,
+)
+from ums.experiments.rates import FOLLOWS, trials
+from ums.experiments.replicates import Draw, Pool
 from ums.experiments.run import Run, trained, training_record
-from ums.experiments.tasks import Labelled, TargetTask, TaskGroup
-from ums.experiments.tuning import Tuning, folds_of
+from ums.experiments.tasks import TargetTask, TaskGroup
+from ums.experiments.tuning import Tuning
 from ums.finetuning import Tuned
 from ums.networks import parameter_count
 from ums.training import History
@@ -35,62 +47,107 @@ class Study:
         modality: What is special to it.
         datasets: The images.
         run: Settings, device and the store.
+        arms: Those to run, where they apply to a group.
 
     Raises:
-        ValueError: Folds cannot be made or cannot fill a batch, there are joint weights for another
-            number of tasks, or the source cannot be trained on its folder; before anything is trained.
+        ValueError: A replicate would have too few images, or the source cannot be trained on its folder;
+            the message names the folder, before anything is trained.
     """
 
-    def __init__(self, modality: Modality, datasets: Datasets, run: Run):
+    def __init__(
+        self, modality: Modality, datasets: Datasets, run: Run, arms: Sequence[str] = tuple(ARMS)
+    ):
         self.modality, self.datasets, self.run = modality, datasets, run
-        self.settings, self.normalisation = run.settings, run.settings.normalisation()
-        self._tunings: dict[str, Tuning] = {}
+        self.settings, self.arms = run.settings, tuple(arms)
+        self.pool, self.draw = cache(self._pool), cache(self._draw)
+        self.source, self.tuning = cache(self._trained_source), cache(self._tuning)
         modality.check_source(datasets.source)
         run.store.watch(datasets.sets)
         for group in datasets.groups:
-            folds_of(group, run.settings)
-            run.settings.weighting().start(len(group.tasks), run.device)
+            group.check(self.draw(group.name, 1), self.settings.batch)
+
+    def _pool(self, name: str) -> Pool:
+        settings = self.settings
+        if name != SOURCE:
+            group = self.datasets.group(name)
+            return group.draws(settings.labels, settings.replicates, settings.seed)
+        source = self.datasets.source
+        rows = source_pool(source, self.modality.source_strata(source), settings.source_from)
+        return Pool(
+            rows,
+            source.patients[rows],
+            self.modality.source_strata(source)[rows],
+            settings.source_images,
+            settings.replicates,
+            settings.seed,
+            SOURCE,
+        )
+
+    def _draw(self, name: str, replicate: int) -> Draw:
+        return self.pool(name).draw(replicate)
 
     # -------------------------------------------------------------------- the list
 
-    def tune_jobs(self, group: TaskGroup, arms: Sequence[str]) -> list[Job]:
-        """The jobs that tune a group on every fold."""
-        folds, seed = range(1, self.settings.folds + 1), self.settings.seed
-        return [Job(TUNE, group.name, arm, fold, seed=seed) for fold in folds for arm in arms]
+    def arms_of(self, group: TaskGroup) -> list[str]:
+        """The arms that apply to a group."""
+        left_out = set() if len(evaluation.heat_map_rows(group)) else {CONTROL}
+        left_out |= set() if self.modality.source_logits(group) else {SOURCE_HEAD}
+        left_out |= {SINGLE_LONG} if len(group.tasks) == 1 else set()
+        return [arm for arm in self.arms if arm not in left_out]
 
-    def jobs(self) -> list[Job]:
-        """All jobs of the study, each behind those it needs."""
-        seed = self.settings.seed
-        jobs = [Job(CASES, group.name, seed=seed) for group in self.datasets.groups]
-        jobs += [Job(SOURCE, seed=seed), Job(SOURCE_TEST, seed=seed)]
-        for group in self.datasets.groups:
-            control = (CONTROL,) if len(evaluation.heat_map_rows(group)) else ()
-            jobs += self.tune_jobs(group, STRATEGIES + control)
-            jobs.append(Job(PICTURES, group.name, seed=seed))
-        return jobs
+    def pilot_arms(self, group: TaskGroup) -> list[str]:
+        """The arms that have trials of their own."""
+        return [arm for arm in self.arms_of(group) if arm not in (*FOLLOWS, SOURCE_HEAD)]
+
+    def jobs_of(self, replicate: int) -> list[Job]:
+        """The jobs of a replicate, or of a pilot's, each behind those it needs."""
+        seed, groups = self.settings.seed, self.datasets.groups
+        jobs = []
+        if any(ARMS[arm].needs_source for arm in self.arms):
+            kinds = (SOURCE, SOURCE_TEST) if replicate > 0 else (SOURCE,)
+            jobs = [Job(kind, replicate=replicate, seed=seed) for kind in kinds]
+        if replicate < 0:
+            return jobs + [
+                Job(PILOT, group.name, arm, replicate, trial, seed)
+                for group in groups
+                for arm in self.pilot_arms(group)
+                for trial in range(1, len(trials(arm)) + 1)
+            ]
+        tuned = [(group.name, arm) for group in groups for arm in self.arms_of(group)]
+        return jobs + [Job(TUNE, name, arm, replicate, seed=seed) for name, arm in tuned]
+
+    def cases_jobs(self) -> list[Job]:
+        """Those that record what the groups are tested on."""
+        return [Job(CASES, group.name, seed=self.settings.seed) for group in self.datasets.groups]
+
+    def pictures_jobs(self) -> list[Job]:
+        """Those that keep what the page shows of the first replicate."""
+        groups, seed = self.datasets.groups, self.settings.seed
+        return [Job(PICTURES, group.name, replicate=1, seed=seed) for group in groups]
 
     def key(self, job: Job) -> dict[str, Any]:
         """Everything a job's record depends on beside the code and the packages.
 
         A record is used again only under the very same key.
         """
-        key: dict[str, Any] = job.to_dict() | self._source_key()
-        if job.group:
-            group = self.datasets.group(job.group)
-            key |= self._group_key(group) | self.settings.key(*group.kinds)
-            key |= {"test": fingerprint(group.test_set)}
-            key |= {n: getattr(self.settings, n) for n in ("joint_weights", "stop_by")}
-        if job.kind == CASES:
-            key |= {"names": [group.held_out_name, group.test_name]}
-        return key
+        if job.kind in (SOURCE, SOURCE_TEST):
+            return job.to_dict() | self._source_key(job.replicate)
+        group = self.datasets.group(job.group)
+        sets = {"test": fingerprint(group.test_set)}
+        if job.kind in (TUNE, PILOT):
+            return self.tuning(group.name, job.replicate).key(job) | sets
+        names = {"names": [group.held_out_name, group.test_name], "arms": self.arms_of(group)}
+        first = self.tuning(group.name, 1)
+        keys = {arm: first.key(Job(TUNE, group.name, arm, 1, seed=job.seed)) for arm in self.arms}
+        return job.to_dict() | sets | names | (keys if job.kind == PICTURES else first.keys(False))
 
-    def _source_key(self) -> dict[str, Any]:
-        source = fingerprint(self.datasets.source)
-        key = {"modality": self.modality.name, "source": source, "device": self.run.device.name}
-        return key | self.settings.key()
-
-    def _group_key(self, group: TaskGroup) -> dict[str, Any]:
-        return self._source_key() | {"train": fingerprint(group.train_set)}
+    def _source_key(self, replicate: int) -> dict[str, Any]:
+        """What the source's weights depend on."""
+        names = ("width", "background", "evaluations", "batch", "source_steps", "source_rate")
+        draw = self.draw(SOURCE, replicate)
+        data: dict[str, Any] = {"modality": self.modality.name, "device": self.run.device.name}
+        data |= {"source": fingerprint(self.datasets.source), "source rows": draw.digest}
+        return data | self.settings.key(*names)
 
     # -------------------------------------------------------------------- the jobs
 
@@ -98,9 +155,10 @@ class Study:
         """A job's record, computed now or taken from the store."""
         compute = {
             CASES: self._cases,
-            SOURCE: self._source,
+            SOURCE: lambda job: (training_record(self.source(job.replicate)), {}),
             SOURCE_TEST: self._source_test,
-            TUNE: self._tune,
+            TUNE: lambda job: (testing.tested(self.tuning(job.group, job.replicate), job), {}),
+            PILOT: lambda job: (testing.tried(self.tuning(job.group, job.replicate), job), {}),
             PICTURES: self._pictures,
         }[job.kind]
 
@@ -110,43 +168,52 @@ class Study:
 
         return self.run.store.record(job.name, self.key(job), recorded)
 
-    @cached_property
-    def source(self) -> Tuned:
-        """The source, trained now or taken from the store; untrained with 0 source epochs."""
-        job = Job(SOURCE, seed=self.settings.seed)
-        rng = job.generator(SOURCE)
-        network = self.modality.source_network(rng, self.settings.width).to(self.run.device)
+    def forget(self) -> None:
+        """Let go of networks and images; a replicate needs nothing of another."""
+        for kept in (self.draw, self.source, self.tuning):
+            kept.cache_clear()
+
+    def _trained_source(self, replicate: int) -> Tuned:
+        """The source, trained now or taken from the store; untrained with 0 source steps."""
+        job = Job(SOURCE, replicate=replicate, seed=self.settings.seed)
+        rng, settings = job.generator(SOURCE), self.settings
+        network = self.modality.source_network(rng, settings.width).to(self.run.device)
 
         def train(checkpoint: Checkpoint) -> dict[str, Tuned]:
-            if self.settings.source_epochs == 0:
+            if settings.source_steps == 0:
                 return {SOURCE: Tuned(network, History(), 0.0, parameter_count(network))}
-            training = self.run.training(SOURCE, rng, checkpoint)
-            images, train_source = self.datasets.source, self.modality.train_source
-            return {SOURCE: train_source(network, images, self.settings, training)}
+            fit = settings.fit(settings.source_steps, settings.source_rate)
+            training = self.run.training(fit, rng, checkpoint)
+            images, draw = self.datasets.source, self.draw(SOURCE, replicate)
+            return {SOURCE: self.modality.train_source(network, images, draw, settings, training)}
 
-        key = job.to_dict() | self._source_key()
-        return trained(self.run.store, job.name, key, {SOURCE: network}, train)[SOURCE]
+        return trained(self.run.store, job.name, self.key(job), {SOURCE: network}, train)[SOURCE]
 
-    def tuning(self, name: str) -> Tuning:
-        """A group on the trained source."""
-        if name not in self._tunings:
-            group, network = self.datasets.group(name), self.source.network
-            networks = self.modality.networks(group, network, self.settings, self.run.device)
-            self._tunings[name] = Tuning(self.run, group, networks, self._group_key(group))
-        return self._tunings[name]
+    def _tuning(self, name: str, replicate: int) -> Tuning:
+        """A group in a replicate."""
+        group = self.datasets.group(name)
+        data: dict[str, Any] = {"modality": self.modality.name, "device": self.run.device.name}
+        data |= {"training set": fingerprint(group.train_set), "seed": self.settings.seed}
 
-    def _source(self, job: Job) -> Computed:
-        return training_record(self.source), {}
+        def keys(needs_source: bool) -> dict[str, Any]:
+            return data | (self._source_key(replicate) if needs_source else {})
+
+        return Tuning(
+            self.run,
+            self.modality,
+            group,
+            self.draw(name, replicate),
+            lambda: self.source(replicate).network,
+            keys,
+        )
 
     def _source_test(self, job: Job) -> Computed:
-        images, how = self.datasets.source, (self.settings, self.run.device)
-        return self.modality.test_source(self.source.network, images, *how)
-
-    def _tune(self, job: Job) -> Computed:
-        return self.tuning(job.group).record(job), {}
+        draw, how = self.draw(SOURCE, job.replicate), (self.settings, self.run.device)
+        network = self.source(job.replicate).network
+        return self.modality.test_source(network, self.datasets.source, draw, *how)
 
     def _cases(self, job: Job) -> Computed:
-        """What stands behind the numbers of a group: its tasks, test cases and folds."""
+        """What stands behind the numbers of a group: its tasks and their test cases."""
         group = self.datasets.group(job.group)
         rows = evaluation.heat_map_rows(group)
         masks = evaluation.outlines(group, rows) if len(rows) else {}
@@ -154,8 +221,9 @@ class Study:
             "title": group.title,
             "held-out name": group.held_out_name,
             "test name": group.test_name,
-            "folds": len(folds_of(group, self.settings)),
-            "tasks": {task.name: _described_task(task) for task in group.tasks},
+            "disjoint": self.pool(group.name).disjoint,
+            "share": self.pool(group.name).share,
+            "tasks": {task.name: _described_task(group, task) for task in group.tasks},
             "heat map": {
                 "task": group.heat_map_task,
                 "patients": group.test_set.patients[rows],
@@ -165,60 +233,58 @@ class Study:
         return record, {}
 
     def _pictures(self, job: Job) -> Computed:
-        """What the page shows of a group: outlines and heat maps of the first fold, and the like."""
-        group = self.datasets.group(job.group)
+        """What the page shows of a group: outlines and heat maps of the first replicate, and the like."""
+        group, jobs = self.datasets.group(job.group), {}
+        for arm in self.arms_of(group):
+            if arm != SOURCE_HEAD:
+                jobs[arm] = Job(TUNE, group.name, arm, job.replicate, seed=job.seed)
         pictures: Pictures = {}
-        records = {j.name: self.record(j) for j in self.tune_jobs(group, (INDEPENDENT,))}
-        first = {
-            arm: Job(TUNE, group.name, arm, 1, seed=job.seed) for arm in (*STRATEGIES, CONTROL)
-        }
         if SEGMENTATION in group.kinds:
-            pictures |= self._outlines(group, first, next(iter(records.values())))
+            pictures |= self._outlines(group, jobs)
         if len(rows := evaluation.heat_map_rows(group)):
-            pictures |= self._heat_maps(group, first, rows[:SHOWN])
-        pictures |= self.modality.pictures(group, list(records.values()))
+            pictures |= self._heat_maps(group, jobs, rows[:SHOWN])
+        if INDEPENDENT in jobs:
+            pictures |= self.modality.pictures(group, [self.record(jobs[INDEPENDENT])])
         return {}, pictures
 
-    def _outlines(
-        self, group: TaskGroup, first: dict[str, Job], independent: dict[str, Any]
-    ) -> Pictures:
-        """Test images that the independent head outlines best, middling and worst; all arms' masks."""
+    def _outlines(self, group: TaskGroup, jobs: dict[str, Job]) -> Pictures:
+        """Test images that the first arm outlines best, middling and worst; all arms' masks."""
         task = next(task for task in group.tasks if task.kind == SEGMENTATION)
-        order = np.argsort(independent["tasks"][task.name][TEST]["IoU"])
+        first = self.record(next(iter(jobs.values())))["tasks"][task.name]
+        order = np.argsort(first[OWN_EPOCH][TEST]["IoU"])
         case = order[[-1, len(order) // 2, len(order) // 10, 0]]
-        rows, tuning = task.test.rows[case], self.tuning(group.name)
+        rows, tuning = task.test.rows[case], self.tuning(group.name, 1)
         found = {
             "outlines case": case,
             "outlines images": group.test_set.images[rows],
             "outlines truth": task.test.targets[rows] > 0,
         }
-        for arm in STRATEGIES:
-            network = tuning.tune(first[arm])[task.name].network
-            found[f"outlines {arm}"] = evaluation.masks(
-                network, tuning.images(arm, "test_set")[rows], self.normalisation, self.run.device
-            )
+        how = (self.settings.normalisation(), self.run.device)
+        for arm in (arm for arm in jobs if arm in STRATEGIES):
+            network = tuning.tune(jobs[arm])[task.name].networks[OWN_EPOCH]
+            images = tuning.images(ARMS[arm], "test_set", rows)
+            found[f"outlines {arm}"] = evaluation.masks(network, images, *how)
         return found
 
-    def _heat_maps(self, group: TaskGroup, first: dict[str, Job], rows: np.ndarray) -> Pictures:
-        tuning, task = self.tuning(group.name), group.heat_map_task or ""
+    def _heat_maps(self, group: TaskGroup, jobs: dict[str, Job], rows: np.ndarray) -> Pictures:
+        tuning, task = self.tuning(group.name, 1), group.heat_map_task or ""
         found = {"heat maps images": group.test_set.images[rows]}
         found |= {f"heat maps in {n}": m for n, m in evaluation.outlines(group, rows).items()}
-        for arm, job in first.items():
-            found[f"heat maps {arm}"] = tuning.maps(job, tuning.tune(job)[task].network, rows)
+        for arm, job in jobs.items():
+            network = tuning.tune(job)[task].networks[OWN_EPOCH]
+            found[f"heat maps {arm}"] = testing.heat_maps(tuning, ARMS[arm], network, rows)
         return found
 
 
-def _described_task(task: TargetTask) -> dict[str, Any]:
-    return {
-        "title": task.title,
-        "kind": task.kind,
-        "classes": task.classes,
-        "train": _described_cases(task, task.train),
-        "test": _described_cases(task, task.test),
-    }
-
-
-def _described_cases(task: TargetTask, labelled: Labelled) -> dict[str, Any]:
-    rows, prepared = labelled.rows, labelled.prepared
-    labels = None if task.kind == SEGMENTATION else np.asarray(labelled.targets)[rows]
-    return {"id": prepared.ids[rows], "patient": prepared.patients[rows], "label": labels}
+def _described_task(group: TaskGroup, task: TargetTask) -> dict[str, Any]:
+    described = {"title": task.title, "kind": task.kind, "classes": task.classes}
+    for where, (which, rows) in testing.cases_of(group, task).items():
+        prepared = getattr(group, which)
+        targets = (task.train if which == "train_set" else task.test).targets
+        labels = None if task.kind == SEGMENTATION else np.asarray(targets)[rows]
+        described[where] = {
+            "id": prepared.ids[rows],
+            "patient": prepared.patients[rows],
+            "label": labels,
+        }
+    return described

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ums.experiments.report import ablation, cxr, echo, search, sections
+from ums.experiments.report import cxr, echo, search, sections
 from ums.experiments.report.denoising import denoising_gain, denoising_section
 from ums.experiments.report.page import Report, Section
 from ums.experiments.results.records import StudyRecords, read_study
 
-PAGES = {"cxr": cxr.build, "echo": echo.build, "ablation": ablation.build, "search": search.build}
+PAGES = {"cxr": cxr.build, "echo": echo.build, "search": search.build}
 """Name of a study -> what makes its page; other studies have a :func:`plain_page`."""
 
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ums.experiments.names import HELD_OUT, MEASURES, SEGMENTATION, STRATEGIES, TEST, TOGETHER
+from ums.experiments.names import (
+    ALTERNATING,
+    HELD_OUT,
+    JOINT,
+    MEASURES,
+    SEGMENTATION,
+    STRATEGIES,
+    TEST,
+)
 from ums.experiments.report.page import Figure
 from ums.experiments.report.plots import fold_dots
 from ums.experiments.report.tables import Column, Table, formatted_p
@@ -15,6 +23,8 @@ from ums.experiments.results.scores import Estimate
 LABELS = dict(
     zip(STRATEGIES, ("Independent", "Alternating", "Joint", "Separate (baseline)"), strict=True)
 )
+
+TOGETHER = (ALTERNATING, JOINT)
 
 BY_PATIENT = (
     "Images of one patient are not independent: where patients have several, a sign-flip test on each "
