@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-
 from ums.experiments.results.jackknife import Measured
 
 

@@ -59,7 +59,7 @@ def replicates_needed(sd: float, half_width: float, family: int = 1) -> int:
         raise ValueError(f"sd must be at least 0, got {sd}")
     check_positive("half width", half_width)
     least = t_quantile(10**9, family) * sd / half_width  # a t quantile is above the normal one
-    R = max(2, math.floor(least**2))
+    R = max(2, math.ceil(least**2))
     while t_quantile(R - 1, family) * sd / math.sqrt(R) > half_width:
         R += 1
     return R
