@@ -55,6 +55,7 @@ def test_losses_that_choose_no_trial_are_refused(losses, message):
         (0.08, 0.05, 1),
         (0.06, 0.01, 1),
         (0.02, 0.4, 1),
+        (0.02, 0.04, 1),
         (0, 1, 1),
     ],
 )
