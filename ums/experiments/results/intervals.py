@@ -70,10 +70,10 @@ def over_trainings_and_patients(
     The first two terms alone cover at least 95 % of the time (Banerjee 1960, Sankhya 22); the third takes
     back what counts twice. By simulation this covers at least 95 % for 2 to 40 replicates and
     5 to 600 patients, whatever the shares of the three, where Satterthwaite's degrees of freedom cover
-    as little as 89 % for two replicates and 93 % for three. The pigeonhole bootstrap (Owen 2007, Annals of Applied
-    Statistics 1) counts the interaction three times, and, as any resampling of 2 to 6 replicates, the
-    replicates' variance (R - 1) / R times with no t quantile; a mixed model has the same variances as
-    here in a balanced table but a normal quantile.
+    as little as 89 % for two replicates and 93 % for three. The pigeonhole bootstrap (Owen 2007, Annals of
+    Applied Statistics 1) counts the interaction three times and, as any resampling of R replicates, their
+    variance only (R - 1) / R times, with no t quantile. A mixed model has the same variances in a balanced
+    table, but a normal quantile.
 
     Args:
         measured: The paired difference of two arms, ``a - b``, or one arm's.
