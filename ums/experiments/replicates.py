@@ -71,9 +71,9 @@ class Pool:
         return self._blocks >= max(2, self.replicates + PILOTS)
 
     @property
-    def share(self) -> float:
-        """The share of the pool that a draw takes."""
-        return min(1.0, self.wanted / len(self.rows))
+    def overlap(self) -> float:
+        """The share of its images that a replicate has in common with another, on average."""
+        return 0.0 if self.disjoint else min(1.0, self.wanted / len(self.rows))
 
     @property
     def _blocks(self) -> int:

@@ -221,8 +221,7 @@ class Study:
             "title": group.title,
             "held-out name": group.held_out_name,
             "test name": group.test_name,
-            "disjoint": self.pool(group.name).disjoint,
-            "share": self.pool(group.name).share,
+            "overlap": max(self.pool(name).overlap for name in (group.name, SOURCE)),
             "tasks": {task.name: _described_task(group, task) for task in group.tasks},
             "heat map": {
                 "task": group.heat_map_task,

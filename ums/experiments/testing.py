@@ -21,6 +21,10 @@ from ums.layers import Layer
 from ums.training import predict
 
 
+DIGITS = 5
+"""Behind the point, of recorded scores and logits."""
+
+
 def cases_of(group: TaskGroup, task: TargetTask) -> dict[str, tuple[str, np.ndarray]]:
     """HELD_OUT and TEST -> which set of the group, and the rows with what the task asks for."""
     held_out = np.intersect1d(group.held_out, task.train.rows)
@@ -63,7 +67,8 @@ def _scores(tuning: Tuning, arm: Arm, task: TargetTask, network: Layer) -> dict[
         images = tuning.images(arm, which, rows)
         targets = (task.train if where == HELD_OUT else task.test).targets[rows]
         how = (tuning.run.settings.normalisation(), tuning.run.device)
-        found[where] = evaluation.score(task, network, images, targets, *how)
+        scores = evaluation.score(task, network, images, targets, *how)
+        found[where] = {name: np.round(values, DIGITS) for name, values in scores.items()}
     return found
 
 
@@ -71,12 +76,13 @@ def _of_the_source(tuning: Tuning) -> dict[str, Any]:
     """The source's own outputs for the tasks that it knows."""
     found: dict[str, Any] = {}
     source, normalisation = tuning.source(), tuning.run.settings.normalisation()
-    for name, logits in tuning.modality.source_logits(tuning.group).items():
+    for name, columns in tuning.modality.source_logits(tuning.group).items():
         found[name] = {OWN_EPOCH: {}}
         for where, (which, rows) in cases_of(tuning.group, tuning.group.task(name)).items():
             images = all_of(getattr(tuning.group, which).images[rows], normalisation)
-            outputs = predict(source, images, tuning.run.device)[:, logits]
-            found[name][OWN_EPOCH][where] = {LOGITS: outputs.astype(np.float64)}
+            outputs = predict(source, images, tuning.run.device)[:, columns]
+            logits = np.round(outputs.astype(np.float64), DIGITS)
+            found[name][OWN_EPOCH][where] = {LOGITS: logits}
     return found
 
 

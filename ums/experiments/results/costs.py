@@ -1,4 +1,4 @@
-"""What training took: minutes, epochs and parameters of a group of tasks, fold by fold."""
+"""What training took: minutes, updates of the encoder and parameters, by replicate."""
 
 from __future__ import annotations
 
@@ -18,61 +18,67 @@ class TrainingCost(NamedTuple):
     seconds: float
     trainable: int
     shared: int
+    encoder_updates: int = 0
 
 
 def cost_of(record: Record) -> TrainingCost:
     """From the record of a training."""
     history = History(**record["history"])
-    return TrainingCost(history, record["seconds"], record["trainable"], record["shared"])
+    numbers = (record["seconds"], record["trainable"], record["shared"])
+    return TrainingCost(history, *numbers, record.get("encoder updates", 0))
 
 
 @dataclass(frozen=True, eq=False)
 class GroupCosts:
-    """Minutes, epochs and parameters of a group, by fold.
+    """Minutes, epochs and parameters of a group, by replicate.
 
     Attributes:
         tasks: Task -> title.
-        costs: Arm -> task -> cost of each fold.
-        source: The source's; it is paid once for all folds.
+        costs: Arm -> task -> cost of each replicate.
+        source: The source's, of each replicate.
         denoiser: Whether the baseline's models stand behind a denoiser, which costs what the source does.
     """
 
     tasks: dict[str, str]
     costs: dict[str, dict[str, list[TrainingCost]]]
-    source: TrainingCost
+    source: list[TrainingCost]
     denoiser: bool
 
     def minutes(self, arm: str, task: str | None = None) -> np.ndarray:
-        """(k,) minutes of one task, or of all."""
+        """(R,) minutes of one task, or of all."""
         tasks = [task] if task else list(self.costs[arm])
         seconds = [[c.seconds / 60 for c in self.costs[arm][name]] for name in tasks]
         total: np.ndarray = np.sum(seconds, axis=0)
         return total
 
     def epochs(self, arm: str, task: str) -> list[float]:
-        """Epochs of each fold, to the one whose weights were kept."""
-        return [c.history.best_epoch + 1.0 for c in self.costs[arm][task]]
+        """Epochs of each replicate, to the one with the task's lowest validation loss."""
+        return [float(np.argmin(c.history.validation)) + 1 for c in self.costs[arm][task]]
 
     def trainable(self, arm: str, task: str | None = None) -> int:
         """Parameters of one task's head, or of all and, once, of an encoder that moves with them."""
         costs = self.costs[arm]
         if task:
             return costs[task][0].trainable
-        heads = [folds[0] for folds in costs.values()]
+        heads = [replicates[0] for replicates in costs.values()]
         return sum(c.trainable for c in heads) + max(c.shared for c in heads)
 
     def shared(self, arm: str) -> int:
         """Parameters of the encoder that moves with the heads."""
-        return max(folds[0].shared for folds in self.costs[arm].values())
+        return max(each[0].shared for each in self.costs[arm].values())
+
+    def updates(self, arm: str) -> int:
+        """How often an arm updates the encoder that a task ends with; the largest of its tasks."""
+        return max(each[0].encoder_updates for each in self.costs[arm].values())
 
     @property
     def source_minutes(self) -> float:
-        """Minutes of the source."""
-        return self.source.seconds / 60
+        """Mean minutes of the source."""
+        return float(np.mean([cost.seconds for cost in self.source]) / 60)
 
     @property
     def totals(self) -> tuple[float, float]:
-        """Mean minutes of a fold with the source or the denoiser: shared, and separate models."""
+        """Mean minutes of a replicate with the source or the denoiser: shared, and separate models."""
         shared, separate = (self.minutes(arm).mean() for arm in ("independent", "separate"))
         return shared + self.source_minutes, separate + self.source_minutes * self.denoiser
 

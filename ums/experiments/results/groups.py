@@ -1,19 +1,30 @@
-"""The results of one group of tasks: scores, costs and heat maps of every arm, and their comparisons."""
+"""The results of one group of tasks in a part of a study: scores, costs and heat maps of every arm."""
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Any, NamedTuple
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
-from ums.experiments.names import CONTROL, HELD_OUT, LOGITS, MEASURES, SEGMENTATION, TEST
-from ums.experiments.results.costs import cost_of
+from ums.experiments.names import CONTROL, LOGITS, MEASURES, OWN_EPOCH, SEGMENTATION, TEST
+from ums.experiments.results.costs import TrainingCost, cost_of
+from ums.experiments.results.intervals import over_trainings_and_patients
+from ums.experiments.results.jackknife import (
+    Measured,
+    jackknifed,
+    weighted_auc,
+    weighted_mcc,
+    weighted_mean,
+)
 from ums.experiments.results.records import Record, Records
-from ums.experiments.results.scores import CaseScores, compare_cases
-from ums.metrics.significance import holm
+from ums.experiments.results.scores import Estimate, score_logits
+from ums.experiments.results.verdicts import MARGINS, Contrast, contrast
+
+MARGIN = 0.05
+"""Of measures without a margin of their own."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,7 @@ class TaskInfo:
     name: str
     title: str
     kind: str
+    classes: int
     cases: dict[str, int]
 
     @property
@@ -31,121 +43,124 @@ class TaskInfo:
         return MEASURES[self.kind][0]
 
 
-class Comparison(NamedTuple):
-    """Two arms, a and b, on one task's test cases; see also :class:`.scores.Difference`.
-
-    ``differences`` are those of the task's measure, a less b, by fold. ``corrected`` is the p-value
-    corrected for all comparisons of the group (Holm).
-    """
-
-    task: str
-    a: str
-    b: str
-    differences: tuple[float, ...]
-    statistic: float
-    p_value: float
-    corrected: float
-    only_a: int | None
-    only_b: int | None
-
-    def seen_from(self, better: str) -> tuple[tuple[float, ...], float]:
-        """The differences, and the test's statistic, ``better`` less the other."""
-        sign = 1 if better == self.a else -1
-        return tuple(sign * d for d in self.differences), sign * self.statistic
-
-
 class GroupResults:
-    """The results of a group of tasks in k folds.
+    """The results of a group of tasks in R replicates.
 
     Attributes:
         arms: Those it was tuned by, without the control.
-        scores: (arm, HELD_OUT or TEST, task) -> scores of the folds' networks.
-        costs: Arm -> task -> cost of each fold.
-        heat_maps: Arm -> name of a mask -> (k, n) shares of the map's mass inside it, NaN where
-            nothing speaks for the class; empty where there are no heat maps.
-        estimates: (arm, HELD_OUT or TEST, task, measure) -> estimate.
-        comparisons: Of all pairs of arms on all tasks.
+        replicates: R.
+        overlap: The correlation of two replicates that draw from one small pool; 0 if they share nothing,
+            and if they share all: what is found then holds for these images alone.
+        cases: Task -> HELD_OUT or TEST -> ids, patients and labels of the cases.
+        runs: Arm -> records by replicate.
+        costs: Arm -> task -> cost of each replicate.
+        heat_maps: Arm -> name of a mask -> (R, n) shares of the map's mass inside it, NaN where nothing
+            speaks for the class; empty where there are no heat maps.
     """
 
-    def __init__(self, records: Records, group: str, seed: int):
+    def __init__(self, records: Records, group: str):
         record = records.one("cases", group)
-        self.name, self.title, self.k = group, record["title"], record["folds"]
+        self.name, self.title = group, record["title"]
+        self.overlap = record["overlap"] if record["overlap"] < 1 else 0.0
         self.held_out_name, self.test_name = record["held-out name"], record["test name"]
         self.cases: dict[str, Any] = record["tasks"]
         self.heat_map_cases: dict[str, Any] = record["heat map"]
         self.tasks = [_task(name, cases) for name, cases in self.cases.items()]
-        runs = {arm: records.of("tune", group, arm) for arm in records.arms(group)}
-        self.arms = tuple(arm for arm in runs if arm != CONTROL)
-        self.scores = {
-            (arm, where, name): _scores(cases, runs[arm], where, name)
-            for arm in self.arms
-            for where in (HELD_OUT, TEST)
-            for name, cases in self.cases.items()
-        }
-        self.costs = {
-            arm: {t.name: [cost_of(r["tasks"][t.name]) for r in runs[arm]] for t in self.tasks}
-            for arm in self.arms
+        self.runs = {arm: records.of("tune", group, arm) for arm in records.arms(group)}
+        self.arms = tuple(arm for arm in self.runs if arm != CONTROL)
+        self.replicates = len(next(iter(self.runs.values())))
+        self.costs: dict[str, dict[str, list[TrainingCost]]] = {
+            arm: {
+                t.name: [cost_of(r["tasks"][t.name]) for r in runs]
+                for t in self.tasks
+                if "history" in runs[0]["tasks"].get(t.name, {})
+            }
+            for arm, runs in self.runs.items()
         }
         self.heat_maps = {
-            arm: {name: np.array([r["heat map"][name] for r in of_arm], float) for name in masks}
-            for arm, of_arm in runs.items()
-            if (masks := of_arm[0].get("heat map"))
+            arm: {name: np.array([r["heat map"][name] for r in runs], float) for name in masks}
+            for arm, runs in self.runs.items()
+            if (masks := runs[0].get("heat map"))
         }
         pictures = records.of("pictures", group)
         self.pictures = records.arrays(pictures[0]) if pictures else {}
-        rng = np.random.default_rng([seed, zlib.crc32(group.encode())])
-        self.estimates = {
-            (arm, where, task.name, m): self.scores[arm, where, task.name].estimate(m, rng)
-            for where in (TEST, HELD_OUT)
-            for task in self.tasks
-            for arm in self.arms
-            for m in MEASURES[task.kind]
-        }
-        self.comparisons = self._compared(rng)
+        self.measured = cache(self._measured)
 
-    def mean(self, arm: str, where: str, task: TaskInfo) -> float:
-        """The mean over folds of a task's measure."""
-        return self.estimates[arm, where, task.name, task.measure].mean
+    def task(self, name: str) -> TaskInfo:
+        """The task of that name."""
+        return next(task for task in self.tasks if task.name == name)
 
-    def folds(self, arm: str, task: TaskInfo) -> list[float]:
-        """Each fold's value of a task's measure on the test set."""
-        return list(self.estimates[arm, TEST, task.name, task.measure].folds)
+    def has(self, arm: str, task: str, where: str = TEST, epoch: str = OWN_EPOCH) -> bool:
+        """Whether an arm was tested on a task there."""
+        first = next(iter(self.runs.get(arm, [])), {"tasks": {}})
+        return where in first["tasks"].get(task, {}).get(epoch, {})
 
-    def comparison(self, task: str, a: str, b: str) -> Comparison:
-        """Of two arms, in either order."""
-        return next(c for c in self.comparisons if c.task == task and {c.a, c.b} == {a, b})
+    def values(
+        self, arm: str, task: str, name: str, where: str = TEST, epoch: str = OWN_EPOCH
+    ) -> np.ndarray:
+        """A measure (R, P) of the cases of a segmentation, or the logits (R, P, K) of a classification."""
+        return np.array([r["tasks"][task][epoch][where][name] for r in self.runs[arm]], float)
+
+    def labels(self, task: str, where: str = TEST) -> np.ndarray:
+        """(P,) the cases' labels."""
+        return np.array(self.cases[task][where]["label"])
+
+    def patients(self, task: str, where: str = TEST) -> np.ndarray:
+        """(P,) the cases' patients."""
+        return np.array(self.cases[task][where]["patient"])
+
+    def _measured(
+        self, arm: str, task: str, measure: str = "", where: str = TEST, epoch: str = OWN_EPOCH
+    ) -> Measured:
+        """A measure, by default the task's own, of each replicate, and what each patient adds to it."""
+        info = self.task(task)
+        measure = measure or info.measure
+        patients = self.patients(task, where)
+        if info.kind == SEGMENTATION:
+            scores = self.values(arm, task, measure, where, epoch)
+            return jackknifed(partial(weighted_mean, values=scores), patients)
+        logits, labels = self.values(arm, task, LOGITS, where, epoch), self.labels(task, where)
+        weighted = _weighted(measure, labels, logits)
+        if weighted:
+            return jackknifed(weighted, patients)
+        return Measured(np.array([score_logits(measure, one, labels) for one in logits]))
+
+    def estimate(
+        self, arm: str, task: str, measure: str = "", where: str = TEST, epoch: str = OWN_EPOCH
+    ) -> Estimate:
+        """Each replicate's score, and the interval of their mean over other trainings and patients."""
+        measured = self.measured(arm, task, measure, where, epoch)
+        interval = over_trainings_and_patients(measured, self.overlap)
+        return Estimate(measured.values, *interval)
+
+    def contrast(
+        self, better: str, worse: str, task: str, measure: str = "", family: int = 1
+    ) -> Contrast:
+        """The difference of two arms on a task's test cases, by default in the task's own measure."""
+        a, b = (self.measured(arm, task, measure) for arm in (better, worse))
+        margin = MARGINS.get(measure or self.task(task).measure, MARGIN)
+        return contrast(a, b, margin, self.overlap, family)
 
     @property
     def clustered(self) -> bool:
         """Whether a patient has several test cases, which are then not independent."""
-        return any(s.clustered for (_, where, _), s in self.scores.items() if where == TEST)
-
-    def _compared(self, rng: np.random.Generator) -> list[Comparison]:
-        """All pairs of arms on all tasks, on the test set: one family."""
-        found = []
-        for task in self.tasks:
-            for a, b in combinations(self.arms, 2):
-                one, other = (self.scores[arm, TEST, task.name] for arm in (a, b))
-                test = compare_cases(one, other, task.measure, rng)._asdict()
-                differences = np.subtract(self.folds(a, task), self.folds(b, task)).tolist()
-                found.append(Comparison(task.name, a, b, tuple(differences), corrected=1.0, **test))
-        corrected = holm([c.p_value for c in found]) if found else np.zeros(0)
-        return [c._replace(corrected=float(p)) for c, p in zip(found, corrected, strict=True)]
+        return any(len(np.unique(p)) < len(p) for p in (self.patients(t.name) for t in self.tasks))
 
 
 def _task(name: str, cases: Record) -> TaskInfo:
-    counts = {HELD_OUT: len(cases["train"]["id"]), TEST: len(cases["test"]["id"])}
-    return TaskInfo(name, cases["title"], cases["kind"], counts)
+    counts = {where: len(cases[where]["id"]) for where in cases if isinstance(cases[where], dict)}
+    return TaskInfo(name, cases["title"], cases["kind"], cases["classes"], counts)
 
 
-def _scores(cases: Record, runs: list[Record], where: str, task: str) -> CaseScores:
-    """Scores of the networks of all folds, from their records."""
-    known = cases["test" if where == TEST else "train"]
-    labels = None if known["label"] is None else np.array(known["label"])
-    scores = CaseScores(cases["kind"], np.array(known["patient"]), labels)
-    names = MEASURES[SEGMENTATION] if cases["kind"] == SEGMENTATION else (LOGITS,)
-    for fold, run in enumerate(runs):
-        found = run["tasks"][task][where]
-        values = {name: np.array(found[name], float) for name in names}
-        scores.add(fold, len(runs), np.array(found["case"], int), values)
-    return scores
+def _weighted(
+    measure: str, labels: np.ndarray, logits: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray] | None:
+    """A weighted measure of logits (R, P, K), if it has such a form."""
+    predicted, K = logits.argmax(axis=2), logits.shape[2]
+    if measure == "MCC":
+        return partial(weighted_mcc, labels=labels, predicted=predicted, classes=K)
+    if measure == "Accuracy":
+        return partial(weighted_mean, values=(predicted == labels).astype(float))
+    if measure == "AUC" and K == 2:
+        return partial(weighted_auc, labels=labels, scores=logits[..., 1] - logits[..., 0])
+    return None

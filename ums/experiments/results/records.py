@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ums.experiments.names import HELD_OUT, LOGITS, MEASURES, SEGMENTATION, STUDY_FILE, TEST
+from ums.experiments.names import (
+    HELD_OUT,
+    LOGITS,
+    MEASURES,
+    ONE_ENCODER,
+    OWN_EPOCH,
+    SEGMENTATION,
+    STUDY_FILE,
+    TEST,
+)
 from ums.experiments.record_files import read_arrays, read_record
 from ums.reading import read_verified
 
@@ -25,13 +35,13 @@ class Records:
     records: tuple[Record, ...]
 
     def of(self, kind: str, group: str = "", arm: str = "") -> list[Record]:
-        """The records of a kind of job, fold by fold."""
+        """The records of a kind of job, replicate by replicate."""
         wanted = {"kind": kind, "group": group, "arm": arm}
         found = [r for r in self.records if wanted.items() <= r["job"].items()]
-        return sorted(found, key=lambda record: (record["job"]["replicate"], record["job"]["fold"]))
+        return sorted(found, key=lambda record: record["job"]["replicate"])
 
     def one(self, kind: str, group: str = "") -> Record:
-        """The record of a kind of which there is one."""
+        """The record of a kind of which there is one, or its first replicate's."""
         return self.of(kind, group)[0]
 
     @property
@@ -126,9 +136,10 @@ def load(folder: str | Path) -> dict[str, dict[str, np.ndarray]]:
                 tables["heat maps"] += [own | row for row in _rows(columns | shares)]
             for task, trained in trainings.items():
                 names = own | {"task": task}
-                cost = {name: trained[name] for name in ("seconds", "trainable", "shared")}
-                tables["costs"].append(names | cost)
-                tables["epochs"] += [names | row for row in _epochs(trained["history"])]
+                if "history" in trained:
+                    cost = {name: trained[name] for name in ("seconds", "trainable", "shared")}
+                    tables["costs"].append(names | cost)
+                    tables["epochs"] += [names | row for row in _epochs(trained["history"])]
                 if job["group"]:
                     cases = records.one("cases", job["group"])["tasks"][task]
                     tables["cases"] += [names | row for row in _cases(trained, cases)]
@@ -145,15 +156,18 @@ def _rows(columns: Record) -> list[Record]:
 
 
 def _cases(trained: Record, cases: Record) -> Iterator[Record]:
-    for where, known in ((HELD_OUT, cases["train"]), (TEST, cases["test"])):
-        scores = trained.get(where, {"case": []})
-        for i, case in enumerate(scores["case"]):
-            row = {"tested on": where, "id": known["id"][case], "patient": known["patient"][case]}
+    for epoch, where in product((OWN_EPOCH, ONE_ENCODER), (HELD_OUT, TEST)):
+        scores = trained.get(epoch, {}).get(where)
+        if scores is None:
+            continue
+        known = cases[where]
+        for i, (name, patient) in enumerate(zip(known["id"], known["patient"], strict=True)):
+            row = {"epoch kept": epoch, "tested on": where, "id": name, "patient": patient}
             if cases["kind"] == SEGMENTATION:
                 yield row | {m: scores[m][i] for m in MEASURES[SEGMENTATION]}
             else:
                 logits = {f"logit {c}": z for c, z in enumerate(scores[LOGITS][i])}
-                yield row | {"label": known["label"][case]} | logits
+                yield row | {"label": known["label"][i]} | logits
 
 
 def _columns(rows: list[Record]) -> dict[str, np.ndarray]:
