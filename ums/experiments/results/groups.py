@@ -92,7 +92,7 @@ class GroupResults:
 
     def has(self, arm: str, task: str, where: str = TEST, epoch: str = OWN_EPOCH) -> bool:
         """Whether an arm was tested on a task there."""
-        first = next(iter(self.runs.get(arm, [])), {"tasks": {}})
+        first: Record = next(iter(self.runs.get(arm, [])), {"tasks": {}})
         return where in first["tasks"].get(task, {}).get(epoch, {})
 
     def values(
