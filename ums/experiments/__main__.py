@@ -110,7 +110,7 @@ def _add_study_options(command: argparse.ArgumentParser, modality: Modality) -> 
     several("--factors", [factor.name for factor in FACTORS], (), factors)
     for name, default, text in (
         ("--level-replicates", 2, "replicates of each level of a factor"),
-        ("--processes", 0, "replicates run side by side; 0: one for each processor, 1 on a GPU"),
+        ("--processes", 0, "jobs run side by side; 0: one for each processor, 1 on a GPU"),
         ("--pilot", 0, "choose each arm's learning rate with so many replicates, and nothing else"),
     ):
         command.add_argument(name, type=int, default=default, help=f"{text} (%(default)s)")
@@ -118,20 +118,20 @@ def _add_study_options(command: argparse.ArgumentParser, modality: Modality) -> 
 
 def _study(modality: Modality, options: argparse.Namespace) -> Path | None:
     settings, processes = from_options(Settings, options), options.processes
-    if not processes:
-        on_cpu = choose_device(options.device).xp is np
-        processes = (os.cpu_count() or 1) if on_cpu else 1
+    if choose_device(options.device).xp is np:  # results depend on the number of threads of a job
+        threads = int(os.environ.setdefault("UMS_THREADS", "1"))
+        processes = processes or max(1, (os.cpu_count() or 1) // threads)
     groups = tuple(options.groups) if options.groups else None
     where = (Path(options.prepared), groups, Path(options.out))
     place = runner.Place(modality, *where, options.device, not options.quiet)
     if options.pilot:
         part = runner.Part(settings, tuple(options.arms))
-        chosen = pilot.run(place, part, options.pilot, processes)
+        chosen = pilot.run(place, part, options.pilot, processes or 1)
         print(chosen.read_text(encoding="utf-8"))
         return None
     factors = [factor for factor in FACTORS if factor.name in options.factors]
     parts = runner.parts_of(settings, options.arms, factors, options.level_replicates)
-    runner.run(place, parts, processes)
+    runner.run(place, parts, processes or 1)
     return place.out
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from ums.experiments.arms import ARMS
 from ums.experiments.rates import trials
-from ums.experiments.runner import Part, Place, run_replicates, study_of
+from ums.experiments.results.pilots import best_trial
+from ums.experiments.runner import Item, Part, Place, record_files, run_items, study_of
 from ums.experiments.store import Store
 from ums.experiments.study import Study
 from ums.experiments.tasks import TaskGroup
@@ -32,7 +33,7 @@ def run(place: Place, part: Part, replicates: int, processes: int = 1) -> Path:
         place: Where.
         part: The settings and arms of the study.
         replicates: How many the pilot has.
-        processes: How many run side by side, each a replicate.
+        processes: How many jobs run side by side.
 
     Returns:
         The file ``rates.csv`` in the place: the chosen trial of each arm and task, in the form of
@@ -44,8 +45,9 @@ def run(place: Place, part: Part, replicates: int, processes: int = 1) -> Path:
     """
     with Store(place.out):
         study = study_of(place, part)
-        pilots = range(-1, -replicates - 1, -1)
-        run_replicates(place, [(part, replicate) for replicate in pilots], processes)
+        jobs = [job for r in range(1, replicates + 1) for job in study.jobs_of(-r)]
+        items = [Item(part, job) for job in jobs]
+        run_items(place, dict(zip(record_files(study, jobs), items, strict=True)), processes)
         rows = [
             {"modality": place.modality.name, "group": group.name, "arm": arm} | row
             for group in study.datasets.groups
@@ -74,22 +76,11 @@ def _losses(study: Study, group: TaskGroup, arm: str, replicates: int) -> Losses
 
 def _chosen(arm: str, losses: Losses) -> list[dict[str, object]]:
     """The chosen trial of each task; tasks tuned together have one in common."""
-    relative = {task: relative_losses(values) for task, values in losses.items()}
     if ARMS[arm].together:
-        mean: np.ndarray = np.mean(list(relative.values()), axis=0)
-        relative = {task: mean for task in relative}
+        together = np.stack(list(losses.values()), axis=2)
+        losses = {task: together for task in losses}
     rows = []
-    for task, values in relative.items():
-        trial = trials(arm)[int(np.argmin(values))]
+    for task, values in losses.items():
+        trial = trials(arm)[best_trial(values)]
         rows.append({"task": task, "rate": trial.rate, "weights": trial.weights})
     return rows
-
-
-def relative_losses(losses: np.ndarray) -> np.ndarray:
-    """Each trial's loss over the lowest in its replicate, the mean over replicates: (trials,).
-
-    Args:
-        losses: (trials, replicates), positive; NaN or infinite where a training diverged.
-    """
-    finite = np.where(np.isfinite(losses), losses, np.inf)
-    return np.asarray((finite / finite.min(axis=0)).mean(axis=1))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ums.backend import choose_device
 from ums.data import Prepared
-from ums.experiments.arms import PRIMARY_ARMS
+from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.factors import Factor
-from ums.experiments.jobs import SOURCE, Job
+from ums.experiments.jobs import PICTURES, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.modality import Modality
 from ums.experiments.names import STUDY_FILE
 from ums.experiments.run import Run
@@ -56,10 +55,6 @@ class Part:
     settings: Settings
     arms: tuple[str, ...]
 
-    def replicates(self) -> range:
-        """From 1."""
-        return range(1, self.settings.replicates + 1)
-
 
 def parts_of(
     settings: Settings, arms: Sequence[str], factors: Sequence[Factor], replicates: int
@@ -96,8 +91,8 @@ def run(
     Args:
         place: Where.
         parts: What.
-        processes: How many run side by side, each a replicate.
-        report: Called with one line for each replicate.
+        processes: How many jobs run side by side.
+        report: Called with one line for each job.
 
     Raises:
         OSError: A file cannot be written, or another run has the folder; the message names it.
@@ -105,21 +100,17 @@ def run(
     """
     with Store(place.out):
         studies = {name: _named_study(place, name, part) for name, part in parts.items()}
-        files = {name: record_files(study, all_jobs(study)) for name, study in studies.items()}
-        about = described_run(studies[""]) | {
-            "parts": {n: described(p.settings) for n, p in parts.items()}
-        }
+        listed = {name: study.jobs(main=not name) for name, study in studies.items()}
+        files = {name: record_files(studies[name], jobs) for name, jobs in listed.items()}
+        about = described_run(studies[""])
+        about["parts"] = {name: described(part.settings) for name, part in parts.items()}
         write_study(place.out, place.modality.name, about, files, studies[""].run.store)
-        todo = [
-            (part, replicate)
+        items = {
+            file: Item(part, job)
             for name, part in parts.items()
-            for replicate in part.replicates()
-            if not is_done(studies[name], studies[name].jobs_of(replicate))
-        ]
-        run_replicates(place, todo, processes, report)
-        for name, study in studies.items():
-            for job in [*study.cases_jobs(), *([] if name else study.pictures_jobs())]:
-                study.record(job)
+            for file, job in zip(files[name], listed[name], strict=True)
+        }
+        run_items(place, items, processes, report)
 
 
 def _named_study(place: Place, name: str, part: Part) -> Study:
@@ -129,48 +120,65 @@ def _named_study(place: Place, name: str, part: Part) -> Study:
         raise ValueError(f"{name}: {error}" if name else str(error)) from error
 
 
-def all_jobs(study: Study) -> list[Job]:
-    """All jobs of a study, without what only the main part's page shows."""
-    jobs = study.cases_jobs()
-    for replicate in range(1, study.settings.replicates + 1):
-        jobs += study.jobs_of(replicate)
-    return jobs
+class Item(NamedTuple):
+    """A job of a part."""
+
+    part: Part
+    job: Job
 
 
-def is_done(study: Study, jobs: Sequence[Job]) -> bool:
-    """Whether all of the jobs' records are there."""
-    store = study.run.store
-    return all(store.record_path(job.name, study.key(job)).is_file() for job in jobs)
-
-
-def run_replicates(
+def run_items(
     place: Place,
-    todo: Sequence[tuple[Part, int]],
-    processes: int,
+    items: Mapping[str, Item],
+    processes: int = 1,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Run the jobs of replicates, several processes side by side."""
-    start = time.perf_counter()
+    """Run jobs whose records are not there yet.
 
-    def done(number: int) -> None:
-        minutes = (time.perf_counter() - start) / 60
-        left = minutes / number * (len(todo) - number)
-        report(f"{number}/{len(todo)} replicates after {minutes:.1f} minutes, {left:.1f} to go")
+    Args:
+        place: Where.
+        items: File name of the record -> part and job, each behind those it needs.
+        processes: How many run side by side.
+        report: Called with one line for each job.
+    """
+    folder, start = Store(place.out).records_folder, time.perf_counter()
+    todo = {file: item for file, item in items.items() if not (folder / file).is_file()}
+    count, done = len(todo), len(items) - len(todo)
+    if done:
+        report(f"{place.out}: {done} of {len(items)} jobs are done")
 
-    if processes == 1 or len(todo) < 2:
-        for number, (part, replicate) in enumerate(todo, start=1):
-            run_replicate(place, part, replicate)
-            done(number)
-        return
-    quiet = replace(place, progress=False)
-    os.environ.setdefault("UMS_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    def finished(job: Job) -> None:
+        number, minutes = count - len(todo), (time.perf_counter() - start) / 60
+        left = minutes / number * len(todo)
+        report(f"{number}/{count} {job.name}: {minutes:.1f} minutes, about {left:.0f} to go")
+
+    if processes == 1:
+        for file, item in list(todo.items()):
+            run_item(place, item)
+            del todo[file]
+            finished(item.job)
+    else:
+        _side_by_side(replace(place, progress=False), todo, processes, finished)
+
+
+def _side_by_side(
+    place: Place, todo: dict[str, Item], processes: int, finished: Callable[[Job], None]
+) -> None:
+    """Run jobs in processes of their own, as soon as those they need are done."""
     context = multiprocessing.get_context("spawn")  # a fork would copy the pools of threads
+    running: dict[Future, str] = {}
     with ProcessPoolExecutor(processes, context) as pool:
-        futures = [pool.submit(run_replicate, quiet, *one) for one in todo]
         try:
-            for number, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                done(number)
+            while todo:
+                for file, item in todo.items():
+                    if len(running) == processes:
+                        break
+                    if file not in running.values() and not waits(item, todo.values()):
+                        running[pool.submit(run_item, place, item)] = file
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    future.result()
+                    item = todo.pop(running.pop(future))
+                    finished(item.job)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
@@ -178,12 +186,23 @@ def run_replicates(
             raise
 
 
-def run_replicate(place: Place, part: Part, replicate: int) -> None:
-    """Run the jobs of one replicate, in this process."""
-    study = study_of(place, part)
-    for job in study.jobs_of(replicate):
-        study.record(job)
-    study.forget()
+def waits(item: Item, todo: Iterable[Item]) -> bool:
+    """Whether a job needs one of those that are not done: the source of its replicate, or all for pictures."""
+    job = item.job
+    needed = job.kind == SOURCE_TEST or (bool(job.arm) and ARMS[job.arm].needs_source)
+    same = (other.job for other in todo if other.part == item.part and other is not item)
+    return any(
+        other.replicate == job.replicate
+        and ((needed and other.kind == SOURCE) or (job.kind == PICTURES and other.kind == TUNE))
+        for other in same
+    )
+
+
+def run_item(place: Place, item: Item) -> None:
+    """Run a job in this process; what it shares with others of its replicate is kept for the next."""
+    study = study_of(place, item.part)
+    study.focus(item.job.replicate)
+    study.record(item.job)
 
 
 # ------------------------------------------------------------------------ what was run

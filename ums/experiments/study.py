@@ -61,6 +61,7 @@ class Study:
         self.settings, self.arms = run.settings, tuple(arms)
         self.pool, self.draw = cache(self._pool), cache(self._draw)
         self.source, self.tuning = cache(self._trained_source), cache(self._tuning)
+        self._replicate = 0
         modality.check_source(datasets.source)
         run.store.watch(datasets.sets)
         for group in datasets.groups:
@@ -116,14 +117,14 @@ class Study:
         tuned = [(group.name, arm) for group in groups for arm in self.arms_of(group)]
         return jobs + [Job(TUNE, name, arm, replicate, seed=seed) for name, arm in tuned]
 
-    def cases_jobs(self) -> list[Job]:
-        """Those that record what the groups are tested on."""
-        return [Job(CASES, group.name, seed=self.settings.seed) for group in self.datasets.groups]
-
-    def pictures_jobs(self) -> list[Job]:
-        """Those that keep what the page shows of the first replicate."""
-        groups, seed = self.datasets.groups, self.settings.seed
-        return [Job(PICTURES, group.name, replicate=1, seed=seed) for group in groups]
+    def jobs(self, main: bool = True) -> list[Job]:
+        """All jobs, each behind those it needs; those for pictures only if it is the main part."""
+        seed, names = self.settings.seed, [group.name for group in self.datasets.groups]
+        jobs = [Job(CASES, name, seed=seed) for name in names]
+        for replicate in range(1, self.settings.replicates + 1):
+            jobs += self.jobs_of(replicate)
+        pictures = [Job(PICTURES, name, replicate=1, seed=seed) for name in names]
+        return jobs + (pictures if main else [])
 
     def key(self, job: Job) -> dict[str, Any]:
         """Everything a job's record depends on beside the code and the packages.
@@ -168,10 +169,12 @@ class Study:
 
         return self.run.store.record(job.name, self.key(job), recorded)
 
-    def forget(self) -> None:
-        """Let go of networks and images; a replicate needs nothing of another."""
-        for kept in (self.draw, self.source, self.tuning):
-            kept.cache_clear()
+    def focus(self, replicate: int) -> None:
+        """Let go of the networks and images of another replicate, which this one does not need."""
+        if replicate != self._replicate:
+            self.source.cache_clear()
+            self.tuning.cache_clear()
+        self._replicate = replicate
 
     def _trained_source(self, replicate: int) -> Tuned:
         """The source, trained now or taken from the store; untrained with 0 source steps."""

@@ -20,7 +20,6 @@ from ums.experiments.tuning import Tuning
 from ums.layers import Layer
 from ums.training import predict
 
-
 DIGITS = 5
 """Behind the point, of recorded scores and logits."""
 
