@@ -7,7 +7,7 @@ import pytest
 from full_disk import FULL, nothing
 from scipy.stats import rankdata
 
-from data_prep import synthetic
+from data_prep import drawing, synthetic_sets
 from data_prep.__main__ import main
 from data_prep.synthetic import make_synthetic
 from ums.data.prepared import load_prepared
@@ -150,13 +150,13 @@ def test_the_command_line_writes_a_prepared_folder(tmp_path):
 
 
 def test_what_is_drawn_waits_on_disk_and_leaves_nothing_behind(tmp_path, monkeypatch):
-    given, save = {}, synthetic.save_prepared
+    given, save = {}, synthetic_sets.save_prepared
 
     def keep(out, content, **options):
         given.update(vars(content))
         return save(out, content, **options)
 
-    monkeypatch.setattr(synthetic, "save_prepared", keep)
+    monkeypatch.setattr(synthetic_sets, "save_prepared", keep)
     (tmp_path / ".A.drawn").mkdir()  # a killed run's: there is no such process
     assert main(["synthetic", str(tmp_path / "A"), "--images", "4", "--size", "32"]) == 0
     assert all(isinstance(given[name], np.memmap) for name in ("images", "masks", "opacities"))
@@ -171,6 +171,12 @@ def test_a_disk_too_small_is_an_error_before_anything_is_drawn(tmp_path, monkeyp
 
 
 def test_on_disk_or_in_memory_the_same_is_drawn(tmp_path):
+    for one, other in zip(make(4, 32), make(4, 32, folder=tmp_path), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_processes_draw_what_threads_draw(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "PROCESSES_FROM", 4)
     for one, other in zip(make(4, 32), make(4, 32, folder=tmp_path), strict=True):
         np.testing.assert_array_equal(one, other)
 
