@@ -12,7 +12,7 @@ from dicom_files import dicom
 from data_prep.__main__ import main
 from data_prep.cxr import prepare_cxr
 from data_prep.options import Options
-from data_prep.synthetic_sets import Sizes, plan, prepare_parts
+from data_prep.synthetic_sets import ROLES, Sizes, plan, prepare_parts
 from ums.data.prepared import load_prepared
 
 TRAIN = ("NORMAL/IM-0115-0001", "NORMAL/IM-0117-0001", "PNEUMONIA/person1_bacteria_1")
@@ -315,6 +315,11 @@ def test_synthetic_children_have_opacities_where_they_are_ill(synthetic):
     ill = children.labels["pneumonia"] > 0
     np.testing.assert_array_equal(children.opacities.any(axis=(1, 2)), ill)
     assert "abnormal" not in children.labels and children.about["settings"]["hospital"] == "C"
+
+
+def test_every_part_of_every_synthetic_folder_has_a_seed_of_its_own():
+    seeds = [tuple(part.seed) for role in ROLES for part in plan(role, SIZES, seed=7)[1]]
+    assert len(set(seeds)) == len(seeds) == 3 * 3 + 1 + 2
 
 
 def test_no_two_synthetic_images_are_equal_in_whatever_folder(synthetic):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from data_prep import echo
 from data_prep.__main__ import main
 from data_prep.echo_folder import list_echo
 from ums.data.prepared import SPLITS, load_prepared
@@ -56,9 +57,14 @@ def test_every_replicate_has_patients_of_its_own_and_the_test_part_does_not_grow
         assert patients == sorted(patients) and max(patients) < min(made.patients[test])
         for r in range(3):
             rows = np.isin(made.patients, patients[r * each : (r + 1) * each])
-            flows = np.bincount(made.labels["flow"][rows], minlength=3)
             assert ("validation" in made.splits[rows]) == (made is source)
-            assert np.abs(flows / flows.sum() - [855 / 2444, 490 / 2444, 1099 / 2444]).max() < 0.1
+
+
+def test_no_part_with_its_share_of_each_flow_reaches_over_replicates():
+    role, split, part = echo._parts(10, replicates=3)
+    assert len(role) == len(split) == len(part) == 3 * 10 + 1 + 4
+    steps = [np.diff(np.flatnonzero(part == number)) for number in set(part)]
+    assert len(steps) == 3 * 3 + 2 and all((step == 1).all() for step in steps)
 
 
 def test_both_folders_have_colour_masks_and_both_labels(made):

@@ -7,7 +7,7 @@ import pytest
 from full_disk import FULL, nothing
 from scipy.stats import rankdata
 
-from data_prep import drawing, synthetic_sets
+from data_prep import synthetic_sets
 from data_prep.__main__ import main
 from data_prep.synthetic import make_synthetic
 from ums.data.prepared import load_prepared
@@ -171,12 +171,6 @@ def test_a_disk_too_small_is_an_error_before_anything_is_drawn(tmp_path, monkeyp
 
 
 def test_on_disk_or_in_memory_the_same_is_drawn(tmp_path):
-    for one, other in zip(make(4, 32), make(4, 32, folder=tmp_path), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_processes_draw_what_threads_draw(tmp_path, monkeypatch):
-    monkeypatch.setattr(drawing, "PROCESSES_FROM", 4)
     for one, other in zip(make(4, 32), make(4, 32, folder=tmp_path), strict=True):
         np.testing.assert_array_equal(one, other)
 
