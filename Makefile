@@ -5,7 +5,10 @@
 #: TASKS                  diverse or similar, to run one of the two groups of tasks (both)
 #: QUESTIONS              what the ablation changes, such as "statistics weights" (all)
 #: SIZE                   side of the images in pixels, a multiple of 16 (96)
-#: IMAGES                 synthetic images of the source (1200), or Doppler screens (2444)
+#: IMAGES                 synthetic images that the source learns from (1000), or Doppler screens (2444)
+#: LABELS                 synthetic labelled images that a task learns from (15 % of IMAGES)
+#: REPLICATES             replicates of the study, each with patients of its own where images are synthetic
+#: OTHER                  replicates for which a source from the other hospital is drawn, too (0)
 #: WIDTH                  scales every channel count; 1 is the paper's (0.5; reproduce-echo 1)
 #: FOLDS                  folds of the cross-validation (3)
 #: SOURCE_EPOCHS          epochs of the source at most (8; echo 16)
@@ -24,7 +27,7 @@
 # What a user gives is text: make expands no part of it, and `q` quotes it, so that the shell runs no part of it.
 literal = $(if $(filter $2,$(firstword $(origin $1))),$(eval override $1 := $$(value $1)))
 $(foreach v,$(.VARIABLES),$(call literal,$v,command))
-$(foreach v,DATA TASKS QUESTIONS SIZE IMAGES WIDTH FOLDS SOURCE_EPOCHS EPOCHS CLASSIFIER_EPOCHS BATCH SEED \
+$(foreach v,DATA TASKS QUESTIONS SIZE IMAGES LABELS REPLICATES OTHER WIDTH FOLDS SOURCE_EPOCHS EPOCHS CLASSIFIER_EPOCHS BATCH SEED \
   DEVICE TRIALS PREPARED OUT COUNT ONLY LESSON BENCH JUPYTER PYTHON,$(call literal,$v,environment))
 define newline
 
@@ -42,7 +45,7 @@ default-PYTHON = python3
 default-SIZE = 96
 default-SEED = 0
 default-DEVICE = auto
-default-IMAGES = 1200
+default-IMAGES = 1000
 default-PREPARED = prepared/cxr-$(if $(DATA),real,synthetic)-$(call of,SIZE)
 default-OUT = results/cxr
 default-COUNT = 300
@@ -53,9 +56,12 @@ export PYTHONPATH := $(CURDIR)$(if $(value PYTHONPATH),:$(value PYTHONPATH))
 run = $(call q,$(PY)) -m
 install = $(run) pip install --disable-pip-version-check -q -r
 common = $(call option,SEED,seed) $(call option,DEVICE,device)
-prepare = $(call option,SIZE,size) $(call option,SEED,seed) $(if $(DATA),,$(call option,IMAGES,images))
-prepare_cxr = $(run) data_prep cxr $(prepared) $(prepare) $(call option,DATA,data)
-prepare_echo = $(run) data_prep $(if $(DATA),echo-folder $(call q,$(DATA)),echo) $(prepared) $(prepare)
+prepare = $(call option,SIZE,size) $(call option,SEED,seed)
+replicates = $(call option,REPLICATES,replicates)
+prepare_cxr = $(run) data_prep cxr $(prepared) $(prepare) $(if $(DATA),$(call option,DATA,data),\
+  $(call option,IMAGES,images) $(call option,LABELS,labels) $(replicates) $(call option,OTHER,other))
+prepare_echo = $(run) data_prep $(if $(DATA),echo-folder $(call q,$(DATA)),echo) $(prepared) $(prepare) \
+  $(if $(DATA),,$(call option,IMAGES,images) $(replicates))
 study = $(prepared) $(out) $(common) $(call option,WIDTH,width) $(call option,EPOCHS,epochs) \
   $(call option,SOURCE_EPOCHS,source-epochs) $(call option,CLASSIFIER_EPOCHS,classifier-epochs) \
   $(call option,BATCH,batch) $(call option,FOLDS,folds)

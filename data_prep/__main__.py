@@ -23,7 +23,8 @@ try:
     from data_prep.collect import prepare
     from data_prep.options import Options
     from data_prep.sets import SOURCES, get_sets
-    from data_prep.synthetic import HOSPITALS, prepare_synthetic
+    from data_prep.synthetic import HOSPITALS
+    from data_prep.synthetic_sets import prepare_synthetic
     from data_prep.writing import accept, check_replaceable
     from ums.data.prepared import SPLITS, Prepared
     from ums.files import escape_unprintable
@@ -94,11 +95,13 @@ def _real(options: Namespace) -> list[Prepared]:
 
 
 def _cxr(options: Namespace) -> list[Prepared]:
-    return cxr.prepare_cxr(options.out, options.data, options.images, _options(options))
+    sizes = {field.name: getattr(options, field.name) for field in fields(cxr.Sizes)}
+    return cxr.prepare_cxr(options.out, options.data, cxr.Sizes(**sizes), _options(options))
 
 
 def _echo(options: Namespace) -> list[Prepared]:
-    return echo.prepare_echo(options.out, options.images, _options(options), options.patients)
+    numbers = options.patients, options.replicates
+    return echo.prepare_echo(options.out, options.images, _options(options), *numbers)
 
 
 def _echo_folder(options: Namespace) -> list[Prepared]:
@@ -184,13 +187,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.epilog = "example: python -m data_prep cxr prepared/real --data raw --size 128"
     command.add_argument("--data", help="folder of raw sets; without it the sets are synthetic")
-    command.add_argument(
-        "--images", type=int, default=1200, help="synthetic images of the source (%(default)s)"
-    )
+    _sizes(command)
     _patient(command)
     _common(command, overwrite=False, strict=True)
     _echo_commands(commands)
     return parser
+
+
+def _sizes(command: Any) -> None:
+    text = "synthetic images of the source that a replicate trains on (%(default)s)"
+    command.add_argument("--images", type=int, default=1000, help=text)
+    text = (
+        "synthetic labelled images of each hospital that a replicate trains on (15 %% of --images)"
+    )
+    command.add_argument("--labels", type=int, help=text)
+    _replicates(command)
+    text = "for so many replicates also draw a source from the other hospital (%(default)s)"
+    command.add_argument("--other", type=int, default=0, help=text)
+
+
+def _replicates(command: Any) -> None:
+    text = "replicates of the study, each with synthetic patients of its own (%(default)s)"
+    command.add_argument("--replicates", type=int, default=1, help=text)
 
 
 def _other_commands(commands: Any) -> None:
@@ -232,9 +250,11 @@ def _echo_commands(commands: Any) -> None:
         commands, "echo", "the two sets of the Doppler study, synthetic", echo.__doc__
     )
     command.epilog = "example: python -m data_prep echo prepared/echo --images 1000 --size 128"
-    command.add_argument("--images", type=int, default=2444, help="number of images (%(default)s)")
-    text = "number of patients (default: each has as many images as in the paper, 100 for 2,444)"
+    text = "number of images that a replicate learns from (%(default)s)"
+    command.add_argument("--images", type=int, default=2444, help=text)
+    text = "number of their patients (default: each has as many as in the paper, 100 for 2,444)"
     command.add_argument("--patients", type=int, help=text)
+    _replicates(command)
     _common(command, overwrite=False)
     text = "the two sets of the Doppler study, from your own folder"
     command = _folders_command(commands, "echo-folder", text, echo_folder.__doc__)

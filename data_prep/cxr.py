@@ -13,7 +13,10 @@ it is the target again, with the same split. The pediatric test part is in no so
 name.
 
 Without a folder of raw data all four are synthetic: source and target from hospital A, test from B and
-pneumonia from C. A folder that was made from the same files with the same settings is kept.
+pneumonia from C. If wanted, there is also a folder source-other, a source from B whose patients are not
+those of the test set. Images to learn from are drawn for each replicate of the study anew, one replicate
+after the other in the tables; the images of split "test" come last, and are the same for any number of
+replicates. A folder that was made from the same files with the same settings is kept.
 """
 
 import hashlib
@@ -29,7 +32,7 @@ from data_prep.collect import prepare
 from data_prep.listing import Item, Listing, need_folders
 from data_prep.names import Problem
 from data_prep.options import Options
-from data_prep.synthetic import prepare_synthetic
+from data_prep.synthetic_sets import Sizes, plan, prepare_parts
 from data_prep.writing import check_replaceable
 from ums.data.prepared import Prepared, load_prepared
 from ums.reading import read_json
@@ -43,14 +46,6 @@ FOLDERS = {
 }
 """Names that a raw set may have in the folder of raw data."""
 
-SHARES = {
-    "source": (1.0, "A"),
-    "target": (0.75, "A"),
-    "test": (0.25, "B"),
-    "pneumonia": (0.75, "C"),
-}
-"""Synthetic sets: their images as a fraction of those asked for, and their hospital."""
-
 Listed = tuple[Listing, dict]
 """The images of a set, and what about.json says of it."""
 
@@ -58,7 +53,7 @@ Listed = tuple[Listing, dict]
 def prepare_cxr(
     out: str | Path,
     data: str | Path | None,
-    images: int,
+    sizes: Sizes,
     options: Options,
     report: Callable[[str], None] = print,
 ) -> list[Prepared]:
@@ -67,14 +62,14 @@ def prepare_cxr(
     Args:
         out: The folder of all four.
         data: The folder of raw sets; None stands for synthetic images.
-        images: Number of synthetic images of the source; ``SHARES`` gives those of the others.
+        sizes: How many synthetic images to draw.
         options: Size, seed and strictness, and how to find the patients of an unlabelled source.
             Earlier folders are replaced.
         report: Called with one line for each set that is not there or not used.
 
     Returns:
-        The folders. Where ``data`` has no pediatric set with train and test, pneumonia is missing,
-        and a folder of that name made from other data is removed.
+        The folders. Where ``data`` has no pediatric set with train and test, pneumonia is missing.
+        A folder that is missing, but was made from other data or with other sizes, is removed.
 
     Raises:
         FileExistsError: One of the folders exists and holds more than a prepared set.
@@ -86,9 +81,9 @@ def prepare_cxr(
     if data is None:
         if options.patient is not None:
             raise ValueError("--patient is for an unlabelled source, but images are drawn")
-        if images < 40:
-            raise ValueError(f"{images} synthetic images asked for, should be at least 40")
-        return [_synthetic(out / role, role, images, options) for role in SHARES]
+        if not sizes.other:
+            _remove(out / "source-other", report)
+        return [_synthetic(out / role, role, sizes, options) for role in sizes.roles]
     data = Path(data)
     roles = {role: _find(data, names) for role, names in FOLDERS.items()}
     for role in ("target", "test"):
@@ -113,7 +108,11 @@ def prepare_cxr(
     if children:
         listings["pneumonia"] = lambda: (pediatric.list_pediatric(children[0]), pediatric.ABOUT)
     else:
-        report(_without_pneumonia(out / "pneumonia", data))
+        report(
+            f"{data} holds no pediatric set with train and test: the similar tasks cannot be run"
+        )
+        _remove(out / "pneumonia", report)
+    _remove(out / "source-other", report)
     return _prepare_each(out, listings, options)
 
 
@@ -142,24 +141,19 @@ def _find(data: Path, names: Sequence[str]) -> list[Path]:
     return there
 
 
-def _without_pneumonia(out: Path, data: Path) -> str:
-    """Remove the prepared folder ``out``, which is not from ``data``; return what to report."""
-    text = f"{data} holds no pediatric set with train and test: the similar tasks cannot be run"
-    if not out.is_dir():
-        return text
-    check_replaceable(out, overwrite=True)
-    shutil.rmtree(out)
-    return f"{text}; removed {out}, made from other data"
+def _remove(out: Path, report: Callable[[str], None]) -> None:
+    """Remove the prepared folder ``out``, if there is one, since it is not of what was asked for."""
+    if out.is_dir():
+        check_replaceable(out, overwrite=True)
+        shutil.rmtree(out)
+        report(f"removed {out}, made from other data")
 
 
-def _synthetic(out: Path, role: str, images: int, options: Options) -> Prepared:
-    share, hospital = SHARES[role]
-    seed = [options.seed, list(SHARES).index(role)]
-    n = round(images * share)
-    wanted = {"seed": seed, "images": n, "size": options.size, "hospital": hospital}
-    if kept := made_before(out, wanted):
+def _synthetic(out: Path, role: str, sizes: Sizes, options: Options) -> Prepared:
+    settings, parts = plan(role, sizes, options.seed)
+    if kept := made_before(out, settings | {"size": options.size}):
         return kept
-    return prepare_synthetic(out, n, replace(options, seed=seed), hospital)
+    return prepare_parts(out, parts, settings["hospital"], options, settings)
 
 
 def _list_source(

@@ -7,15 +7,13 @@ envelope of the flow, even where its picture is faint or broken. The images do n
 nothing measured on them says anything about patients.
 """
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from data_prep.doppler_flow import FLOWS, Patient, draw_patient, draw_trace
 from data_prep.doppler_screen import MACHINES, draw_layout, draw_screen, panel_box
@@ -27,6 +25,7 @@ from data_prep.doppler_spectrum import (
     show_spectrum,
     velocities,
 )
+from data_prep.drawing import draw_all
 from data_prep.images import resize_mask
 from data_prep.writing import new_array
 
@@ -96,19 +95,18 @@ def make_doppler(
     people = [draw_patient(np.random.default_rng(seed), len(MACHINES)) for seed in seeds[n:]]
     images = new_array(folder, "images.raw", (n, size, size, 3))
     masks = new_array(folder, "masks.raw", (n, size, size))
-
-    def fill(i: int, child: np.random.Generator) -> None:
-        images[i], masks[i] = render(size, child, people[of_image[i]], flow[i], drawn[i])
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        jobs = [pool.submit(fill, i, np.random.default_rng(seeds[i])) for i in range(n)]
-        hide = True if folder is None else None  # None: only where there is no terminal
-        try:
-            for job in tqdm(jobs, desc="doppler", unit="image", disable=hide):
-                job.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    jobs = [(seeds[i], people[of_image[i]], int(flow[i]), int(drawn[i])) for i in range(n)]
+    draw_all(partial(_draw_screen, size), jobs, (images, masks), "doppler", folder is not None)
     return Doppler(images, masks, flow, np.where(labelled, drawn, -1), drawn, of_image)
+
+
+Job = tuple[np.random.SeedSequence, Patient, int, int]
+"""What one screen is drawn from: a seed, the patient, the flow and the quality."""
+
+
+def _draw_screen(size: int, job: Job) -> tuple[np.ndarray, np.ndarray]:
+    seed, patient, flow, quality = job
+    return render(size, np.random.default_rng(seed), patient, flow, quality)
 
 
 def default_patients(n: int) -> int:

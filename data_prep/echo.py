@@ -4,8 +4,10 @@
     target    30 %: train, to be folded for tuning and validating the heads, and test, half as many
 
 Both hold masks of the envelopes and the labels "flow" (0 MV, 1 MA, 2 TR) and "quality" (0 poor, 1 good,
-absent for most). They are synthetic, or made from your own folder (see "echo-folder"). A folder
-that was made from the same files with the same settings is kept.
+absent for most). They are made from your own folder (see "echo-folder"), or synthetic. Synthetic patients
+to learn from are drawn for each replicate of the study anew, 70 % and 30 %, one replicate after the other
+in the tables; those of split "test" come last, however many replicates there are. A folder that was
+made from the same files with the same settings is kept.
 """
 
 import hashlib
@@ -36,6 +38,9 @@ SHARES = {"source": 0.7, "target": 0.3}
 SPLITS = {"source": FRACTIONS, "target": (2 / 3, 0.0, 1 / 3)}
 """Fractions of the patients of a folder in train, validation and test."""
 
+TESTED = {"source": 0.1, "target": 0.4}
+"""Synthetic patients of split "test", as a fraction of those that a replicate learns from."""
+
 LABEL_VALUES = {
     name: {str(value): text for value, text in enumerate(names)}
     for name, names in (("flow", FLOWS), ("quality", QUALITIES))
@@ -45,42 +50,50 @@ FEWEST = 6
 
 
 def prepare_echo(
-    out: str | Path, images: int, options: Options, patients: int | None = None
+    out: str | Path,
+    images: int,
+    options: Options,
+    patients: int | None = None,
+    replicates: int = 1,
 ) -> list[Prepared]:
     """Make, or keep, the synthetic folders ``out``/source and ``out``/target.
 
-    Every part of both has its share of each flow and of each quality.
+    Every part of both has its share of each flow and of each quality, and so has every replicate.
 
     Args:
         out: The folder of both.
-        images: Number of images.
+        images: Number of images that a replicate learns from, on average.
         options: Size and seed; earlier folders are replaced.
-        patients: Number of patients; by default each has as many images as in the paper.
+        patients: Number of their patients; by default each has as many images as in the paper.
+        replicates: Number of replicates, none of which shares a patient with another.
 
     Returns:
         Both folders.
 
     Raises:
         FileExistsError: One of the two folders exists and holds more than a prepared set.
-        ValueError: There are fewer than 6 patients, or another number is out of range.
+        ValueError: A replicate has fewer than 6 patients, or another number is out of range.
     """
     out, size = Path(out), options.size
     patients = default_patients(images) if patients is None else patients
     check_numbers(images, size, patients)
     _check_patients(patients, f"{patients} patients of {images} images asked for")
+    if replicates < 1:
+        raise ValueError(f"{replicates} replicates asked for, should be at least 1")
     settings = {"images": images, "size": size, "patients": patients, "seed": options.seed}
+    settings["replicates"] = replicates
     kept = [made_before(out / role, settings | {"part": role}) for role in SHARES]
     if all(kept):
         return [one for one in kept if one]
     for role in SHARES:
         check_replaceable(out / role, overwrite=True)
-    rng = np.random.default_rng(options.seed)
-    names = np.array([f"P{i:03d}" for i in range(1, patients + 1)])
-    role_of, split_of = _share_out(names, rng)
-    part_of = np.unique(np.char.add(role_of, split_of), return_inverse=True)[1]
+    role_of, split_of, part_of = _parts(patients, replicates)
+    images = round(images * len(part_of) / patients)
+    names = np.array([f"P{i:0{len(str(len(part_of)))}d}" for i in range(1, len(part_of) + 1)])
 
     def draw(folder: Path) -> list[Prepared]:
-        made = make_doppler(images, size, rng, patients, part_of, folder)
+        rng = np.random.default_rng(options.seed)
+        made = make_doppler(images, size, rng, len(part_of), part_of, folder)
         contents = [
             _content(made, names, split_of, np.flatnonzero(role_of[made.patients] == role))
             for role in SHARES
@@ -92,6 +105,22 @@ def prepare_echo(
 
     with scratch_folder(out / "source") as folder:
         return draw(folder)  # its arrays are gone before the folder: Windows deletes none in use
+
+
+def _parts(patients: int, replicates: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the folder, the split and the part of each synthetic patient, (P,) each.
+
+    The patients of a part are in one folder, split and replicate; parts are numbered.
+    """
+    source = round(SHARES["source"] * patients)
+    validation = max(1, round(source / 6))
+    one = ["source train"] * (source - validation) + ["source validation"] * validation
+    one += ["target train"] * (patients - source)
+    parts = [f"{name} {r}" for r in range(replicates) for name in one]
+    for role, share in TESTED.items():
+        parts += [f"{role} test -"] * max(1, round(share * patients))
+    role, split, _ = np.array([part.split() for part in parts]).T
+    return role, split, np.unique(parts, return_inverse=True)[1]
 
 
 def _content(made: Doppler, names: np.ndarray, splits: np.ndarray, rows: np.ndarray) -> Content:
@@ -115,7 +144,7 @@ def _save(out: Path, role: str, content: Content, settings: dict) -> Prepared:
         "source": "synthetic Doppler echocardiograms",
         "licence": "made by this library; no patient is shown",
         "label_values": LABEL_VALUES,
-        "settings": settings | {"part": role, "fractions": _fractions(role)},
+        "settings": settings | {"part": role},
     }
     content = replace(content, about=about)
     return save_prepared(out / role, content, pictures=draw_pictures(content), overwrite=True)
@@ -174,7 +203,7 @@ def _prepare(
     """Make, or keep, one of the two folders; ``place_of`` gives each patient's folder and split."""
     mine = [item for item in listing.items if place_of[item.patient][0] == role]
     wanted = settings | {"part": role, "files": digest(listing.raw, mine)}
-    wanted |= {"size": options.size, "seed": options.seed, "fractions": _fractions(role)}
+    wanted |= {"size": options.size, "seed": options.seed, "fractions": list(SPLITS[role])}
     if kept := made_before(out / role, wanted):
         return kept
     mine = [replace(item, split=place_of[item.patient][1]) for item in mine]
@@ -193,10 +222,6 @@ def _share_out(patients: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarr
     for one, fractions in SPLITS.items():
         split[role == one] = split_by_patient(patients[role == one], fractions, rng)
     return role, split
-
-
-def _fractions(role: str) -> list[float]:
-    return [SHARES[role], *SPLITS[role]]
 
 
 def _check_patients(patients: int, found: str) -> None:

@@ -9,42 +9,24 @@ do not replace real ones: nothing measured on them says anything about patients.
 """
 
 import math
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from data_prep import synthetic_body as anatomy
 from data_prep import synthetic_bones as bones
+from data_prep.drawing import draw_all
 from data_prep.images import resize_mask
-from data_prep.look import draw_pictures
-from data_prep.options import Options
-from data_prep.pediatric import CLASSES
-from data_prep.splits import FRACTIONS, split_by_patient
 from data_prep.synthetic_disease import MIXTURES, draw_disease, smooth_noise
 from data_prep.synthetic_film import collimate, develop, expose, mount
 from data_prep.synthetic_vessels import pulmonary_vessels
-from data_prep.writing import (
-    Content,
-    check_replaceable,
-    new_array,
-    save_prepared,
-    scratch_folder,
-)
-from ums.data.prepared import Prepared
+from data_prep.writing import new_array
 
 HOSPITALS = ("A", "B", "C")
-LABELS = {"A": "abnormal", "B": "abnormal", "C": "pneumonia"}
-"""The label of a hospital's images; "pneumonia" has the values of ``data_prep.pediatric``."""
-
-CHILDREN_FRACTIONS = (0.8, 0.0, 0.2)
-"""Hospital C is split as the pediatric set is: a part for cross-validation and a test part."""
-
 SMALLEST = 32
 
 
@@ -62,6 +44,13 @@ class Synthetic(NamedTuple):
     masks: np.ndarray
     opacities: np.ndarray
     labels: np.ndarray
+
+
+class Patient(NamedTuple):
+    """Who is to be drawn: the seed of all that is random, and the label of :func:`render`."""
+
+    seed: np.random.SeedSequence
+    label: int
 
 
 def make_synthetic(
@@ -90,94 +79,50 @@ def make_synthetic(
     Raises:
         ValueError: ``n``, ``size``, ``hospital`` or ``abnormal_fraction`` is out of range.
     """
-    _check(n, size, hospital)
+    check_size(size)
+    return draw_patients(draw_lots(n, rng, hospital, abnormal_fraction), size, hospital, folder)
+
+
+def draw_lots(
+    n: int, rng: np.random.Generator, hospital: str, abnormal_fraction: float | None = None
+) -> list[Patient]:
+    """Draw the labels and seeds of ``n`` patients; arguments and errors as of :func:`make_synthetic`."""
+    if n < 1:
+        raise ValueError(f"{n} images asked for, should be at least 1")
+    if hospital not in HOSPITALS:
+        raise ValueError(f"hospital {hospital!r} asked for, should be in {HOSPITALS}")
     diseases = len(MIXTURES[hospital])
     place = rng.permutation(n)
-    ill = place < round(n * _fraction(hospital, abnormal_fraction))
+    ill = place < round(n * abnormal_share(hospital, abnormal_fraction))
     labels = np.where(ill, 1 + place % diseases, 0)
-    names = ("images", "masks", "opacities")
-    made = Synthetic(*(new_array(folder, f"{k}.raw", (n, size, size)) for k in names), labels)
-
-    def fill(i: int, child: np.random.Generator) -> None:
-        made.images[i], made.masks[i], made.opacities[i] = render(size, child, hospital, labels[i])
-
     # The hospital is part of the seed: the same rng does not give both the same patients.
     seeds = np.random.SeedSequence([int(rng.integers(2**63)), HOSPITALS.index(hospital)]).spawn(n)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        jobs = [pool.submit(fill, i, np.random.default_rng(seed)) for i, seed in enumerate(seeds)]
-        hide = True if folder is None else None  # None: only where there is no terminal
-        try:
-            for job in tqdm(jobs, desc=f"hospital {hospital}", unit="image", disable=hide):
-                job.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-    return made
+    return [Patient(*both) for both in zip(seeds, labels.tolist(), strict=True)]
 
 
-def prepare_synthetic(
-    out: str | Path,
-    n: int,
-    options: Options,
-    hospital: str = "A",
-    abnormal_fraction: float | None = None,
-) -> Prepared:
-    """Draw ``n`` images as :func:`make_synthetic` does, split them and write the folder ``out``.
+def draw_patients(
+    patients: Sequence[Patient], size: int, hospital: str, folder: Path | None = None
+) -> Synthetic:
+    """Draw one X-ray of each patient; ``size`` and ``folder`` as for :func:`make_synthetic`."""
+    names, shape = ("images", "masks", "opacities"), (len(patients), size, size)
+    arrays = [new_array(folder, f"{name}.raw", shape) for name in names]
+    draw = partial(_draw_patient, size, hospital)
+    draw_all(draw, patients, arrays, f"hospital {hospital}", folder is not None)
+    return Synthetic(*arrays, np.array([patient.label for patient in patients]))
 
-    Every image counts as its own patient. The images of hospital C have no validation part, and their
-    test part has the same share of every class.
+
+def _draw_patient(
+    size: int, hospital: str, patient: Patient
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return render(size, np.random.default_rng(patient.seed), hospital, patient.label)
+
+
+def abnormal_share(hospital: str, abnormal_fraction: float | None = None) -> float:
+    """Return the fraction with an opacity; by default all values of the label are equally frequent.
 
     Raises:
-        FileExistsError: ``out`` exists and may not be replaced.
-        ValueError: An argument is out of range.
+        ValueError: ``abnormal_fraction`` is not within 0 and 1.
     """
-    check_replaceable(out, options.overwrite)
-    size = options.size
-    _check(n, size, hospital)
-    given = {
-        "images": n,
-        "size": size,
-        "hospital": hospital,
-        "abnormal": _fraction(hospital, abnormal_fraction),
-        "fractions": list(CHILDREN_FRACTIONS if hospital == "C" else FRACTIONS),
-    }
-    about: dict[str, Any] = {
-        "name": f"synthetic hospital {hospital}",
-        "source": f"synthetic chest X-rays, hospital {hospital}",
-        "licence": "made by this library; no patient is shown",
-        "settings": given | {"seed": options.seed},
-    }
-    if hospital == "C":
-        about["label_values"] = {LABELS["C"]: {str(v): name for v, name in enumerate(CLASSES)}}
-    rng = np.random.default_rng(options.seed)
-
-    def draw(folder: Path) -> Prepared:
-        made = make_synthetic(n, size, rng, hospital, abnormal_fraction, folder)
-        content = _content(made, about, rng)
-        pictures = draw_pictures(content)
-        return save_prepared(out, content, pictures=pictures, overwrite=options.overwrite)
-
-    with scratch_folder(out) as folder:
-        return draw(folder)  # its arrays are gone before the folder: Windows deletes none in use
-
-
-def _content(made: Synthetic, about: dict[str, Any], rng: np.random.Generator) -> Content:
-    hospital, fractions = about["settings"]["hospital"], about["settings"]["fractions"]
-    ids = [f"{hospital}{i:04d}" for i in range(1, len(made.labels) + 1)]
-    alike = made.labels if hospital == "C" else np.zeros(len(ids))
-    return Content(
-        made.images,
-        ids=ids,
-        patients=ids,
-        splits=_split(np.array(ids), alike, fractions, rng).tolist(),
-        labels={LABELS[hospital]: made.labels},
-        masks=made.masks,
-        opacities=made.opacities,
-        about=about,
-    )
-
-
-def _fraction(hospital: str, abnormal_fraction: float | None) -> float:
-    """Return the fraction with an opacity; by default all values of the label are equally frequent."""
     if abnormal_fraction is None:
         diseases = len(MIXTURES[hospital])
         return diseases / (1 + diseases)
@@ -186,23 +131,14 @@ def _fraction(hospital: str, abnormal_fraction: float | None) -> float:
     return abnormal_fraction
 
 
-def _split(
-    patients: np.ndarray, alike: np.ndarray, fractions: Sequence[float], rng: np.random.Generator
-) -> np.ndarray:
-    """Split the patients of each value of ``alike`` separately; all arrays are (N,)."""
-    splits = np.empty(len(patients), dtype=object)
-    for value in np.unique(alike):
-        splits[alike == value] = split_by_patient(patients[alike == value], fractions, rng)
-    return splits
+def check_size(size: int) -> None:
+    """Check that images of ``size`` pixels can be drawn.
 
-
-def _check(n: int, size: int, hospital: str) -> None:
-    if n < 1:
-        raise ValueError(f"{n} images asked for, should be at least 1")
+    Raises:
+        ValueError: They cannot.
+    """
     if size < SMALLEST:
         raise ValueError(f"images of {size} pixels asked for, should be at least {SMALLEST}")
-    if hospital not in HOSPITALS:
-        raise ValueError(f"hospital {hospital!r} asked for, should be in {HOSPITALS}")
 
 
 def render(

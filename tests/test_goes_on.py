@@ -2,11 +2,11 @@
 
 import pytest
 
-from data_prep import cxr
+from data_prep import cxr, synthetic_sets
 from data_prep.__main__ import main
 from data_prep.sets import Source, get_sets
 
-OTHERS = list(cxr.SHARES)
+OTHERS = synthetic_sets.Sizes().roles
 
 
 @pytest.mark.parametrize("bad", [["source"], ["target"], ["test", "pneumonia"], OTHERS], ids=str)

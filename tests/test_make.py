@@ -113,9 +113,12 @@ def test_the_options_of_every_study_arrive(make):
     ]
     prepare, study = make("reproduce-cxr-full", "FOLDS=5")
     assert prepare[3:] == ["prepared/cxr-synthetic-256", "--size=256", "--seed=0", "--images=8000"]
+    prepare, _ = make("reproduce-cxr", "LABELS=90", "REPLICATES=3", "OTHER=1")
+    assert prepare[6:] == ["--images=1000", "--labels=90", "--replicates=3", "--other=1"]
     assert {"--folds=5", "--width=1", "--epochs=100", "--out=results/cxr-full"} < set(study)
-    prepare, study = make("reproduce-echo", environment={"IMAGES": "9", "OUT": "mine"})
-    assert prepare[-1] == "--images=9" and study[4] == "--out=mine"
+    given = {"IMAGES": "9", "LABELS": "9", "REPLICATES": "2", "OUT": "mine"}
+    prepare, study = make("reproduce-echo", environment=given)
+    assert prepare[-2:] == ["--images=9", "--replicates=2"] and study[4] == "--out=mine"
     assert make("data")[0][1:] == ["data_prep", "get", "raw"]
 
 

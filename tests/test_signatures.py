@@ -6,7 +6,6 @@ from math import isnan
 import pytest
 
 from data_prep import (
-    cxr,
     doppler,
     download,
     echo,
@@ -18,6 +17,7 @@ from data_prep import (
     sets,
     splits,
     synthetic,
+    synthetic_sets,
     writing,
 )
 from data_prep.listing import Listing
@@ -156,13 +156,16 @@ CONSTANTS = [
     (splits, {"FRACTIONS": (0.7, 0.2, 0.1)}),
     (layout, {"FEW": 30, "MANY": 20}),
     (download, {"LARGEST_RATIO": 100}),
-    (synthetic, {"CHILDREN_FRACTIONS": (0.8, 0.0, 0.2), "SMALLEST": 32}),
+    (synthetic, {"SMALLEST": 32}),
+    (synthetic_sets, {"CHILDREN_FRACTIONS": (0.8, 0.0, 0.2), "ROLES": {
+        "source": ("A", "images", 0.2), "target": ("A", "labels", 0.4), "test": ("B", "", 0.8),
+        "pneumonia": ("C", "labels", 0.6), "source-other": ("B", "images", 0.2),
+    }}),
     (doppler, {"PAPER": {"MV": 855, "MA": 490, "TR": 1099}, "PAPER_QUALITY": 814, "GOOD": 0.6,
                "SMALLEST": 32}),
     (echo, {"SHARES": {"source": 0.7, "target": 0.3}, "FEWEST": 6,
-            "SPLITS": {"source": (0.7, 0.2, 0.1), "target": (2 / 3, 0.0, 1 / 3)}}),
-    (cxr, {"SHARES": {"source": (1.0, "A"), "target": (0.75, "A"), "test": (0.25, "B"),
-                      "pneumonia": (0.75, "C")}}),
+            "SPLITS": {"source": (0.7, 0.2, 0.1), "target": (2 / 3, 0.0, 1 / 3)},
+            "TESTED": {"source": 0.1, "target": 0.4}}),
     (protocol, {"COUNTS": {
         "RSNA": {"images": 26684, "normal": 8851, "not normal": 11821, "lung opacity": 6012},
         "Shenzhen": {"images": 662, "normal": 326, "abnormal": 336, "masks": 566},

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from dicom_files import dicom
 from data_prep.__main__ import main
 from data_prep.cxr import prepare_cxr
 from data_prep.options import Options
+from data_prep.synthetic_sets import ROLES, Sizes, plan, prepare_parts
 from ums.data.prepared import load_prepared
 
 TRAIN = ("NORMAL/IM-0115-0001", "NORMAL/IM-0117-0001", "PNEUMONIA/person1_bacteria_1")
@@ -270,41 +272,106 @@ def test_an_expression_for_another_source_is_an_error(raw, source, capsys):
     assert "--patient is for an unlabelled source" in capsys.readouterr().err
 
 
+SIZES = Sizes(images=20, labels=10, replicates=2, other=1)
+
+
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory):
     """The synthetic folders, to be left as they are."""
     out = tmp_path_factory.mktemp("synthetic") / "out"
-    prepare_cxr(out, None, 40, Options(size=32))
+    prepare_cxr(out, None, SIZES, Options(size=32))
     return out
 
 
-def test_synthetic_pneumonia_is_three_quarters_of_the_images_in_train_and_test(synthetic):
-    assert folders(synthetic) == ["pneumonia", "source", "target", "test"]
-    assert [len(load_prepared(synthetic / f)) for f in folders(synthetic)] == [30, 40, 30, 10]
+@pytest.mark.parametrize(
+    ("role", "counts"),
+    [
+        ("source", [2 * 20, 2 * 4, 4]),
+        ("source-other", [20, 4, 4]),
+        ("target", [2 * 10, 2 * 2, 8]),
+        ("pneumonia", [2 * 12, 0, 12]),
+        ("test", [0, 0, 16]),
+    ],
+)
+def test_synthetic_parts_to_learn_from_grow_with_replicates_and_test_parts_do_not(
+    synthetic, role, counts
+):
+    made = load_prepared(synthetic / role)
+    assert [np.sum(made.splits == s) for s in ("train", "validation", "test")] == counts
+    assert made.has_mask.all() and len(set(made.patients)) == sum(counts)
+    assert (made.splits[sum(counts[:2]) :] == "test").all()
+
+
+def test_every_replicate_and_the_test_part_have_each_class_equally_often(synthetic):
+    for role, label, each in (("pneumonia", "pneumonia", 4), ("target", "abnormal", 6)):
+        labels = load_prepared(synthetic / role).labels[label]
+        n = each * len(np.unique(labels))
+        for part in (labels[:n], labels[n : 2 * n], labels[2 * n :]):
+            assert len(set(np.bincount(part))) == 1
+
+
+def test_synthetic_children_have_opacities_where_they_are_ill(synthetic):
     children = load_prepared(synthetic / "pneumonia")
-    assert [np.sum(children.splits == s) for s in ("train", "validation", "test")] == [24, 0, 6]
-    assert np.bincount(children.labels["pneumonia"]).tolist() == [10, 10, 10]
-    assert children.has_mask.all() and len(set(children.patients)) == 30
     ill = children.labels["pneumonia"] > 0
     np.testing.assert_array_equal(children.opacities.any(axis=(1, 2)), ill)
     assert "abnormal" not in children.labels and children.about["settings"]["hospital"] == "C"
 
 
+def test_every_part_of_every_synthetic_folder_has_a_seed_of_its_own():
+    seeds = [tuple(part.seed) for role in ROLES for part in plan(role, SIZES, seed=7)[1]]
+    assert len(set(seeds)) == len(seeds) == 3 * 3 + 1 + 2
+
+
+def test_no_two_synthetic_images_are_equal_in_whatever_folder(synthetic):
+    images = [
+        image.tobytes() for f in folders(synthetic) for image in load_prepared(synthetic / f).images
+    ]
+    assert len(set(images)) == len(images) == 52 + 28 + 32 + 36 + 16
+
+
+def test_a_replicate_and_the_test_part_do_not_depend_on_the_number_of_replicates(
+    synthetic, tmp_path
+):
+    settings, parts = plan("pneumonia", replace(SIZES, replicates=1), seed=0)
+    one = prepare_parts(tmp_path / "one", parts, "C", Options(size=32), settings)
+    two = load_prepared(synthetic / "pneumonia")
+    np.testing.assert_array_equal(one.images[:12], two.images[:12])
+    np.testing.assert_array_equal(one.images[12:], two.images[24:])
+
+
 def test_synthetic_folders_are_kept_and_the_same_seed_gives_the_same_bytes(synthetic, tmp_path):
     out = shutil.copytree(synthetic, tmp_path / "out")
     before = {role: made_at(out, role) for role in folders(out)}
-    made = prepare_cxr(out, None, 40, Options(size=32))
-    assert [p.folder.name for p in made] == ["source", "target", "test", "pneumonia"]
+    made = prepare_cxr(out, None, SIZES, Options(size=32))
+    assert [p.folder.name for p in made] == [*"source target test pneumonia source-other".split()]
     assert before == {role: made_at(out, role) for role in folders(out)}
     shutil.rmtree(out / "pneumonia")
-    prepare_cxr(out, None, 40, Options(size=32))
+    prepare_cxr(out, None, SIZES, Options(size=32))
     for path in (synthetic / "pneumonia").iterdir():
         assert path.read_bytes() == (out / "pneumonia" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("change", [{"replicates": 1}, {"labels": 11}, {"images": 25}])
+def test_other_sizes_make_target_and_children_anew(change, synthetic, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("data_prep.cxr._remove", lambda *_: None)
+    monkeypatch.setattr("data_prep.cxr.prepare_parts", lambda out, *_: drawn.append(out.name))
+    prepare_cxr(synthetic, None, replace(SIZES, **change), Options(size=32))
+    assert {"target", "pneumonia"} <= {*drawn} and ("test" in drawn) == ("images" in change)
+
+
+def test_a_source_from_the_other_hospital_that_is_not_wanted_goes(synthetic, tmp_path, capsys):
+    out = shutil.copytree(synthetic, tmp_path / "out")
+    arguments = "--images 20 --labels 10 --replicates 2 --size 32".split()
+    assert main(["cxr", str(out), *arguments]) == 0
+    assert "source-other" not in folders(out) and len(folders(out)) == 4
+    assert f"removed {out / 'source-other'}" in capsys.readouterr().out
 
 
 def test_a_synthetic_folder_does_not_stay_beside_real_ones(raw, synthetic):
     shutil.copytree(synthetic, raw.parent / "out")
     _, out = prepare(raw)
+    assert folders(out) == ["pneumonia", "source", "target", "test"]
     assert load_prepared(out / "pneumonia").about["name"] == "Pediatric"
 
 

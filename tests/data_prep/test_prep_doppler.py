@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-import data_prep.doppler
-from data_prep import doppler_screen
+from data_prep import doppler_screen, drawing
 from data_prep.doppler import PAPER, deal, make_doppler, render
 from data_prep.doppler_flow import FLOWS, draw_patient, draw_trace
 from data_prep.doppler_spectrum import (
@@ -61,7 +60,7 @@ def test_another_seed_gives_other_images():
 
 def test_the_number_of_threads_changes_nothing(monkeypatch):
     many = make()
-    monkeypatch.setattr(data_prep.doppler.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(drawing, "thread_count", lambda: 1)
     np.testing.assert_array_equal(make().images, many.images)
 
 

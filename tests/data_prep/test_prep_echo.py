@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from data_prep import echo
 from data_prep.__main__ import main
 from data_prep.echo_folder import list_echo
-from ums.data.prepared import load_prepared
+from ums.data.prepared import SPLITS, load_prepared
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "echo_doppler_screens"
 
@@ -36,12 +37,34 @@ def made(tmp_path_factory):
 
 def test_patients_are_shared_out_70_to_30_and_stay_together(made):
     source, target = load(made)
-    assert len(set(source.patients)) == 7 and len(set(target.patients)) == 3
     assert not set(source.patients) & set(target.patients)
-    assert len(source) + len(target) == 40 and len(set(source.ids) | set(target.ids)) == 40
-    assert set(source.splits) == {"train", "validation", "test"}
-    patients = {s: len(set(target.patients[target.splits == s])) for s in ("train", "test")}
-    assert patients == {"train": 2, "test": 1} and set(target.splits) == {"train", "test"}
+    assert len(source) + len(target) == 60 == len(set(source.ids) | set(target.ids))
+    of = {
+        p.folder.name: {s: len(set(p.patients[p.splits == s])) for s in SPLITS}
+        for p in (source, target)
+    }
+    assert of["source"] == {"train": 6, "validation": 1, "test": 1}
+    assert of["target"] == {"train": 3, "validation": 0, "test": 4}
+
+
+def test_every_replicate_has_patients_of_its_own_and_the_test_part_does_not_grow(tmp_path):
+    assert synthetic(tmp_path, "--replicates", "3") == 0
+    source, target = load(tmp_path)
+    for made, each, tested in ((source, 7, 1), (target, 3, 4)):
+        test = made.splits == "test"
+        patients = [*dict.fromkeys(made.patients[~test])]
+        assert len(patients) == 3 * each and len(set(made.patients[test])) == tested
+        assert patients == sorted(patients) and max(patients) < min(made.patients[test])
+        for r in range(3):
+            rows = np.isin(made.patients, patients[r * each : (r + 1) * each])
+            assert ("validation" in made.splits[rows]) == (made is source)
+
+
+def test_no_part_with_its_share_of_each_flow_reaches_over_replicates():
+    role, split, part = echo._parts(10, replicates=3)
+    assert len(role) == len(split) == len(part) == 3 * 10 + 1 + 4
+    steps = [np.diff(np.flatnonzero(part == number)) for number in set(part)]
+    assert len(steps) == 3 * 3 + 2 and all((step == 1).all() for step in steps)
 
 
 def test_both_folders_have_colour_masks_and_both_labels(made):
@@ -53,7 +76,7 @@ def test_both_folders_have_colour_masks_and_both_labels(made):
         assert prepared.about["label_values"]["quality"] == {"0": "poor", "1": "good"}
     source, target = load(made)
     labelled = sum(np.count_nonzero(p.labels["quality"] >= 0) for p in (source, target))
-    assert labelled == round(40 * 814 / 2444)
+    assert labelled == round(60 * 814 / 2444)
 
 
 def test_both_folders_have_a_contact_sheet_and_nothing_else_is_left(made):
@@ -84,6 +107,10 @@ def test_too_few_patients_is_one_line_and_code_2(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "5 patients" in error and "at least 6" in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_no_part_that_has_no_images_is_blamed_on_too_few_patients(tmp_path, capsys):
+    assert synthetic(tmp_path) == 0 and "too few" not in capsys.readouterr().out
 
 
 def test_a_folder_of_other_things_is_not_replaced_and_nothing_is_drawn(tmp_path, capsys):

@@ -10,9 +10,8 @@ import pytest
 
 from data_prep import rsna
 from data_prep.boxes import check_within
-from data_prep.cxr import prepare_cxr
 from data_prep.doppler import check_numbers
-from data_prep.echo import prepare_echo_folder
+from data_prep.echo import prepare_echo, prepare_echo_folder
 from data_prep.listing import Item
 from data_prep.montgomery import list_montgomery
 from data_prep.options import Options
@@ -23,6 +22,7 @@ from data_prep.rsna import list_rsna
 from data_prep.shenzhen import list_shenzhen
 from data_prep.splits import split_by_patient
 from data_prep.synthetic import make_synthetic
+from data_prep.synthetic_sets import Sizes
 from data_prep.tables import read_table
 from data_prep.unlabelled import list_unlabelled
 from data_prep.writing import accept, check_replaceable
@@ -104,7 +104,10 @@ WISHES = {
     "mask of 2": (lambda: _check_mask(2 * image(4, 5), "m", (4, 5)), "uint8 up to 2"),
     "empty mask": (lambda: _small_mask(0 * image(4, 5), 2), "nothing is left .* 2 x 2 pixels"),
     "echo's box": (lambda: prepare_echo_folder("a", "b", Options(), box=(1, 2, 3)), "x, y, width, height"),
-    "few images": (lambda: prepare_cxr("a", None, 39, Options()), "^39 synthetic images"),
+    "few images": (lambda: Sizes(19), "^19 synthetic images"),
+    "few labels": (lambda: Sizes(labels=5), "^5 labelled images"),
+    "no replicate": (lambda: Sizes(replicates=0), "^0 replicates, 0 with"),
+    "no echo": (lambda: prepare_echo("a", 300, Options(), replicates=0), "^0 replicates asked"),
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 from full_disk import FULL, nothing
 from scipy.stats import rankdata
 
-from data_prep import synthetic
+from data_prep import synthetic_sets
 from data_prep.__main__ import main
 from data_prep.synthetic import make_synthetic
 from ums.data.prepared import load_prepared
@@ -150,13 +150,13 @@ def test_the_command_line_writes_a_prepared_folder(tmp_path):
 
 
 def test_what_is_drawn_waits_on_disk_and_leaves_nothing_behind(tmp_path, monkeypatch):
-    given, save = {}, synthetic.save_prepared
+    given, save = {}, synthetic_sets.save_prepared
 
     def keep(out, content, **options):
         given.update(vars(content))
         return save(out, content, **options)
 
-    monkeypatch.setattr(synthetic, "save_prepared", keep)
+    monkeypatch.setattr(synthetic_sets, "save_prepared", keep)
     (tmp_path / ".A.drawn").mkdir()  # a killed run's: there is no such process
     assert main(["synthetic", str(tmp_path / "A"), "--images", "4", "--size", "32"]) == 0
     assert all(isinstance(given[name], np.memmap) for name in ("images", "masks", "opacities"))
