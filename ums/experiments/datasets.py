@@ -10,27 +10,34 @@ from pathlib import Path
 import numpy as np
 
 from ums.data import Prepared, load_prepared
-from ums.data.prepared import SPLITS
-from ums.experiments.settings import OTHER
+from ums.experiments.settings import OTHER, OWN
 from ums.experiments.tasks import TaskGroup
 from ums.reading import digest_of
-
-OTHER_HOSPITAL = "other_hospital"
-"""The label of a source's images that are not of the tasks' training hospital."""
 
 
 @dataclass(frozen=True, eq=False)
 class Datasets:
-    """The source's images, and the groups of tasks tuned on it."""
+    """The source's images, and the groups of tasks tuned on it.
 
-    source: Prepared
+    Attributes:
+        sources: OWN -> images of the tasks' training hospital, or whatever there is; OTHER, if it is
+            there -> images of another hospital.
+        groups: The groups of tasks.
+    """
+
+    sources: dict[str, Prepared]
     groups: tuple[TaskGroup, ...]
 
     @property
+    def source(self) -> Prepared:
+        """The images that the source is trained on, unless another hospital's are asked for."""
+        return self.sources[OWN]
+
+    @property
     def sets(self) -> list[Prepared]:
-        """The source, and the training and the test set of each group."""
+        """The sources, and the training and the test set of each group."""
         own = [each for group in self.groups for each in (group.train_set, group.test_set)]
-        return [self.source, *own]
+        return [*self.sources.values(), *own]
 
     def group(self, name: str) -> TaskGroup:
         """The group of that name."""
@@ -90,10 +97,12 @@ class Layout:
                 f"{folder} holds {'neither ' if len(wanted) > 1 else 'no '}{' nor '.join(wanted)}; "
                 f"make them with `{self.preparation} {folder}`, from a checkout of ums"
             )
-        source = load_prepared(folder / "source") if (folder / "source").is_dir() else None
-        datasets = Datasets(source or made[0].train_set, tuple(made))
-        for split in SPLITS:
-            source_rows(datasets.source, split)
+        sources = {
+            hospital: load_prepared(folder / name)
+            for hospital, name in ((OWN, "source"), (OTHER, "source-other"))
+            if (folder / name).is_dir()
+        }
+        datasets = Datasets({OWN: made[0].train_set} | sources, tuple(made))
         self.check_sizes(datasets.sets)
         if self.supervised:
             _check_patients_apart(datasets)
@@ -137,33 +146,8 @@ def source_rows(source: Prepared, split: str, label: str | None = None) -> np.nd
     return np.flatnonzero(there)
 
 
-def source_pool(source: Prepared, strata: np.ndarray, hospital: str) -> np.ndarray:
-    """The source's rows that replicates draw from: labelled ones that are not in its split "test".
-
-    Args:
-        source: With a label "other_hospital" of 0 and 1, if it has images of another hospital too.
-        strata: (M,) the class of each image, negative where it is unknown.
-        hospital: OWN or OTHER, whose images are wanted.
-
-    Raises:
-        ValueError: There is none; the message names the folder.
-    """
-    there = (source.splits != "test") & (strata >= 0)
-    if OTHER_HOSPITAL in source.labels:
-        there &= (source.labels[OTHER_HOSPITAL] == 1) == (hospital == OTHER)
-    elif hospital == OTHER:
-        raise ValueError(
-            f"{source.folder}: no label {OTHER_HOSPITAL!r}, so no images of another hospital"
-        )
-    if not there.any():
-        raise ValueError(
-            f"{source.folder}: no image of the {hospital} hospital outside split 'test'"
-        )
-    return np.flatnonzero(there)
-
-
 def _check_patients_apart(datasets: Datasets) -> None:
-    for own in datasets.sets[1:]:
+    for own in datasets.sets[len(datasets.sources) :]:
         shared = np.intersect1d(own.patients, datasets.source.patients)
         if len(shared):
             raise ValueError(

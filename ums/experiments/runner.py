@@ -187,7 +187,7 @@ def _side_by_side(
 
 
 def waits(item: Item, todo: Iterable[Item]) -> bool:
-    """Whether a job needs one of those that are not done: the source of its replicate, or all for pictures."""
+    """Whether a job needs another that is not done: its source, or for pictures all of its replicate."""
     job = item.job
     needed = job.kind == SOURCE_TEST or (bool(job.arm) and ARMS[job.arm].needs_source)
     same = (other.job for other in todo if other.part == item.part and other is not item)

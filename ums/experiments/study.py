@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ums.checkpoint import Checkpoint
+from ums.data import Prepared
 from ums.experiments import evaluation, testing
 from ums.experiments.arms import ARMS
-from ums.experiments.datasets import Datasets, fingerprint, source_pool
+from ums.experiments.datasets import Datasets, fingerprint
 from ums.experiments.jobs import CASES, PICTURES, PILOT, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.modality import Modality, Pictures
 from ums.experiments.names import (
@@ -64,6 +65,7 @@ class Study:
         self._replicate = 0
         modality.check_source(datasets.source)
         run.store.watch(datasets.sets)
+        self.pool(SOURCE)
         for group in datasets.groups:
             group.check(self.draw(group.name, 1), self.settings.batch)
 
@@ -72,17 +74,33 @@ class Study:
         if name != SOURCE:
             group = self.datasets.group(name)
             return group.draws(settings.labels, settings.replicates, settings.seed)
-        source = self.datasets.source
-        rows = source_pool(source, self.modality.source_strata(source), settings.source_from)
+        source, strata = self.source_set, self.modality.source_strata(self.source_set)
+        rows = np.flatnonzero((source.splits != "test") & (strata >= 0))
+        if not len(rows):
+            raise ValueError(
+                f"{source.folder}: no image to train the source on outside split 'test'"
+            )
         return Pool(
             rows,
             source.patients[rows],
-            self.modality.source_strata(source)[rows],
+            strata[rows],
             settings.source_images,
             settings.replicates,
             settings.seed,
             SOURCE,
         )
+
+    @property
+    def source_set(self) -> Prepared:
+        """The images that the source is trained on.
+
+        Raises:
+            ValueError: There are none of another hospital.
+        """
+        if self.settings.source_from not in self.datasets.sources:
+            folder = self.datasets.source.folder
+            raise ValueError(f"no images of another hospital for the source beside {folder}")
+        return self.datasets.sources[self.settings.source_from]
 
     def _draw(self, name: str, replicate: int) -> Draw:
         return self.pool(name).draw(replicate)
@@ -147,7 +165,7 @@ class Study:
         names = ("width", "background", "evaluations", "batch", "source_steps", "source_rate")
         draw = self.draw(SOURCE, replicate)
         data: dict[str, Any] = {"modality": self.modality.name, "device": self.run.device.name}
-        data |= {"source": fingerprint(self.datasets.source), "source rows": draw.digest}
+        data |= {"source": fingerprint(self.source_set), "source rows": draw.digest}
         return data | self.settings.key(*names)
 
     # -------------------------------------------------------------------- the jobs
@@ -187,7 +205,7 @@ class Study:
                 return {SOURCE: Tuned(network, History(), 0.0, parameter_count(network))}
             fit = settings.fit(settings.source_steps, settings.source_rate)
             training = self.run.training(fit, rng, checkpoint)
-            images, draw = self.datasets.source, self.draw(SOURCE, replicate)
+            images, draw = self.source_set, self.draw(SOURCE, replicate)
             return {SOURCE: self.modality.train_source(network, images, draw, settings, training)}
 
         return trained(self.run.store, job.name, self.key(job), {SOURCE: network}, train)[SOURCE]
