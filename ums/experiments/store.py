@@ -44,7 +44,7 @@ NOT_RECORDED = (
 NOT_TRAINING = (
     *(*NOT_RECORDED, "metrics", "derived/heat_map.py"),
     *("experiments/evaluation.py", "experiments/testing.py", "experiments/factors.py"),
-    *("experiments/runner.py", "experiments/pilot.py"),
+    *("experiments/runner.py", "experiments/pilot.py", "experiments/estimate.py"),
 )
 """Those that no weights depend on: they test networks, or what they say is in the key."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -182,8 +183,10 @@ class Study:
         }[job.kind]
 
         def recorded() -> Computed:
+            start = time.perf_counter()
             record, pictures = compute(job)
-            return {"job": job.to_dict()} | record, pictures
+            wall = time.perf_counter() - start
+            return {"job": job.to_dict(), "wall": wall} | record, pictures
 
         return self.run.store.record(job.name, self.key(job), recorded)
 
