@@ -79,8 +79,9 @@ class Prepared:
         splits = ", ".join(f"{s} {np.count_nonzero(self.splits == s)}" for s in SPLITS)
         text = [f"{len(self)} images {size}", splits, f"{self.has_mask.sum()} with masks"]
         for name, values in self.labels.items():
-            counts = ", ".join(f"{v}: {n}" for v, n in count_labels(values).items())
-            text.append(f"{name} {counts or 'unlabelled'}")
+            counts = count_labels(values)
+            listed = ", ".join(f"{v}: {n}" for v, n in counts.items()) or "unlabelled"
+            text.append(f"{name} {listed if len(counts) <= 10 else f'to {values.max()}'}")
         return f"Prepared({str(self.folder)!r}; " + "; ".join(text) + ")"
 
 
