@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from raw_files import write
 
+from data_prep.__main__ import main
 from data_prep.collect import prepare
 from data_prep.cxr import digest
 from data_prep.listing import Item
@@ -67,6 +68,11 @@ def test_ages_and_sexes_become_columns_unknown_where_they_cannot_be_read(raw, tm
     assert made.about["readings"] == {"age": 2, "sex": 2, "images": 4}
     assert made.about["label_values"] == {"sex": {"0": "female", "1": "male"}}
     assert made.about["skipped"] == []
+
+
+def test_the_command_prints_how_many_are_known(raw, tmp_path, capsys):
+    assert main(["shenzhen", str(raw), str(tmp_path / "out"), "--size", "16"]) == 0
+    assert "readings: age of 2, sex of 2 of 4 images" in capsys.readouterr().out
 
 
 def test_without_the_folder_the_set_is_as_before(raw):

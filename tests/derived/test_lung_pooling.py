@@ -1,5 +1,7 @@
 """Pooling inside predicted lungs: by hand, against NumPy loops, and where a border misleads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import standin
@@ -130,6 +132,13 @@ def test_a_feature_that_is_constant_in_training_plays_no_part():
     changed = pooled.copy()
     changed[:, :, 2] = 1e6
     np.testing.assert_array_equal(head.logits([changed]), head.logits([pooled]))
+
+
+def test_images_are_not_augmented(networks):
+    train, validation = (hospital(np.random.default_rng(k), 40, "disease") for k in (0, 1))
+    blank = replace(train, augment=lambda x, t: (0 * x, t))
+    plain, same = (derive_lung_pooling(*networks, e, validation, CPU) for e in (train, blank))
+    np.testing.assert_array_equal(plain.mean, same.mean)
 
 
 def test_examples_without_labels_are_refused(networks):

@@ -162,7 +162,7 @@ def _fit(
 ) -> LungPooling:
     features, other = (_joined(p, resolutions, maximum) for p, _ in (train, validation))
     mean, deviation = features.mean(axis=0), features.std(axis=0)
-    deviation = np.where(deviation > 1e-6, deviation, np.inf)  # a constant feature says nothing
+    deviation = np.where(deviation > 1e-6, deviation, 1)  # a constant feature gets no weight
     regression = fit_logistic((features - mean) / deviation, train[1], penalty)
     z = regression.logits((other - mean) / deviation)
     loss = float(np.mean(np.logaddexp(0, z) - validation[1] * z))

@@ -48,7 +48,7 @@ def threshold_for(
         return float(rising[best][-1])
     if not 0 < sensitivity <= 1:
         raise ValueError(f"sensitivity must be above 0 and at most 1, got {sensitivity}")
-    return float(rising[found >= sensitivity - 1e-12][-1])
+    return float(rising[found >= sensitivity][-1])
 
 
 def at_threshold(labels: np.ndarray, scores: np.ndarray, threshold: float) -> OperatingPoint:
@@ -65,4 +65,5 @@ def at_threshold(labels: np.ndarray, scores: np.ndarray, threshold: float) -> Op
 
 def _shares_from(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """The share of the scores at or above each threshold: (T,)."""
-    return 1 - np.searchsorted(np.sort(scores), thresholds, side="left") / len(scores)
+    below = np.searchsorted(np.sort(scores), thresholds, side="left")
+    return (len(scores) - below) / len(scores)
