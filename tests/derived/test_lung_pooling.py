@@ -8,8 +8,9 @@ import standin
 
 from ums.backend import Device
 from ums.data import Examples
-from ums.derived import derive_lung_pooling, lung_features
-from ums.derived.lung_pooling import fit_lung_pooling, pool_inside
+from ums.data.normalisation import STANDARD
+from ums.derived import derive_lung_pooling, in_lungs, pooled_features
+from ums.derived.lung_pooling import everywhere, fit_lung_pooling, on_film, pool_inside
 from ums.layers import Conv2D, Dense, GlobalAveragePool, ReLU, Sequential
 from ums.metrics import roc_auc
 from ums.networks import classification_head, cxr_decoder, cxr_encoder
@@ -48,20 +49,13 @@ def test_lungs_of_another_size_are_refused():
         pool_inside(FEATURES, np.zeros((1, 5, 4)))
 
 
-def everywhere(rng):
-    """A lung network that finds lung in all of an image."""
-    network = Conv2D(1, 1, rng, kernel=1)
-    network.w.value[:], network.b.value[:] = 0, 20
-    return network
-
-
-def test_with_lungs_everywhere_the_means_are_those_that_the_head_pools():
+def test_everywhere_the_means_are_those_that_the_head_pools():
     rng = np.random.default_rng(0)
     encoder = cxr_encoder(rng, width=1 / 16)
     abnormality = Sequential(encoder, classification_head(16, 2, rng))
     images = rng.integers(0, 256, (5, 32, 32), np.uint8)
     examples = Examples(images, None, np.arange(5))
-    pooled = lung_features(everywhere(rng), abnormality, examples, CPU, size=2)
+    pooled = pooled_features(everywhere, abnormality, examples, CPU, size=2)
     A = encoder.forward(examples.batch(np.arange(5))[0])
     assert [p.shape for p in pooled] == [(5, 2, 16), (5, 2, 8), (5, 2, 4)]
     np.testing.assert_allclose(pooled[0][:, 0], A.mean(axis=(1, 2)), rtol=1e-4, atol=1e-6)
@@ -89,7 +83,17 @@ def networks():
 
     encoder = Sequential(Conv2D(1, 1, rng, kernel=1, stride=2), ReLU())
     encoder.layers[0].w.value[:] = 1
-    return LeftHalf(1, 1, rng, 1), Sequential(encoder, GlobalAveragePool(), Dense(1, 2, rng))
+    return in_lungs(LeftHalf(1, 1, rng, 1)), Sequential(
+        encoder, GlobalAveragePool(), Dense(1, 2, rng)
+    )
+
+
+def test_the_film_is_all_but_the_background():
+    images = np.random.default_rng(0).integers(9, 256, (2, 8, 8), np.uint8)
+    images[0, :, :3] = images[1, 5] = 8
+    x = STANDARD(images)
+    np.testing.assert_array_equal(on_film(x), images > 8)
+    np.testing.assert_array_equal(everywhere(x), np.ones((2, 8, 8)))
 
 
 def test_a_cue_outside_the_lungs_misleads_it_no_more(networks):
@@ -98,10 +102,10 @@ def test_a_cue_outside_the_lungs_misleads_it_no_more(networks):
     train, validation = hospital(rng, 60, "disease"), hospital(rng, 20, "disease")
     other = hospital(rng, 40, "health")
     inside = derive_lung_pooling(*networks, train, validation, CPU)
-    assert roc_auc(other.targets, inside.logits(lung_features(*networks, other, CPU))[:, 1]) == 1
-    whole = everywhere(rng), networks[1]
+    assert roc_auc(other.targets, inside.logits(pooled_features(*networks, other, CPU))[:, 1]) == 1
+    whole = everywhere, networks[1]
     misled = derive_lung_pooling(*whole, train, validation, CPU)
-    assert roc_auc(other.targets, misled.logits(lung_features(*whole, other, CPU))[:, 1]) < 0.5
+    assert roc_auc(other.targets, misled.logits(pooled_features(*whole, other, CPU))[:, 1]) < 0.5
 
 
 def test_the_variant_with_the_lowest_validation_loss_is_kept():
@@ -154,8 +158,8 @@ def test_networks_on_another_device_give_the_same_features():
     lungs = Sequential(encoder, cxr_decoder(rng, width=1 / 16))
     abnormality = Sequential(encoder, classification_head(16, 2, rng))
     examples = Examples(rng.integers(0, 256, (3, 32, 32), np.uint8), None, np.arange(3))
-    here = lung_features(lungs, abnormality, examples, CPU)
+    here = pooled_features(in_lungs(lungs), abnormality, examples, CPU)
     lungs.to(device), abnormality.to(device)
-    there = lung_features(lungs, abnormality, examples, device)
+    there = pooled_features(in_lungs(lungs), abnormality, examples, device)
     for a, b in zip(here, there, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

@@ -11,11 +11,13 @@ at the last resolutions of the encoder. Where no cell is at least half lung, the
 found, and that map is pooled everywhere (a = 1). From these features, a logistic regression with an L2
 penalty gives the log odds of abnormality. How many resolutions, with or without maxima and the penalty
 are chosen by the log loss on validation images; the other hospital's images play no part.
+
+The same head on the film or everywhere tells what the region, and not the regression, changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -31,6 +33,9 @@ RESOLUTIONS = (1, 2, 3)
 """How many of the encoder's feature maps may be pooled, from the coarsest on."""
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
+
+Region = Callable[[Array], Array]
+"""From a network's inputs (N, H, W, C) to the probability of each pixel to be inside, (N, H, W)."""
 
 Pooled = list[np.ndarray]
 """For each resolution, the coarsest first, means and maxima of the features: (N, 2, C) float64."""
@@ -58,33 +63,46 @@ def pool_inside(features: Array, lungs: Array) -> Array:
     return xp.stack([mean, xp.where(area >= 0.5, cells, -np.inf).max(axis=1)], axis=1)
 
 
-def lung_features(
-    lungs: Layer, abnormality: Layer, examples: Dataset, device: Device, size: int = 32
+def in_lungs(lungs: Layer) -> Region:
+    """The lungs that a segmentation network, from images to logits (N, H, W, 1), predicts."""
+
+    def region(x: Array) -> Array:
+        xp, z = array_module(x), lungs.forward(x, keep=False)[..., 0]
+        return 1 / (1 + xp.exp(-xp.clip(z, -30, 30)))
+
+    return region
+
+
+def on_film(x: Array) -> Array:
+    """All but the background (:class:`ums.data.Normalisation`): what the borders alone explain."""
+    return (x[..., 0] > -1).astype(x.dtype)
+
+
+def everywhere(x: Array) -> Array:
+    """The whole image, as the classification head pools it."""
+    return array_module(x).ones_like(x[..., 0])
+
+
+def pooled_features(
+    region: Region, abnormality: Layer, examples: Dataset, device: Device, size: int = 32
 ) -> Pooled:
-    """Features of the abnormality network's encoder, pooled inside the lungs that ``lungs`` predicts.
+    """Features of the abnormality network's encoder, pooled inside a region of each image.
 
     Args:
-        lungs: A network from images to the logits of the lungs, (N, H, W, 1).
-        abnormality: A network from images to classes, with its pooling inside; of tasks tuned together,
-            both have one encoder.
-        examples: N images, normalised as for both.
-        device: Where both networks are.
+        region: Where to pool, :func:`in_lungs`, :func:`on_film` or :func:`everywhere`.
+        abnormality: A network from images to classes, with its pooling inside. Its encoder and that of
+            the lungs are one, or two, according to how the tasks were tuned.
+        examples: N images, normalised as for all networks.
+        device: Where the networks are.
         size: Images at a time.
     """
     encoder, _ = split_at_pooling(abnormality)
     pooled = []
     for chosen in in_order(len(examples), size):
         x = device.put(examples.batch(chosen)[0])
-        probability = _sigmoid(lungs.forward(x, keep=False)[..., 0])
-        maps = _maps(encoder.layers, x)
-        inside = [to_numpy(pool_inside(A, probability)) for A in maps]
-        pooled.append([features.astype(np.float64) for features in inside])
+        area, maps = region(x), _maps(encoder.layers, x)
+        pooled.append([to_numpy(pool_inside(A, area)).astype(np.float64) for A in maps])
     return [np.concatenate(batches) for batches in zip(*pooled, strict=True)]
-
-
-def _sigmoid(z: Array) -> Array:
-    xp = array_module(z)
-    return 1 / (1 + xp.exp(-xp.clip(z, -30, 30)))
 
 
 def _maps(layers: Sequence[Layer], x: Array) -> list[Array]:
@@ -128,17 +146,17 @@ class LungPooling:
 
 
 def derive_lung_pooling(
-    lungs: Layer, abnormality: Layer, train: Examples, validation: Examples, device: Device
+    region: Region, abnormality: Layer, train: Examples, validation: Examples, device: Device
 ) -> LungPooling:
     """Fit the head to labelled training images, its variant chosen on validation images.
 
-    Arguments are those of :func:`lung_features`, with the examples of the abnormality task.
+    Arguments are those of :func:`pooled_features`, with the examples of the abnormality task.
 
     Raises:
         ValueError: The examples have no labels, or training lacks a class.
     """
     plain = [replace(examples, augment=None) for examples in (train, validation)]
-    parts = [(lung_features(lungs, abnormality, e, device), _labels(e)) for e in plain]
+    parts = [(pooled_features(region, abnormality, e, device), _labels(e)) for e in plain]
     return fit_lung_pooling(*parts)
 
 
