@@ -7,15 +7,18 @@ children's pneumonia.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ums.backend import Device
-from ums.data import Prepared
+from ums.data import Examples, Prepared
+from ums.data.examples import Dataset
 from ums.experiments.datasets import Layout, check_label, name_of, source_rows
 from ums.experiments.evaluation import score_denoising
+from ums.experiments.hospitals import derived_heads
 from ums.experiments.modality import Make, Modality, Networks, Pictures
 from ums.experiments.names import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
 from ums.experiments.replicates import Draw
@@ -169,6 +172,11 @@ class ChestXRay(Modality):
             return denoise(source, images, device, normalisation)
 
         return Networks(encoder, heads, models, clean)
+
+    def derived(
+        self, networks: Mapping[str, Layer], train: Examples, validation: Examples, device: Device
+    ) -> dict[str, Callable[[Dataset], np.ndarray]]:
+        return derived_heads(networks, (LUNGS, ABNORMALITY), train, validation, device)
 
 
 def _head(channels: int, classes: int, rng: np.random.Generator) -> Sequential:

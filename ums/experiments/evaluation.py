@@ -45,6 +45,7 @@ def score(
         "F-score": segmentation.f_score,
         "Accuracy": segmentation.accuracy,
         "Two-class IoU": segmentation.mean_iou,
+        "HD95": segmentation.hausdorff_95,
     }
     return {name: np.asarray(measure(target, predicted)) for name, measure in measures.items()}
 

@@ -277,6 +277,9 @@ def described_run(study: Study) -> dict[str, Any]:
 
 
 def described_set(prepared: Prepared, counts: str) -> str:
-    """Where the images of a set come from, and how many there are."""
+    """Where the images of a set come from, how many there are, and how much of them is black."""
     source = prepared.about.get("source", prepared.folder.name)
-    return f"{source}: {len(prepared)} images ({counts})"
+    text = f"{source}: {len(prepared)} images ({counts})"
+    if pixels := prepared.about.get("pixels"):
+        text += f"; {pixels['dark']:.0%} of the pixels at most {pixels['dark_at_most']}"
+    return text
