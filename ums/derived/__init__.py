@@ -1,9 +1,21 @@
 """The derivable tasks of the paper: computed from trained heads, without further training."""
 
-from ums.derived.heat_map import grad_cam, heat_maps, mass_inside, split_at_pooling
+from ums.derived.heat_map import (
+    GRAD_CAM,
+    INTEGRATED,
+    OCCLUSION,
+    grad_cam,
+    heat_maps,
+    integrated_gradients,
+    log_odds,
+    occlusion,
+    split_at_pooling,
+)
+from ums.derived.map_measures import deletion_insertion, mass_inside, measure_maps, pointing_game
 from ums.derived.recommendation import Recommendations, agreement, excluded, exclusion_probability
 
 __all__ = [
-    "Recommendations", "agreement", "excluded", "exclusion_probability", "grad_cam", "heat_maps",
-    "mass_inside", "split_at_pooling",
+    "GRAD_CAM", "INTEGRATED", "OCCLUSION", "Recommendations", "agreement", "deletion_insertion",
+    "excluded", "exclusion_probability", "grad_cam", "heat_maps", "integrated_gradients", "log_odds",
+    "mass_inside", "measure_maps", "occlusion", "pointing_game", "split_at_pooling",
 ]  # fmt: skip

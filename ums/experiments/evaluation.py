@@ -9,7 +9,8 @@ import numpy as np
 from ums.backend import Device
 from ums.data import NOISES, Normalisation
 from ums.data.examples import all_of, in_order
-from ums.derived.heat_map import heat_maps, mass_inside
+from ums.derived.heat_map import heat_maps
+from ums.derived.map_measures import mass_inside
 from ums.experiments.names import LOGITS, SEGMENTATION
 from ums.experiments.tasks import TargetTask, TaskGroup
 from ums.finetuning.separate import denoise_exactly

@@ -42,7 +42,7 @@ NOT_RECORDED = (
 """Files and folders of the package that no record depends on."""
 
 NOT_TRAINING = (
-    *(*NOT_RECORDED, "metrics", "derived/heat_map.py"),
+    *(*NOT_RECORDED, "metrics", "derived/heat_map.py", "derived/map_measures.py"),
     *("experiments/evaluation.py", "experiments/ablation_list.py"),
 )
 """Those that no weights depend on: they test networks, or what they say is in the key."""
