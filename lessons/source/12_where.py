@@ -269,7 +269,7 @@ rows = {
 panel(chosen, rows, titles)
 
 # %% [markdown]
-# Eight pictures persuade, and prove nothing. [mass_inside](ums/derived/heat_map.py:mass_inside) measures: the share of a map's sum that lies inside an outline. It is to be read
+# Eight pictures persuade, and prove nothing. [mass_inside](ums/derived/map_measures.py:mass_inside) measures: the share of a map's sum that lies inside an outline. It is to be read
 # beside the outline's share of the image, which a map that is the same everywhere would have. The lines are 95 % intervals by bootstrap over the films (lesson 11).
 
 # %%
