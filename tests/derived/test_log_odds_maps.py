@@ -93,6 +93,14 @@ def test_integrated_gradients_add_up_to_what_blurring_takes_away(rng):
     assert abs(change).min() > 0.01
 
 
+def test_map_is_smoothed_by_a_thirtysecond_of_the_side_and_cut_at_zero(rng):
+    network, x = classifier(rng), images(rng, 3, 64, 64)
+    pixels = integrated_gradients(network, x, 1)
+    smooth = [cv2.GaussianBlur(p, (17, 17), 2, borderType=cv2.BORDER_REPLICATE) for p in pixels]
+    expected = np.array([np.maximum(m, 0) / m.max() for m in smooth])
+    np.testing.assert_allclose(heat_maps(network, x, 1, INTEGRATED), expected, atol=1e-3)
+
+
 def test_map_does_not_depend_on_what_is_added_to_all_scores(rng):
     network, x = classifier(rng), images(rng)
     twin = copy_network(network)

@@ -145,7 +145,7 @@ def test_maps_of_another_size_are_refused(rng):
 
 def test_all_measures_of_each_map(rng):
     network, x, maps = classifier(rng), images(rng), rng.random((5, 12, 8))
-    maps[2], masks = 0, rng.random((5, 12, 8)) < 0.5
+    maps[2], maps[:, 0, 0], masks = 0, 0, rng.random((5, 12, 8)) < 0.5
     found = measure_maps(network, x, maps, masks, np.random.default_rng(1), 2)
     areas = deletion_insertion(network, x, maps, np.random.default_rng(1), 2)
     np.testing.assert_array_equal(found["empty"], [0, 0, 1, 0, 0])
