@@ -351,7 +351,9 @@ panel(ill[np.isin(ill, chosen)][:6], rows, ())
 # 18 % to 10 %, nearer to an even map's than to where it was. So a map of *one* score depends on something that no prediction
 # depends on, and that training does not determine. The map of the difference $s_1 - s_0$ is the same for both. In our network
 # the two happened to agree, because training moved both columns of weights in opposite directions. They need not:
-# in trials with other heads and encoders of this library the map of one score often did not lie on the disease at all.
+# in trials with other heads and encoders of this library the map of one score often did not lie on the disease at all. The library's
+# [log_odds](ums/derived/heat_map.py:log_odds) is the difference for any number of classes, and
+# [integrated_gradients](ums/derived/heat_map.py:integrated_gradients) shares it out over the pixels of the film, which is finer than any feature map.
 #
 # ## What follows: to measure or not
 #
