@@ -353,7 +353,7 @@ panel(ill[np.isin(ill, chosen)][:6], rows, ())
 # the two happened to agree, because training moved both columns of weights in opposite directions. They need not:
 # in trials with other heads and encoders of this library the map of one score often did not lie on the disease at all. The library's
 # [log_odds](ums/derived/heat_map.py:log_odds) is the difference for any number of classes, and
-# [integrated_gradients](ums/derived/heat_map.py:integrated_gradients) shares it out over the pixels of the film, which is finer than any feature map.
+# [hires_cam](ums/derived/heat_map.py:hires_cam) explains it at the first feature map, the finest.
 #
 # ## What follows: to measure or not
 #

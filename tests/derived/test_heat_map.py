@@ -133,7 +133,7 @@ def test_image_has_the_same_map_alone_as_in_a_batch(method, rng, monkeypatch):
     network, x = classifier(rng), images(rng)
     x[1:] *= 20  # images that would move a batch's statistics
     monkeypatch.setattr(heat_map, "BATCH", 3)
-    classes = np.array([0, 1, 2, 1, 0])
+    classes = np.array([0, 2, 2, 2, 0])
     together = heat_maps(network, x, classes, method)
     alone = np.concatenate([heat_maps(network, x[[k]], classes[[k]], method) for k in range(5)])
     assert (together > 0).any(axis=(1, 2)).sum() >= 3
@@ -234,7 +234,7 @@ def test_heat_maps_of_a_network_on_a_device_equal_numpys(classes, method, rng):
     standin.moves.clear()
     maps = heat_maps(network, x, classes, method)
     assert isinstance(maps, np.ndarray)
-    assert standin.moves["to host"] == 1 or method != "Grad-CAM"
+    assert standin.moves["to host"] == 1 or method == "occlusion"
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-5)
     assert maps.any()
 

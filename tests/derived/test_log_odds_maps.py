@@ -1,4 +1,4 @@
-"""The log odds of a class, and the maps that explain them: integrated gradients and occlusion."""
+"""The log odds of a class, and the maps that explain them: HiResCAM and occlusion."""
 
 import cv2
 import numpy as np
@@ -6,9 +6,9 @@ import pytest
 from scipy.special import logit, softmax
 from small_classifiers import classifier, images, linear_head, torch_twins
 
-from ums.derived import heat_maps, integrated_gradients, log_odds, occlusion
-from ums.derived.heat_map import INTEGRATED, blurred
-from ums.layers import Layer, Sequential
+from ums.derived import heat_maps, hires_cam, log_odds, occlusion
+from ums.derived.heat_map import HIRES_CAM, blurred
+from ums.layers import Conv2D, Dense, GlobalAveragePool, Layer, ReLU, Sequential
 from ums.networks import copy_network
 
 
@@ -54,83 +54,80 @@ def test_images_are_blurred_by_an_eighth_of_the_side_each_by_itself(shape, rng):
     np.testing.assert_allclose(blurred(x), np.reshape(of, shape), atol=1e-3)
 
 
-# ---------------------------------------------------------------------------- integrated gradients
+# ---------------------------------------------------------------------------- HiResCAM
 
 
-def torch_integrated_gradients(network, x, classes, steps):
-    """By autograd, from the blurred image to the image, at the middles of the steps."""
+def torch_hires_cam(network, x, classes, first):
+    """By autograd, at the output of the first layers."""
     torch = pytest.importorskip("torch")
-    twins, total = torch_twins(network), 0
-    base, x = (torch.tensor(a).permute(0, 3, 1, 2) for a in (blurred(x), x))
-    for t in (np.arange(steps) + 0.5) / steps:
-        point = (base + t * (x - base)).requires_grad_()
-        scores = point
-        for twin in twins:
-            scores = twin(scores)
-        odds = torch.logit(torch.softmax(scores, 1))[np.arange(len(x)), classes]
-        total = total + torch.autograd.grad(odds.sum(), point)[0] / steps
-    return ((x - base) * total).sum(1).numpy()
+    features, twins = torch.tensor(x).permute(0, 3, 1, 2), torch_twins(network)
+    for twin in twins[:first]:
+        features = twin(features)
+    features = scores = features.detach().requires_grad_()
+    for twin in twins[first:]:
+        scores = twin(scores)
+    odds = torch.logit(torch.softmax(scores, 1))[np.arange(len(x)), classes]
+    (gradient,) = torch.autograd.grad(odds.sum(), features)
+    return (gradient * features).sum(1).detach().numpy()
 
 
 @pytest.mark.parametrize("classes", [0, [2, 0, 1, 1, 2]])
-def test_integrated_gradients_equal_those_of_autograd(classes, rng):
+def test_hires_cam_is_that_of_autograd_at_the_first_relu(classes, rng):
     network, x = classifier(rng).astype(np.float64), images(rng).astype(np.float64)
-    expected = torch_integrated_gradients(network, x, classes, 4)
-    found = integrated_gradients(network, x, classes, steps=4)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
+    expected = torch_hires_cam(network, x, classes, 3)
+    np.testing.assert_allclose(hires_cam(network, x, classes), expected, rtol=1e-5, atol=1e-9)
+    assert expected.shape == (5, 6, 4) and (expected > 0).any() and (expected < 0).any()
 
 
-def odds_of(network, x, number):
-    own = one_hot([number] * len(x), 3)
-    return log_odds(network.forward(x, keep=False), own)[0]
+def test_hires_cam_explains_the_predicted_class_by_default(rng):
+    network, x = classifier(rng), images(rng)
+    predicted = network.forward(x).argmax(axis=1)
+    np.testing.assert_array_equal(hires_cam(network, x), hires_cam(network, x, predicted))
+    assert abs(hires_cam(network, x) - hires_cam(network, x, (predicted + 1) % 3)).max() > 0.001
 
 
-def test_integrated_gradients_add_up_to_what_blurring_takes_away(rng):
-    network, x = classifier(rng).astype(np.float64), images(rng).astype(np.float64)
-    change = odds_of(network, x, 1) - odds_of(network, blurred(x), 1)
-    total = integrated_gradients(network, x, 1, steps=200).sum(axis=(1, 2))
-    np.testing.assert_allclose(total, change, rtol=0.01, atol=0.002)
-    assert abs(change).min() > 0.01
+def test_hires_cam_without_biases_adds_up_to_the_log_odds(rng):
+    """A piecewise linear network of two classes without biases is its gradient times its input."""
+    network = Sequential(Conv2D(1, 4, rng), ReLU(), GlobalAveragePool(), Dense(4, 2, rng))
+    x = images(rng)
+    scores = network.forward(x)
+    total = hires_cam(network, x, 1).sum(axis=(1, 2))
+    np.testing.assert_allclose(total, scores[:, 1] - scores[:, 0], rtol=1e-4)
 
 
-def test_map_is_smoothed_by_a_thirtysecond_of_the_side_and_cut_at_zero(rng):
+def test_map_is_smoothed_by_a_sixteenth_of_the_side_and_cut_at_zero(rng):
     network, x = classifier(rng), images(rng, 3, 64, 64)
-    pixels = integrated_gradients(network, x, 1)
-    smooth = [cv2.GaussianBlur(p, (17, 17), 2, borderType=cv2.BORDER_REPLICATE) for p in pixels]
-    expected = np.array([np.maximum(m, 0) / m.max() for m in smooth])
-    np.testing.assert_allclose(heat_maps(network, x, 1, INTEGRATED), expected, atol=1e-3)
+    places = hires_cam(network, x, 2)  # 32 x 32
+    smooth = [cv2.GaussianBlur(p, (17, 17), 2, borderType=cv2.BORDER_REPLICATE) for p in places]
+    large = np.array([cv2.resize(np.maximum(m, 0), (64, 64)) for m in smooth])
+    expected = large / large.max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(heat_maps(network, x, 2, HIRES_CAM), expected, atol=1e-3)
+
+
+def test_network_without_a_first_feature_map_is_refused():
+    with pytest.raises(
+        ValueError, match=r"expected a ReLU, .* in Sequential\(GlobalAveragePool\(\)"
+    ):
+        hires_cam(linear_head(), np.ones((1, 2, 2, 2)))
 
 
 def test_map_does_not_depend_on_what_is_added_to_all_scores(rng):
     network, x = classifier(rng), images(rng)
     twin = copy_network(network)
     twin.leaves()[-1].w.value += rng.normal(size=(8, 1)).astype(np.float32)
-    one, other = (heat_maps(n, x, 1, INTEGRATED) for n in (network, twin))
+    one, other = (heat_maps(n, x, 1, HIRES_CAM) for n in (network, twin))
     np.testing.assert_allclose(one, other, atol=1e-3)
     assert abs(heat_maps(network, x, 1) - heat_maps(twin, x, 1)).max() > 0.1
-
-
-def test_predicted_class_is_that_of_the_image_not_of_its_blurred_self(rng):
-    x = np.zeros((1, 16, 16, 1))
-    x[0, 8, 8] = 60
-    network = Sequential(Peaks(), linear_head(np.array([[1.0, -1.0]])))
-    network.leaves()[-1].b.value = np.array([-0.1, 0.1])
-    assert network.forward(x).argmax() == 0 and network.forward(blurred(x)).argmax() == 1
-    np.testing.assert_array_equal(*(integrated_gradients(network, x, c) for c in (None, 0)))
 
 
 # ---------------------------------------------------------------------------- occlusion
 
 
 class Peaks(Layer):
-    """max(x - 10, 0), for float64 alone."""
+    """max(x - 10, 0)."""
 
     def forward(self, x, training=False, keep=True):
-        self.above = x > 10
         return np.maximum(x - 10, 0)
-
-    def backward(self, dy, input_gradient=True):
-        return dy * self.above
 
 
 def test_occlusion_is_the_mean_fall_over_the_squares_that_hide_a_pixel(rng):

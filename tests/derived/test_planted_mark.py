@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ums.derived import GRAD_CAM, INTEGRATED, OCCLUSION, heat_maps, mass_inside, pointing_game
+from ums.derived import GRAD_CAM, HIRES_CAM, OCCLUSION, heat_maps, mass_inside, pointing_game
 from ums.layers import Conv2D, ReLU, Sequential
 from ums.networks import classification_head, cxr_encoder
 from ums.ops import categorical_cross_entropy
@@ -51,9 +51,9 @@ def test_trained_networks_maps_find_the_mark_in_95_percent(trained):
     x, labels, masks = films(200, np.random.default_rng(1))
     assert (trained.forward(x, keep=False).argmax(axis=1) == labels).mean() >= 0.9
     marked = labels == 1
-    maps = heat_maps(trained, x[marked], 1, INTEGRATED)
+    maps = heat_maps(trained, x[marked], 1, HIRES_CAM)
     assert pointing_game(maps, masks[marked]).mean() >= 0.95
-    assert mass_inside(maps, masks[marked]).mean() >= 10 * masks[marked].mean()
+    assert mass_inside(maps, masks[marked]).mean() >= 5 * masks[marked].mean()
 
 
 def made():
@@ -75,7 +75,7 @@ def made():
     return Sequential(encoder, head)
 
 
-@pytest.mark.parametrize(("method", "n"), [(INTEGRATED, 80), (OCCLUSION, 20)])
+@pytest.mark.parametrize(("method", "n"), [(HIRES_CAM, 80), (OCCLUSION, 20)])
 def test_made_networks_maps_find_the_mark_where_grad_cam_sees_the_shapes(method, n):
     x, labels, masks = films(n, np.random.default_rng(2))
     x, masks = x[labels == 1], masks[labels == 1]

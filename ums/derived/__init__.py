@@ -2,11 +2,11 @@
 
 from ums.derived.heat_map import (
     GRAD_CAM,
-    INTEGRATED,
+    HIRES_CAM,
     OCCLUSION,
     grad_cam,
     heat_maps,
-    integrated_gradients,
+    hires_cam,
     log_odds,
     occlusion,
     split_at_pooling,
@@ -15,7 +15,7 @@ from ums.derived.map_measures import deletion_insertion, mass_inside, measure_ma
 from ums.derived.recommendation import Recommendations, agreement, excluded, exclusion_probability
 
 __all__ = [
-    "GRAD_CAM", "INTEGRATED", "OCCLUSION", "Recommendations", "agreement", "deletion_insertion",
-    "excluded", "exclusion_probability", "grad_cam", "heat_maps", "integrated_gradients", "log_odds",
+    "GRAD_CAM", "HIRES_CAM", "OCCLUSION", "Recommendations", "agreement", "deletion_insertion",
+    "excluded", "exclusion_probability", "grad_cam", "heat_maps", "hires_cam", "log_odds",
     "mass_inside", "measure_maps", "occlusion", "pointing_game", "split_at_pooling",
 ]  # fmt: skip

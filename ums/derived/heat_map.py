@@ -13,16 +13,17 @@ w[k, class] / (h w) and the map is the class activation map of Zhou et al. (2016
 Such a map has two limits. It is as coarse as the last feature map. And a prediction depends on how
 much the class's score exceeds the others, not on the score: adding one number to all of them changes
 the map of the score, and no prediction. The other methods therefore explain the log odds of the class,
-the logarithm of its probability p to 1 - p (with two classes, the difference of their scores),
+the logarithm of the ratio of its probability p to 1 - p (with two classes, the difference of their scores),
 
     l_c = s_c - log sum_{j != c} exp s_j = log p_c / (1 - p_c),
 
-and explain it pixel by pixel, by what separates the image x from a blurred one, b:
+HiResCAM (Draelos and Carin 2020) multiplies gradient and activation place by place, without the mean
+over the places, and here it does so at the first feature map F, the finest, after the first ReLU:
 
-    map = max(0, smoothed (x - b) * mean over t in (0, 1) of dl / dx at b + t (x - b)),
+    map = max(0, smoothed sum_k dl_c / dF[i, j, k] F[i, j, k]).
 
-integrated gradients (Sundararajan et al. 2017), which sum to l(x) - l(b); and occlusion (Zeiler and
-Fergus 2014), by how much l falls where a square is replaced by its blurred self, a slow reference.
+Occlusion (Zeiler and Fergus 2014) asks by how much l falls where a square is replaced by its blurred
+self: a slow reference, which needs no gradient.
 
 A heat map shows which places the network used, not whether it used them for a good reason.
 """
@@ -34,13 +35,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ums.backend import Array, array_module, to_numpy
-from ums.layers import GlobalAveragePool, Layer, Sequential
+from ums.layers import GlobalAveragePool, Layer, ReLU, Sequential
 from ums.networks import copy_network
 
-GRAD_CAM, INTEGRATED, OCCLUSION = "Grad-CAM", "integrated gradients", "occlusion"
-
-STEPS = 8
-"""Points between the blurred image and the image at which integrated gradients takes a gradient."""
+GRAD_CAM, HIRES_CAM, OCCLUSION = "Grad-CAM", "HiResCAM", "occlusion"
 
 BATCH = 32
 """Images that are explained at a time, which bounds the memory."""
@@ -145,24 +143,21 @@ def blurred(x: Array) -> Array:
     return array_module(x).asarray(smooth)
 
 
-def integrated_gradients(
-    network: Layer, x: Array, classes: int | np.ndarray | None = None, steps: int = STEPS
-) -> Array:
-    """What each pixel adds to the log odds of the class, of either sign: (N, H, W), on the device.
-
-    Each image's values add up to l(x) - l(b), but for the error of the midpoint rule of ``steps``.
+def hires_cam(network: Layer, x: Array, classes: int | np.ndarray | None = None) -> Array:
+    """What each place of the first feature map adds to the log odds, of either sign: (N, h, w).
 
     Raises:
-        ValueError: As for :func:`grad_cam` and :func:`log_odds`.
+        ValueError: As for :func:`grad_cam` and :func:`log_odds`; or the network has no ReLU.
     """
-    network = copy_network(network).freeze()
-    own = chosen_classes(network.forward(x, keep=False), classes)
-    base = blurred(x)
-    total = array_module(x).zeros_like(x)
-    for step in range(steps):
-        scores = network.forward(base + (step + 0.5) / steps * (x - base))
-        total += network.backward(log_odds(scores, own)[1])
-    return ((x - base) * total).sum(axis=3) / steps
+    layers = copy_network(network).freeze().leaves()
+    first = next((i for i, layer in enumerate(layers, 1) if isinstance(layer, ReLU)), None)
+    if first is None:
+        raise ValueError(f"expected a ReLU, after which the first feature map is, in {network!r}")
+    rest = Sequential(*layers[first:])
+    features = Sequential(*layers[:first]).forward(x, keep=False)  # (N, h, w, C)
+    scores = rest.forward(features)
+    _, dscores = log_odds(scores, chosen_classes(scores, classes))
+    return (rest.backward(dscores) * features).sum(axis=3)
 
 
 def occlusion(network: Layer, x: Array, classes: int | np.ndarray | None = None) -> Array:
@@ -172,7 +167,7 @@ def occlusion(network: Layer, x: Array, classes: int | np.ndarray | None = None)
     mean over the squares that hide it.
 
     Raises:
-        ValueError: As for :func:`integrated_gradients`.
+        ValueError: As for :func:`grad_cam` and :func:`log_odds`.
     """
     N, H, W, _ = x.shape
     own, base = chosen_classes(network.forward(x, keep=False), classes), blurred(x)
@@ -198,11 +193,11 @@ def _cam(network: Layer, x: Array, classes: int | np.ndarray | None) -> Array:
     return grad_cam(encoder.forward(x, keep=False), head, classes)
 
 
-def _integrated(network: Layer, x: Array, classes: int | np.ndarray | None) -> Array:
-    """The map of :func:`integrated_gradients`: smoothed, since strides leave a grid, and cut at 0."""
-    sigma = max(x.shape[1:3]) / 32
-    pixels = to_numpy(integrated_gradients(network, x, classes))
-    return np.maximum(gaussian_filter(pixels, (0, sigma, sigma), mode="nearest"), 0)
+def _smooth_hires_cam(network: Layer, x: Array, classes: int | np.ndarray | None) -> Array:
+    """The map of :func:`hires_cam`: smoothed by a sixteenth of the side, since strides leave a grid."""
+    places = to_numpy(hires_cam(network, x, classes))
+    sigma = max(places.shape[1:]) / 16
+    return np.maximum(gaussian_filter(places, (0, sigma, sigma), mode="nearest"), 0)
 
 
 def _occlusion(network: Layer, x: Array, classes: int | np.ndarray | None) -> Array:
@@ -211,7 +206,7 @@ def _occlusion(network: Layer, x: Array, classes: int | np.ndarray | None) -> Ar
 
 METHODS: dict[str, Callable[..., Array]] = {
     GRAD_CAM: _cam,
-    INTEGRATED: _integrated,
+    HIRES_CAM: _smooth_hires_cam,
     OCCLUSION: _occlusion,
 }
 """Name -> ``method(network, x, classes)``, maps (N, h, w) that are not negative."""
