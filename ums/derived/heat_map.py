@@ -20,7 +20,11 @@ the logarithm of the ratio of its probability p to 1 - p (with two classes, the 
 HiResCAM (Draelos and Carin 2020) multiplies gradient and activation place by place, without the mean
 over the places, and here it does so at the first feature map F, the finest, after the first ReLU:
 
-    map = max(0, smoothed sum_k dl_c / dF[i, j, k] F[i, j, k]).
+    map = max(0, G_fine * e - G_coarse * e),    e[i, j] = sum_k dl_c / dF[i, j, k] F[i, j, k].
+
+Strides leave a grid in e, which the Gaussian G_fine smooths, of a sixteenth of the side; and much of e
+is the same all over a region, which says nothing about the place: the mean over the surroundings, by
+a Gaussian of a quarter of the side, is taken away.
 
 Occlusion (Zeiler and Fergus 2014) asks by how much l falls where a square is replaced by its blurred
 self: a slow reference, which needs no gradient.
@@ -193,11 +197,14 @@ def _cam(network: Layer, x: Array, classes: int | np.ndarray | None) -> Array:
     return grad_cam(encoder.forward(x, keep=False), head, classes)
 
 
-def _smooth_hires_cam(network: Layer, x: Array, classes: int | np.ndarray | None) -> Array:
-    """The map of :func:`hires_cam`: smoothed by a sixteenth of the side, since strides leave a grid."""
+def _local_hires_cam(network: Layer, x: Array, classes: int | np.ndarray | None) -> Array:
+    """The map of :func:`hires_cam`: smoothed, less the surroundings."""
     places = to_numpy(hires_cam(network, x, classes))
-    sigma = max(places.shape[1:]) / 16
-    return np.maximum(gaussian_filter(places, (0, sigma, sigma), mode="nearest"), 0)
+    fine, coarse = (
+        gaussian_filter(places, (0, sigma, sigma), mode="nearest")
+        for sigma in (max(places.shape[1:]) / 16, max(places.shape[1:]) / 4)
+    )
+    return np.maximum(fine - coarse, 0)
 
 
 def _occlusion(network: Layer, x: Array, classes: int | np.ndarray | None) -> Array:
@@ -206,7 +213,7 @@ def _occlusion(network: Layer, x: Array, classes: int | np.ndarray | None) -> Ar
 
 METHODS: dict[str, Callable[..., Array]] = {
     GRAD_CAM: _cam,
-    HIRES_CAM: _smooth_hires_cam,
+    HIRES_CAM: _local_hires_cam,
     OCCLUSION: _occlusion,
 }
 """Name -> ``method(network, x, classes)``, maps (N, h, w) that are not negative."""
