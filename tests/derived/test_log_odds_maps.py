@@ -101,7 +101,7 @@ def test_map_is_smoothed_less_its_surroundings_and_cut_at_zero(rng):
 
     def gaussian(place, sigma):
         size = 8 * sigma + 1
-        return cv2.GaussianBlur(place, (size, size), sigma, borderType=cv2.BORDER_REPLICATE)
+        return cv2.GaussianBlur(place, (size, size), sigma, borderType=cv2.BORDER_REFLECT)
 
     less = [np.maximum(gaussian(p, 2) - gaussian(p, 8), 0) for p in places]
     large = np.array([cv2.resize(m, (64, 64)) for m in less])

@@ -201,7 +201,7 @@ def _local_hires_cam(network: Layer, x: Array, classes: int | np.ndarray | None)
     """The map of :func:`hires_cam`: smoothed, less the surroundings."""
     places = to_numpy(hires_cam(network, x, classes))
     fine, coarse = (
-        gaussian_filter(places, (0, sigma, sigma), mode="nearest")
+        gaussian_filter(places, (0, sigma, sigma), mode="reflect")
         for sigma in (max(places.shape[1:]) / 16, max(places.shape[1:]) / 4)
     )
     return np.maximum(fine - coarse, 0)
