@@ -29,7 +29,7 @@ LIBRARY = ("finetuning", "data", "networks", "source", "ops", "layers")
 
 TESTS_AFTERWARDS = {
     "ums": {"ums.gradcheck"},  # public names
-    "ums.derived": {"ums.derived.heat_map"},  # public names
+    "ums.derived": {"ums.derived.heat_map", "ums.derived.map_measures"},  # public names
     "ums.derived.recommendation": {"ums.metrics.classification"},
     "ums.experiments.ablation": {"ums.experiments.ablation_list"},
     "ums.experiments.cxr": {"ums.experiments.evaluation"},

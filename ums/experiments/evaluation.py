@@ -6,16 +6,27 @@ from typing import Any
 
 import numpy as np
 
-from ums.backend import Device
+from ums.backend import Array, Device
 from ums.data import NOISES, Normalisation
-from ums.data.examples import all_of, in_order
-from ums.derived.heat_map import heat_maps, mass_inside
+from ums.data.examples import all_of
+from ums.derived import (
+    GRAD_CAM,
+    HIRES_CAM,
+    OCCLUSION,
+    deletion_insertion,
+    heat_maps,
+    mass_inside,
+    pointing_game,
+)
 from ums.experiments.names import LOGITS, SEGMENTATION
 from ums.experiments.tasks import TargetTask, TaskGroup
 from ums.finetuning.separate import denoise_exactly
 from ums.layers import Layer
 from ums.metrics import image_quality, segmentation
 from ums.training import predict
+
+OCCLUDED, CURVES = 16, 48
+"""Images whose maps are made by occlusion, and for whose maps there are curves."""
 
 
 def score(
@@ -84,21 +95,31 @@ def outlines(group: TaskGroup, rows: np.ndarray) -> dict[str, np.ndarray]:
     return {name: mask[rows] > 0 for name, mask in masks.items() if mask is not None}
 
 
-def class_1_maps(
-    network: Layer, images: np.ndarray, normalisation: Normalisation, device: Device
-) -> np.ndarray:
-    """Heat maps (n, H, W) of class 1 for images, whatever the network predicts."""
-    examples = all_of(images, normalisation)
-    maps = [
-        heat_maps(network, device.put(examples.batch(chosen)[0]), classes=1)
-        for chosen in in_order(len(images), 32)
-    ]
-    return np.concatenate(maps)
+def measured_maps(
+    network: Layer, x: Array, masks: dict[str, np.ndarray], rng: np.random.Generator
+) -> dict[str, dict[str, np.ndarray]]:
+    """How good the maps of class 1 are: method -> measure -> value of each image it was taken of, (n,).
 
+    All images have their maps by the paper's method and by the finer one; occlusion, and the curves of
+    deletion and insertion, which take long, are of the first images.
 
-def shares_inside(maps: np.ndarray, masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Name of a mask -> share (n,) of each map's mass inside it; NaN where a map is 0 everywhere."""
-    return {name: np.asarray(mass_inside(maps, mask)) for name, mask in masks.items()}
+    Args:
+        network: On the device.
+        x: (n, H, W, C), its inputs.
+        masks: Name -> (n, H, W) booleans, where the evidence is.
+        rng: Draws the order of pixels of one value.
+    """
+    found = {}
+    for method, n in ((GRAD_CAM, len(x)), (HIRES_CAM, len(x)), (OCCLUSION, OCCLUDED)):
+        maps = heat_maps(network, x[:n], 1, method)
+        own: dict[str, np.ndarray] = {"empty": (maps.max(axis=(1, 2)) == 0).astype(float)}
+        for name, mask in masks.items():
+            own[f"mass inside the {name}"] = np.asarray(mass_inside(maps, mask[:n]))
+            own[f"pointing at the {name}"] = np.asarray(pointing_game(maps, mask[:n]))
+        few = slice(0, CURVES)
+        areas = deletion_insertion(network, x[:n][few], maps[few], rng, 1)
+        found[method] = own | dict(zip(("deletion", "insertion"), areas, strict=True))
+    return found
 
 
 # ------------------------------------------------------------------------ the source

@@ -11,6 +11,7 @@ import numpy as np
 
 from ums.checkpoint import Checkpoint
 from ums.data import Prepared
+from ums.derived import GRAD_CAM, HIRES_CAM, heat_maps
 from ums.experiments import evaluation, testing
 from ums.experiments.arms import ARMS
 from ums.experiments.datasets import Datasets, fingerprint
@@ -295,7 +296,11 @@ class Study:
         found |= {f"heat maps in {n}": m for n, m in evaluation.outlines(group, rows).items()}
         for arm, job in jobs.items():
             network = tuning.tune(job)[task].networks[OWN_EPOCH]
-            found[f"heat maps {arm}"] = testing.heat_maps(tuning, ARMS[arm], network, rows)
+            x = testing.explained(tuning, ARMS[arm], rows)
+            found |= {
+                f"heat maps {arm}, {method}": heat_maps(network, x, 1, method)
+                for method in (GRAD_CAM, HIRES_CAM)
+            }
         return found
 
 

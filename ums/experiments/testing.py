@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ums.backend import Array
 from ums.data import Examples
 from ums.data.examples import all_of
 from ums.experiments import evaluation
@@ -60,8 +61,10 @@ def tested(tuning: Tuning, job: Job) -> dict[str, Any]:
             if group.task(name).kind != SEGMENTATION:
                 tasks[name][VALIDATION] = _validated(tuning, arm, group.task(name), outcome)
         if name == group.heat_map_task and len(rows):
-            maps = heat_maps(tuning, arm, outcome.networks[OWN_EPOCH], rows)
-            record["heat map"] = evaluation.shares_inside(maps, evaluation.outlines(group, rows))
+            x, rng = explained(tuning, arm, rows), job.generator("heat maps")
+            masks = evaluation.outlines(group, rows)
+            network = outcome.networks[OWN_EPOCH]
+            record["heat map"] = evaluation.measured_maps(network, x, masks, rng)
     if group.heat_map_task and len(outcomes) > 1 and not arm.own_models:
         record["derived"] = _derived(tuning, outcomes, group.task(group.heat_map_task))
     return record
@@ -99,11 +102,10 @@ def _validated(
     return {"label": labels, LOGITS: np.round(scores[LOGITS], DIGITS)}
 
 
-def heat_maps(tuning: Tuning, arm: Arm, network: Layer, rows: np.ndarray) -> np.ndarray:
-    """Heat maps (n, H, W) of test images."""
+def explained(tuning: Tuning, arm: Arm, rows: np.ndarray) -> Array:
+    """Test images as a network's inputs, on the device, whose heat maps are made."""
     images = tuning.images(arm, "test_set", rows)
-    how = (tuning.run.settings.normalisation(), tuning.run.device)
-    return evaluation.class_1_maps(network, images, *how)
+    return tuning.run.device.put(tuning.run.settings.normalisation().apply(images))
 
 
 def _scores(tuning: Tuning, arm: Arm, task: TargetTask, network: Layer) -> dict[str, Any]:
