@@ -43,7 +43,7 @@ NOT_RECORDED = (
 
 NOT_TRAINING = (
     *(*NOT_RECORDED, "metrics", "derived/heat_map.py"),
-    *("experiments/evaluation.py", "experiments/ablation_list.py"),
+    *("experiments/evaluation.py", "experiments/denoising.py", "experiments/ablation_list.py"),
 )
 """Those that no weights depend on: they test networks, or what they say is in the key."""
 
