@@ -62,6 +62,10 @@ def test_non_local_means_are_nearly_those_of_scikit_image(rng):
         assert np.abs(theirs - ours)[6:-6, 6:-6].mean() < 0.2 * np.abs(theirs - image).mean()
 
 
+def test_non_local_means_round_to_the_nearest_grey_level():
+    assert (non_local_means(np.full((1, 16, 16), 76.6, np.float32), 5) == 77).all()
+
+
 @EACH_FILTER
 def test_each_image_is_filtered_alone(name, rng):
     images = rng.uniform(0, 255, (3, 20, 24)).astype(np.float32)
@@ -133,7 +137,7 @@ def test_strengths_are_chosen_on_validation_images_alone(weak_or_strong, rng):
 
 
 def test_pictures_of_one_image_come_with_every_noise(weak_or_strong, rng):
-    images = rng.integers(0, 256, (3, 16, 16), dtype=np.uint8)
+    images = rng.integers(0, 256, (9, 16, 16), dtype=np.uint8)
     rows, found = score_denoising(lambda noisy: noisy / 2, images, images, rng)
     assert {name: stack.shape for name, stack in found.items()} == dict.fromkeys(
         ("clean", "noisy", "denoised"), (len(TEST_NOISES), 16, 16)
@@ -143,6 +147,7 @@ def test_pictures_of_one_image_come_with_every_noise(weak_or_strong, rng):
     for row, noisy in zip(rows, found["noisy"], strict=True):
         expected = decibels(shown, noisy)
         assert row["shown"]["noisy"] == pytest.approx(expected)
+        assert expected > 12  # 8 dB from another image
 
 
 def test_image_scores_are_means_over_images():
