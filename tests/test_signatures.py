@@ -151,7 +151,7 @@ CONSTANTS = [
     (scores, {"RESAMPLES": 1000}),
     (tasks, {"VALIDATION_SHARE": 0.15}),
     (study, {"SHOWN": 4}),
-    (cxr_study, {"DENOISED_AT_MOST": {"test": 200, "validation": 20},
+    (cxr_study, {"DENOISED_AT_MOST": {"test": 200, "validation": 10},
                  "CLASSES": {"normal": 0, "bacterial": 1, "viral": 2}}),
     (search_space, {"PAPERS_CHOICE": (3, 2, 0.5, "Adam", 16)}),
     (splits, {"FRACTIONS": (0.7, 0.2, 0.1)}),
