@@ -18,6 +18,10 @@ from ums.optimizers import RMSprop
 from ums.training import Training
 
 
+AVERAGE = 0.99
+"""The decay of the averages: about the last hundred steps count."""
+
+
 class DenoisingExamples:
     """Noisy images with their clean versions for targets, in place of :class:`ums.data.Examples`.
 
@@ -62,11 +66,16 @@ class DenoisingExamples:
 def train_denoising(
     autoencoder: Layer, train: DenoisingExamples, validation: DenoisingExamples, training: Training
 ) -> Tuned:
-    """Train a denoising autoencoder by the paper's recipe: MSE, RMSprop, plateau, early stopping.
+    """Train a denoising autoencoder: MSE, RMSprop, and running averages of the weights.
+
+    The paper has MSE, RMSprop, batches of 16, a learning rate of 1e-3 reduced on a plateau, and early
+    stopping (section 4.1.1). All but the averages is for ``training.settings`` to say, and a rate of 3e-3
+    learns faster here. The averages are ours: with batch norm and steps of this size the network swings
+    by decibels from one epoch to the next, its average does not (:class:`ums.averaging.WeightAverage`).
 
     ``autoencoder.layers[0]`` is the encoder to share afterwards. The training set has new noise in
     every epoch, drawn from ``training.rng`` if an interrupted training is to continue exactly; the
     noise of the validation set is fixed.
     """
     task = Task("source: denoising", autoencoder, mse, train, validation, RMSprop)
-    return train_task(task, training)
+    return train_task(task, training, AVERAGE)
