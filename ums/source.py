@@ -17,7 +17,6 @@ from ums.ops import mse
 from ums.optimizers import RMSprop
 from ums.training import Training
 
-
 AVERAGE = 0.99
 """The decay of the averages: about the last hundred steps count."""
 
