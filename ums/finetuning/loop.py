@@ -8,7 +8,6 @@ from itertools import islice
 
 import numpy as np
 
-from ums.averaging import WeightAverage
 from ums.backend import Array
 from ums.checkpoint import Snapshot, Stopwatch, gather
 from ums.data.examples import Dataset, device_batch, epoch_batches
@@ -21,11 +20,9 @@ Criterion = Callable[[Sequence[History]], float]
 """A function of the histories of all tasks; the epoch with the lowest value is kept."""
 
 
-def train_task(task: Task, training: Training, average: float | None = None) -> Tuned:
+def train_task(task: Task, training: Training) -> Tuned:
     """Train ``task.head`` on the task's inputs; frozen layers stay as they are.
 
-    With ``average``, what is validated and kept are running averages of the weights, of that decay
-    (:class:`ums.averaging.WeightAverage`); the steps go on from the weights themselves.
     To continue exactly from a checkpoint, the examples (their noise, their augmentation) must draw from
     ``training.rng``.
 
@@ -38,19 +35,12 @@ def train_task(task: Task, training: Training, average: float | None = None) -> 
     network, loss, settings = task.head, task.loss, training.settings
     optimizer = task.optimizer(network.trainable_parameters(), settings.learning_rate)
     batches, length = EndlessBatches(task.train, training), settings.length(task.train)
-    averages = [WeightAverage(network, average)] if average else []
 
     def steps() -> Iterator[Array]:
-        for averaged in averages:  # the network holds the averages between epochs
-            averaged.swap()
         for x, target in islice(batches, length):
             yield train_step(network, loss, optimizer, x, target)
-            for averaged in averages:
-                averaged.update()
-        for averaged in averages:
-            averaged.swap()
 
-    epoch = Epoch(steps, length, [optimizer], [watch, batches, *averages])
+    epoch = Epoch(steps, length, [optimizer], [watch, batches])
 
     def validate() -> float:
         return mean_loss(network, loss, task.validation, settings.batch, training.device)
