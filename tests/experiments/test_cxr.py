@@ -17,7 +17,7 @@ TABLES = {
     "similar": ["table-5-classification", "similar-classification-held-out",
                 "similar-comparisons", "table-6"],
 }  # fmt: skip
-SHARED = ["claims", "table-2"]
+SHARED = ["claims", "table-2", "denoising-filters"]
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 

@@ -34,7 +34,7 @@ from ums.experiments.study import Study
 from ums.reading import read_verified, with_digest
 
 SIMILAR = ["table-5-classification", "similar-classification-held-out", "similar-comparisons"]
-SIMILAR += ["table-2", "table-6"]
+SIMILAR += ["table-2", "denoising-filters", "table-6"]
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 

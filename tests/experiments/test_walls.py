@@ -32,7 +32,7 @@ TESTS_AFTERWARDS = {
     "ums.derived": {"ums.derived.heat_map", "ums.derived.map_measures"},  # public names
     "ums.derived.recommendation": {"ums.metrics.classification"},
     "ums.experiments.ablation": {"ums.experiments.ablation_list"},
-    "ums.experiments.cxr": {"ums.experiments.evaluation"},
+    "ums.experiments.cxr": {"ums.experiments.denoising"},
     "ums.experiments.study": {"ums.experiments.evaluation"},
     "ums.experiments.search": {"ums.metrics.classification"},
     "ums.experiments.tuning": {"ums.experiments.evaluation"},

@@ -1,13 +1,11 @@
-"""What a job records of trained networks: scores or logits of each case, heat maps, denoising."""
+"""What a job records of trained networks: scores or logits of each case, and heat maps."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from ums.backend import Array, Device
-from ums.data import NOISES, Normalisation
+from ums.data import Normalisation
 from ums.data.examples import all_of
 from ums.derived import (
     GRAD_CAM,
@@ -20,9 +18,8 @@ from ums.derived import (
 )
 from ums.experiments.names import LOGITS, SEGMENTATION
 from ums.experiments.tasks import TargetTask, TaskGroup
-from ums.finetuning.separate import denoise_exactly
 from ums.layers import Layer
-from ums.metrics import image_quality, segmentation
+from ums.metrics import segmentation
 from ums.training import predict
 
 OCCLUDED, CURVES = 16, 48
@@ -120,53 +117,3 @@ def measured_maps(
         areas = deletion_insertion(network, x[:n][few], maps[few], rng, 1)
         found[method] = own | dict(zip(("deletion", "insertion"), areas, strict=True))
     return found
-
-
-# ------------------------------------------------------------------------ the source
-
-
-def score_denoising(
-    denoiser: Layer,
-    images: np.ndarray,
-    device: Device,
-    rng: np.random.Generator,
-    normalisation: Normalisation,
-) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-    """Table 2: for each noise, mean PSNR (dB), SSIM and MS-SSIM of noisy and of denoised images.
-
-    Args:
-        denoiser: On ``device``.
-        images: (N, H, W) uint8.
-        device: Where to compute.
-        rng: Draws the noise, and the image to show.
-        normalisation: The one the denoiser was trained with.
-
-    Returns:
-        A record for each noise, and one image's pictures (noises, H, W): clean, noisy and denoised.
-    """
-    rows, pictures = [], []
-    shown = int(rng.integers(len(images)))
-    clean = images[shown].astype(np.float64)
-    for noise in NOISES:
-        noisy = noise.add(images, rng)
-        denoised = denoise_exactly(denoiser, noisy, device, normalisation)
-        pair = {"noisy": noisy, "denoised": denoised}
-        row: dict[str, Any] = {"noise": str(noise), "images": len(images)}
-        row |= {name: image_scores(images, of) for name, of in pair.items()}
-        row["shown"] = {
-            n: float(image_quality.psnr(clean, of[shown], 255)) for n, of in pair.items()
-        }
-        rows.append(row)
-        pictures.append((images[shown], noisy[shown], denoised[shown]))
-    stacked = (np.stack(p) for p in zip(*pictures, strict=True))
-    return rows, dict(zip(("clean", "noisy", "denoised"), stacked, strict=True))
-
-
-def image_scores(clean: np.ndarray, images: np.ndarray) -> dict[str, float]:
-    """Means over images of the three measures of Table 2."""
-    clean = np.asarray(clean, np.float64)
-    return {
-        "PSNR": float(np.mean(image_quality.psnr(clean, images, 255))),
-        "SSIM": float(np.mean(image_quality.ssim(clean, images, 255))),
-        "MS-SSIM": float(np.mean(image_quality.ms_ssim(clean, images, 255))),
-    }

@@ -44,8 +44,8 @@ NOT_RECORDED = (
 NOT_TRAINING = (
     *(*NOT_RECORDED, "metrics", "derived", "logistic.py"),
     *("experiments/evaluation.py", "experiments/testing.py", "experiments/hospitals.py"),
-    *("experiments/factors.py",),
-    *("experiments/runner.py", "experiments/pilot.py", "experiments/estimate.py"),
+    *("experiments/denoising.py", "experiments/factors.py", "experiments/estimate.py"),
+    *("experiments/runner.py", "experiments/pilot.py"),
 )
 """Those that no weights depend on: they test networks, or what they say is in the key."""
 
