@@ -108,8 +108,15 @@ def test_pool_without_enough_patients_of_a_class_is_named():
     pool = pool_of(40, classes=(0,) * 19 + (1,))
     with pytest.raises(ValueError, match=r"^lungs: part \d of 2, .* no patient of class 1, of 1$"):
         pool.draw(1)
-    with pytest.raises(ValueError, match=r"^lungs: class 1 has 1 patients, too few for 7 folds"):
-        pool_of(48 * 7, classes=(0,) * 167 + (1,)).draw(1)
+
+
+@pytest.mark.parametrize(("patients", "disjoint"), [(28, True), (27, False)])
+def test_every_block_has_four_patients_of_each_class(patients, disjoint):
+    pool = pool_of(48 * 7, each=1, classes=(1,) * patients + (0,) * (48 * 7 - patients))
+    assert pool.disjoint == disjoint
+    for replicate in ALL:
+        draw = pool.draw(replicate)
+        assert all(1 in pool.strata[rows - 100] for rows in (draw.train, draw.validation))
 
 
 # ---------------------------------------------------------------------------- random numbers
