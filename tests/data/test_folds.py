@@ -1,11 +1,11 @@
-"""Folds by patient and class, and the rows of each turn."""
+"""Folds by patient and class, and two parts such as training and validation."""
 
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from ums.data import fold_splits, stratified_folds
+from ums.data import stratified_folds, stratified_split
 
 
 def seeded(seed=0):
@@ -156,71 +156,55 @@ def test_folds_are_as_even_as_those_of_scikit_learn(seed):
     assert spread[0] <= spread[1] + 0.5
 
 
-# ---------------------------------------------------------------------------- turns
+# ---------------------------------------------------------------------------- two parts
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
-def test_a_turn_parts_all_rows_by_patient(seed, share):
+def test_two_parts_have_all_rows_in_order_and_no_patient_is_in_both(seed, share):
     labels, patients = study(seed)
-    folds = stratified_folds(labels, patients, 5, seeded(seed))
-    for i in range(5):
-        rows = fold_splits(folds, i, share, labels, patients, seeded(seed))
-        assert sorted(np.concatenate(rows).tolist()) == list(range(len(labels)))
-        assert all((np.diff(part) > 0).all() for part in rows)
-        np.testing.assert_array_equal(rows[2], np.flatnonzero(folds == i))
-        assert sides(patients, *rows) == 1
+    parts = stratified_split(labels, patients, share, seeded(seed))
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(labels)))
+    assert all((np.diff(part) > 0).all() for part in parts)
+    assert sides(patients, *parts) == 1
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
-def test_validation_has_its_share_of_every_class(share):
+def test_second_part_has_its_share_of_every_class(share):
     labels, patients = study(3, n=300)
-    folds = stratified_folds(labels, patients, 10, seeded())
-    train, validation, _ = fold_splits(folds, 2, share, labels, patients, seeded())
-    held, all_ = (np.bincount(labels[r], minlength=3) for r in (validation, [*train, *validation]))
-    np.testing.assert_allclose(held, share * all_, atol=4)
+    _, second = stratified_split(labels, patients, share, seeded())
+    np.testing.assert_allclose(np.bincount(labels[second]), share * np.bincount(labels), atol=4)
 
 
-def test_validation_of_single_images_is_the_rounded_share():
-    labels, patients = np.repeat([0, 1], [100, 50]), np.arange(150)
-    folds = stratified_folds(labels, patients, 5, seeded())
-    _, validation, _ = fold_splits(folds, 0, 0.2, labels, patients, seeded())
-    assert np.bincount(labels[validation]).tolist() == [16, 8]
+def test_second_part_of_single_images_is_the_rounded_share():
+    labels = np.repeat([0, 1], [80, 40])
+    _, second = stratified_split(labels, np.arange(120), 0.2, seeded())
+    assert np.bincount(labels[second]).tolist() == [16, 8]
 
 
-def test_turns_depend_on_the_seed():
+def test_two_parts_depend_on_the_seed_and_not_on_the_order_of_rows():
     labels, patients = study(0)
-    folds = stratified_folds(labels, patients, 5, seeded())
     one, same, other = (
-        fold_splits(folds, 0, 0.2, labels, patients, seeded(s))[1].tolist() for s in (1, 1, 2)
+        stratified_split(labels, patients, 0.2, seeded(s))[1].tolist() for s in (1, 1, 2)
     )
     assert one == same != other
+    order = seeded(9).permutation(len(labels))
+    again = stratified_split(labels[order], patients[order], 0.2, seeded(1))[1]
+    assert sorted(order[again].tolist()) == one
 
 
-def test_a_patient_in_two_folds_is_named():
-    labels, patients = np.array([0, 1] * 4), np.array(list("aabbccdd"))
-    with pytest.raises(ValueError, match="patient b is in fold 1 and in another"):
-        fold_splits(np.array([0, 0, 0, 1, 1, 1, 1, 1]), 1, 0.5, labels, patients, seeded())
-
-
-@pytest.mark.parametrize(("share", "side"), [(0.01, "validation"), (0.99, "training")])
-def test_a_class_that_cannot_be_on_both_sides_is_named(share, side):
-    labels, patients = np.repeat([0, 1], [200, 8]), np.arange(208)
-    folds = stratified_folds(labels, patients, 2, seeded())
-    with pytest.raises(ValueError, match=f"fold 1 leaves no patient of class 1 for {side}"):
-        fold_splits(folds, 1, share, labels, patients, seeded())
+@pytest.mark.parametrize(("share", "part"), [(0.01, "part 2"), (0.99, "part 1")])
+def test_a_class_that_cannot_be_in_both_parts_is_named(share, part):
+    labels = np.repeat([0, 1], [200, 4])
+    with pytest.raises(ValueError, match=f"^{part} of 2, .* has no patient of class 1, of 4"):
+        stratified_split(labels, np.arange(204), share, seeded())
 
 
 @pytest.mark.parametrize(
-    ("folds", "i", "share", "message"),
-    [
-        ([0, 0, 1, 1], 2, 0.5, r"no fold 2 beside others in \[0, 1\]"),
-        ([0, 0, 0, 0], 0, 0.5, r"no fold 0 beside others in \[0\]"),
-        ([0, 0, 1, 1], 0, 0.0, "between 0 and 1, got 0.0"),
-        ([0, 0, 1, 1], 0, 1.0, "between 0 and 1, got 1.0"),
-        ([0, 0, 1], 0, 0.5, r"\(3,\), \(4,\) and \(4,\)"),
-    ],
-)
-def test_a_turn_that_cannot_be_is_refused(folds, i, share, message):
+    ("patients", "share", "message"),
+    [(4, 0.0, "share must be between 0 and 1, got 0.0"), (4, 1.0, "got 1.0"),
+     (3, 0.5, r"\(4,\) and \(3,\)")],
+)  # fmt: skip
+def test_two_parts_that_cannot_be_are_refused(patients, share, message):
     with pytest.raises(ValueError, match=message):
-        fold_splits(np.array(folds), i, share, np.array([0, 1, 0, 1]), np.arange(4), seeded())
+        stratified_split(np.array([0, 1, 0, 1]), np.arange(patients), share, seeded())

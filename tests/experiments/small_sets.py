@@ -4,6 +4,7 @@ import numpy as np
 
 from data_prep.writing import Content, save_prepared
 from ums.backend import Device
+from ums.experiments.arms import ARMS
 from ums.experiments.run import Run
 from ums.experiments.settings import Settings
 from ums.experiments.store import Store
@@ -14,12 +15,15 @@ CHILDREN = ("train",) * 6 + ("validation",) * 2 + ("test",) * 4
 FOLDERS = ("source", "target", "test", "pneumonia")
 CPU = Device(np, "CPU")
 SMALL = Settings(
-    folds=2,
+    replicates=2,
     width=0.05,
-    source_epochs=1,
-    epochs=1,
-    classifier_epochs=1,
+    labels=20,
+    source_images=20,
+    source_steps=4,
+    steps=4,
+    evaluations=2,
     batch=8,
+    rate=1e-3,
     augment=False,
 )
 
@@ -87,7 +91,7 @@ def echoes(folder, seed=0, n=72, side=32, **changes):
         "masks": masks,
         "about": {"name": f"Echoes {seed}", "source": "made up"},
     }
-    if seed:  # a target has nothing to validate on: its folds have
+    if seed:  # a target has nothing to validate on: its replicates have
         columns["splits"] = ["test" if s == "test" else "train" for s in columns["splits"]]
     return save_prepared(folder, Content(**columns | changes))
 
@@ -101,9 +105,9 @@ def save_all(folder, names=FOLDERS, **changes):
     return folder
 
 
-def small_study(modality, datasets, out, settings=SMALL):
+def small_study(modality, datasets, out, settings=SMALL, arms=tuple(ARMS)):
     """A study without progress bars, whose jobs are kept in ``out``."""
-    return Study(modality, datasets, Run(settings, CPU, Store(out), progress=False))
+    return Study(modality, datasets, Run(settings, CPU, Store(out), progress=False), arms)
 
 
 PICTURES = {"svg": b"<svg></svg>", "png": b"\x89PNG\r\n\x1a\n"}

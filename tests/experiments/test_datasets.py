@@ -14,6 +14,7 @@ from ums.experiments.cxr import CXR
 from ums.experiments.datasets import Layout, fingerprint, name_of, source_rows
 from ums.experiments.echo import ECHO
 from ums.experiments.names import DIVERSE, SIMILAR
+from ums.experiments.settings import OTHER, OWN
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +106,6 @@ def class_missing(number, split):
     return remade(children, "pneumonia", labels={"pneumonia": kind})
 
 
-def empty_split(name, split):
-    def spoil(folders):
-        splits = np.array([("train", "validation", "test")[k // 2 % 3] for k in range(48)])
-        others = [s for s in ("train", "validation", "test") if s != split]
-        splits[splits == split] = others[0]
-        remade(hospital, name, splits=splits)(folders)
-
-    return spoil
-
-
 SPOILT = {
     "no label": (remade(hospital, "target", labels={"sick": np.zeros(48, int)}),
                  r"/target/table.csv has no column 'abnormal'"),
@@ -142,10 +133,6 @@ SPOILT = {
                       r"/pneumonia: no .* image in its train or test part"),
     "nothing to train on": (remade(children, "pneumonia", splits=["test"] * 72),
                               r"/pneumonia: no .* image in its train or test part"),
-    "no source to train on": (empty_split("source", "train"), r"/source: no image in split 'train'"),
-    "no source to stop by": (empty_split("source", "validation"),
-                          r"/source: no image in split 'validation'"),
-    "no source to test": (empty_split("source", "test"), r"/source: no image in split 'test'"),
 }  # fmt: skip
 
 
@@ -160,6 +147,19 @@ def test_folder_that_does_not_do_is_named_with_what_is_wrong(name, own_folders):
 def test_source_needs_neither_masks_nor_labels(own_folders):
     remade(hospital, "source", masks=None, labels={})(own_folders)
     assert len(CXR.layout.load(own_folders).source) == 48
+
+
+def test_images_of_another_hospital_are_beside_those_of_the_tasks(own_folders):
+    assert set(CXR.layout.load(own_folders).sources) == {OWN}
+    hospital(own_folders / "source-other", 7, side=16)
+    datasets = CXR.layout.load(own_folders)
+    assert datasets.sources[OTHER].folder == own_folders / "source-other"
+    assert datasets.source.folder == own_folders / "source"
+    assert datasets.sources[OTHER] in datasets.sets and len(datasets.sets) == 2 + 2 * 2
+    shutil.rmtree(own_folders / "source-other")
+    hospital(own_folders / "source-other", 7, side=32)
+    with pytest.raises(ValueError, match=r"one size: .*/source-other has \(32, 32\)"):
+        CXR.layout.load(own_folders)
 
 
 def test_images_need_not_be_square(tmp_path):
@@ -221,6 +221,10 @@ def test_patients_of_a_source_that_learns_labels_must_be_in_no_group(echo_folder
     patients = ["0-0"] * 2 + [f"1-{k // 2}" for k in range(2, 72)]
     echoes(shared / target, 1, patients=patients)
     with pytest.raises(ValueError, match=rf"^{shared / target}: .* {shared / 'source'} has 0-0"):
+        ECHO.layout.load(shared)
+    (shared / "source").rename(shared / "source-other")
+    echoes(shared / "source", 0, patients=[f"own {k // 2}" for k in range(72)])
+    with pytest.raises(ValueError, match=rf"^{shared / target}: .*/source-other has 0-0"):
         ECHO.layout.load(shared)
 
 

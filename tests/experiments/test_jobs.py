@@ -9,27 +9,48 @@ import numpy as np
 import pytest
 
 from data_prep.writing import Content, save_prepared
+from ums.experiments.arms import ARMS
 from ums.experiments.datasets import fingerprint
-from ums.experiments.jobs import CASES, PICTURES, SOURCE, SOURCE_TEST, TRIAL, TUNE, Job, generator
-from ums.experiments.names import CONTROL, STRATEGIES
+from ums.experiments.jobs import (
+    CASES,
+    PICTURES,
+    PILOT,
+    SOURCE,
+    SOURCE_TEST,
+    TRIAL,
+    TUNE,
+    Job,
+    generator,
+)
 
-JOB = Job(TUNE, "diverse", "joint", fold=2, replicate=3, seed=4)
+JOB = Job(TUNE, "diverse", "joint", replicate=3, seed=4)
 
 # ---------------------------------------------------------------------------- names
 
 
-def test_name_carries_group_fold_arm_replicate_and_seed():
-    assert JOB.name == "diverse-fold2-joint-replicate3-seed4"
-    assert Job(SOURCE).name == "source-replicate0-seed0"
-    assert Job(CASES, "similar", seed=7).name == "similar-cases-replicate0-seed7"
-    assert Job(TRIAL, arm="kernel3", seed=7).name == "kernel3-replicate0-seed7"
+@pytest.mark.parametrize(
+    ("job", "name"),
+    [
+        (JOB, "diverse-joint-replicate3-seed4"),
+        (Job(SOURCE, replicate=1), "source-replicate1-seed0"),
+        (Job(CASES, "similar", seed=7), "similar-cases-seed7"),
+        (Job(TRIAL, arm="kernel3", seed=7), "kernel3-seed7"),
+        (Job(PILOT, "similar", "joint", -2, 3), "similar-joint-trial3-pilot2-seed0"),
+    ],
+)
+def test_name_carries_what_the_job_is(job, name):
+    assert job.name == name
 
 
 def test_no_two_jobs_have_one_name():
-    kinds = [(SOURCE, ""), (SOURCE_TEST, ""), *product((CASES, PICTURES), ("diverse", "similar"))]
-    jobs = [Job(kind, group, seed=seed) for kind, group in kinds for seed in (0, 1)]
-    each = product(("diverse", "similar"), (*STRATEGIES, CONTROL), (1, 11), (0, 1), (0, 1, 11))
-    jobs += [Job(TUNE, *own) for own in each]
+    groups, arms, seeds = ("diverse", "similar"), tuple(ARMS), (0, 1, 11)
+    jobs = [Job(CASES, group, seed=seed) for group in groups for seed in seeds]
+    jobs += [
+        Job(k, "", "", r, 0, s) for k in (SOURCE, SOURCE_TEST) for r in (1, 11, -1) for s in seeds
+    ]
+    jobs += [Job(PICTURES, group, "", 1, 0, seed) for group in groups for seed in seeds]
+    jobs += [Job(TUNE, *own) for own in product(groups, arms, (1, 2, 11), (0,), seeds)]
+    jobs += [Job(PILOT, *own) for own in product(groups, arms, (-1, -2, -11), (1, 2, 11), seeds)]
     assert len({job.name for job in jobs}) == len(jobs)
     assert all(re.fullmatch("[a-z0-9-]+", job.name) for job in jobs)  # a file name anywhere
 
@@ -49,14 +70,15 @@ def test_generator_depends_on_seed_stream_and_replicate_only():
     first = drawn(generator(0, "source"))
     np.random.default_rng(0).normal(size=100)
     assert drawn(generator(0, "source")) == first
-    others = [(1, "source"), (0, "noise"), (1, "noise"), (0, "source", 1), (0, "source", 2)]
-    assert len({tuple(drawn(generator(*own))) for own in [(0, "source"), *others]}) == 6
+    others = [(1, "source"), (0, "noise"), (1, "noise")]
+    others += [(0, "source", replicate) for replicate in (1, 2, -1, -2)]
+    assert len({tuple(drawn(generator(*own))) for own in [(0, "source"), *others]}) == 8
 
 
-def test_first_replicate_draws_what_the_stream_of_the_seed_says():
-    expected = drawn(np.random.default_rng([5, zlib.crc32(b"source")]))
-    assert drawn(generator(5, "source")) == drawn(generator(5, "source", 0)) == expected
-    assert drawn(replace(JOB, replicate=0, seed=5).generator("source")) == expected
+def test_generator_is_numpy_s_of_seed_stream_and_replicate():
+    for replicate, number in ((0, 0), (3, 3), (-1, 2**32 - 1)):
+        expected = drawn(np.random.default_rng([5, zlib.crc32(b"source"), number]))
+        assert drawn(generator(5, "source", replicate)) == expected
 
 
 def test_job_draws_by_its_seed_and_replicate():

@@ -7,33 +7,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_sets import CPU, SMALL, children, echoes, hospital
-from small_tuning import Trainings, jobs_of, small_groups, small_tuning, tasks_in, training_in
+from small_sets import CPU, SMALL, children, echoes, hospital, small_study
+from small_tuning import small_groups
 
 from ums import source as denoising
 from ums.data import NOISES, Normalisation
-from ums.experiments import cxr, echo, search, tuning
-from ums.experiments.cxr import CXR, LUNGS
+from ums.experiments import cxr, echo, search
+from ums.experiments import study as study_module
+from ums.experiments.cxr import CXR
+from ums.experiments.datasets import Datasets
 from ums.experiments.echo import ECHO, ENVELOPE, FLOW, QUALITY
-from ums.experiments.jobs import TUNE, Job
-from ums.experiments.names import (
-    ALTERNATING,
-    DIVERSE,
-    INDEPENDENT,
-    JOINT,
-    SEPARATE,
-    SIMILAR,
-    TOGETHER,
-)
+from ums.experiments.jobs import SOURCE, SOURCE_TEST, Job
+from ums.experiments.names import DIVERSE
+from ums.experiments.replicates import Draw
 from ums.experiments.run import Run
-from ums.experiments.settings import Settings
+from ums.experiments.settings import OTHER, OWN, Settings
 from ums.experiments.store import Store
-from ums.finetuning import ByHand, Tuned
-from ums.finetuning.loop import relative_loss
+from ums.finetuning import Tuned
 from ums.optimizers import RMSprop
 from ums.training import FitSettings, History, Training
-
-EACH_GROUP = pytest.mark.parametrize("name", [DIVERSE, SIMILAR])
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +45,6 @@ def screens(tmp_path_factory):
     return echoes(tmp_path_factory.mktemp("screens") / "source", side=16)
 
 
-@pytest.fixture
-def trainings(monkeypatch):
-    return Trainings(monkeypatch)
-
-
 def noted(monkeypatch, module, name, result=None):
     """The arguments of every call of a function, which does nothing but return the result."""
     calls = []
@@ -72,33 +59,79 @@ def in_split(prepared, split):
 # ---------------------------------------------------------------------------- the source
 
 SETTINGS = replace(SMALL, background=70, seed=3)
+DRAW = Draw(np.array([0, 1, 5, 6]), np.array([12, 13, 16, 17]))
 
 
 def source_parts(monkeypatch, source):
-    """What a denoising source learns from and stops by, and its Training."""
+    """What a denoising source learns from and is judged by, and its Training."""
     calls = noted(monkeypatch, cxr, "train_denoising")
     training = Training(FitSettings(), np.random.default_rng(1), CPU)
-    CXR.train_source(None, source, SETTINGS, training)
+    CXR.train_source(None, source, DRAW, SETTINGS, training)
     _, learned, judged, given = calls[0]
     assert given is training
     return learned, judged, training
 
 
-def test_denoising_source_learns_from_its_train_split_and_stops_by_validation(source, monkeypatch):
+def test_denoising_source_learns_from_the_images_of_its_replicate_alone(source, monkeypatch):
     learned, judged, _ = source_parts(monkeypatch, source)
-    assert learned.rows.tolist() == in_split(source, "train")
-    assert judged.rows.tolist() == in_split(source, "validation")
+    assert learned.rows.tolist() == DRAW.train.tolist()
+    assert judged.rows.tolist() == DRAW.validation.tolist()
 
 
-def test_echo_source_learns_from_its_train_split_and_stops_by_validation(screens, monkeypatch):
+def test_echo_source_learns_from_the_images_of_its_replicate_alone(screens, monkeypatch):
     calls = noted(monkeypatch, echo, "train_task")
-    ECHO.train_source("network", screens, replace(ECHO.defaults, background=70), "training")
+    ECHO.train_source("network", screens, DRAW, replace(ECHO.defaults, background=70), "training")
     task, training = calls[0]
     assert (task.head, training) == ("network", "training")
-    for examples, split in ((task.train, "train"), (task.validation, "validation")):
-        assert examples.rows.tolist() == in_split(screens, split)
+    for examples, rows in ((task.train, DRAW.train), (task.validation, DRAW.validation)):
+        assert examples.rows.tolist() == rows.tolist()
         assert examples.targets.tolist() == screens.labels["flow"].tolist()
         assert examples.prepare == Normalisation(70)
+
+
+@pytest.mark.parametrize("replicate", [1, 2, -1])
+@pytest.mark.parametrize("modality", [CXR, ECHO], ids=["cxr", "echo"])
+def test_no_test_image_of_a_source_and_none_without_a_class_is_drawn_for_it(
+    modality, replicate, source, screens, tmp_path, monkeypatch
+):
+    images = source if modality is CXR else screens
+    if modality is ECHO:
+        flow = np.where(np.arange(72) % 5, screens.labels["flow"], -1)
+        images = replace(screens, labels=screens.labels | {"flow": flow})
+    study = small_study(
+        modality, Datasets({OWN: images}, ()), tmp_path, replace(SMALL, source_images=999)
+    )
+    calls = noted(monkeypatch, type(modality), "train_source", Tuned(None, History(), 0.0, 1))
+    monkeypatch.setattr(
+        study_module, "trained", lambda store, name, key, networks, train: train(None)
+    )
+    study.source(replicate)
+    _, network, given, draw, settings, training = calls[0]
+    assert given is images and settings is study.settings
+    drawn = sorted([*draw.train, *draw.validation])
+    known = modality.source_strata(images) >= 0
+    assert drawn == np.flatnonzero((images.splits != "test") & known).tolist()
+    patients = [set(images.patients[rows]) for rows in (draw.train, draw.validation)]
+    assert not patients[0] & patients[1]
+    fit = study.settings.fit(SMALL.source_steps, SMALL.source_rate)
+    assert training.settings == fit and fit.schedule == "cosine"
+
+
+def test_source_of_another_hospital_is_trained_on_its_images_and_tested_on_those_of_its_own(
+    source, tmp_path, monkeypatch
+):
+    other = hospital(tmp_path / "other", 7, side=16)
+    datasets = Datasets({OWN: source, OTHER: other}, ())
+    study = small_study(CXR, datasets, tmp_path / "out", replace(SMALL, source_from=OTHER))
+    trained = noted(monkeypatch, CXR.__class__, "train_source", Tuned(None, History(), 0.0, 1))
+    tested = noted(monkeypatch, CXR.__class__, "test_source", ({}, {}))
+    monkeypatch.setattr(
+        study_module, "trained", lambda store, name, key, networks, train: train(None)
+    )
+    study.source(1)
+    assert trained[0][2] is other and trained[0][3].digest == study.draw(SOURCE, 1).digest
+    study.record(Job(SOURCE_TEST, replicate=1))
+    assert tested[0][2] is source
 
 
 def test_noise_of_validation_is_fixed_and_that_of_training_new_in_every_epoch(source, monkeypatch):
@@ -135,30 +168,31 @@ def test_denoising_learns_by_mse_and_rmsprop_and_is_judged_by_other_images(monke
 def test_table_2_is_of_test_images_that_the_source_never_saw(most, source, monkeypatch):
     monkeypatch.setattr(cxr, "DENOISED_AT_MOST", {"test": most, "validation": most})
     calls = noted(monkeypatch, cxr, "score_denoising", ([], {}))
-    CXR.test_source("network", source, SETTINGS, CPU)
-    for images, split in zip(calls[0][1:3], ("test", "validation"), strict=True):
-        own = {image.tobytes() for image in source.images[in_split(source, split)]}
+    CXR.test_source("network", source, DRAW, SETTINGS, CPU)
+    wanted = {"test": in_split(source, "test"), "validation": DRAW.validation}
+    for images, rows in zip(calls[0][1:3], wanted.values(), strict=True):
+        own = {image.tobytes() for image in source.images[rows]}
         assert len(images) == min(most, len(own)) == len({i.tobytes() for i in images} & own)
 
 
 def test_table_2_is_of_the_network_in_its_own_normalisation(source, monkeypatch):
     scored = noted(monkeypatch, cxr, "score_denoising", ([], {}))
     calls = noted(monkeypatch, cxr, "denoise_exactly")
-    CXR.test_source("network", source, SETTINGS, CPU)
+    CXR.test_source("network", source, DRAW, SETTINGS, CPU)
     scored[0][0]("noisy")
     assert calls[0] == ("network", "noisy", CPU, Normalisation(70))
 
 
 def test_echo_source_is_tested_beside_what_its_training_images_say_alone(screens, monkeypatch):
     flow = screens.labels["flow"].copy()
-    train, test = (in_split(screens, split) for split in ("train", "test"))
-    flow[train], flow[test] = 1, 2
-    flow[train[0]] = 0
+    test = in_split(screens, "test")
+    flow[:], flow[test], flow[DRAW.train] = 2, 2, 1
+    flow[DRAW.train[0]] = 0
     spoilt = replace(screens, labels=screens.labels | {"flow": flow})
     monkeypatch.setattr(echo, "predict", lambda *_: np.zeros((len(test), 3)))
-    record, _ = ECHO.test_source(None, spoilt, ECHO.defaults, CPU)
+    record, _ = ECHO.test_source(None, spoilt, DRAW, ECHO.defaults, CPU)
     assert record["label"].tolist() == [2] * len(test)
-    assert record["commonest"] == 1 and record["trained on"] == len(train)
+    assert record["commonest"] == 1 and record["trained on"] == len(DRAW.train)
     assert set(record["nearest neighbour"].tolist()) <= {0, 1}
     assert record["patient"].tolist() == screens.patients[test].tolist()
 
@@ -179,12 +213,6 @@ def test_not_one_patient_of_a_source_that_learns_labels_is_in_any_folder(shared,
         layout.load(tmp_path)
 
 
-def test_part_that_decides_when_to_stop_is_about_15_percent_of_what_is_not_held_out(groups):
-    for fold in tuning.folds_of(groups[SIMILAR], replace(SMALL, folds=3)):
-        rest = len(fold.train) + len(fold.validation)
-        assert 0.1 < len(fold.validation) / rest < 0.2
-
-
 # ---------------------------------------------------------------------------- where networks begin
 
 
@@ -194,97 +222,6 @@ def test_heads_of_both_modalities_stand_on_the_source_s_own_encoder(groups, tmp_
         network = modality.source_network(np.random.default_rng(1), 0.1)
         networks = modality.networks(group, network, replace(SMALL, width=0.1), CPU)
         assert networks.encoder is network.layers[0]
-
-
-def test_segmentation_head_begins_as_the_source_s_decoder_but_for_its_last_layer(groups):
-    network = CXR.source_network(np.random.default_rng(1), 0.1)
-    networks = CXR.networks(groups[DIVERSE], network, replace(SMALL, width=0.1), CPU)
-    decoder = network.layers[1].state_dict()
-    head = networks.heads[LUNGS](np.random.default_rng(2)).state_dict()
-    last = str(len(network.layers[1].layers) - 1)
-    same = {name for name in decoder if np.array_equal(head[name], decoder[name])}
-    assert {name.split(".")[0] for name in decoder.keys() - same} == {last}
-
-
-@pytest.mark.parametrize("statistics", ["source", "target"])
-def test_tasks_tuned_together_begin_from_a_copy_of_the_encoder(
-    statistics, groups, tmp_path, trainings
-):
-    tuned = small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, statistics=statistics))
-    for arm in TOGETHER:
-        tuned.tune(Job(TUNE, DIVERSE, arm, 1))
-        encoder, expected = trainings[-1][1][0], tuned.encoder.state_dict()
-        assert encoder is not tuned.encoder
-        found = encoder.state_dict()
-        assert all(np.array_equal(found[name], expected[name]) for name in expected)
-
-
-@EACH_GROUP
-def test_separate_models_begin_at_random_each_from_numbers_of_its_own(
-    name, groups, tmp_path, trainings
-):
-    tuned = small_tuning(groups[name], tmp_path)
-    for job in jobs_of(tuned):
-        if job.arm == SEPARATE:
-            tuned.tune(job)
-    source = {a.tobytes() for a in tuned.source.state_dict().values() if a.ndim > 1}
-    models = [task.head.state_dict() for task in trainings.tasks(SEPARATE)]
-    first = [next(a.tobytes() for a in model.values() if a.ndim > 1) for model in models]
-    assert len(set(first)) == len(first) == 2 * len(groups[name].tasks)
-    assert not source & {a.tobytes() for model in models for a in model.values()}
-
-
-def test_every_training_alone_is_as_long_and_as_patient_as_its_kind(groups, tmp_path, trainings):
-    settings = replace(SMALL, epochs=2, classifier_epochs=3, patience=4)
-    tuned = small_tuning(groups[DIVERSE], tmp_path, settings)
-    for arm in (INDEPENDENT, SEPARATE):
-        tuned.tune(Job(TUNE, DIVERSE, arm, 1))
-    assert len(trainings) == 4
-    for _, arguments in trainings:
-        (task,) = tasks_in(arguments)
-        kind = "segmentation" if LUNGS in task.name else "classification"
-        assert training_in(arguments).settings == settings.fit(kind)
-
-
-def test_joint_weights_and_criterion_reach_the_tasks_tuned_together(groups, tmp_path, monkeypatch):
-    seen = {}
-    for name in ("tune_jointly", "tune_alternately"):
-
-        def tune(encoder, tasks, *arguments, name=name, **more):
-            seen[name] = [*arguments, *more.values()]
-            return {task.name: Tuned(task.head, History([1.0], [1.0]), 0.0, 1) for task in tasks}
-
-        monkeypatch.setattr(tuning, name, tune)
-    settings = replace(SMALL, joint_weights="1,0.25", stop_by="first")
-    tuned = small_tuning(groups[DIVERSE], tmp_path, settings)
-    for arm in (JOINT, ALTERNATING):
-        tuned.tune(Job(TUNE, DIVERSE, arm, 1))
-    weights = next(a for a in seen["tune_jointly"] if isinstance(a, ByHand))
-    assert weights._given == (1, 0.25)
-    histories = [History(validation=[2.0, 1.0]), History(validation=[1.0, 3.0])]
-    for arguments in seen.values():
-        assert arguments[-1](histories) == relative_loss(histories[:1])
-
-
-# ---------------------------------------------------------------------------- target statistics
-
-
-@EACH_GROUP
-def test_target_statistics_are_of_the_images_in_folds_and_of_no_test_image(
-    name, groups, tmp_path, monkeypatch
-):
-    calls = noted(monkeypatch, tuning, "renew_statistics")
-    settings = replace(SMALL, statistics="target", background=70)
-    tuned = small_tuning(groups[name], tmp_path, settings)
-    encoder, examples, _ = calls[0]
-    assert encoder is tuned.encoder
-    assert examples.inputs is groups[name].train_set.images
-    assert examples.rows.tolist() == groups[name].pool.tolist()
-    assert examples.prepare == Normalisation(70)
-    test_images = groups[name].test_set.images[groups[name].tasks[0].test.rows]
-    assert not {i.tobytes() for i in test_images} & {
-        i.tobytes() for i in examples.inputs[examples.rows]
-    }
 
 
 # ---------------------------------------------------------------------------- echo's tasks

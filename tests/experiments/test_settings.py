@@ -4,28 +4,17 @@ import argparse
 import re
 from dataclasses import fields, replace
 
-import numpy as np
 import pytest
 
-from ums.backend import Device
 from ums.data import Normalisation
 from ums.experiments.search import SearchSettings
-from ums.experiments.settings import (
-    CLASSIFICATION,
-    SEGMENTATION,
-    SOURCE,
-    Settings,
-    add_options,
-    described,
-    from_options,
-)
-from ums.finetuning import ByHand, Equal, GradNorm, Uncertainty
-from ums.training import FitSettings, History
+from ums.experiments.settings import OTHER, Settings, add_options, described, from_options
+from ums.training import FitSettings
 
-OTHER = {
-    "folds": 7, "width": 0.25, "source_epochs": 0, "epochs": 5, "classifier_epochs": 9, "batch": 4,
-    "learning_rate": 0.02, "patience": 3, "joint_weights": "uncertainty", "stop_by": "first",
-    "augment": False, "background": -1, "statistics": "target", "labels": 0.5, "seed": 11,
+ANOTHER = {
+    "replicates": 7, "width": 0.25, "labels": 60, "source_images": 90, "source_from": OTHER,
+    "source_steps": 0, "steps": 50, "evaluations": 5, "batch": 4, "source_rate": 0.02,
+    "rate": 0.003, "augment": False, "background": -1, "seed": 11,
 }  # fmt: skip
 """Another value of every setting."""
 
@@ -45,26 +34,26 @@ def parser_of(defaults):
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("folds", 1, "folds must be at least 2, got 1"),
-        ("folds", 2.5, "folds must be a whole number, got 2.5"),
-        ("seed", -1, "seed must be at least 0, got -1"),
-        ("seed", 0.5, "seed must be a whole number, got 0.5"),
-        ("width", float("nan"), "width must be a positive number, got nan"),
-        ("learning_rate", 0.0, "learning_rate must be a positive number, got 0.0"),
-        ("learning_rate", float("inf"), "learning_rate must be a positive number, got inf"),
-        ("source_epochs", -1, "source epochs must be at least 0, got -1"),
-        ("epochs", 0, "epochs must be at least 1, got 0"),
-        ("classifier_epochs", 0, "epochs must be at least 1, got 0"),
+        ("replicates", 0, "replicates must be at least 1, got 0"),
+        ("replicates", 2.5, "replicates must be a whole number, got 2.5"),
+        ("labels", 0, "labels must be at least 1, got 0"),
+        ("labels", 0.5, "labels must be a whole number, got 0.5"),
+        ("source_images", 0, "source images must be at least 1, got 0"),
+        ("source_steps", -1, "source steps must be at least 0, got -1"),
+        ("source_steps", 9, "source steps must be at least 10, got 9"),
+        ("steps", 0, "steps must be at least 10, got 0"),
+        ("steps", 9, "steps must be at least 10, got 9"),
+        ("steps", 25, "steps must be a multiple of the 10 evaluations, got 25"),
+        ("evaluations", 0, "evaluations must be at least 1, got 0"),
         ("batch", 0, "batch must be at least 1, got 0"),
-        ("patience", 0, "patience must be at least 1, got 0"),
-        ("joint_weights", "much", "joint weights must be equal, .* commas, got 'much'"),
-        ("joint_weights", "1,-1", "weights must be positive"),
-        ("stop_by", "last", "stop by must be all or first, got 'last'"),
+        ("seed", -1, "seed must be at least 0, got -1"),
+        ("width", float("nan"), "width must be a positive number, got nan"),
+        ("source_rate", 0.0, "source rate must be a positive number, got 0.0"),
+        ("rate", -1.0, "rate must be a positive number, got -1.0"),
+        ("rate", float("inf"), "rate must be a positive number, got inf"),
+        ("source_from", "mine", "source from must be own or other, got 'mine'"),
         ("background", 255, "background must be a grey level below 255, or -1, got 255"),
         ("background", -2, "background must be a grey level below 255, or -1, got -2"),
-        ("statistics", "both", "statistics must be source or target, got 'both'"),
-        ("labels", 0, "labels must be a share above 0 and at most 1, got 0"),
-        ("labels", 1.1, "labels must be a share above 0 and at most 1, got 1.1"),
     ],
 )
 def test_setting_out_of_range_is_refused_by_name(name, value, text):
@@ -74,8 +63,9 @@ def test_setting_out_of_range_is_refused_by_name(name, value, text):
 
 @pytest.mark.parametrize(
     "within",
-    [{"folds": 2}, {"source_epochs": 0}, {"labels": 1.0}, {"background": -1}, {"background": 254}],
-)
+    [{"replicates": 1}, {"source_steps": 0}, {"source_steps": 10}, {"steps": 10}, {"rate": 0.0},
+     {"background": -1}, {"background": 254}, {"labels": 1}, {"batch": 1}],
+)  # fmt: skip
 def test_ends_of_the_ranges_are_allowed(within):
     assert replace(Settings(), **within) == Settings(**within)
 
@@ -83,16 +73,11 @@ def test_ends_of_the_ranges_are_allowed(within):
 # ---------------------------------------------------------------------------- what each decides
 
 
-def test_source_and_kinds_of_task_are_trained_for_epochs_of_their_own():
-    settings = Settings(source_epochs=3, epochs=4, classifier_epochs=5, batch=6, patience=7)
-    assert settings.fit(SOURCE) == FitSettings(3, 6, 1e-3, 7, plateau_patience=2)
-    assert settings.fit(SEGMENTATION) == FitSettings(4, 6, 1e-3, 7, plateau_patience=6)
-    assert settings.fit(CLASSIFICATION) == FitSettings(5, 6, 1e-3, 7, plateau_patience=6)
-    assert replace(settings, learning_rate=0.1).fit(SOURCE).learning_rate == 0.1
-
-
-def test_untrained_source_has_settings_all_the_same():
-    assert Settings(source_epochs=0).fit(SOURCE).epochs == 1
+def test_training_has_its_steps_between_evaluations_and_a_rate_that_falls_to_0():
+    settings = Settings(evaluations=5, batch=6)
+    expected = FitSettings(5, 6, 0.25, steps=8, schedule="cosine")
+    assert settings.fit(40, 0.25) == settings.fit(44, 0.25) == expected
+    assert settings.fit(3, 0.25).steps == 1
 
 
 @pytest.mark.parametrize("background", [-1, 70])
@@ -100,62 +85,21 @@ def test_normalisation_is_by_the_background_level(background):
     assert Settings(background=background).normalisation() == Normalisation(background)
 
 
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [("equal", Equal), ("uncertainty", Uncertainty), ("gradnorm", GradNorm), ("1,0.5", ByHand)],
-)
-def test_weighting_of_the_joint_loss_is_by_name_or_by_numbers(text, kind):
-    weighting = Settings(joint_weights=text).weighting()
-    assert type(weighting) is kind
-    weighting.start(2, Device(np, "CPU"))
-    expected = [1, 0.5] if kind is ByHand else [1, 1]
-    np.testing.assert_allclose(weighting.weights / weighting.weights[0], expected)
-
-
-def test_every_study_has_a_weighting_of_its_own():
-    settings = Settings(joint_weights="uncertainty")
-    assert settings.weighting() is not settings.weighting()
-
-
-def test_epoch_is_chosen_by_the_mean_of_all_relative_losses_or_by_the_first():
-    histories = [History(validation=[4.0, 2.0]), History(validation=[1.0, 3.0])]
-    assert Settings().criterion()(histories) == (0.5 + 3) / 2
-    assert Settings(stop_by="first").criterion()(histories) == 0.5
-
-
-# ---------------------------------------------------------------------------- keys
-
-OF_SOURCE = {"width", "source_epochs", "batch", "learning_rate", "patience", "background"}
-OF_TASKS = OF_SOURCE | {"folds", "augment", "statistics", "labels"}
-OF_KINDS = {SEGMENTATION: {"epochs"}, CLASSIFICATION: {"classifier_epochs"}}
-
-
-@EACH_SETTING
-def test_key_changes_with_what_the_weights_depend_on_and_with_nothing_else(name):
-    """The job has the seed; the strategies have how they weigh and stop."""
-    before, after = Settings(), replace(Settings(), **{name: OTHER[name]})
-    assert (before.key() != after.key()) == (name in OF_SOURCE)
-    for kind, own in OF_KINDS.items():
-        assert (before.key(kind) != after.key(kind)) == (name in OF_TASKS | own)
-    both = before.key(*OF_KINDS) != after.key(*OF_KINDS)
-    assert both == (name in OF_TASKS.union(*OF_KINDS.values()))
-
-
-def test_key_tells_an_untrained_source_from_one_epoch():
-    assert Settings(source_epochs=0).key() != Settings(source_epochs=1).key()
+def test_key_has_the_settings_it_is_asked_for():
+    assert Settings(batch=3).key("batch", "augment") == {"batch": 3, "augment": True}
 
 
 # ---------------------------------------------------------------------------- the command line
 
 
 def test_another_value_is_known_for_every_setting():
-    assert set(OTHER) == {field.name for field in fields(Settings)}
-    assert all(getattr(Settings(), name) != value for name, value in OTHER.items())
+    assert set(ANOTHER) == {field.name for field in fields(Settings)}
+    assert all(getattr(Settings(), name) != value for name, value in ANOTHER.items())
 
 
 @EACH_SETTING
 def test_option_sets_its_own_setting(name):
-    option, value = f"--{name.replace('_', '-')}", OTHER[name]
+    option, value = f"--{name.replace('_', '-')}", ANOTHER[name]
     words = ["--no-augment"] if name == "augment" else [f"{option}={value}"]
     options = parser_of(Settings()).parse_args(words)
     assert from_options(Settings, options) == replace(Settings(), **{name: value})
@@ -168,12 +112,12 @@ def test_settings_that_are_not_given_have_their_defaults(kind):
 
 
 def test_settings_from_options_are_refused_by_name():
-    options = parser_of(Settings()).parse_args(["--folds", "1"])
-    with pytest.raises(ValueError, match=r"^folds must be"):
+    options = parser_of(Settings()).parse_args(["--replicates", "0"])
+    with pytest.raises(ValueError, match=r"^replicates must be"):
         from_options(Settings, options)
 
 
-@pytest.mark.parametrize("words", [["--stop-by", "last"], ["--statistics", "x"], ["--epochs", "a"]])
+@pytest.mark.parametrize("words", [["--source-from", "x"], ["--rate", "x"], ["--steps", "a"]])
 def test_option_of_another_kind_is_refused(words, capsys):
     with pytest.raises(SystemExit):
         parser_of(Settings()).parse_args(words)

@@ -1,44 +1,61 @@
-"""Jobs that tune: which networks are trained, on what, once, and by what their weights are kept."""
+"""Jobs that tune: what each arm begins with and learns from, by equal rules, and what its key holds."""
 
+from collections import Counter
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from small_sets import SMALL, hospital, note_computed
+from small_sets import CPU, SMALL, hospital, note_computed
 from small_tuning import (
     TUNERS,
     Trainings,
     arms_of,
-    jobs_of,
+    bytes_of,
+    job_of,
+    network_of,
     records_of,
     small_groups,
+    small_source,
     small_tuning,
-    tasks_in,
-    training_in,
 )
 
-from ums.data import normalise
+from ums.data import Examples, normalise
 from ums.data.augment import Augmentation
-from ums.experiments import cxr
+from ums.experiments import cxr, rates, testing
 from ums.experiments import tuning as module
-from ums.experiments.cxr import ABNORMALITY, diverse_group
-from ums.experiments.jobs import TUNE, Job
+from ums.experiments.arms import ARMS, Arm
+from ums.experiments.cxr import ABNORMALITY, LUNGS, diverse_group
+from ums.experiments.jobs import PILOT
 from ums.experiments.names import (
     ALTERNATING,
     CONTROL,
     DIVERSE,
     INDEPENDENT,
     JOINT,
+    JOINT_SCRATCH,
+    ONE_ENCODER,
+    OWN_EPOCH,
+    SCRATCH,
     SEPARATE,
+    SEPARATE_RAW,
     SIMILAR,
-    STRATEGIES,
-    TOGETHER,
+    SINGLE,
+    SINGLE_LONG,
 )
+from ums.experiments.rates import Trial
 from ums.experiments.settings import Settings
-from ums.experiments.tuning import folds_of
-from ums.training import History
+from ums.finetuning import Equal, Uncertainty
+from ums.optimizers import Optimizer
+from ums.training import FitSettings, mean_loss
 
 EACH_GROUP = pytest.mark.parametrize("name", [DIVERSE, SIMILAR])
+
+OWN_MODELS = (SEPARATE, SEPARATE_RAW)
+FROM_RANDOM = (SCRATCH, JOINT_SCRATCH)
+FROZEN = (INDEPENDENT, CONTROL)
+MOVING = (SINGLE, SINGLE_LONG, ALTERNATING, JOINT)
+TOGETHER = (JOINT_SCRATCH, ALTERNATING, JOINT)
+CLEANED = (SEPARATE,)
 
 
 @pytest.fixture(scope="module")
@@ -58,193 +75,327 @@ def computed(monkeypatch):
     return note_computed(monkeypatch)
 
 
-# ---------------------------------------------------------------------------- once
+def test_every_arm_is_of_one_kind_below(groups):
+    kinds = (*OWN_MODELS, *FROM_RANDOM, *FROZEN, *MOVING)
+    assert sorted(kinds) == sorted(arms_of(groups[DIVERSE]))
+
+
+# ---------------------------------------------------------------------------- equal rules
+
+AUGMENTED = replace(SMALL, augment=True)  # then features are not kept, and every batch is seen
+
+
+class Seen:
+    """What was seen while arms were trained: (arm, task) -> rows, batch by batch, and updates."""
+
+    def __init__(self, groups, out, patch):
+        self.train, self.validation, self.updates = {}, {}, {}
+        self.histories, self.records, self.draw, self.tunings = {}, {}, {}, {}
+        batch, step = Examples.batch, Optimizer.step
+        self.counts = Counter()
+
+        def batch_seen(examples, chosen):
+            found = self.train if examples.augment else self.validation
+            if self.now and (task := self.task_of(examples)):
+                found.setdefault((self.now, task), []).append(examples.rows[chosen].tolist())
+            return batch(examples, chosen)
+
+        def step_seen(optimizer):
+            self.counts.update(id(parameter) for parameter in optimizer.parameters)
+            step(optimizer)
+
+        patch.setattr(Examples, "batch", batch_seen)
+        patch.setattr(Optimizer, "step", step_seen)
+        for name, group in groups.items():
+            self.group, source = group, small_source()
+            before = bytes_of(source)
+            tuning = small_tuning(group, out / name, AUGMENTED, source=source)
+            self.tunings[name] = tuning, before
+            self.draw |= {task.name: (tuning.draw, task.train.rows) for task in group.tasks}
+            for self.now in arms_of(group):
+                self.counts.clear()
+                outcomes = tuning.tune(job_of(tuning, self.now))
+                for task, outcome in outcomes.items():
+                    trained = outcome.networks.get(ONE_ENCODER, outcome.networks[OWN_EPOCH])
+                    first = next(iter(trained.named_parameters().values()))
+                    self.updates[self.now, task] = self.counts[id(first)]
+                    self.histories[self.now, task] = outcome.tuned.history
+                self.now, arm = "", self.now
+                for task, found in testing.tested(tuning, job_of(tuning, arm))["tasks"].items():
+                    self.records[arm, task] = found
+
+    def task_of(self, examples):
+        """The name of the task whose targets they are; a control has targets of its own."""
+        tasks = [t.name for t in self.group.tasks if t.train.targets is examples.targets]
+        return tasks[0] if tasks else ABNORMALITY * (self.now == CONTROL)
+
+
+@pytest.fixture(scope="module")
+def seen(groups, tmp_path_factory):
+    """All arms of both groups trained, and watched."""
+    with pytest.MonkeyPatch.context() as patch:
+        return Seen(groups, tmp_path_factory.mktemp("seen"), patch)
+
+
+def test_every_arm_trains_every_task_for_the_same_number_of_batches_of_the_same_sizes(seen):
+    sizes = {who: [len(rows) for rows in batches] for who, batches in seen.train.items()}
+    assert len(sizes) == 9 * 2 + 1 + 9 * 3  # of each arm and task
+    for (arm, task), found in sizes.items():
+        tasks = 2 if task in (LUNGS, ABNORMALITY) else 3
+        assert len(found) == SMALL.steps * (tasks if arm == SINGLE_LONG else 1)
+        assert found[: SMALL.steps] == sizes[SINGLE, task]
+
+
+def test_every_arm_learns_from_the_same_images_and_is_judged_by_the_same(seen):
+    for part, found in (("train", seen.train), ("validation", seen.validation)):
+        for (_, task), batches in found.items():
+            draw, known = seen.draw[task]
+            expected = np.intersect1d(getattr(draw, part), known).tolist()
+            assert sorted({row for rows in batches for row in rows}) == expected
+
+
+def test_every_arm_is_judged_as_often(seen):
+    for (arm, task), batches in seen.validation.items():
+        draw, known = seen.draw[task]
+        images = len(np.intersect1d(draw.validation, known))
+        assert sum(map(len, batches)) == SMALL.evaluations * images, (arm, task)
+        assert len(seen.histories[arm, task].validation) == SMALL.evaluations
+
+
+def test_encoder_updates_of_the_records_are_those_that_were_done(seen):
+    found = {who: record["encoder updates"] for who, record in seen.records.items()}
+    assert found == seen.updates
+    assert [found[arm, LUNGS] for arm in (SINGLE, ALTERNATING, JOINT, SINGLE_LONG, INDEPENDENT)] == [
+        4, 8, 4, 8, 0,
+    ]  # fmt: skip
+    assert [found[arm, "viral-normal"] for arm in (SINGLE, ALTERNATING, JOINT, SINGLE_LONG)] == [
+        4, 12, 4, 12,
+    ]  # fmt: skip
 
 
 @EACH_GROUP
-def test_each_network_is_trained_once_and_on_a_second_run_none(name, groups, tmp_path, monkeypatch):
-    trained = []
-
-    def noting(tuner, original):
-        return lambda *arguments, **more: trained.append(tuner) or original(*arguments, **more)
-
-    for tuner in TUNERS:
-        monkeypatch.setattr(module, tuner, noting(tuner, getattr(module, tuner)))
-    first = records_of(small_tuning(groups[name], tmp_path))
-    tasks, control = len(groups[name].tasks), name == DIVERSE
-    expected = {"tune_independently": 2 * (tasks + control), "train_separately": 2 * tasks}
-    expected |= {"tune_alternately": 2, "tune_jointly": 2}
-    assert {tuner: trained.count(tuner) for tuner in TUNERS} == expected
-    trained.clear()
-    second = records_of(small_tuning(groups[name], tmp_path))
-    assert trained == [] and repr(second) == repr(first)  # times and scores to the last digit
-
-
-EVERYTHING = (*STRATEGIES, CONTROL)
-# field of the settings -> (another value, arms of the diverse group that are trained again)
-CHANGES = {
-    "folds": (3, EVERYTHING),
-    "width": (0.06, EVERYTHING),
-    "source_epochs": (2, EVERYTHING),
-    "epochs": (2, STRATEGIES),  # the control is a classification alone
-    "classifier_epochs": (2, EVERYTHING),
-    "batch": (7, EVERYTHING),
-    "learning_rate": (0.01, EVERYTHING),
-    "patience": (3, EVERYTHING),
-    "joint_weights": ("1,2", (JOINT,)),
-    "stop_by": ("first", TOGETHER),
-    "augment": (True, EVERYTHING),
-    "background": (20, EVERYTHING),
-    "statistics": ("target", EVERYTHING),
-    "labels": (0.7, EVERYTHING),
-    "seed": (1, EVERYTHING),
-}
-
-
-def test_every_setting_is_looked_at_below():
-    assert set(CHANGES) == {field.name for field in fields(Settings)}
-
-
-@pytest.mark.parametrize("setting", CHANGES)
-def test_weights_of_another_setting_are_never_taken(setting, groups, tmp_path, trainings, computed):
-    value, again = CHANGES[setting]
-    records_of(small_tuning(groups[DIVERSE], tmp_path))
-    computed.clear()
-    other = small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, **{setting: value}))
-    records_of(other)
-    assert computed.weights == [job.name for job in jobs_of(other) if job.arm in again]
-
-
-@EACH_GROUP
-def test_weights_of_other_data_are_never_taken(name, groups, tmp_path, trainings, computed):
-    for data in ("a", "b"):
-        tuning = small_tuning(groups[name], tmp_path, data=data)
-        records_of(tuning)
-    assert computed.weights == 2 * [job.name for job in jobs_of(tuning)]
-
-
-@pytest.mark.parametrize(("setting", "again"), [("epochs", 1), ("classifier_epochs", 2)])
-def test_classifications_depend_on_no_setting_of_a_segmentation(
-    setting, again, groups, tmp_path, trainings, computed
-):
-    for settings in (SMALL, replace(SMALL, **{setting: 2})):
-        tuning = small_tuning(groups[SIMILAR], tmp_path, settings)
-        records_of(tuning)
-    assert computed.weights == again * [job.name for job in jobs_of(tuning)]
-
-
-def test_another_replicate_is_another_job_and_draws_other_numbers(groups, tmp_path):
-    tuning, tuned = small_tuning(groups[DIVERSE], tmp_path), []
-    for replicate in (0, 1, 1):
-        job = Job(TUNE, DIVERSE, JOINT, 1, replicate)
-        network = tuning.tune(job)[ABNORMALITY].network
-        tuned.append({n: a.tobytes() for n, a in network.layers[1].state_dict().items()})
-    assert tuned[0] != tuned[1] == tuned[2]
-    assert len(list(tmp_path.glob("weights/*.npz"))) == 2
-
-
-def test_job_stopped_between_two_tasks_ends_as_if_never_stopped(groups, tmp_path, monkeypatch):
-    job, original, calls = Job(TUNE, DIVERSE, INDEPENDENT, 1), module.tune_independently, []
-
-    def stopping(*arguments):
-        calls.append(arguments)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return original(*arguments)
-
-    whole = small_tuning(groups[DIVERSE], tmp_path / "a").tune(job)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "tune_independently", stopping)
-        small_tuning(groups[DIVERSE], tmp_path / "b").tune(job)
-    again = small_tuning(groups[DIVERSE], tmp_path / "b").tune(job)
-    for task in whole:
-        one, two = whole[task].network.state_dict(), again[task].network.state_dict()
-        assert all(one[name].tobytes() == two[name].tobytes() for name in one)
-        assert one.keys() == two.keys()
-        assert whole[task].history.train == again[task].history.train
-
-
-# ---------------------------------------------------------------------------- the settings
-
-
-@pytest.mark.parametrize(("name", "epochs"), [(DIVERSE, 2), (SIMILAR, 3)])
-def test_tasks_tuned_together_train_as_long_as_a_segmentation_if_there_is_one(
-    name, epochs, groups, tmp_path, trainings
-):
-    settings = replace(SMALL, epochs=2, classifier_epochs=3)
-    records_of(small_tuning(groups[name], tmp_path, settings))
-    together = [training_in(a).settings for job, a in trainings if job.arm in TOGETHER]
-    assert [fit.epochs for fit in together] == [epochs] * 4
-    alone = {tasks_in(a)[0].name: training_in(a).settings.epochs for job, a in trainings
-             if job.arm not in TOGETHER}  # fmt: skip
-    assert {task: 2 if "lungs" in task else 3 for task in alone} == alone
-
-
-def test_tasks_tuned_together_may_stop_by_the_first_alone():
-    histories = [History(validation=[2.0, 1.0]), History(validation=[1.0, 3.0])]
-    assert Settings().criterion()(histories) == (0.5 + 3) / 2
-    assert Settings(stop_by="first").criterion()(histories) == 0.5
-
-
-def test_target_statistics_change_a_copy_of_the_encoder_and_no_weight(groups, tmp_path, trainings):
-    settings = replace(SMALL, statistics="target")
-    tuning = small_tuning(groups[DIVERSE], tmp_path, settings)
-    ours, source = tuning.encoder.state_dict(), tuning.networks.encoder.state_dict()
-    changed = {
-        name.rpartition(".")[2] for name in ours if not np.array_equal(ours[name], source[name])
-    }
-    assert changed == {"running_mean", "running_var"}
-    images = normalise(groups[DIVERSE].train_set.images, background=settings.background)
-    mean = tuning.encoder.layers[0].forward(images, keep=False).mean(axis=(0, 1, 2))
-    distance = abs(ours["1.running_mean"] - mean).max()
-    assert distance < 0.2 * abs(source["1.running_mean"] - mean).max()
-    tuning.tune(Job(TUNE, DIVERSE, INDEPENDENT, 1))
-    assert trainings[0][1][0] is tuning.encoder
-
-
-# ---------------------------------------------------------------------------- what is trained on
-
-
-@EACH_GROUP
-def test_only_the_baseline_trains_on_cleaned_images(name, groups, tmp_path, trainings, monkeypatch):
-    monkeypatch.setattr(cxr, "denoise", lambda denoiser, images, *how: np.asarray(images) // 2)
+def test_every_arm_has_the_same_schedule_and_length(name, groups, tmp_path, trainings):
     records_of(small_tuning(groups[name], tmp_path))
+    for call in trainings:
+        steps = 2 * (len(groups[name].tasks) if call.job.arm == SINGLE_LONG else 1)
+        assert call.training.settings == FitSettings(2, 8, 1e-3, steps=steps, schedule="cosine")
+
+
+# ---------------------------------------------------------------------------- which epoch is kept
+
+RESTLESS = replace(SMALL, steps=12, evaluations=6, source_steps=6, rate=0.03)
+
+
+@pytest.fixture(scope="module")
+def restless(groups, tmp_path_factory):
+    """A group whose losses rise and fall, in a folder of its own."""
+    out = tmp_path_factory.mktemp("restless")
+    return small_tuning(groups[DIVERSE], out, RESTLESS), out
+
+
+def loss_of(tuning, task, network):
+    own = tuning.group.task(task).on_draw(
+        tuning.draw, network, tuning.group.train_set.images, task, RESTLESS.normalisation()
+    )
+    return mean_loss(network, own.loss, own.validation, RESTLESS.batch, CPU)
+
+
+@pytest.mark.parametrize("arm", [SCRATCH, SINGLE, INDEPENDENT, *TOGETHER])
+def test_own_epoch_is_that_of_the_task_s_own_lowest_validation_loss(arm, restless):
+    tuning, _ = restless
+    for task, outcome in tuning.tune(job_of(tuning, arm)).items():
+        losses = outcome.tuned.history.validation
+        assert len(losses) == 6
+        own = loss_of(tuning, task, outcome.networks[OWN_EPOCH])
+        assert own == pytest.approx(min(losses), rel=1e-4)
+
+
+@pytest.mark.parametrize("arm", TOGETHER)
+def test_one_encoder_is_that_of_the_epoch_with_the_lowest_mean_relative_loss(arm, restless):
+    tuning, _ = restless
+    outcomes = tuning.tune(job_of(tuning, arm))
+    losses = {
+        task: np.array(outcome.tuned.history.validation) for task, outcome in outcomes.items()
+    }
+    epoch = np.mean([one / one[0] for one in losses.values()], axis=0).argmin()
+    for task, outcome in outcomes.items():
+        kept = loss_of(tuning, task, outcome.networks[ONE_ENCODER])
+        assert kept == pytest.approx(losses[task][epoch], rel=1e-4)
+    one, two = (outcomes[task].networks[ONE_ENCODER] for task in (LUNGS, ABNORMALITY))
+    assert one[0] is two[0]
+
+
+def test_epochs_above_are_not_all_the_last(restless):
+    tuning, _ = restless
+    best = [
+        o.tuned.history.best_epoch
+        for a in TOGETHER
+        for o in tuning.tune(job_of(tuning, a)).values()
+    ]
+    assert set(best) != {5}
+
+
+@pytest.mark.parametrize("arm", [SINGLE, JOINT])
+def test_networks_taken_from_the_store_are_those_that_were_trained(arm, restless, groups):
+    tuning, out = restless
+    again = small_tuning(groups[DIVERSE], out, RESTLESS)
+    for task, outcome in tuning.tune(job_of(tuning, arm)).items():
+        other = again.tune(job_of(again, arm))[task]
+        assert other.networks.keys() == outcome.networks.keys()
+        for epoch, network in outcome.networks.items():
+            assert bytes_of(other.networks[epoch]) == bytes_of(network)
+        assert other.tuned.history == outcome.tuned.history
+
+
+# ---------------------------------------------------------------------------- where arms begin
+
+
+def begins(call, task):
+    """Weights of encoder and head, as the training gets them."""
+    if call.encoder is not None:
+        return bytes_of(call.encoder), bytes_of(task.head)
+    assert len(task.head) == 2
+    return tuple(map(bytes_of, task.head))
+
+
+def shapes(network):
+    return {name: value.shape for name, value in network.state_dict().items()}
+
+
+@EACH_GROUP
+def test_arms_from_the_source_begin_with_its_encoder(name, groups, tmp_path, trainings):
+    source = small_source()
+    records_of(small_tuning(groups[name], tmp_path, source=source))
+    for arm in {*MOVING, *FROZEN} & set(arms_of(groups[name])):
+        assert trainings.of(arm)
+        for call in trainings.of(arm):
+            for task in call.tasks:
+                assert begins(call, task)[0] == bytes_of(source[0])
+
+
+@EACH_GROUP
+def test_arms_from_scratch_begin_at_random_in_the_same_shapes(name, groups, tmp_path, trainings):
+    tuning = small_tuning(groups[name], tmp_path)
+    records_of(tuning)
+    source, encoders = {a.tobytes() for a in weights_in(tuning.source())}, {}
+    for arm in FROM_RANDOM:
+        for call in trainings.of(arm):
+            for task in call.tasks:
+                encoder, head = (call.encoder, task.head) if call.encoder else task.head
+                assert not source & {a.tobytes() for a in (*weights_in(encoder), *weights_in(head))}
+                own = task.name.rpartition(f"{arm}-")[2]
+                as_single = network_of(tuning, SINGLE, own)
+                assert (shapes(encoder), shapes(head)) == tuple(map(shapes, as_single))
+                encoders.setdefault(arm, []).append(bytes_of(encoder)["0.w"])
+    assert len(set(encoders[SCRATCH])) == len(groups[name].tasks)
+    assert len(set(encoders[JOINT_SCRATCH])) == 1
+    assert not set(encoders[SCRATCH]) & set(encoders[JOINT_SCRATCH])
+
+
+def weights_in(network):
+    """The arrays that are drawn at random."""
+    return [a for a in network.state_dict().values() if a.ndim > 1]
+
+
+@pytest.mark.parametrize("arm", [SINGLE, INDEPENDENT, ALTERNATING, JOINT])
+def test_segmentation_head_begins_as_the_source_s_decoder_but_for_its_last_layer(
+    arm, groups, tmp_path, trainings
+):
+    tuning = small_tuning(groups[DIVERSE], tmp_path)
+    tuning.tune(job_of(tuning, arm))
+    call = trainings.of(arm)[0]
+    head, decoder = begins(call, call.tasks[0])[1], bytes_of(tuning.source()[1])
+    last = str(len(tuning.source()[1]) - 1)
+    assert {name.split(".")[0] for name in decoder if head[name] != decoder[name]} == {last}
+
+
+@EACH_GROUP
+def test_baseline_has_models_of_its_own_that_begin_at_random(name, groups, tmp_path, trainings):
+    tuning = small_tuning(groups[name], tmp_path)
+    records_of(tuning)
+    source = {a.tobytes() for a in weights_in(tuning.source())}
+    for arm in OWN_MODELS:
+        models = trainings.tasks(arm)
+        assert len(models) == len(groups[name].tasks)
+        for task in models:
+            own = task.name.rpartition(f"{arm}-")[2]
+            made = tuning.trained.models[own](np.random.default_rng(0))
+            assert shapes(task.head) == shapes(made)
+            assert not source & {a.tobytes() for a in weights_in(task.head)}
+
+
+@EACH_GROUP
+def test_arms_and_tasks_have_heads_from_random_numbers_of_their_own(
+    name, groups, tmp_path, trainings
+):
+    for replicate in (1, 2):
+        tuning = small_tuning(groups[name], tmp_path, replicate=replicate)
+        for arm in arms_of(groups[name]):
+            tuning.tune(job_of(tuning, arm, replicate))
+    last = [weights_in(task.head)[-1].tobytes() for task in trainings.tasks()]
+    assert len(set(last)) == len(last) == 2 * (9 * len(groups[name].tasks) + (name == DIVERSE))
+
+
+# ---------------------------------------------------------------------------- what moves
+
+
+@EACH_GROUP
+def test_no_arm_changes_the_source(name, seen):
+    tuning, before = seen.tunings[name]
+    assert bytes_of(tuning.source()) == before
+
+
+@EACH_GROUP
+@pytest.mark.parametrize("arm", [INDEPENDENT, *MOVING])
+def test_arms_but_the_independent_move_the_encoder(arm, name, seen):
+    tuning, before = seen.tunings[name]
+    for outcome in tuning.tune(job_of(tuning, arm)).values():
+        for network in outcome.networks.values():
+            encoder = bytes_of(network[0])
+            still = [before[f"0.{array}"] == value for array, value in encoder.items()]
+            assert all(still) if arm == INDEPENDENT else not any(still)
+
+
+def test_control_leaves_the_encoder_as_it_is(seen):
+    tuning, before = seen.tunings[DIVERSE]
+    encoder = bytes_of(network_of(tuning, CONTROL, ABNORMALITY)[0])
+    assert encoder == {name[2:]: value for name, value in before.items() if name[:2] == "0."}
+
+
+# ---------------------------------------------------------------------------- what is learned from
+
+
+@EACH_GROUP
+def test_only_the_paper_s_baseline_learns_from_cleaned_images(
+    name, groups, tmp_path, trainings, monkeypatch
+):
+    monkeypatch.setattr(cxr, "denoise", lambda denoiser, images, *how: np.asarray(images) // 2)
+    tuning = small_tuning(groups[name], tmp_path)
+    records_of(tuning)
     raw = np.asarray(groups[name].train_set.images)
-    for arm in arms_of(groups[name]):
-        expected = raw // 2 if arm == SEPARATE else raw
-        assert trainings.tasks(arm)
-        for task in trainings.tasks(arm):
-            np.testing.assert_array_equal(task.train.inputs, expected)
-            np.testing.assert_array_equal(task.validation.inputs, expected)
+    for call in trainings:
+        for task in call.tasks:
+            for examples in (task.train, task.validation):
+                factor = 2 if call.job.arm in CLEANED else 1
+                expected = raw[examples.rows] // factor
+                np.testing.assert_array_equal(examples.inputs[examples.rows], expected)
+
+
+def test_no_image_outside_the_draw_is_cleaned_for_training(groups, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(cxr, "denoise", lambda d, images, *how: given.append(images) or images)
+    tuning = small_tuning(groups[DIVERSE], tmp_path)
+    cleaned = tuning._cleaned
+    rows = [*tuning.draw.train, *tuning.draw.validation]
+    assert [len(images) for images in given] == [len(rows)]
+    assert np.flatnonzero(cleaned.any(axis=(1, 2))).tolist() == sorted(rows)
 
 
 def test_the_baseline_of_an_untrained_source_takes_images_as_they_are(groups, tmp_path, trainings):
-    records_of(small_tuning(groups[SIMILAR], tmp_path, replace(SMALL, source_epochs=0)))
+    records_of(small_tuning(groups[SIMILAR], tmp_path, replace(SMALL, source_steps=0)))
     raw = groups[SIMILAR].train_set.images
-    assert all(np.array_equal(task.train.inputs, raw) for task in trainings.tasks(SEPARATE))
-
-
-@EACH_GROUP
-def test_every_training_has_the_rows_of_its_fold(name, groups, tmp_path, trainings):
-    tuning = small_tuning(groups[name], tmp_path)
-    records_of(tuning)
-    for i, fold in enumerate(tuning.folds, start=1):
-        assert len(trainings.tasks(fold=i)) == 4 * len(groups[name].tasks) + (name == DIVERSE)
-        for task in trainings.tasks(fold=i):
-            own = next(t for t in groups[name].tasks if t.name in task.name)
-            for rows, examples in ((fold.train, task.train), (fold.validation, task.validation)):
-                assert set(examples.rows) == set(rows) & set(own.train.rows)
-
-
-@pytest.mark.parametrize("labels", [1.0, 0.5])
-def test_fewer_labels_thin_out_what_is_trained_on_alone(labels, groups):
-    settings = replace(SMALL, labels=labels, batch=4)
-    few, every = (folds_of(groups[DIVERSE], s) for s in (settings, SMALL))
-    for ours, whole in zip(few, every, strict=True):
-        assert ours.validation.tolist() == whole.validation.tolist()
-        assert ours.held_out.tolist() == whole.held_out.tolist()
-        assert set(ours.train) <= set(whole.train)
-        assert len(ours.train) == labels * len(whole.train)
+    for task in trainings.tasks(SEPARATE):
+        assert np.array_equal(task.train.inputs[task.train.rows], raw[task.train.rows])
 
 
 @pytest.mark.parametrize("augment", [True, False])
@@ -252,12 +403,12 @@ def test_augmentation_reaches_what_is_trained_on_and_nothing_else(
     augment, groups, tmp_path, trainings
 ):
     records_of(small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, augment=augment)))
-    for _, arguments in trainings:
-        for task in tasks_in(arguments):
+    for call in trainings:
+        for task in call.tasks:
             assert task.validation.augment is None
             assert isinstance(task.train.augment, Augmentation) == augment
             if augment:  # from the generator that a checkpoint keeps
-                assert task.train.augment.rng is training_in(arguments).rng
+                assert task.train.augment.rng is call.training.rng
 
 
 def test_background_of_the_normalisation_reaches_every_training(groups, tmp_path, trainings):
@@ -272,7 +423,10 @@ def test_background_of_the_normalisation_reaches_every_training(groups, tmp_path
 
 def test_control_learns_as_many_of_each_label_but_shuffled(groups, tmp_path, trainings):
     true = groups[DIVERSE].task(ABNORMALITY).train.targets.copy()
-    records_of(small_tuning(groups[DIVERSE], tmp_path))
+    for replicate in (1, 2):
+        tuning = small_tuning(groups[DIVERSE], tmp_path, replicate=replicate)
+        for arm in arms_of(groups[DIVERSE]):
+            tuning.tune(job_of(tuning, arm, replicate))
     controls = trainings.tasks(CONTROL)
     assert len(controls) == 2
     for task in controls:
@@ -280,10 +434,9 @@ def test_control_learns_as_many_of_each_label_but_shuffled(groups, tmp_path, tra
         assert task.train.targets is task.validation.targets
         assert 12 < (task.train.targets == true).sum() < 36  # of 48; half of them by chance
     assert (controls[0].train.targets != controls[1].train.targets).any()
-    others = [t for arm in STRATEGIES for t in trainings.tasks(arm) if ABNORMALITY in t.name]
-    assert len(others) == 8
-    for task in others:
-        assert task.train.targets.tolist() == task.validation.targets.tolist() == true.tolist()
+    for task in (t for a in arms_of(groups[DIVERSE]) if a != CONTROL for t in trainings.tasks(a)):
+        if ABNORMALITY in task.name:
+            assert task.train.targets.tolist() == task.validation.targets.tolist() == true.tolist()
     assert groups[DIVERSE].task(ABNORMALITY).train.targets.tolist() == true.tolist()
 
 
@@ -291,22 +444,189 @@ def test_control_is_shuffled_among_the_labelled_alone(groups, tmp_path, training
     abnormal = np.where(np.arange(96) % 12 < 4, -1, np.arange(96) // 12 % 2)
     target = hospital(tmp_path / "target", n=96, side=16, labels={"abnormal": abnormal})
     group = diverse_group(target, groups[DIVERSE].test_set)
-    records_of(small_tuning(group, tmp_path / "out"))
-    assert len(trainings.tasks(CONTROL)) == 2
-    for task in trainings.tasks(CONTROL):
-        assert (task.train.targets == -1).tolist() == (abnormal == -1).tolist()
-        assert not np.isin(task.train.rows, np.flatnonzero(abnormal == -1)).any()
+    tuning = small_tuning(group, tmp_path / "out", replace(SMALL, labels=40))
+    tuning.tune(job_of(tuning, CONTROL))
+    (task,) = trainings.tasks(CONTROL)
+    assert (task.train.targets == -1).tolist() == (abnormal == -1).tolist()
+    assert not np.isin(task.train.rows, np.flatnonzero(abnormal == -1)).any()
 
 
-def test_folds_and_arms_begin_from_random_numbers_of_their_own(groups, tmp_path, trainings):
-    records_of(small_tuning(groups[SIMILAR], tmp_path))
-    heads = [task.head.state_dict() for arm in (INDEPENDENT, ALTERNATING, JOINT)
-             for task in trainings.tasks(arm)]  # fmt: skip
-    first = {next(array.tobytes() for array in head.values() if array.ndim > 1) for head in heads}
-    assert len(first) == len(heads) == 3 * 2 * 3
+# ---------------------------------------------------------------------------- trials
 
 
-def test_fold_that_cannot_fill_a_batch_is_named(groups):
-    text = r"/1: \d+ images to train the lungs task on in fold 1 of 2 cannot fill a batch of 25$"
-    with pytest.raises(ValueError, match=text):
-        folds_of(groups[DIVERSE], replace(SMALL, batch=25))
+@pytest.fixture
+def table(monkeypatch):
+    """What the pilot is said to have chosen."""
+    chosen = {
+        ("cxr", DIVERSE, SINGLE, LUNGS): Trial(0.25),
+        ("cxr", DIVERSE, INDEPENDENT, ABNORMALITY): Trial(0.125),
+        **{("cxr", DIVERSE, JOINT, t): Trial(0.5, "uncertainty") for t in (LUNGS, ABNORMALITY)},
+    }
+    monkeypatch.setattr(rates, "_table", lambda: chosen)
+    return chosen
+
+
+def rates_of(trainings, arm):
+    return [call.training.settings.learning_rate for call in trainings.of(arm)]
+
+
+def test_every_task_has_the_rate_that_the_pilot_chose(groups, tmp_path, trainings, table):
+    records_of(small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, rate=0.0)))
+    assert rates_of(trainings, SINGLE) == rates_of(trainings, SINGLE_LONG) == [0.25, 1e-3]
+    assert rates_of(trainings, INDEPENDENT) == [1e-3, 0.125]
+    assert rates_of(trainings, CONTROL) == [0.125]
+    assert rates_of(trainings, SEPARATE) == [1e-3, 1e-3] and rates_of(trainings, JOINT) == [0.5]
+    assert isinstance(trainings.of(JOINT)[0].weights, Uncertainty)
+    assert isinstance(trainings.of(JOINT_SCRATCH)[0].weights, Equal)
+
+
+def test_rate_of_the_settings_goes_before_the_pilot_s_but_weights_stay(
+    groups, tmp_path, trainings, table
+):
+    records_of(small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, rate=0.0625)))
+    assert {call.training.settings.learning_rate for call in trainings} == {0.0625}
+    assert isinstance(trainings.of(JOINT)[0].weights, Uncertainty)
+
+
+@pytest.mark.parametrize("arm", [SINGLE, JOINT])
+def test_trial_of_a_pilot_has_its_own_rate_and_weights(arm, groups, tmp_path, trainings, table):
+    tuning = small_tuning(groups[DIVERSE], tmp_path)
+    for number, trial in enumerate(rates.trials(arm), start=1):
+        trainings.clear()
+        tuning.tune(replace(job_of(tuning, arm, -1), kind=PILOT, trial=number))
+        assert set(rates_of(trainings, arm)) == {trial.rate}
+        if arm == JOINT:
+            assert type(trainings[0].weights) is type(trial.weighting())
+
+
+# ---------------------------------------------------------------------------- keys
+
+EVERYTHING = tuple(arm for arm in ARMS if arm != "source-head")
+# field of the settings -> (another value, arms of the diverse group that are trained again)
+CHANGES = {
+    "width": (0.06, EVERYTHING),
+    "labels": (17, EVERYTHING),
+    "steps": (6, EVERYTHING),
+    "evaluations": (4, EVERYTHING),
+    "batch": (7, EVERYTHING),
+    "rate": (0.01, EVERYTHING),
+    "augment": (True, EVERYTHING),
+    "background": (20, EVERYTHING),
+    "seed": (1, EVERYTHING),
+    "replicates": (3, ()),
+    "source_images": (15, ()),  # these are in the source's key
+    "source_from": ("other", ()),
+    "source_steps": (8, ()),
+    "source_rate": (0.1, ()),
+}
+
+
+def test_every_setting_is_looked_at_below():
+    assert set(CHANGES) == {field.name for field in fields(Settings)}
+
+
+@pytest.mark.parametrize("setting", CHANGES)
+def test_weights_of_another_setting_are_never_taken(setting, groups, tmp_path, trainings, computed):
+    value, again = CHANGES[setting]
+    records_of(small_tuning(groups[DIVERSE], tmp_path))
+    computed.clear()
+    other = small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, **{setting: value}))
+    records_of(other)
+    assert computed.weights == [job_of(other, arm).name for arm in again]
+
+
+def test_another_choice_of_the_pilot_trains_again_what_it_is_for(
+    groups, tmp_path, trainings, computed, table
+):
+    settings = replace(SMALL, rate=0.0)
+    records_of(small_tuning(groups[DIVERSE], tmp_path, settings))
+    computed.clear()
+    table["cxr", DIVERSE, SINGLE, ABNORMALITY] = Trial(0.0078125)
+    tuning = small_tuning(groups[DIVERSE], tmp_path, settings)
+    records_of(tuning)
+    assert computed.weights == [job_of(tuning, arm).name for arm in (SINGLE, SINGLE_LONG)]
+
+
+@EACH_GROUP
+def test_weights_of_other_data_are_never_taken(name, groups, tmp_path, trainings, computed):
+    for data in ("a", "b"):
+        tuning = small_tuning(groups[name], tmp_path, data=data)
+        records_of(tuning)
+    assert computed.weights == 2 * [job_of(tuning, arm).name for arm in arms_of(groups[name])]
+
+
+def test_weights_of_another_draw_are_never_taken(groups, tmp_path):
+    tuning = small_tuning(groups[DIVERSE], tmp_path)
+    other = replace(tuning, draw=small_tuning(groups[DIVERSE], tmp_path, replicate=2).draw)
+    job = job_of(tuning, SCRATCH)
+    assert tuning.key(job) != other.key(job)
+
+
+@pytest.mark.parametrize("arm", EVERYTHING)
+def test_key_has_the_source_where_weights_or_images_come_from_it(arm, groups, tmp_path):
+    tuning = small_tuning(groups[DIVERSE], tmp_path)
+    needs = arm not in (*FROM_RANDOM, SEPARATE_RAW)
+    assert ("source" in tuning.key(job_of(tuning, arm))) == needs == ARMS[arm].needs_source
+
+
+# ---------------------------------------------------------------------------- once
+
+
+@EACH_GROUP
+def test_each_network_is_trained_once_and_on_a_second_run_none(name, groups, tmp_path, monkeypatch):
+    trained = []
+
+    def noting(tuner, original):
+        return lambda *arguments, **more: trained.append(tuner) or original(*arguments, **more)
+
+    for tuner in TUNERS:
+        monkeypatch.setattr(module, tuner, noting(tuner, getattr(module, tuner)))
+    first = records_of(small_tuning(groups[name], tmp_path))
+    tasks, control = len(groups[name].tasks), name == DIVERSE
+    expected = {"train_task": 5 * tasks, "tune_independently": tasks + control}
+    expected |= {"tune_alternately": 1, "tune_jointly": 2}
+    assert {tuner: trained.count(tuner) for tuner in TUNERS} == expected
+    trained.clear()
+    second = records_of(small_tuning(groups[name], tmp_path))
+    assert trained == [] and repr(second) == repr(first)  # times and scores to the last digit
+
+
+@pytest.mark.parametrize(
+    ("arm", "tuner"), [(INDEPENDENT, "tune_independently"), (SINGLE, "train_task")]
+)
+def test_job_stopped_between_two_tasks_ends_as_if_never_stopped(
+    arm, tuner, groups, tmp_path, monkeypatch
+):
+    original, calls = getattr(module, tuner), []
+
+    def stopping(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    def tune(folder):
+        tuning = small_tuning(groups[DIVERSE], tmp_path / folder)
+        return tuning.tune(job_of(tuning, arm))
+
+    whole = tune("a")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, tuner, stopping)
+        tune("b")
+    again = tune("b")
+    for task in whole:
+        one, two = (outcomes[task].networks[OWN_EPOCH] for outcomes in (whole, again))
+        assert bytes_of(one) == bytes_of(two)
+        assert whole[task].tuned.history.train == again[task].tuned.history.train
+
+
+# ---------------------------------------------------------------------------- updates
+
+
+@pytest.mark.parametrize(
+    ("arm", "updates"),
+    [(Arm("a"), 10), (Arm("a", moves=False), 0), (Arm("a", longer=True), 30),
+     (Arm("a", together=True), 30), (Arm("a", together=True, joint=True), 10)],
+)  # fmt: skip
+def test_encoder_is_updated_by_every_task_that_takes_turns_at_it(arm, updates):
+    assert arm.encoder_updates(10, tasks=3) == updates

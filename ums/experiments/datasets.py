@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -147,12 +148,12 @@ def source_rows(source: Prepared, split: str, label: str | None = None) -> np.nd
 
 
 def _check_patients_apart(datasets: Datasets) -> None:
-    for own in datasets.sets[len(datasets.sources) :]:
-        shared = np.intersect1d(own.patients, datasets.source.patients)
+    for own, source in product(datasets.sets[len(datasets.sources) :], datasets.sources.values()):
+        shared = np.intersect1d(own.patients, source.patients)
         if len(shared):
             raise ValueError(
-                f"{own.folder}: the source learns labels, so its patients must not be in the folds or "
-                f"the test set, but {datasets.source.folder} has {shared[0]} too"
+                f"{own.folder}: the source learns labels, so its patients must not be in the training "
+                f"or the test set, but {source.folder} has {shared[0]} too"
             )
 
 

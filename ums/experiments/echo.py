@@ -22,7 +22,15 @@ from ums.data.rows import Rows, parts
 from ums.derived.recommendation import FLOWS, OUTCOMES, Recommendations, outcomes
 from ums.experiments.datasets import Layout, check_label, source_rows
 from ums.experiments.modality import Make, Modality, Networks, Pictures
-from ums.experiments.names import CLASSIFICATION, DIVERSE, LOGITS, SEGMENTATION, SIMILAR, TEST
+from ums.experiments.names import (
+    CLASSIFICATION,
+    DIVERSE,
+    LOGITS,
+    OWN_EPOCH,
+    SEGMENTATION,
+    SIMILAR,
+    TEST,
+)
 from ums.experiments.replicates import Draw
 from ums.experiments.settings import Settings
 from ums.experiments.tasks import TargetTask, TaskGroup, pairwise_tasks, train_and_test
@@ -260,7 +268,10 @@ class Echo(Modality):
         flow, quality = group.task(FLOW).test, group.task(QUALITY).test
         rows, *places = np.intersect1d(flow.rows, quality.rows, return_indices=True)
         means = [
-            np.mean([softmax(r["tasks"][name][TEST][LOGITS], axis=1) for r in records], axis=0)[p]
+            np.mean(
+                [softmax(r["tasks"][name][OWN_EPOCH][TEST][LOGITS], axis=1) for r in records],
+                axis=0,
+            )[p]
             for name, p in zip((FLOW, QUALITY), places, strict=True)
         ]
         found = outcomes(flow.targets[rows], quality.targets[rows], Recommendations(*means))

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ums.checks import check_integer
 from ums.experiments.arms import ARMS
 from ums.experiments.rates import trials
+from ums.experiments.replicates import PILOTS
 from ums.experiments.results.pilots import best_trial
-from ums.experiments.runner import Item, Part, Place, record_files, run_items, study_of
+from ums.experiments.runner import Part, Place, items_of, run_items, study_of
 from ums.experiments.store import Store
 from ums.experiments.study import Study
 from ums.experiments.tasks import TaskGroup
@@ -41,13 +43,15 @@ def run(place: Place, part: Part, replicates: int, processes: int = 1) -> Path:
 
     Raises:
         OSError: A file cannot be written, or another run has the folder; the message names it.
-        ValueError: There are too few images; the message names the folder.
+        ValueError: There are too few images, the message names the folder; or too many replicates.
     """
+    check_integer("replicates of a pilot", replicates)
+    if replicates > PILOTS:
+        raise ValueError(f"a pilot has {PILOTS} replicates at most, got {replicates}")
     with Store(place.out):
         study = study_of(place, part)
         jobs = [job for r in range(1, replicates + 1) for job in study.jobs_of(-r)]
-        items = [Item(part, job) for job in jobs]
-        run_items(place, dict(zip(record_files(study, jobs), items, strict=True)), processes)
+        run_items(place, items_of(study, part, jobs), processes)
         rows = [
             {"modality": place.modality.name, "group": group.name, "arm": arm} | row
             for group in study.datasets.groups

@@ -1,6 +1,6 @@
 """What a replicate of a study is trained on: images drawn anew from a pool, by patient.
 
-Where the pool has enough images, it is cut into blocks, and each replicate takes one: no two replicates
+Where the pool has enough patients, it is cut into blocks, and each replicate takes one: no two replicates
 share a patient, and they are independent. Otherwise every replicate draws at random from the whole pool.
 Their images then overlap, and what is found holds for these patients alone. The replicates of a pilot
 take the last blocks, which no replicate of the study has.
@@ -22,6 +22,10 @@ PILOTS = 3
 
 VALIDATION = 5
 """There is one validation image, by which an epoch is chosen, for so many training images."""
+
+
+FEWEST = 4
+"""Patients of each class in a block, at least; of fewer none may be left for validation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +79,12 @@ class Pool:
         """The share of its images that a replicate has in common with another, on average."""
         return 0.0 if self.disjoint else min(1.0, self.wanted / len(self.rows))
 
-    @property
+    @cached_property
     def _blocks(self) -> int:
-        return len(self.rows) // self.wanted
+        """How many there can be with enough patients of every class to train on and to validate."""
+        classes = (self.strata == stratum for stratum in np.unique(self.strata))
+        fewest = min(len(np.unique(self.patients[of_class])) for of_class in classes)
+        return min(len(self.rows) // self.wanted, fewest // FEWEST)
 
     @cached_property
     def _block_of(self) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache
@@ -106,12 +106,11 @@ def run(
         about = described_run(studies[""])
         about["parts"] = {name: described(part.settings) for name, part in parts.items()}
         write_study(place.out, place.modality.name, about, files, studies[""].run.store)
-        items = {
-            file: Item(part, job)
-            for name, part in parts.items()
-            for file, job in zip(files[name], listed[name], strict=True)
-        }
-        run_items(place, items, processes, report)
+        items: dict[str, Item] = {}
+        for name, part in parts.items():  # parts may have records in common
+            items = items_of(studies[name], part, listed[name]) | items
+        order = dict.fromkeys(file for name in parts for file in files[name])
+        run_items(place, {file: items[file] for file in order}, processes, report)
 
 
 def _named_study(place: Place, name: str, part: Part) -> Study:
@@ -122,10 +121,27 @@ def _named_study(place: Place, name: str, part: Part) -> Study:
 
 
 class Item(NamedTuple):
-    """A job of a part."""
+    """A job of a part, and the file names of the records that must be there before."""
 
     part: Part
     job: Job
+    needs: frozenset[str]
+
+
+def items_of(study: Study, part: Part, jobs: Sequence[Job]) -> dict[str, Item]:
+    """File name of the record -> job, of a part's jobs."""
+    files = dict(zip(jobs, record_files(study, jobs), strict=True))
+    return {
+        file: Item(part, job, frozenset(files[other] for other in jobs if needs(job, other)))
+        for job, file in files.items()
+    }
+
+
+def needs(job: Job, other: Job) -> bool:
+    """Whether a job needs another: its source, or for pictures all networks of its replicate."""
+    sourced = job.kind == SOURCE_TEST or (bool(job.arm) and ARMS[job.arm].needs_source)
+    found = (sourced and other.kind == SOURCE) or (job.kind == PICTURES and other.kind == TUNE)
+    return found and other.replicate == job.replicate
 
 
 def run_items(
@@ -191,7 +207,7 @@ def _side_by_side(
                 for file, item in todo.items():
                     if len(running) == processes:
                         break
-                    if file not in running.values() and not waits(item, todo.values()):
+                    if file not in running.values() and item.needs.isdisjoint(todo):
                         running[pool.submit(run_item, place, item)] = file
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     future.result()
@@ -202,18 +218,6 @@ def _side_by_side(
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
-
-
-def waits(item: Item, todo: Iterable[Item]) -> bool:
-    """Whether a job needs another that is not done: its source, or for pictures all of its replicate."""
-    job = item.job
-    needed = job.kind == SOURCE_TEST or (bool(job.arm) and ARMS[job.arm].needs_source)
-    same = (other.job for other in todo if other.part == item.part and other is not item)
-    return any(
-        other.replicate == job.replicate
-        and ((needed and other.kind == SOURCE) or (job.kind == PICTURES and other.kind == TUNE))
-        for other in same
-    )
 
 
 def run_item(place: Place, item: Item) -> None:

@@ -81,6 +81,9 @@ class Settings:
             check_integer(name.replace("_", " "), getattr(self, name), low)
         for name in ("steps", *(["source_steps"] if self.source_steps else [])):
             check_integer(name.replace("_", " "), getattr(self, name), self.evaluations)
+        if self.steps % self.evaluations:
+            message = f"steps must be a multiple of the {self.evaluations} evaluations"
+            raise ValueError(f"{message}, got {self.steps}")
         for name in ("width", "source_rate", *(["rate"] if self.rate else [])):
             check_positive(name.replace("_", " "), getattr(self, name))
         if self.source_from not in (OWN, OTHER):

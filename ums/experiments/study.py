@@ -61,7 +61,7 @@ class Study:
         self, modality: Modality, datasets: Datasets, run: Run, arms: Sequence[str] = tuple(ARMS)
     ):
         self.modality, self.datasets, self.run = modality, datasets, run
-        self.settings, self.arms = run.settings, tuple(arms)
+        self.settings, self.arms = run.settings, tuple(arm for arm in ARMS if arm in arms)
         self.pool, self.draw = cache(self._pool), cache(self._draw)
         self.source, self.tuning = cache(self._trained_source), cache(self._tuning)
         self._replicate = 0
@@ -69,7 +69,8 @@ class Study:
         run.store.watch(datasets.sets)
         self.pool(SOURCE)
         for group in datasets.groups:
-            group.check(self.draw(group.name, 1), self.settings.batch)
+            for replicate in range(1, self.settings.replicates + 1):
+                group.check(self.draw(group.name, replicate), self.settings.batch)
 
     def _pool(self, name: str) -> Pool:
         settings = self.settings
@@ -157,10 +158,16 @@ class Study:
         sets = {"test": fingerprint(group.test_set)}
         if job.kind in (TUNE, PILOT):
             return self.tuning(group.name, job.replicate).key(job) | sets
-        names = {"names": [group.held_out_name, group.test_name], "arms": self.arms_of(group)}
-        first = self.tuning(group.name, 1)
-        keys = {arm: first.key(Job(TUNE, group.name, arm, 1, seed=job.seed)) for arm in self.arms}
-        return job.to_dict() | sets | names | (keys if job.kind == PICTURES else first.keys(False))
+        first, own = self.tuning(group.name, 1), job.to_dict() | sets
+        if job.kind == CASES:
+            names = {"names": [group.held_out_name, group.test_name]}
+            return own | names | first.keys(False) | {"overlap": self._overlap(group)}
+        tuned = [Job(TUNE, group.name, arm, 1, seed=job.seed) for arm in self.arms_of(group)]
+        return own | {"networks": [first.key(each) for each in tuned]}
+
+    def _overlap(self, group: TaskGroup) -> float:
+        """The share of its images that a replicate has in common with another."""
+        return max(self.pool(name).overlap for name in (group.name, SOURCE))
 
     def _source_key(self, replicate: int) -> dict[str, Any]:
         """What the source's weights depend on."""
@@ -246,7 +253,7 @@ class Study:
             "title": group.title,
             "held-out name": group.held_out_name,
             "test name": group.test_name,
-            "overlap": max(self.pool(name).overlap for name in (group.name, SOURCE)),
+            "overlap": self._overlap(group),
             "tasks": {task.name: _described_task(group, task) for task in group.tasks},
             "heat map": {
                 "task": group.heat_map_task,
@@ -263,7 +270,7 @@ class Study:
             if arm != SOURCE_HEAD:
                 jobs[arm] = Job(TUNE, group.name, arm, job.replicate, seed=job.seed)
         pictures: Pictures = {}
-        if SEGMENTATION in group.kinds:
+        if SEGMENTATION in group.kinds and set(jobs) - {CONTROL}:
             pictures |= self._outlines(group, jobs)
         if len(rows := evaluation.heat_map_rows(group)):
             pictures |= self._heat_maps(group, jobs, rows[:SHOWN])

@@ -5,6 +5,7 @@ No weights depend on this: a change of it tests the kept networks again and trai
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from ums.experiments.run import training_record
 from ums.experiments.tasks import TargetTask, TaskGroup
 from ums.experiments.tuning import Outcome, Tuning
 from ums.layers import Layer
-from ums.training import predict
+from ums.training import TrainingDiverged, predict
 
 DIGITS = 5
 """Behind the point, of recorded scores and logits."""
@@ -135,6 +136,9 @@ def _of_the_source(tuning: Tuning) -> dict[str, Any]:
 
 
 def tried(tuning: Tuning, job: Job) -> dict[str, Any]:
-    """The record of a pilot's trial: each task's lowest validation loss."""
-    outcomes = tuning.tune(job)
+    """The record of a pilot's trial: each task's lowest validation loss, infinite if it diverged."""
+    try:
+        outcomes = tuning.tune(job)
+    except TrainingDiverged:
+        return {"losses": {task.name: math.inf for task in tuning.group.tasks}}
     return {"losses": {name: min(o.tuned.history.validation) for name, o in outcomes.items()}}
