@@ -322,4 +322,6 @@ def _described_task(group: TaskGroup, task: TargetTask) -> dict[str, Any]:
             "patient": prepared.patients[rows],
             "label": labels,
         }
+        known = [name for name in ("age", "sex") if name in prepared.labels]
+        described[where] |= {name: prepared.labels[name][rows] for name in known}
     return described
