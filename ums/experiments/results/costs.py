@@ -77,10 +77,26 @@ class GroupCosts:
         return float(np.mean([cost.seconds for cost in self.source]) / 60)
 
     @property
-    def totals(self) -> tuple[float, float]:
-        """Mean minutes of a replicate with the source or the denoiser: shared, and separate models."""
-        shared, separate = (self.minutes(arm).mean() for arm in ("independent", "separate"))
-        return shared + self.source_minutes, separate + self.source_minutes * self.denoiser
+    def time_left(self) -> tuple[float, float]:
+        """Minutes of independent heads as a share of separate models': alone, and with the source.
+
+        With the source, the denoiser counts as well, if the separate models stand behind one.
+        """
+        shared, separate = (float(self.minutes(arm).mean()) for arm in ("independent", "separate"))
+        source = self.source_minutes
+        return shared / separate, (shared + source) / (separate + source * self.denoiser)
+
+    def reached(self, arm: str, task: str, than: str) -> np.ndarray:
+        """(R,) share of the training after which an arm's loss is as low as another's ever gets.
+
+        It is infinite where it never gets there. Both losses are on the same validation images.
+        """
+        shares = []
+        for ours, theirs in zip(self.costs[arm][task], self.costs[than][task], strict=True):
+            losses = np.array(ours.history.validation)
+            there = np.flatnonzero(losses <= min(theirs.history.validation))
+            shares.append((there[0] + 1) / len(losses) if len(there) else np.inf)
+        return np.array(shares)
 
     def lines(self) -> dict[str, tuple[float, float]]:
         """Approach -> (fixed minutes, minutes of a further task)."""

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ums.experiments.names import CONTROL, LOGITS, MEASURES, OWN_EPOCH, SEGMENTATION, TEST
+from ums.experiments.names import (
+    CONTROL,
+    LOGITS,
+    MEASURES,
+    ONE_ENCODER,
+    OWN_EPOCH,
+    SEGMENTATION,
+    TEST,
+)
 from ums.experiments.results.costs import TrainingCost, cost_of
 from ums.experiments.results.intervals import over_trainings_and_patients
 from ums.experiments.results.jackknife import (
@@ -19,7 +27,7 @@ from ums.experiments.results.jackknife import (
     weighted_mcc,
     weighted_mean,
 )
-from ums.experiments.results.records import Record, Records
+from ums.experiments.results.records import Record, Records, by_map
 from ums.experiments.results.scores import Estimate, score_logits
 from ums.experiments.results.verdicts import MARGINS, Contrast, contrast
 
@@ -50,18 +58,21 @@ class GroupResults:
         arms: Those it was tuned by, without the control.
         replicates: R.
         overlap: The correlation of two replicates that draw from one small pool; 0 if they share nothing,
-            and if they share all: what is found then holds for these images alone.
+            and if they share all.
+        shared_images: The share of its images that a replicate has in common with another, on average.
         cases: Task -> HELD_OUT or TEST -> ids, patients and labels of the cases.
         runs: Arm -> records by replicate.
         costs: Arm -> task -> cost of each replicate.
-        heat_maps: Arm -> name of a mask -> (R, n) shares of the map's mass inside it, NaN where nothing
-            speaks for the class; empty where there are no heat maps.
+        heat_maps: Arm -> name of a map, "" where there is one kind -> measure -> (R, n) of each image,
+            such as the share of the map's mass inside a mask, NaN where nothing speaks for the class;
+            empty where there are no heat maps.
     """
 
     def __init__(self, records: Records, group: str):
         record = records.one("cases", group)
         self.name, self.title = group, record["title"]
-        self.overlap = record["overlap"] if record["overlap"] < 1 else 0.0
+        self.shared_images: float = record["overlap"]
+        self.overlap = self.shared_images if self.shared_images < 1 else 0.0
         self.held_out_name, self.test_name = record["held-out name"], record["test name"]
         self.cases: dict[str, Any] = record["tasks"]
         self.heat_map_cases: dict[str, Any] = record["heat map"]
@@ -78,9 +89,9 @@ class GroupResults:
             for arm, runs in self.runs.items()
         }
         self.heat_maps = {
-            arm: {name: np.array([r["heat map"][name] for r in runs], float) for name in masks}
+            arm: _heat_maps([by_map(r["heat map"]) for r in runs])
             for arm, runs in self.runs.items()
-            if (masks := runs[0].get("heat map"))
+            if runs[0].get("heat map")
         }
         pictures = records.of("pictures", group)
         self.pictures = records.arrays(pictures[0]) if pictures else {}
@@ -129,9 +140,22 @@ class GroupResults:
         self, arm: str, task: str, measure: str = "", where: str = TEST, epoch: str = OWN_EPOCH
     ) -> Estimate:
         """Each replicate's score, and the interval of their mean over other trainings and patients."""
-        measured = self.measured(arm, task, measure, where, epoch)
-        interval = over_trainings_and_patients(measured, self.overlap)
-        return Estimate(measured.values, *interval)
+        return self.estimated(self.measured(arm, task, measure, where, epoch))
+
+    def estimated(self, measured: Measured) -> Estimate:
+        """A measure of each replicate with the interval of its mean."""
+        return Estimate(measured.values, *over_trainings_and_patients(measured, self.overlap))
+
+    def of_heat_maps(self, arm: str, kind: str, measure: str) -> Measured:
+        """A measure of the heat maps, the mean over the images that have it."""
+        values = self.heat_maps[arm][kind][measure]
+        known = np.isfinite(values)
+
+        def mean(weights: np.ndarray) -> np.ndarray:
+            with np.errstate(invalid="ignore"):
+                return np.asarray((weights @ np.where(known, values, 0).T) / (weights @ known.T))
+
+        return jackknifed(mean, np.array(self.heat_map_cases["patients"]))
 
     def contrast(
         self, better: str, worse: str, task: str, measure: str = "", family: int = 1
@@ -141,15 +165,27 @@ class GroupResults:
         margin = MARGINS.get(measure or self.task(task).measure, MARGIN)
         return contrast(a, b, margin, self.overlap, family)
 
+    def cost_of_one_encoder(self, arm: str, task: str) -> Contrast:
+        """What a task loses by the epoch that is best for all: ONE_ENCODER less OWN_EPOCH."""
+        a, b = (self.measured(arm, task, "", TEST, epoch) for epoch in (ONE_ENCODER, OWN_EPOCH))
+        return contrast(a, b, MARGINS.get(self.task(task).measure, MARGIN), self.overlap)
+
     @property
-    def clustered(self) -> bool:
-        """Whether a patient has several test cases, which are then not independent."""
-        return any(len(np.unique(p)) < len(p) for p in (self.patients(t.name) for t in self.tasks))
+    def conditional(self) -> bool:
+        """Whether replicates share images; what is found then holds for these patients alone."""
+        return self.shared_images > 0
 
 
 def _task(name: str, cases: Record) -> TaskInfo:
     counts = {where: len(cases[where]["id"]) for where in cases if isinstance(cases[where], dict)}
     return TaskInfo(name, cases["title"], cases["kind"], cases["classes"], counts)
+
+
+def _heat_maps(replicates: list[Record]) -> dict[str, dict[str, np.ndarray]]:
+    return {
+        kind: {name: np.array([r[kind][name] for r in replicates], float) for name in measures}
+        for kind, measures in replicates[0].items()
+    }
 
 
 def _weighted(

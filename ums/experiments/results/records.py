@@ -116,8 +116,8 @@ def load(folder: str | Path) -> dict[str, dict[str, np.ndarray]]:
         Four tables, each a mapping from column names to arrays of one length. ``"cases"`` has a row for
         each test case of each network: its measures, if it is a mask, or its true label and logits.
         ``"epochs"`` has a row for each epoch of each training. ``"costs"`` has a row for each
-        training. ``"heat maps"`` has a row for each image and network, with the shares of the map inside
-        each mask. Numbers that a row does not have are NaN.
+        training. ``"heat maps"`` has a row for each image and network, with the measures of its map, such
+        as the share inside each mask. Numbers that a row does not have are NaN.
 
     Raises:
         FileNotFoundError: As :func:`read_study`.
@@ -133,7 +133,9 @@ def load(folder: str | Path) -> dict[str, dict[str, np.ndarray]]:
             own = ({"part": part} if len(parts) > 1 else {}) | job
             if shares := record.get("heat map", {}) if job["kind"] == "tune" else {}:
                 columns = {"patient": records.one("cases", job["group"])["heat map"]["patients"]}
-                tables["heat maps"] += [own | row for row in _rows(columns | shares)]
+                for kind, measures in by_map(shares).items():
+                    rows = _rows(columns | measures)
+                    tables["heat maps"] += [own | ({"map": kind} if kind else {}) | r for r in rows]
             for task, trained in trainings.items():
                 names = own | {"task": task}
                 if "history" in trained:
@@ -144,6 +146,12 @@ def load(folder: str | Path) -> dict[str, dict[str, np.ndarray]]:
                     cases = records.one("cases", job["group"])["tasks"][task]
                     tables["cases"] += [names | row for row in _cases(trained, cases)]
     return {name: _columns(rows) for name, rows in tables.items()}
+
+
+def by_map(measures: Record) -> dict[str, Record]:
+    """Name of a kind of heat map, "" where there is but one -> measure -> values of the images."""
+    kinds = {name: values for name, values in measures.items() if isinstance(values, dict)}
+    return kinds or {"": measures}
 
 
 def _epochs(history: Record) -> list[Record]:
