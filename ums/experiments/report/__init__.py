@@ -17,8 +17,8 @@ def plain_page(study: StudyRecords) -> Report:
     """A page without the paper's numbers, for a modality of one's own."""
     text = sections.PageText(
         title=f"{study.about['title']}: one source, shared",
-        subtitle="Independent, alternating and joint fine-tuning on a shared encoder, against "
-        "separate models.",
+        subtitle="When does sharing an encoder pay? Independent, alternating and joint fine-tuning, one "
+        "task alone and separate models.",
         seen="",
     )
     if "denoising" in study.parts[""].one("source-test"):

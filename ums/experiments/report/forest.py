@@ -64,7 +64,9 @@ def forest(
         ax.tick_params(left=False)
         ax.spines["left"].set_visible(False)
     style.legend_below(sheet, LEGEND)
-    alt = f"Differences between arms, with intervals over trainings and patients. {'; '.join(words)}."
+    alt = (
+        f"Differences between arms, with intervals over trainings and patients. {'; '.join(words)}."
+    )
     return style.finished(sheet, name, "svg", f"{note} {CAPTION}".strip(), alt)
 
 
@@ -95,7 +97,9 @@ def _line(
     ax.plot(ends, [row, row], color=colour, zorder=3, **look)
     for end, shown, marker in zip(interval, ends, "<>", strict=True):
         if end != shown:
-            ax.plot(shown, row, marker, ms=2.2 * look["lw"] + 0.6, color=colour, mew=0, clip_on=False)
+            ax.plot(
+                shown, row, marker, ms=2.2 * look["lw"] + 0.6, color=colour, mew=0, clip_on=False
+            )
 
 
 @style.styled

@@ -21,7 +21,10 @@ from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.verdicts import Verdict
 
 ARMS = {
-    INDEPENDENT: ("Independent", "A new head for each task on the source's encoder, which is frozen."),
+    INDEPENDENT: (
+        "Independent",
+        "A new head for each task on the source's encoder, which is frozen.",
+    ),
     ALTERNATING: (
         "Alternating",
         "All tasks share the source's encoder, which goes on learning; they take turns at it.",
