@@ -10,15 +10,25 @@ import numpy as np
 from ums.experiments.report.forest import forest
 from ums.experiments.report.page import Section
 from ums.experiments.report.tables import Column, Table, formatted
-from ums.experiments.report.words import condition, counted, listed, lowered
+from ums.experiments.report.words import (
+    LABELS,
+    condition,
+    contrasts_counted,
+    listed,
+    lowered,
+    percent,
+)
 from ums.experiments.results.contrasts import QUESTIONS, Question, answer, family
-from ums.experiments.results.groups import GroupResults, TaskInfo
+from ums.experiments.results.groups import MARGIN, GroupResults, TaskInfo
 from ums.experiments.results.pilots import replicates_needed, verdict_chances
 from ums.experiments.results.scores import Estimate
 from ums.experiments.results.verdicts import MARGINS, Contrast, Verdict
 
 TIMES_MARGIN = 2
 """The true difference for which the page says how often it is found, in margins."""
+
+MORE = (10, 20, 40)
+"""Numbers of replicates beside that of the study."""
 
 
 class Answer(NamedTuple):
@@ -36,10 +46,11 @@ class Answer(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The task with its difference and interval."""
+        """The question and the task with the difference and its interval."""
         difference = Estimate([self.contrast.mean], *self.contrast.interval)
         written = formatted(difference, "{:+.3f}")
-        return f"{lowered(self.task.title)} ({self.task.measure} {written})"
+        question = self.question.name.removeprefix("sharing, ")
+        return f"{question}, {lowered(self.task.title)} ({self.task.measure} {written})"
 
 
 def answers(groups: Sequence[GroupResults]) -> list[Answer]:
@@ -55,56 +66,47 @@ def answers(groups: Sequence[GroupResults]) -> list[Answer]:
 
 
 def primary_sentences(found: Iterable[Answer]) -> list[str]:
-    """What the primary contrasts say, in words."""
-    primary = [a for a in found if a.question.primary]
+    """What the primary contrasts say, in words: when sharing pays."""
+    primary = sorted((a for a in found if a.question.primary), key=lambda a: a.in_margins)
     if not primary:
         return []
-    verdicts = [a.contrast.verdict for a in primary]
-    order = sorted(primary, key=lambda a: a.in_margins)
-    low, high = (f"{a.question.name}, {a.words}" for a in (order[0], order[-1]))
     replicates = listed(str(n) for n in dict.fromkeys(a.contrast.replicates for a in primary))
     lines = [
-        f"When does sharing an encoder pay? Against one task alone from the same source, on "
-        f"{len(primary)} comparisons with {replicates} replicates each, “sharing scores higher” "
-        f"{counted(verdicts)}.",
-        f"The difference ranges from {low} to {high}.",
+        f"Sharing an encoder, against one task alone from the same source, is "
+        f"{contrasts_counted(a.contrast.verdict for a in primary)} of {len(primary)} comparisons over "
+        f"{replicates} replicates of everything.",
+        f"From the lowest to the highest: {primary[0].words} to {primary[-1].words}.",
     ]
     for verdict, says in (
         (Verdict.HOLDS, "It pays for"),
         (Verdict.REFUTED, "It costs for"),
         (Verdict.NEGLIGIBLE, "It makes no difference that matters for"),
     ):
-        if there := [
-            f"{a.question.name}, {a.words}" for a in primary if a.contrast.verdict is verdict
-        ]:
-            lines.append(f"{says} {'; '.join(there)}.")
+        there = [a.words for a in reversed(primary) if a.contrast.verdict is verdict]
+        lines += [f"{says} {'; '.join(there)}."] if there else []
     return lines
 
 
 def secondary_sentences(found: Sequence[Answer]) -> list[str]:
     """What the other contrasts say, a sentence for each question."""
     lines = []
-    for question in QUESTIONS:
-        of = sorted((a for a in found if a.question is question), key=lambda a: a.in_margins)
-        if of and not question.primary:
-            verdicts = counted(a.contrast.verdict for a in of)
-            lines.append(
-                f"{question.name.capitalize()}: {question.text}. On {len(of)} tasks, “scores higher” "
-                f"{verdicts}; from {of[0].words} to {of[-1].words}."
-            )
+    for question in (q for q in QUESTIONS if not q.primary):
+        if verdicts := [a.contrast.verdict for a in found if a.question is question]:
+            name, counts = question.name.capitalize(), contrasts_counted(verdicts)
+            lines.append(f"{name} ({question.text}): {counts} of {len(verdicts)} tasks.")
     return lines
 
 
 def answer_section(groups: Sequence[GroupResults], found: Sequence[Answer]) -> Section:
-    """The forest plot of all contrasts, their table, and the answer in words."""
+    """The answer in words, the forest plot of all contrasts, and their table."""
     panels: dict[str, dict[str, Contrast]] = {}
     for a in found:
-        panels.setdefault(a.task.title, {})[a.question.name] = a.contrast
+        panels.setdefault(a.task.title, {})[a.question.name.capitalize()] = a.contrast
     measures = {a.task.title: a.task.measure for a in found}
     plot = forest(panels, measures, "contrasts", "Each row is a question, each panel a task.")
-    text = [*primary_sentences(found), *secondary_sentences(found)]
-    paragraphs = [" ".join(text[:2]), *text[2:], " ".join(filter(None, map(condition, groups)))]
-    return Section("When does sharing pay?", "\n\n".join(paragraphs), [plot, _table(found)])
+    paragraphs = (primary_sentences(found), secondary_sentences(found), [condition(groups)])
+    text = "\n\n".join(" ".join(filter(None, lines)) for lines in paragraphs)
+    return Section("When does sharing pay?", text, [plot, _table(found)])
 
 
 def _table(found: Sequence[Answer]) -> Table:
@@ -134,7 +136,7 @@ def _heading(task: TaskInfo) -> str:
 
 
 def _arms(question: Question) -> str:
-    return f"{question.better} − {question.worse}"
+    return f"{LABELS[question.better]} − {LABELS[question.worse].lower()}"
 
 
 # ------------------------------------------------------------------------ what few replicates cannot settle
@@ -143,53 +145,55 @@ def _arms(question: Question) -> str:
 def power_section(groups: Sequence[GroupResults], found: Sequence[Answer]) -> Section | None:
     """What so many replicates can settle, by the spreads measured here; None without a spread."""
     size, rows = family(groups), []
-    for a in found:
-        sd, margin, R = spread(a), a.contrast.margin, a.contrast.replicates
-        if a.question.primary and R > 1 and sd > 0:
-            there = verdict_chances(TIMES_MARGIN * margin, sd, R, margin, size)[Verdict.HOLDS]
-            nothing = verdict_chances(0, sd, R, margin, size)[Verdict.NEGLIGIBLE]
-            rows.append(
-                {"Task": a.task.title, "Sharing": a.question.better, "Measure": a.task.measure}
-                | {"Spread": sd, "True difference": TIMES_MARGIN * margin, "Found": there}
-                | {"None, and called negligible": nothing, "Replicates": R}
-                | {"Needed": replicates_needed(sd, margin, size)}
-            )
+    pooled = spreads(found)
+    for measure, (sd, R) in pooled.items():
+        margin = MARGINS.get(measure, MARGIN)
+        for n in sorted({R, *MORE}):
+            there = verdict_chances(TIMES_MARGIN * margin, sd, n, margin, size)
+            nothing = verdict_chances(0, sd, n, margin, size)
+            row = {"Measure": measure, "Replicates": n, "Difference": TIMES_MARGIN * margin}
+            row |= {"Found": there[Verdict.HOLDS], "None": nothing[Verdict.NEGLIGIBLE]}
+            rows.append(row | {"Note": "this study" if n == R else ""})
     if not rows:
         return None
-    columns: list[str | Column] = ["Task", "Sharing", "Measure", "Spread"]
-    columns += [Column("True difference", "{:g}"), Column("Found", "{:.0%}")]
-    columns += [Column("None, and called negligible", "{:.0%}"), "Replicates", "Needed"]
+    columns: list[str | Column] = ["Measure", "Replicates", Column("Difference", "{:g}")]
+    columns += [Column("Found", "{:.0%}"), Column("None", "{:.0%}"), "Note"]
     note = (
-        "Spread: standard deviation over replicates of the paired difference, measured here. Found: the "
-        "chance that so many replicates say “holds” of the true difference beside it. The next: the chance "
-        "that they say “negligible” where there is no difference. Needed: replicates whose interval is "
-        "as narrow as the margin to either side. All by the simultaneous interval over trainings, of "
-        "independent replicates; few test patients, or replicates that share theirs, make it harder."
+        "Found: the chance of the verdict “holds” where the true difference is the one beside it. None: the "
+        "chance of the verdict “negligible” where there is no difference. By the simultaneous interval over "
+        "trainings of independent replicates; few test patients, or replicates that share theirs, make it "
+        "harder."
     )
-    table = Table("power", "Chances of a verdict", columns, rows, note=note)
-    text = " ".join(power_sentences(found, size))
+    table = Table("power", "Chances of a verdict on sharing", columns, rows, note=note)
+    text = " ".join(power_sentences(pooled, size))
     return Section("What so many replicates can settle", text, [table])
 
 
-def power_sentences(found: Iterable[Answer], size: int) -> list[str]:
+def power_sentences(pooled: dict[str, tuple[float, int]], size: int) -> list[str]:
     """By measure, how likely a true difference is found with the replicates there are."""
-    primary = [a for a in found if a.question.primary and spread(a) > 0]
     lines = []
-    for measure in dict.fromkeys(a.task.measure for a in primary):
-        of = [a for a in primary if a.task.measure == measure]
-        R, margin = of[0].contrast.replicates, of[0].contrast.margin
-        sd = float(np.sqrt(np.mean([spread(a) ** 2 for a in of])))
+    for measure, (sd, R) in pooled.items():
+        margin = MARGINS.get(measure, MARGIN)
         chance = verdict_chances(TIMES_MARGIN * margin, sd, R, margin, size)[Verdict.HOLDS]
         lines.append(
             f"With {R} replicates, a true difference of {TIMES_MARGIN * margin:g} {measure} by sharing is "
-            f"found with a probability of {chance:.0%} (spread over replicates {sd:.3f}); an interval as "
-            f"narrow as the margin of {margin:g} takes {replicates_needed(sd, margin, size):,} replicates."
+            f"found with a probability of {percent(chance)} (spread of the difference over replicates "
+            f"{sd:.3f}); an interval as narrow as the margin of {margin:g} takes "
+            f"{replicates_needed(sd, margin, size):,} replicates."
         )
     return lines
 
 
-def spread(a: Answer) -> float:
-    """The standard deviation over replicates of a paired difference; 0 for one replicate."""
-    pair = (a.group.measured(arm, a.task.name, "") for arm in (a.question.better, a.question.worse))
-    better, worse = (measured.values for measured in pair)
-    return float(np.std(better - worse, ddof=1)) if len(better) > 1 else 0.0
+def spreads(found: Iterable[Answer]) -> dict[str, tuple[float, int]]:
+    """Measure -> spread of the primary paired differences over replicates, and how many there are.
+
+    The spread is the root of the mean variance of the contrasts in that measure.
+    """
+    variances: dict[str, list[float]] = {}
+    counts = {}
+    for a in (a for a in found if a.question.primary and a.contrast.replicates > 1):
+        arms = (a.question.better, a.question.worse)
+        better, worse = (a.group.measured(arm, a.task.name, "").values for arm in arms)
+        variances.setdefault(a.task.measure, []).append(float(np.var(better - worse, ddof=1)))
+        counts[a.task.measure] = a.contrast.replicates
+    return {m: (float(np.sqrt(np.mean(v))), counts[m]) for m, v in variances.items() if sum(v) > 0}

@@ -10,7 +10,7 @@ import numpy as np
 from ums.experiments.names import INDEPENDENT, SCRATCH, SEPARATE, SINGLE, STRATEGIES
 from ums.experiments.report.page import Section
 from ums.experiments.report.tables import Column, Table, formatted
-from ums.experiments.report.words import LABELS, counted, lowered
+from ums.experiments.report.words import LABELS, claims_counted, lowered, percent
 from ums.experiments.results import paper
 from ums.experiments.results.costs import GroupCosts
 from ums.experiments.results.groups import GroupResults
@@ -36,8 +36,8 @@ def claims_section(
     """
     rows = [row for claim in claims for row in _claimed(groups, claim)]
     text = (
-        f"Of {len(rows)} claims, {counted(verdicts_of(rows))}. A claim is about one strategy and another "
-        "on one task; the baseline is the paper's, on cleaned images."
+        f"Of {len(rows)} claims, {claims_counted(verdicts_of(rows))}. A claim is that one strategy scores "
+        "higher than another on a task; the baseline is the paper's, on cleaned images."
     )
     columns = [
         "The paper",
@@ -64,7 +64,11 @@ def _claimed(groups: Sequence[GroupResults], claim: paper.Claim) -> list[dict[st
                 continue
             found = group.contrast(claim.better, claim.worse, task.name)
             compared = f"{LABELS[claim.better]} above {LABELS[claim.worse].lower()}"
-            row = {"The paper": compared, "Task": task.title, "Verdict": found.verdict}
+            row: dict[str, Any] = {
+                "The paper": compared,
+                "Task": task.title,
+                "Verdict": found.verdict,
+            }
             row |= {"Measure": task.measure, "Difference here": _difference(found)}
             rows.append(row | {"Where": claim.source})
     return rows
@@ -93,19 +97,19 @@ def headline_table(
         if not {INDEPENDENT, SEPARATE} <= set(group.arms):
             continue
         scores, minutes = (paper.table(number) for number in numbers.get(group.name, (0, 0)))
-        rows += [_accuracy(group, scores), *_time(group, costs[group.name], minutes)]
+        rows += [_accuracy(group, scores), _time(group, costs[group.name], minutes)]
         rows += [
             _convergence(group, costs[group.name], *pair)
             for pair in ((INDEPENDENT, SEPARATE), (SINGLE, SCRATCH))
             if set(pair) <= set(group.arms)
         ]
     note = (
-        "The abstract's 9 % are the accuracy of the echo's image quality, its 86 % less time the chest X-ray's "
-        "similar tasks without the source. Accuracy: a largest difference of several is large by chance as "
-        "well, so their mean stands beside it. Time: of independent heads, as a share of the time "
-        "of separate models; every arm trains for as many steps here, so that it compares the price of a step. "
-        "Convergence: when the validation loss is as low as that of the other ever gets; the paper prints "
-        "none, and infers it from minutes."
+        "The abstract's 9 % are the accuracy of the echo's image quality, its 86 % less time the similar "
+        "tasks of the chest X-ray without the source. Accuracy: the largest of several differences is "
+        "large by chance as well, so their mean stands beside it. Time: that of independent heads as a "
+        "share of that of separate models, with the source where the paper counts it; every arm trains "
+        "for as many steps here, so that this compares the price of a step. Convergence: when the validation "
+        "loss is as low as that of the other ever gets; the paper infers it from minutes."
     )
     columns = ["Claim", "Tasks", "The paper", "Here", "Beside it"]
     return Table("headlines", "The paper's headlines", columns, rows, note=note)
@@ -142,28 +146,28 @@ def _accuracy(group: GroupResults, printed: Mapping[Any, Mapping[str, float]]) -
 
 def _time(
     group: GroupResults, costs: GroupCosts, printed: Mapping[Any, Mapping[str, float]]
-) -> list[dict[str, Any]]:
+) -> dict[str, Any]:
     """Minutes with the shared source as a share of those of separate models."""
     ours, theirs = (
         next((printed[row]["Minutes"] for row in rows if row in printed), None)
         for rows in (("proposed", "proposed tasks"), ("baseline", "baseline tasks"))
     )
-    alone, whole = costs.time_left
-    row = {
+    alone, whole = map(percent, costs.time_left)
+    without = "proposed tasks" in printed
+    return {
         "Claim": "Time, of separate models'",
         "Tasks": group.name,
-        "The paper": f"{ours / theirs:.0%}" if ours and theirs else None,
-        "Here": f"{whole:.0%}",
-        "Beside it": f"{alone:.0%} without the source",
+        "The paper": percent(ours / theirs) if ours and theirs else None,
+        "Here": alone if without else whole,
+        "Beside it": f"{whole} with the source" if without else f"{alone} without the source",
     }
-    return [row]
 
 
 def _convergence(group: GroupResults, costs: GroupCosts, arm: str, than: str) -> dict[str, Any]:
     """How soon an arm's validation loss is as low as another's ever gets."""
     shares = np.concatenate([costs.reached(arm, task.name, than) for task in group.tasks])
     there = shares[np.isfinite(shares)]
-    when = f", after {np.median(there):.0%} of the steps (median)" if len(there) else ""
+    when = f", after {percent(float(np.median(there)))} of the steps (median)" if len(there) else ""
     return {
         "Claim": "Faster convergence",
         "Tasks": group.name,

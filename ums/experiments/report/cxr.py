@@ -16,7 +16,8 @@ TEXT = PageText(
     title="Chest X-ray: one denoising source, shared",
     subtitle="When does sharing an encoder pay? Independent, alternating and joint fine-tuning, one task "
     "alone and separate models; after Zamzmi, Rajaraman and Antani (2021), section 4.1.",
-    seen="The source may have seen images of the training hospital, without labels, but none of the test set.",
+    seen="The source may have seen images of the training hospital, without labels, but none of the test "
+    "set.",
     groups={
         DIVERSE: GroupText(
             3,

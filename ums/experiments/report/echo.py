@@ -88,8 +88,8 @@ def _source(study: StudyRecords) -> Section:
         rows.append({"Method": method} | measures)
     note = (
         f"On {len(label)} images of the source's test patients, with the 95 % bootstrap interval over "
-        f"the patients, of the first replicate; trained on {record['trained on']} images of others. The nearest neighbour "
-        "is the training image whose grey levels have the least squared difference."
+        f"the patients; the first replicate, trained on {record['trained on']} images of others. The nearest "
+        "neighbour is the training image whose grey levels have the least squared difference."
     )
     table = Table("source", "The source: telling flows apart", list(rows[0]), rows, note=note)
     shown = records.arrays(record)

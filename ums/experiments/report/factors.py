@@ -9,7 +9,7 @@ from ums.experiments.names import ALTERNATING, JOINT, SCRATCH, SINGLE
 from ums.experiments.report.forest import benefit_curves, forest
 from ums.experiments.report.page import Figure, Section
 from ums.experiments.report.tables import Column, Table
-from ums.experiments.report.words import FACTORS, NUMBER_OF_LABELS, counted
+from ums.experiments.report.words import FACTORS, NUMBER_OF_LABELS, contrasts_counted
 from ums.experiments.results.groups import GroupResults, TaskInfo
 from ums.experiments.results.records import StudyRecords
 from ums.experiments.results.verdicts import Contrast
@@ -82,16 +82,16 @@ def factor_sections(study: StudyRecords, main: Sequence[GroupResults]) -> list[S
 
 
 def sentences(found: Sequence[Benefit]) -> list[str]:
-    """How many contrasts of sharing, and of pretraining, hold at each level."""
+    """What sharing and pretraining do at each level."""
     lines = []
     for level in dict.fromkeys(each.level for each in found):
         of = [each for each in found if each.level == level]
         sharing = [each.contrast.verdict for each in of if each.name != PRETRAINING]
         pretraining = [each.contrast.verdict for each in of if each.name == PRETRAINING]
         lines.append(
-            f"{level.capitalize()}: sharing scores higher than one task alone in {len(sharing)} comparisons, "
-            f"of which {counted(sharing)}; pretraining, in {len(pretraining)}, of which "
-            f"{counted(pretraining)}."
+            f"{level.capitalize()}: sharing, against one task alone, is {contrasts_counted(sharing)} of "
+            f"{len(sharing)}; pretraining, against random weights, {contrasts_counted(pretraining)} of "
+            f"{len(pretraining)}."
         )
     return lines
 

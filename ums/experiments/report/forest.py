@@ -84,7 +84,7 @@ def _draw(ax: Axes, row: int, each: Contrast, limit: float) -> None:
     _line(ax, row + 0.22, each.trainings, limit, colour, TRAININGS)
     ax.plot(each.mean, row, "o", ms=5, color=colour, zorder=4)
     look: style.Look = {"xycoords": ("axes fraction", "data"), "va": "center", "color": colour}
-    style.note(ax, each.verdict.mark, (1, row), (1, 0), fontweight="bold", **look)
+    style.note(ax, each.verdict.mark, (1, row), (5, 0), fontweight="bold", **look)
 
 
 def _line(

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from ums.experiments.report import style
 from ums.experiments.report.page import Figure
 from ums.experiments.report.tables import formatted
+from ums.experiments.report.words import percent
 from ums.experiments.results.scores import Estimate
 from ums.training import History
 
@@ -242,7 +243,7 @@ def confusion_tables(tables: dict[str, np.ndarray]) -> Figure:
             shares = np.asarray(counts) / np.sum(counts, axis=1, keepdims=True)
         ax.imshow(shares, cmap=SHADES, vmin=0, vmax=1)
         for (i, j), share in np.ndenumerate(shares):
-            text = f"{counts[i][j]}\n{style.percent(share)}"
+            text = f"{counts[i][j]}\n{percent(share)}"
             colour = "white" if share > 0.65 else style.INK
             ax.text(j, i, text, ha="center", va="center", fontsize=11, color=colour)
         ax.set_title(label, loc="left", fontweight="bold")
@@ -251,7 +252,7 @@ def confusion_tables(tables: dict[str, np.ndarray]) -> Figure:
         ax.set_yticks([0, 1], USES if style.is_first(ax) else ["", ""], rotation=90, va="center")
         ax.set(xlabel="recommended", ylabel="true" if style.is_first(ax) else "")
         ax.tick_params(length=0)
-        used, excluded = (f"{style.percent(shares[i, i])} ({counts[i][i]})" for i in (0, 1))
+        used, excluded = (f"{percent(shares[i, i])} ({counts[i][i]})" for i in (0, 1))
         words.append(f"{label}: {used} of those to use, {excluded} of those to exclude")
     caption = "Images by what should be done with them and what is recommended; shares are those of a row."
     alt = f"Right recommendations. {'; '.join(words)}."

@@ -22,6 +22,7 @@ from ums.experiments.report.answer import (
     power_section,
     power_sentences,
     primary_sentences,
+    spreads,
 )
 from ums.experiments.report.claims import claims_section, verdicts_of
 from ums.experiments.report.factors import factor_sections
@@ -38,7 +39,15 @@ from ums.experiments.report.heat_maps import heat_map_section
 from ums.experiments.report.page import Figure, Report, Section
 from ums.experiments.report.plots import cosine_curves, crossover, training_curves
 from ums.experiments.report.tables import Table
-from ums.experiments.report.words import ARMS, LABELS, condition, counted, lowered
+from ums.experiments.report.words import (
+    ARMS,
+    LABELS,
+    claims_counted,
+    condition,
+    listed,
+    lowered,
+    percent,
+)
 from ums.experiments.results import paper
 from ums.experiments.results.contrasts import family
 from ums.experiments.results.costs import GroupCosts, cost_of
@@ -99,12 +108,12 @@ def build(
     sections += factor_sections(study, groups)
     power = power_section(groups, found)
     sections += [power] if power else []
-    lines = [*primary_sentences(found)[:2], *power_sentences(found, family(groups))]
+    lines = [*primary_sentences(found)[:2], *power_sentences(spreads(found), family(groups))]
     if text.claims:
         numbers = {name: (own.score_table, own.cost_table) for name, own in text.groups.items()}
         sections.append(claims_section(groups, costs, text.claims, numbers))
         verdicts = verdicts_of(sections[-1].tables[0].rows)
-        lines.append(f"Of the paper's {len(verdicts)} claims, {counted(verdicts)}.")
+        lines.append(f"Of the paper's {len(verdicts)} claims, {claims_counted(verdicts)}.")
     sections += [arms_section(groups), source]
     for group in groups:
         own = text.groups.get(group.name, GroupText())
@@ -114,7 +123,7 @@ def build(
             sections.append(heat_map_section(group, images))
         sections.append(cost_section(study, group, costs[group.name], own, text.cost_note))
         sections.append(training_section(group))
-    lines += [*time_lines(groups, costs), *filter(None, map(condition, groups)), *summary]
+    lines += [*filter(None, (time_line(groups, costs), condition(groups))), *summary]
     return Report(text.title, text.subtitle, lines, sections, run_information(study))
 
 
@@ -160,16 +169,16 @@ def provenance(study: StudyRecords, group: GroupResults) -> str:
     return " ".join(f"{part}." for part in [f"Images: {'; '.join([*found, size])}", *pixels])
 
 
-def time_lines(groups: Sequence[GroupResults], costs: dict[str, GroupCosts]) -> list[str]:
-    """What training took, in words."""
-    lines = []
-    for group in (g for g in groups if {INDEPENDENT, SEPARATE} <= set(g.arms)):
-        alone, whole = costs[group.name].time_left
-        lines.append(
-            f"Training time, {group.name} tasks: independent heads on the shared source take {alone:.0%} of the "
-            f"separate models' minutes, {whole:.0%} with the source."
-        )
-    return lines
+def time_line(groups: Sequence[GroupResults], costs: dict[str, GroupCosts]) -> str:
+    """What training took, in words; nothing without the two approaches."""
+    there = [g.name for g in groups if {INDEPENDENT, SEPARATE} <= set(g.arms)]
+    shares = {name: [percent(share) for share in costs[name].time_left] for name in there}
+    took = [
+        f"{alone} for the {n} tasks ({whole} with the source)"
+        for n, (alone, whole) in shares.items()
+    ]
+    text = "Training time of independent heads on the shared source, of separate models' time:"
+    return f"{text} {listed(took)}." if took else ""
 
 
 def arms_section(groups: Sequence[GroupResults]) -> Section:
@@ -203,7 +212,7 @@ def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
     how = (
         f"A score is the mean over {group.replicates} replicates ± their standard deviation, with the 95 % "
         "interval over other trainings and other patients; of measures that are no mean over patients there "
-        f"is none. {condition(group)}"
+        f"is none. {condition([group])}"
     )
     return Section(group.title, f"{how.strip()}\n\n{text}", blocks)
 
@@ -261,9 +270,9 @@ def training_section(group: GroupResults) -> Section:
     if cosines := _cosines(group):
         figures.append(cosine_curves(cosines, name=f"cosines-{group.name}"))
         text += (
-            "\n\nThe gradients are those of joint tuning. Cosines near 0 do not show that tasks do not conflict: "
-            "gradients of small batches are nearly orthogonal from noise alone, even those of two batches "
-            "of one task. Only where a pair stays below the cosine of two such batches do tasks disagree."
+            "\n\nThe gradients are those of joint tuning. Cosines near 0 do not show that tasks do not "
+            "conflict: gradients of small batches are nearly orthogonal from noise alone, even those of two "
+            "batches of one task. Only where a pair stays below the cosine of two such batches do tasks disagree."
         )
     return Section(f"Training: {group.name} tasks", text, figures)
 

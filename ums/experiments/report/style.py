@@ -116,11 +116,6 @@ def method_colours(names: Iterable[str]) -> dict[str, str]:
     return colours
 
 
-def percent(share: float) -> str:
-    """Write a share such as 0.25 as ``25 %``, NaN as ``none``."""
-    return "none" if np.isnan(share) else f"{100 * share:.0f} %"
-
-
 def note(
     ax: Axes, words: str, at: tuple[float, float], offset: tuple[float, float], **look: Any
 ) -> None:

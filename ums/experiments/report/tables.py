@@ -184,4 +184,4 @@ def _number(number: float, pattern: str) -> str:
         return UNKNOWN
     pattern = pattern or ("{:,d}" if isinstance(number, Integral) else "{:.3f}")
     # A minus is as wide as a digit; a hyphen is not.
-    return pattern.format(number).replace("-", "−").replace("inf", "∞")
+    return pattern.format(number).replace("-", "−").replace("inf", "∞").replace("%", " %")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from ums.experiments.names import (
     ALTERNATING,
@@ -85,12 +87,21 @@ FACTORS = {
 NUMBER_OF_LABELS = "labelled images that a group of tasks is trained on"
 """The setting that the curve of benefit is drawn over, as records name it."""
 
-SAID = {
+OF_CLAIMS = {
     Verdict.HOLDS: ("holds", "hold"),
     Verdict.REFUTED: ("is refuted", "are refuted"),
     Verdict.NEGLIGIBLE: ("is negligible", "are negligible"),
     Verdict.OPEN: ("stays open", "stay open"),
 }
+"""Verdict -> what is said of one claim, and of several."""
+
+OF_CONTRASTS = {
+    Verdict.HOLDS: "higher in",
+    Verdict.REFUTED: "lower in",
+    Verdict.NEGLIGIBLE: "no different by more than the margin in",
+    Verdict.OPEN: "open in",
+}
+"""Verdict -> what is said of the first arm of contrasts, ahead of their number."""
 
 
 def lowered(title: str) -> str:
@@ -104,23 +115,32 @@ def listed(parts: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def counted(verdicts: Iterable[Verdict]) -> str:
-    """How many of each verdict there are: "2 hold, none is refuted, 1 is negligible and 7 stay open"."""
-    found = list(verdicts)
-    counts = {v: found.count(v) for v in SAID}
-    return listed(f"{n or 'none'} {SAID[v][n > 1]}" for v, n in counts.items())
+def claims_counted(verdicts: Iterable[Verdict]) -> str:
+    """How many claims have each verdict that occurs: "2 hold, 1 is refuted and 7 stay open"."""
+    counts = Counter(verdicts)
+    return listed(f"{counts[v]} {OF_CLAIMS[v][counts[v] > 1]}" for v in OF_CLAIMS if counts[v])
 
 
-def condition(group: GroupResults) -> str:
-    """For whom an interval holds, where replicates share patients; otherwise nothing."""
-    if not group.conditional:
+def contrasts_counted(verdicts: Iterable[Verdict]) -> str:
+    """What contrasts say of their first arm: "higher in 2 and open in 8", of a dozen."""
+    counts = Counter(verdicts)
+    return listed(f"{OF_CONTRASTS[v]} {counts[v]}" for v in OF_CONTRASTS if counts[v])
+
+
+def percent(share: float) -> str:
+    """Write a share such as 0.25 as ``25 %``, NaN as ``none``."""
+    return "none" if math.isnan(share) else f"{100 * share:.0f} %"
+
+
+def condition(groups: Sequence[GroupResults]) -> str:
+    """For whom the intervals hold, where replicates share patients; otherwise nothing."""
+    sharing = [group for group in groups if group.conditional]
+    if not sharing:
         return ""
-    how = (
-        f"share {group.shared_images:.0%} of their images on average, for which the intervals are corrected"
-        if group.overlap
-        else "draw all images that there are"
-    )
+    corrected = all(group.overlap for group in sharing)
+    how = f"share {listed(percent(group.shared_images) for group in sharing)} of their images"
     return (
-        f"The replicates of the {group.name} tasks {how}: their intervals are conditional on these "
-        "patients, and say nothing about training on others."
+        f"Replicates of the {listed(group.name for group in sharing)} tasks {how} on average"
+        f"{', for which the intervals are corrected' * corrected}: the intervals are conditional on these "
+        "patients, and say little about training on others."
     )
