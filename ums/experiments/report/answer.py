@@ -103,7 +103,7 @@ def answer_section(groups: Sequence[GroupResults], found: Sequence[Answer]) -> S
     for a in found:
         panels.setdefault(a.task.title, {})[a.question.name.capitalize()] = a.contrast
     measures = {a.task.title: a.task.measure for a in found}
-    plot = forest(panels, measures, "contrasts", "Each row is a question, each panel a task.")
+    plot = forest(panels, measures, "contrasts")
     paragraphs = (primary_sentences(found), secondary_sentences(found), [condition(groups)])
     text = "\n\n".join(" ".join(filter(None, lines)) for lines in paragraphs)
     return Section("When does sharing pay?", text, [plot, _table(found)])

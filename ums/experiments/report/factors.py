@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ums.experiments.names import ALTERNATING, JOINT, SCRATCH, SINGLE
-from ums.experiments.report.forest import benefit_curves, forest
+from ums.experiments.report.forest import benefit_curves
 from ums.experiments.report.page import Figure, Section
 from ums.experiments.report.tables import Column, Table
 from ums.experiments.report.words import FACTORS, NUMBER_OF_LABELS, contrasts_counted
@@ -77,7 +77,8 @@ def factor_sections(study: StudyRecords, main: Sequence[GroupResults]) -> list[S
     for factor, (title, why) in FACTORS.items():
         if found := benefits(study, factor, main):
             text = f"{why}\n\n{' '.join(sentences(found))}"
-            sections.append(Section(title, text, [_figure(factor, found), _table(factor, found)]))
+            figures = [_curves(found)] if factor == "labels" else []
+            sections.append(Section(title, text, [*figures, _table(factor, found)]))
     return sections
 
 
@@ -96,19 +97,13 @@ def sentences(found: Sequence[Benefit]) -> list[str]:
     return lines
 
 
-def _figure(factor: str, found: Sequence[Benefit]) -> Figure:
-    """A curve over the number of labels; for other factors a forest plot with a row for each level."""
+def _curves(found: Sequence[Benefit]) -> Figure:
+    """The benefits over the number of labels."""
     measures = {each.task.title: each.task.measure for each in found}
-    if factor == "labels":
-        curves: dict[str, dict[str, dict[float, Contrast]]] = {title: {} for title in measures}
-        for each in found:
-            curves[each.task.title].setdefault(each.name, {})[each.labels] = each.contrast
-        return benefit_curves(curves, measures, "labelled images", "benefit-labels")
-    rows: dict[str, dict[str, Contrast]] = {title: {} for title in measures}
+    curves: dict[str, dict[str, dict[float, Contrast]]] = {title: {} for title in measures}
     for each in found:
-        rows[each.task.title][f"{each.name}, {each.level}"] = each.contrast
-    note = "Differences between two arms at each level."
-    return forest(rows, measures, f"factor-{factor}-plot", note)
+        curves[each.task.title].setdefault(each.name, {})[each.labels] = each.contrast
+    return benefit_curves(curves, measures, "labelled images", "benefit-labels")
 
 
 def _table(factor: str, found: Sequence[Benefit]) -> Table:

@@ -15,9 +15,6 @@ from ums.experiments.report.tables import formatted
 from ums.experiments.results.verdicts import Contrast, Verdict
 from ums.metrics.significance import Interval
 
-Rows = Mapping[str, Contrast]
-"""Name of a row -> its contrast; a row may be missing in a panel."""
-
 COLOURS = {
     Verdict.HOLDS: "#00745a",
     Verdict.REFUTED: style.WRONG,
@@ -34,17 +31,20 @@ LEGEND: dict[str, style.Look] = {
     "too small to matter": {"lw": 7, "color": "#e3e7ec"},
 }
 CAPTION = (
-    "Mean difference over replicates, with the 95 % interval over other trainings and other patients; the "
+    "Each row is a question, each panel a task: the mean difference over replicates, with the 95 % interval over other trainings and other patients; the "
     "thin line below is that over other trainings alone. In the shaded band a difference is too small to "
-    "matter. An arrow: the interval goes on."
+    "matter. An arrow: the interval goes on. The intervals of sharing are simultaneous, the others plain."
 )
 
 
 @style.styled
 def forest(
-    panels: Mapping[str, Rows], measures: Mapping[str, str], name: str, note: str = ""
+    panels: Mapping[str, Mapping[str, Contrast]], measures: Mapping[str, str], name: str
 ) -> Figure:
-    """Draw contrasts in rows, a panel for each task; panels of one measure share their scale."""
+    """Draw contrasts in rows, a panel for each task; panels of one measure share their scale.
+
+    ``panels`` has title -> name of a row -> contrast; a row may be missing in a panel.
+    """
     names = list(dict.fromkeys(row for rows in panels.values() for row in rows))
     sheet = style.new_sheet(style.PAGE, 0.31 * len(names) + 1.35)
     axes = style.grid(sheet, len(panels), len(panels))[0]
@@ -67,7 +67,7 @@ def forest(
     alt = (
         f"Differences between arms, with intervals over trainings and patients. {'; '.join(words)}."
     )
-    return style.finished(sheet, name, "svg", f"{note} {CAPTION}".strip(), alt)
+    return style.finished(sheet, name, "svg", CAPTION, alt)
 
 
 def _limit(contrasts: Sequence[Contrast]) -> float:

@@ -1,12 +1,10 @@
-"""Tables and charts of one group of tasks: scores, and what training took."""
+"""Tables of one group of tasks: scores, and what training took."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ums.experiments.names import HELD_OUT, MEASURES, ONE_ENCODER, TEST
-from ums.experiments.report.page import Figure
-from ums.experiments.report.plots import replicate_dots
 from ums.experiments.report.tables import Column, Table
 from ums.experiments.report.words import FROM_SOURCE, LABELS
 from ums.experiments.results.costs import GroupCosts
@@ -61,10 +59,10 @@ def one_encoder_table(results: GroupResults) -> Table | None:
     for arm in (arm for arm in LABELS if arm in results.arms):
         for task in results.tasks:
             if results.has(arm, task.name, TEST, ONE_ENCODER):
-                both = (results.estimate(arm, task.name, "", TEST, ONE_ENCODER),)
+                one = results.estimate(arm, task.name, "", TEST, ONE_ENCODER)
                 rows.append(
                     {"Arm": LABELS[arm], "Task": task.title, "Measure": task.measure}
-                    | {"Own epoch": results.estimate(arm, task.name), "One encoder": both[0]}
+                    | {"Own epoch": results.estimate(arm, task.name), "One encoder": one}
                     | {"Difference": results.cost_of_one_encoder(arm, task.name)}
                 )
     if not rows:
@@ -84,19 +82,6 @@ def one_encoder_table(results: GroupResults) -> Table | None:
     ]
     title = "One encoder for all tasks"
     return Table(f"{results.name}-one-encoder", title, columns, rows, note=note)
-
-
-def score_dots(results: GroupResults, printed: Printed) -> Figure:
-    """Every replicate, mean and interval of each task's measure on the test set."""
-    panels: dict[str, dict[str, Estimate]] = {}
-    theirs: dict[str, dict[str, float]] = {}
-    for task in results.tasks:
-        arms = [arm for arm in LABELS if results.has(arm, task.name)]
-        panels[task.title] = {LABELS[arm]: results.estimate(arm, task.name) for arm in arms}
-        numbers = {LABELS[arm]: printed.get((arm, task.name), {}) for arm in arms}
-        theirs[task.title] = {k: n[task.measure] for k, n in numbers.items() if task.measure in n}
-    measures = {task.title: task.measure for task in results.tasks}
-    return replicate_dots(panels, measures, theirs, f"scores-{results.name}")
 
 
 # ------------------------------------------------------------------------ cost

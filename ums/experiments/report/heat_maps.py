@@ -16,7 +16,7 @@ from ums.experiments.results.scores import Estimate
 
 DRAWN = (*STRATEGIES, SINGLE, SCRATCH, CONTROL)
 EMPTY = "empty"
-"""The measure of a map that is 0 everywhere, recorded or told by shares that are not there."""
+"""The measure that says whether a map is 0 everywhere; without it, shares that are not there do."""
 
 
 def heat_map_section(group: GroupResults, images: str) -> Section:
@@ -58,48 +58,42 @@ def heat_map_table(group: GroupResults) -> Table:
     """The measures of each arm's maps, and the difference of each from the control's."""
     area: dict[str, float] = group.heat_map_cases["area"]
     rows: list[dict[str, Any]] = []
-    measures: dict[str, None] = {}
+    columns: dict[str, str] = {"Arm": "", "Map": "", _heading(EMPTY, area): "{:.0%}"}
     for arm in (arm for arm in LABELS if arm in group.heat_maps):
         for kind, found in group.heat_maps[arm].items():
-            row: dict[str, Any] = {"Arm": LABELS[arm]} | ({"Map": kind} if kind else {})
+            row: dict[str, Any] = {"Arm": LABELS[arm], "Map": kind or "class map"}
+            row[_heading(EMPTY, area)] = Estimate(_empty(found))
             for measure in found:
-                row[measure] = group.estimated(group.of_heat_maps(arm, kind, measure))
-                if arm != CONTROL and measure != EMPTY and CONTROL in group.heat_maps:
-                    row[_less(measure)] = _less_control(group, arm, kind, measure)
-            row.setdefault(EMPTY, Estimate(_empty(found)))
-            measures |= dict.fromkeys(found)
+                heading = _heading(measure, area)
+                measured = group.of_heat_maps(arm, kind, measure)
+                row[heading] = group.estimated(measured)
+                columns.setdefault(heading, "")
+                if arm != CONTROL and CONTROL in group.heat_maps and measure != EMPTY:
+                    control = group.of_heat_maps(CONTROL, kind, measure)
+                    row[f"{heading}, less control"] = group.estimated(measured - control)
+                    columns.setdefault(f"{heading}, less control", "{:+.3f}")
             rows.append(row)
-    even = {m: a for m in measures for name, a in area.items() if m.endswith(name)}
+    even = {h: share for name, share in area.items() if (h := _heading(name, area)) in columns}
     rows.append({"Arm": "A map that is the same everywhere"} | even)
-    columns: list[str | Column] = ["Arm"]
-    columns += ["Map"] if any("Map" in row for row in rows) else []
-    columns += [Column(EMPTY, "{:.0%}")]
-    for measure in (m for m in measures if m != EMPTY):
-        columns += [measure]
-        columns += [Column(_less(measure), "{:+.3f}")] if _less(measure) in rows[0] else []
     patients = len(np.unique(group.heat_map_cases["patients"]))
     note = (
         f"Over the positive images of {group.test_name} that have masks, of {patients} patients, and over "
         "replicates, with the 95 % interval over other trainings and other patients. Empty: the share of "
-        "images in which no place speaks for the class, which the other columns leave out. A column with "
-        "the name of a mask is the share of the map's mass inside it, to be read beside that of a map that "
-        "is the same everywhere; a smaller one means that the network looks elsewhere. Less control: the "
-        "difference from the head that learned shuffled labels."
+        "images in which no place speaks for the class, which the other columns leave out. Inside: the "
+        "share of the map's mass, to be read beside that of a map that is the same everywhere; a smaller "
+        "one means that the network looks elsewhere. Less control: the difference from the head that "
+        "learned shuffled labels."
     )
     title = f"Where the {group.heat_map_cases['task']} networks look"
-    return Table(f"heat-maps-{group.name}", title, columns, rows, note=note)
+    made = [Column(name, pattern) for name, pattern in columns.items()]
+    return Table(f"heat-maps-{group.name}", title, made, rows, note=note)
 
 
-def _less(measure: str) -> str:
-    return f"{measure}, less control"
-
-
-def _less_control(group: GroupResults, arm: str, kind: str, measure: str) -> Estimate:
-    ours, control = (group.of_heat_maps(a, kind, measure) for a in (arm, CONTROL))
-    return group.estimated(ours - control)
+def _heading(measure: str, area: dict[str, float]) -> str:
+    return f"Inside the {measure}" if measure in area else measure.capitalize()
 
 
 def _empty(measures: dict[str, np.ndarray]) -> np.ndarray:
-    """(R,) share of the images that have no map."""
-    values = next(iter(measures.values()))
-    return np.asarray(np.isnan(values).mean(axis=1))
+    """(R,) share of the images that have no map, as recorded or as the first measure tells."""
+    first = next(iter(measures.values()))
+    return np.asarray(measures.get(EMPTY, np.isnan(first)).mean(axis=1))

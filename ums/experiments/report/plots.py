@@ -1,4 +1,4 @@
-"""Charts of a study: training curves, scores of replicates, gradients' angles, costs, decisions.
+"""Charts of a study: training curves, gradients' angles, costs, decisions.
 
 A method has the same colour in all figures.
 """
@@ -16,9 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ums.experiments.report import style
 from ums.experiments.report.page import Figure
-from ums.experiments.report.tables import formatted
 from ums.experiments.report.words import percent
-from ums.experiments.results.scores import Estimate
 from ums.training import History
 
 CURVES: dict[str, style.Look] = {
@@ -41,7 +39,7 @@ def training_curves(histories: Mapping[str, Sequence[History]], name: str = "tra
     for (model, runs), ax in zip(histories.items(), panels.values(), strict=True):
         for number, history in enumerate(runs):
             _draw_history(ax, history, colours[model.split(":")[0]], bold=number == 0)
-        best = ", ".join(str(h.best_epoch + 1) for h in runs if h.validation)
+        best = ", ".join(str(_best(h) + 1) for h in runs if h.validation)
         words += [f"{model} {best}"] if best else []
         style.scale_losses(ax, [loss for h in runs for loss in (*h.train, *h.validation)])
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -55,6 +53,11 @@ def training_curves(histories: Mapping[str, Sequence[History]], name: str = "tra
     return style.finished(sheet, name, "svg", caption, alt)
 
 
+def _best(history: History) -> int:
+    """The task's own best epoch, from 0."""
+    return int(np.argmin(history.validation))
+
+
 def _draw_history(ax: Axes, history: History, colour: str, bold: bool) -> None:
     """Draw a replicate's two curves and its best epoch; if bold, also the epoch's number."""
     size = 1 if bold else 0.45
@@ -62,73 +65,12 @@ def _draw_history(ax: Axes, history: History, colour: str, bold: bool) -> None:
     epochs = range(1, len(history.train) + 1)
     ax.plot(epochs, history.train, ls="--", lw=1.1 * size, **line)
     if history.validation:
-        best = history.best_epoch
+        best = _best(history)
         point: style.Look = {"marker": "o", "markevery": [best], "ms": 6 * size**0.7}
         ax.plot(epochs, history.validation, lw=1.8 * size, mec="white", **point, **line)
         if bold:
             lowest = (best + 1, history.validation[best])
             style.note(ax, f"{best + 1}", lowest, (0, 7), ha="center", zorder=4)
-
-
-ESTIMATES: dict[str, style.Look] = {
-    "one replicate": {"ls": "", "marker": "o", "ms": 3.5, "alpha": 0.4, "mew": 0},
-    "mean, 95 % interval": {"lw": 1.6, "marker": "o", "ms": 5.5},
-    "paper": {"ls": "", "marker": "D", "ms": 6, "mfc": "none", "mec": style.INK, "mew": 1.2},
-}
-
-
-@style.styled
-def replicate_dots(
-    panels: Mapping[str, Mapping[str, Estimate]],
-    measures: Mapping[str, str],
-    paper: Mapping[str, Mapping[str, float]],
-    name: str,
-) -> Figure:
-    """Draw every replicate's score, their mean with its interval, and the paper's, arms in rows.
-
-    A panel is a task, with the scores of its arms, and the paper's where it prints one.
-    """
-    arms = list(dict.fromkeys(arm for scores in panels.values() for arm in scores))
-    colours = style.method_colours(arms)
-    sheet, axes = style.titled_panels(list(panels), 0.4 * len(arms) + 0.8)
-    words = []
-    for title, ax in axes.items():
-        for arm, estimate in panels[title].items():
-            theirs = paper.get(title, {}).get(arm)
-            _draw_estimate(ax, arms.index(arm), estimate, theirs, colours[arm])
-            words.append(f"{title}, {arm} {formatted(estimate)}")
-            words[-1] += "" if theirs is None else f", paper {theirs:g}"
-        ax.set(xlabel=measures[title], ylim=(len(arms) - 0.4, -0.65))
-        ax.margins(x=0.08)
-        ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.set_yticks(range(len(arms)), arms if style.is_first(ax) else [])
-        ax.grid(axis="x")
-        ax.tick_params(left=False)
-        ax.spines["left"].set_visible(False)
-    beside = any(paper.values())
-    style.legend_below(sheet, {k: v for k, v in ESTIMATES.items() if k != "paper" or beside})
-    caption = (
-        "A small dot is one replicate, the large dot and the number their mean, the line its 95 % interval "
-        f"over other trainings and other patients{'; the diamond is the paper’s figure' * beside}."
-    )
-    alt = f"Scores of the replicates, with 95 % intervals of the mean. {'; '.join(words)}."
-    return style.finished(sheet, name, "svg", caption, alt)
-
-
-def _draw_estimate(
-    ax: Axes, row: int, estimate: Estimate, theirs: float | None, colour: str
-) -> None:
-    """Draw one arm's mean, interval and the paper's figure on a line, and its replicates below."""
-    dots, mean, diamond = ESTIMATES.values()
-    below = row + 0.29 + 0.12 * (np.arange(len(estimate.values)) % 2 - 0.5)
-    ax.plot(estimate.values, below, color=colour, **dots)
-    low, high = np.clip((estimate.low, estimate.high), -1, 1)  # no score is beyond
-    ax.plot([low, high], [row, row], color=colour, lw=1.6, marker="|", ms=7)
-    ax.plot(estimate.mean, row, color=colour, **mean, zorder=3)
-    mean_in_digits = formatted(estimate.mean, "{:.3f}")
-    style.note(ax, mean_in_digits, (estimate.mean, row), (0, 5), ha="center", fontsize=8)
-    if theirs is not None:
-        ax.plot(theirs, row, **diamond, zorder=4)
 
 
 @style.styled

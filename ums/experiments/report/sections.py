@@ -32,7 +32,6 @@ from ums.experiments.report.group import (
     overview_table,
     paper_cost_table,
     places,
-    score_dots,
     score_table,
 )
 from ums.experiments.report.heat_maps import heat_map_section
@@ -197,7 +196,7 @@ def arms_section(groups: Sequence[GroupResults]) -> Section:
 def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
     """Scores with spread and intervals, and outlines of masks."""
     number, printed = own.score_table, paper.table(own.score_table)
-    blocks: list[Table | Figure] = [score_dots(group, printed)]
+    blocks: list[Table | Figure] = []
     blocks += [overview_table(group, where, name) for where, name in places(group).items()]
     for kind in dict.fromkeys(task.kind for task in group.tasks):
         title, anchor = f"{kind.title()}: {group.test_name}", f"{group.name}-{kind}"

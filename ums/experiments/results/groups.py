@@ -143,8 +143,9 @@ class GroupResults:
         return self.estimated(self.measured(arm, task, measure, where, epoch))
 
     def estimated(self, measured: Measured) -> Estimate:
-        """A measure of each replicate with the interval of its mean."""
-        return Estimate(measured.values, *over_trainings_and_patients(measured, self.overlap))
+        """A measure of each replicate with the interval of its mean, no part of which is beyond 1 or -1."""
+        interval = over_trainings_and_patients(measured, self.overlap)
+        return Estimate(measured.values, *np.clip(interval, -1, 1))
 
     def of_heat_maps(self, arm: str, kind: str, measure: str) -> Measured:
         """A measure of the heat maps, the mean over the images that have it."""
