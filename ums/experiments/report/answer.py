@@ -72,7 +72,7 @@ def primary_sentences(found: Iterable[Answer]) -> list[str]:
         return []
     replicates = listed(str(n) for n in dict.fromkeys(a.contrast.replicates for a in primary))
     lines = [
-        f"Sharing an encoder, against one task alone from the same source, is "
+        f"Sharing an encoder, against one task alone from the same source, "
         f"{contrasts_counted(a.contrast.verdict for a in primary)} of {len(primary)} comparisons over "
         f"{replicates} replicates of everything.",
         f"From the lowest to the highest: {primary[0].words} to {primary[-1].words}.",

@@ -50,14 +50,15 @@ class Benefit(NamedTuple):
 
 def benefits(study: StudyRecords, factor: str, main: Sequence[GroupResults]) -> list[Benefit]:
     """The benefits by name and level, the fewest labels first; none if the factor was not varied."""
-    levels = {"": (AS_MAIN, list(main))}
+    settings = study.about.get("parts", {})
+    labels = settings.get("", {}).get(NUMBER_OF_LABELS)
+    levels = {"": (f"{labels} labels" if factor == "labels" else AS_MAIN, list(main))}
     for part, records in study.parts.items():
         of, _, label = part.partition(": ")
         if of == factor:
             levels[part] = label, [GroupResults(records, group) for group in records.groups]
     if len(levels) == 1:
         return []
-    settings = study.about["parts"]
     found = [
         Benefit(
             name, label, settings[part][NUMBER_OF_LABELS], task, group.contrast(*arms, task.name)
@@ -90,7 +91,7 @@ def sentences(found: Sequence[Benefit]) -> list[str]:
         sharing = [each.contrast.verdict for each in of if each.name != PRETRAINING]
         pretraining = [each.contrast.verdict for each in of if each.name == PRETRAINING]
         lines.append(
-            f"{level.capitalize()}: sharing, against one task alone, is {contrasts_counted(sharing)} of "
+            f"{level.capitalize()}: sharing, against one task alone, {contrasts_counted(sharing)} of "
             f"{len(sharing)}; pretraining, against random weights, {contrasts_counted(pretraining)} of "
             f"{len(pretraining)}."
         )

@@ -31,9 +31,10 @@ LEGEND: dict[str, style.Look] = {
     "too small to matter": {"lw": 7, "color": "#e3e7ec"},
 }
 CAPTION = (
-    "Each row is a question, each panel a task: the mean difference over replicates, with the 95 % interval over other trainings and other patients; the "
-    "thin line below is that over other trainings alone. In the shaded band a difference is too small to "
-    "matter. An arrow: the interval goes on. The intervals of sharing are simultaneous, the others plain."
+    "Each row is a question, each panel a task: the mean difference over replicates, with the 95 % interval "
+    "over other trainings and other patients; the thin line below is that over other trainings alone. In "
+    "the shaded band a difference is too small to matter. An arrow: the interval goes on. The intervals "
+    "of sharing with one task alone from the source are simultaneous, the others plain."
 )
 
 

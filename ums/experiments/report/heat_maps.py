@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ums.experiments.names import CONTROL, SCRATCH, SINGLE, STRATEGIES
-from ums.experiments.report.page import Section
+from ums.experiments.report.page import Figure, Section
 from ums.experiments.report.pictures import heat_map_panel
 from ums.experiments.report.tables import Column, Table
 from ums.experiments.report.words import LABELS
@@ -24,7 +24,7 @@ def heat_map_section(group: GroupResults, images: str) -> Section:
 
     ``images`` says where they come from.
     """
-    blocks: list[Any] = [heat_map_table(group)]
+    blocks: list[Table | Figure] = [heat_map_table(group)]
     if "heat maps images" in group.pictures:
         blocks.append(_panel(group))
     text = (
@@ -35,21 +35,19 @@ def heat_map_section(group: GroupResults, images: str) -> Section:
     return Section("Heat maps", text, blocks)
 
 
-def _panel(group: GroupResults) -> Any:
+def _panel(group: GroupResults) -> Figure:
+    """Images with the maps that were kept; the shares are those of the first kind of map."""
     kept, area = group.pictures, group.heat_map_cases["area"]
     arms = [arm for arm in DRAWN if f"heat maps {arm}" in kept]
     images, first = kept["heat maps images"], next(iter(area))
     shown = range(len(images))
-    inside = {}
-    for arm in arms:
-        measures = next(iter(group.heat_maps[arm].values()))
-        inside[LABELS[arm]] = next(v for m, v in measures.items() if m.endswith(first))[0][shown]
+    measures = {arm: next(iter(group.heat_maps[arm].values())) for arm in arms}
     return heat_map_panel(
         images,
         {LABELS[arm]: kept[f"heat maps {arm}"] for arm in arms},
         {name: kept[f"heat maps in {name}"] for name in area},
         [f"positive {i + 1}" for i in shown],
-        inside,
+        {LABELS[arm]: found[first][0][shown] for arm, found in measures.items()},
         name=f"heat-maps-{group.name}",
     )
 
@@ -85,6 +83,9 @@ def heat_map_table(group: GroupResults) -> Table:
         "learned shuffled labels."
     )
     title = f"Where the {group.heat_map_cases['task']} networks look"
+    if all(list(maps) == [""] for maps in group.heat_maps.values()):
+        del columns["Map"]
+        rows = [{k: v for k, v in row.items() if k != "Map"} for row in rows]
     made = [Column(name, pattern) for name, pattern in columns.items()]
     return Table(f"heat-maps-{group.name}", title, made, rows, note=note)
 

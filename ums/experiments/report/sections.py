@@ -271,7 +271,8 @@ def training_section(group: GroupResults) -> Section:
         text += (
             "\n\nThe gradients are those of joint tuning. Cosines near 0 do not show that tasks do not "
             "conflict: gradients of small batches are nearly orthogonal from noise alone, even those of two "
-            "batches of one task. Only where a pair stays below the cosine of two such batches do tasks disagree."
+            "batches of one task. Only where a pair stays below the cosine of two such batches do tasks "
+            "disagree."
         )
     return Section(f"Training: {group.name} tasks", text, figures)
 

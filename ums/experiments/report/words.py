@@ -96,10 +96,10 @@ OF_CLAIMS = {
 """Verdict -> what is said of one claim, and of several."""
 
 OF_CONTRASTS = {
-    Verdict.HOLDS: "higher in",
-    Verdict.REFUTED: "lower in",
-    Verdict.NEGLIGIBLE: "no different by more than the margin in",
-    Verdict.OPEN: "open in",
+    Verdict.HOLDS: "scores higher in",
+    Verdict.REFUTED: "scores lower in",
+    Verdict.NEGLIGIBLE: "differs by less than the margin in",
+    Verdict.OPEN: "is open in",
 }
 """Verdict -> what is said of the first arm of contrasts, ahead of their number."""
 
@@ -110,8 +110,8 @@ def lowered(title: str) -> str:
 
 
 def listed(parts: Iterable[str]) -> str:
-    """Parts as a list in a sentence: "a, b and c"."""
-    *first, last = parts
+    """Parts as a list in a sentence: "a, b and c"; nothing if there are none."""
+    *first, last = list(parts) or [""]
     return f"{', '.join(first)} and {last}" if first else last
 
 
@@ -122,7 +122,7 @@ def claims_counted(verdicts: Iterable[Verdict]) -> str:
 
 
 def contrasts_counted(verdicts: Iterable[Verdict]) -> str:
-    """What contrasts say of their first arm: "higher in 2 and open in 8", of a dozen."""
+    """What contrasts say of their first arm: "scores higher in 2 and is open in 8"."""
     counts = Counter(verdicts)
     return listed(f"{OF_CONTRASTS[v]} {counts[v]}" for v in OF_CONTRASTS if counts[v])
 
