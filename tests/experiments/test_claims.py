@@ -121,7 +121,8 @@ def claimed(**how):
     groups = [results_of(name, **how) for name in (DIVERSE, SIMILAR)]
     source = TrainingCost(SOURCE_HISTORY, 600.0, 1700, 0)
     costs = {
-        g.name: GroupCosts({t.name: t.title for t in g.tasks}, g.costs, [source], True) for g in groups
+        g.name: GroupCosts({t.name: t.title for t in g.tasks}, g.costs, [source], True)
+        for g in groups
     }
     return claims_section(groups, costs, CLAIMS["cxr"], NUMBERS)
 
@@ -143,7 +144,9 @@ def test_claims_are_decided_by_what_was_measured():
     assert verdicts["Joint above alternating"] is Verdict.NEGLIGIBLE
     assert verdicts["Joint above separate (baseline)"] is Verdict.HOLDS
     assert verdicts["Independent above joint"] is Verdict.REFUTED
-    assert section.text.startswith(f"Of 30 claims, {claims_counted(verdicts_of(section.tables[0].rows))}")
+    assert section.text.startswith(
+        f"Of 30 claims, {claims_counted(verdicts_of(section.tables[0].rows))}"
+    )
 
 
 def test_claims_about_arms_that_were_not_run_are_left_out():

@@ -95,7 +95,9 @@ def test_results_do_not_depend_on_the_order_of_an_arms_replicates():
     jobs = list(jobs_of(SIMILAR).items())
     backwards = GroupResults(in_memory(dict([jobs[0], *reversed(jobs[1:])])), SIMILAR)
     for arm in STRATEGIES:
-        one, other = (g.estimate(arm, "viral-normal").values for g in (backwards, results_of(SIMILAR)))
+        one, other = (
+            g.estimate(arm, "viral-normal").values for g in (backwards, results_of(SIMILAR))
+        )
         np.testing.assert_array_equal(one, other)
 
 
@@ -103,10 +105,14 @@ def test_arm_is_known_by_the_tasks_it_was_tested_on():
     jobs = jobs_of(SIMILAR, [*STRATEGIES, SOURCE_HEAD])
     for job, record in jobs.items():
         if job.arm == SOURCE_HEAD:
-            record["tasks"] = {"viral-normal": {OWN_EPOCH: record["tasks"]["viral-normal"][OWN_EPOCH]}}
+            record["tasks"] = {
+                "viral-normal": {OWN_EPOCH: record["tasks"]["viral-normal"][OWN_EPOCH]}
+            }
     found = GroupResults(in_memory(jobs), SIMILAR)
     assert found.has(SOURCE_HEAD, "viral-normal") and not found.has(SOURCE_HEAD, "bacterial-normal")
-    assert not found.has("joint", "viral-normal", HELD_OUT) and not found.has("single", "viral-normal")
+    assert not found.has("joint", "viral-normal", HELD_OUT) and not found.has(
+        "single", "viral-normal"
+    )
     assert found.has("joint", "viral-normal", TEST, ONE_ENCODER)
     assert not found.has("separate", "viral-normal", TEST, ONE_ENCODER)
     question = next(q for q in QUESTIONS if q.worse == SOURCE_HEAD)
@@ -120,7 +126,9 @@ def test_replicates_that_share_images_are_conditional_and_corrected_where_that_c
 ):
     found = results_of(SIMILAR, overlap=overlap)
     contrast = found.contrast("joint", "separate", "viral-normal")
-    difference = found.measured("joint", "viral-normal", "") - found.measured("separate", "viral-normal", "")
+    difference = found.measured("joint", "viral-normal", "") - found.measured(
+        "separate", "viral-normal", ""
+    )
     assert found.conditional == (overlap > 0)
     assert contrast.trainings == over_trainings(difference.values, correlation)
     assert contrast.mean == pytest.approx(difference.values.mean())

@@ -74,7 +74,7 @@ def primary_sentences(found: Iterable[Answer]) -> list[str]:
     lines = [
         f"Sharing an encoder, against one task alone from the same source, "
         f"{contrasts_counted(a.contrast.verdict for a in primary)} of {len(primary)} comparisons over "
-        f"{replicates} replicates of everything.",
+        f"{replicates} replicate{'s' * (replicates != '1')} of everything.",
         f"From the lowest to the highest: {primary[0].words} to {primary[-1].words}.",
     ]
     for verdict, says in (
