@@ -74,6 +74,20 @@ def test_interval_of_a_score_goes_no_further_than_scores_do():
     assert (estimate.low, estimate.mean, estimate.high) == (-1, 0.5, 1)
 
 
+def test_distance_that_was_recorded_is_a_measure_without_an_end():
+    jobs = jobs_of(DIVERSE)
+    for job, record in jobs.items():
+        if job.arm:
+            scores = record["tasks"]["lungs"][OWN_EPOCH][TEST]
+            scores["HD95"] = 10 * job.replicate + 20 * scores["IoU"]
+    found = GroupResults(in_memory(jobs), DIVERSE)
+    lungs, abnormality = found.tasks
+    assert found.measures(lungs) == (*MEASURES[lungs.kind], "HD95")
+    assert found.measures(abnormality) == MEASURES[abnormality.kind]
+    estimate = found.estimate("joint", "lungs", "HD95")
+    assert estimate.high > estimate.mean > 10
+
+
 @EACH_GROUP
 def test_every_measure_of_every_task_has_a_mean_and_a_spread(name):
     found = results_of(name)
@@ -181,27 +195,21 @@ def with_heat_maps(shares, patients=("a", "b")):
 
 
 def test_control_has_heat_maps_but_no_scores():
-    found = with_heat_maps({arm: {"lungs": values} for arm, values in SHARES.items()})
+    found = with_heat_maps({arm: {"CAM": {"mass": values}} for arm, values in SHARES.items()})
     assert found.arms == STRATEGIES[:1] and set(found.heat_maps) == set(SHARES)
     for arm, of_maps in SHARES.items():
-        np.testing.assert_array_equal(found.heat_maps[arm][""]["lungs"], [of_maps] * 2)
-
-
-def test_heat_maps_of_several_kinds_are_told_apart():
-    kinds = {"class map": {"lungs": [0.1, 0.2]}, "occlusion": {"empty": [0.0, 1.0]}}
-    found = with_heat_maps({"independent": kinds}).heat_maps["independent"]
-    assert {kind: list(measures) for kind, measures in found.items()} == {
-        "class map": ["lungs"], "occlusion": ["empty"],
-    }  # fmt: skip
+        np.testing.assert_array_equal(found.heat_maps[arm]["CAM"]["mass"], [of_maps] * 2)
 
 
 def test_mean_over_maps_leaves_out_images_without_one():
-    shares = {"independent": {"lungs": [0.2, np.nan, 0.6, 0.7]}}
-    found = with_heat_maps(shares, patients="aabc")
-    measured = found.of_heat_maps("independent", "", "lungs")
+    maps = {"CAM": {"mass": [0.2, np.nan, 0.6, 0.7], "deletion": [0.25, 0.75]}}
+    found = with_heat_maps({"independent": maps}, patients="aabc")
+    measured = found.of_heat_maps("independent", "CAM", "mass")
     np.testing.assert_allclose(measured.values, [0.5, 0.5])
     # Three patients: 3 m - 2 m without the patient
     np.testing.assert_allclose(measured.patients[0], [1.5 - 1.3, 1.5 - 0.9, 1.5 - 0.8])
+    few = found.of_heat_maps("independent", "CAM", "deletion")  # both of one patient
+    assert few.values.tolist() == [0.5, 0.5] and few.patients.shape == (2, 1)
 
 
 # ---------------------------------------------------------------------------- costs

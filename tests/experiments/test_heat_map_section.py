@@ -29,53 +29,56 @@ def group_with(maps):
     return GroupResults(in_memory(jobs), DIVERSE)
 
 
-def lungs(one, other):
-    return [{"lungs": one}, {"lungs": other}]
+def mass(one, other):
+    return [{"CAM": {"mass inside the lungs": values}} for values in (one, other)]
+
+
+MASS = "Mass inside the lungs"
 
 
 def test_shares_are_means_over_images_and_beside_them_stands_the_area():
-    group = group_with({"independent": lungs(MORE, LESS), CONTROL: lungs([0.5] * 5, [0.5] * 5)})
-    ours, control, even = heat_map_table(group).rows
-    assert ours["Arm"] == "Independent" and "Map" not in ours
-    assert ours["Inside the lungs"].values == pytest.approx([np.mean(MORE), np.mean(LESS)])
-    less = ours["Inside the lungs, less control"]
+    group = group_with({"independent": mass(MORE, LESS), CONTROL: mass([0.5] * 5, [0.5] * 5)})
+    ours, control, even = heat_map_table(group, "CAM").rows
+    assert ours["Arm"] == "Independent"
+    assert ours[MASS].values == pytest.approx([np.mean(MORE), np.mean(LESS)])
+    less = ours[f"{MASS}, less control"]
     assert less.values == pytest.approx([np.mean(MORE) - 0.5, np.mean(LESS) - 0.5])
-    assert "Inside the lungs, less control" not in control
-    assert even["Inside the lungs"] == 0.3 and "same everywhere" in even["Arm"]
+    assert f"{MASS}, less control" not in control
+    assert even == {"Arm": "A map that is the same everywhere", MASS: 0.3}
 
 
-def test_images_without_a_map_are_counted_and_left_out_of_shares():
-    group = group_with({"independent": lungs([NAN, 0.2, 0.4, NAN, 0.6], LESS)})
-    row = heat_map_table(group).rows[0]
-    assert row["Empty"].values == pytest.approx([0.4, 0])
-    assert row["Inside the lungs"].values[0] == pytest.approx(0.4)
+def test_images_without_a_map_are_left_out_of_shares():
+    group = group_with({"independent": mass([NAN, 0.2, 0.4, NAN, 0.6], LESS)})
+    row = heat_map_table(group, "CAM").rows[0]
+    assert row[MASS].values[0] == pytest.approx(0.4) and f"{MASS}, less control" not in row
 
 
-def test_whatever_measures_there_are_have_a_column_and_each_kind_of_map_a_row():
+def test_each_method_has_a_table_of_whatever_was_measured():
     kinds = {
-        "class map": {"lungs": LESS, "empty": [0, 1, 0, 0, 0], "deletion": MORE},
-        "occlusion": {"lungs": MORE, "empty": [0] * 5},
+        "CAM": {"empty": [0, 1, 0, 0, 0], "pointing at the lungs": [1, 0, 0, 0, 0]},
+        "occlusion": {"deletion": [0.25, 0.5]},
     }
-    table = heat_map_table(group_with({"independent": [kinds] * 2, CONTROL: [kinds] * 2}))
-    rows = table.rows[:2]
-    assert [row["Map"] for row in rows] == ["class map", "occlusion"]
-    assert [row["Empty"].mean for row in rows] == pytest.approx([0.2, 0])
-    assert rows[0]["Deletion"].mean == pytest.approx(np.mean(MORE)) and "Deletion" not in rows[1]
-    assert [column.name for column in table.columns] == [
-        "Arm", "Map", "Empty", "Inside the lungs", "Inside the lungs, less control", "Deletion",
-        "Deletion, less control",
-    ]  # fmt: skip
-    assert rows[0]["Deletion, less control"].mean == 0
+    section = heat_map_section(group_with({"independent": [kinds] * 2}), "")
+    cam, occlusion = section.tables
+    assert [c.name for c in cam.columns] == ["Arm", "Empty", "Pointing at the lungs"]
+    assert cam.rows[0]["Empty"].mean == pytest.approx(0.2) and "Over 5 positive" in cam.note
+    assert cam.rows[1]["Pointing at the lungs"] == 0.3  # as often as a place lies there
+    assert [c.name for c in occlusion.columns] == ["Arm", "Deletion"]
+    assert occlusion.rows[0]["Deletion"].mean == pytest.approx(0.375)
+    assert "Over 2 positive" in occlusion.note and occlusion.title.endswith(": occlusion")
 
 
 def test_maps_that_are_drawn_are_the_first_replicates_with_their_shares(monkeypatch):
-    group = group_with({"independent": lungs(MORE, LESS), CONTROL: lungs(LESS, MORE)})
-    pictures = {f"heat maps {arm}": arm for arm in ("independent", CONTROL, "joint-scratch")}
+    group = group_with({"independent": mass(MORE, LESS), CONTROL: mass(LESS, MORE)})
+    pictures = {f"heat maps {arm}, CAM": arm for arm in ("independent", CONTROL, "joint-scratch")}
     group.pictures = pictures | {"heat maps images": "ab", "heat maps in lungs": "masks"}
     drawn = []
-    monkeypatch.setattr(
-        heat_maps, "heat_map_panel", lambda *given, name: drawn.append(given) or SimpleNamespace()
-    )
+
+    def draw(*given, name):
+        drawn.append(given)
+        return SimpleNamespace(caption="")
+
+    monkeypatch.setattr(heat_maps, "heat_map_panel", draw)
     heat_map_section(group, "Images.")
     images, maps, masks, titles, inside = drawn[0]
     assert (images, masks, titles) == ("ab", {"lungs": "masks"}, ["positive 1", "positive 2"])
@@ -84,5 +87,5 @@ def test_maps_that_are_drawn_are_the_first_replicates_with_their_shares(monkeypa
 
 
 def test_section_says_where_its_images_come_from_and_needs_no_picture():
-    section = heat_map_section(group_with({"independent": lungs(MORE, LESS)}), "Images: here.")
+    section = heat_map_section(group_with({"independent": mass(MORE, LESS)}), "Images: here.")
     assert section.text.endswith("Images: here.") and not section.figures

@@ -142,13 +142,13 @@ def test_arrays_beside_a_record_are_its_own(tmp_path):
 def test_numbers_that_are_not_finite_survive_the_file(value, text, tmp_path):
     jobs = {Job(CASES, DIVERSE): MADE[Job(CASES, SIMILAR)]}
     for replicate in (1, 2):
-        heat_map = {"lungs": np.array([0.25, value])}
+        heat_map = {"CAM": {"mass": np.array([0.25, value])}}
         record = MADE[Job(TUNE, SIMILAR, ARMS[0], replicate)] | {"heat map": heat_map}
         jobs[Job(TUNE, DIVERSE, ARMS[0], replicate)] = record
     path = on_disk(tmp_path, jobs)[1]
     assert f"[0.25, {text}]" in path.read_text()
     found = GroupResults(results.read_study(tmp_path).parts[""], DIVERSE)
-    np.testing.assert_array_equal(found.heat_maps[ARMS[0]][""]["lungs"], [[0.25, value]] * 2)
+    np.testing.assert_array_equal(found.heat_maps[ARMS[0]]["CAM"]["mass"], [[0.25, value]] * 2)
 
 
 # ---------------------------------------------------------------------------- as columns
@@ -237,16 +237,16 @@ def test_parts_of_a_study_are_told_apart(tmp_path):
         assert columns["part"].tolist() == [""] * half + ["changed"] * half
 
 
-def test_heat_maps_have_a_row_for_each_kind_image_and_network(tmp_path):
+def test_heat_maps_have_a_row_for_each_method_image_and_network(tmp_path):
     jobs = jobs_of(DIVERSE, ARMS[:1])
     next(iter(jobs.values()))["heat map"] = {"task": "x", "patients": ["a", "b"], "area": {}}
-    kinds = {"class map": {"lungs": [0.25, 0.5]}, "occlusion": {"empty": [0.0, 1.0]}}
-    for job, maps in ((Job(TUNE, DIVERSE, ARMS[0], 1), kinds["class map"]),
-                      (Job(TUNE, DIVERSE, ARMS[0], 2), kinds)):  # fmt: skip
+    maps = {"CAM": {"mass": [0.25, 0.5], "deletion": [0.75]}, "occlusion": {"empty": [0.0, 1.0]}}
+    for replicate in (1, 2):
+        job = Job(TUNE, DIVERSE, ARMS[0], replicate)
         jobs[job] = jobs[job] | {"heat map": maps}
     on_disk(tmp_path, jobs)
     columns = results.load(tmp_path)["heat maps"]
-    assert columns["patient"].tolist() == ["a", "b"] * 3
-    assert columns["lungs"].tolist()[:4] == [0.25, 0.5] * 2
-    assert columns["map"].tolist()[2:] == ["class map"] * 2 + ["occlusion"] * 2
-    assert columns["empty"].tolist()[4:] == [0, 1] and np.isnan(columns["empty"][:4]).all()
+    assert columns["patient"].tolist() == ["a", "b"] * 4
+    assert columns["method"].tolist() == (["CAM"] * 2 + ["occlusion"] * 2) * 2
+    assert columns["mass"][:2].tolist() == [0.25, 0.5] and columns["empty"][2:4].tolist() == [0, 1]
+    assert columns["deletion"][0] == 0.75 and np.isnan(columns["deletion"][1:4]).all()

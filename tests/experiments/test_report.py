@@ -227,7 +227,8 @@ def test_small_images_have_fewer_scales_and_the_table_says_so(side, noted):
         name: np.zeros((1, side, side + 4), np.uint8) for name in ("clean", "noisy", "denoised")
     }
     part = SimpleNamespace(
-        one=lambda job: {"denoising": [row]}, of=lambda job: [cost], arrays=lambda record: shown
+        one=lambda job: {"denoising": [row]} if job == "source-test" else cost,
+        arrays=lambda record: shown,
     )
     study = SimpleNamespace(parts={"": part}, about={"source trained": True})
     (table,) = denoising_section(study).tables

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ums.experiments.names import HELD_OUT, MEASURES, ONE_ENCODER, TEST
+from ums.experiments.names import HELD_OUT, ONE_ENCODER, TEST
 from ums.experiments.report.tables import Column, Table
 from ums.experiments.report.words import FROM_SOURCE, LABELS
 from ums.experiments.results.costs import GroupCosts
@@ -47,7 +47,7 @@ def score_table(
         for arm in (arm for arm in LABELS if results.has(arm, task.name)):
             row: dict[str, Any] = {"Task": task.title} if len(tasks) > 1 else {}
             row |= {"Arm": LABELS[arm]}
-            row |= {m: results.estimate(arm, task.name, m) for m in MEASURES[kind]}
+            row |= {m: results.estimate(arm, task.name, m) for m in results.measures(task)}
             rows.append(row)
             theirs.append(printed.get((arm, task.name), {}))
     return Table(*heading, list(rows[0]), rows, theirs, note)

@@ -12,11 +12,10 @@ from ums.experiments.report.pictures import heat_map_panel
 from ums.experiments.report.tables import Column, Table
 from ums.experiments.report.words import LABELS
 from ums.experiments.results.groups import GroupResults
-from ums.experiments.results.scores import Estimate
 
 DRAWN = (*STRATEGIES, SINGLE, SCRATCH, CONTROL)
-EMPTY = "empty"
-"""The measure that says whether a map is 0 everywhere; without it, shares that are not there do."""
+MASS, POINTING = "mass inside the ", "pointing at the "
+"""Beginnings of the measures that are about a mask; a map that is the same everywhere has its area."""
 
 
 def heat_map_section(group: GroupResults, images: str) -> Section:
@@ -24,9 +23,9 @@ def heat_map_section(group: GroupResults, images: str) -> Section:
 
     ``images`` says where they come from.
     """
-    blocks: list[Table | Figure] = [heat_map_table(group)]
-    if "heat maps images" in group.pictures:
-        blocks.append(_panel(group))
+    methods = dict.fromkeys(m for maps in group.heat_maps.values() for m in maps)
+    blocks: list[Table | Figure] = [heat_map_table(group, method) for method in methods]
+    blocks += [panel for method in methods if (panel := _panel(group, method))]
     text = (
         f"Heat maps of the positive class of {group.heat_map_cases['task']} show which places raise the "
         "score. Whether that is the disease is another question: a head that learned shuffled labels has "
@@ -35,66 +34,61 @@ def heat_map_section(group: GroupResults, images: str) -> Section:
     return Section("Heat maps", text, blocks)
 
 
-def _panel(group: GroupResults) -> Figure:
-    """Images with the maps that were kept; the shares are those of the first kind of map."""
+def _panel(group: GroupResults, method: str) -> Figure | None:
+    """Images with the maps of the first replicate, if they were kept."""
     kept, area = group.pictures, group.heat_map_cases["area"]
-    arms = [arm for arm in DRAWN if f"heat maps {arm}" in kept]
+    maps = {arm: kept[name] for arm in DRAWN if (name := f"heat maps {arm}, {method}") in kept}
+    if not maps:
+        return None
     images, first = kept["heat maps images"], next(iter(area))
-    shown = range(len(images))
-    measures = {arm: next(iter(group.heat_maps[arm].values())) for arm in arms}
-    return heat_map_panel(
+    inside = {arm: group.heat_maps[arm][method][MASS + first][0][: len(images)] for arm in maps}
+    panel = heat_map_panel(
         images,
-        {LABELS[arm]: kept[f"heat maps {arm}"] for arm in arms},
+        {LABELS[arm]: shown for arm, shown in maps.items()},
         {name: kept[f"heat maps in {name}"] for name in area},
-        [f"positive {i + 1}" for i in shown],
-        {LABELS[arm]: found[first][0][shown] for arm, found in measures.items()},
-        name=f"heat-maps-{group.name}",
+        [f"positive {i + 1}" for i in range(len(images))],
+        {LABELS[arm]: shares for arm, shares in inside.items()},
+        name=f"heat-maps-{group.name}-{method}",
     )
+    panel.caption = f"{method}. {panel.caption}"
+    return panel
 
 
-def heat_map_table(group: GroupResults) -> Table:
-    """The measures of each arm's maps, and the difference of each from the control's."""
-    area: dict[str, float] = group.heat_map_cases["area"]
+def heat_map_table(group: GroupResults, method: str) -> Table:
+    """The measures of each arm's maps by a method, and of their mass what it is beside the control's."""
     rows: list[dict[str, Any]] = []
-    columns: dict[str, str] = {"Arm": "", "Map": "", _heading(EMPTY, area): "{:.0%}"}
-    for arm in (arm for arm in LABELS if arm in group.heat_maps):
-        for kind, found in group.heat_maps[arm].items():
-            row: dict[str, Any] = {"Arm": LABELS[arm], "Map": kind or "class map"}
-            row[_heading(EMPTY, area)] = Estimate(_empty(found))
-            for measure in found:
-                heading = _heading(measure, area)
-                measured = group.of_heat_maps(arm, kind, measure)
-                row[heading] = group.estimated(measured)
-                columns.setdefault(heading, "")
-                if arm != CONTROL and CONTROL in group.heat_maps and measure != EMPTY:
-                    control = group.of_heat_maps(CONTROL, kind, measure)
-                    row[f"{heading}, less control"] = group.estimated(measured - control)
-                    columns.setdefault(f"{heading}, less control", "{:+.3f}")
-            rows.append(row)
-    even = {h: share for name, share in area.items() if (h := _heading(name, area)) in columns}
+    columns = {"Arm": ""}
+    for arm in (arm for arm in LABELS if method in group.heat_maps.get(arm, {})):
+        row: dict[str, Any] = {"Arm": LABELS[arm]}
+        for measure in group.heat_maps[arm][method]:
+            name, measured = measure.capitalize(), group.of_heat_maps(arm, method, measure)
+            row[name] = group.estimated(measured)
+            columns.setdefault(name, "{:.0%}" if measure == "empty" else "")
+            if measure.startswith(MASS) and arm != CONTROL and CONTROL in group.heat_maps:
+                control = group.of_heat_maps(CONTROL, method, measure)
+                row[f"{name}, less control"] = group.estimated(measured - control)
+                columns.setdefault(f"{name}, less control", "{:+.3f}")
+        rows.append(row)
+    even = {
+        name.capitalize(): share
+        for mask, share in group.heat_map_cases["area"].items()
+        for name in (MASS + mask, POINTING + mask)
+        if name.capitalize() in columns
+    }
     rows.append({"Arm": "A map that is the same everywhere"} | even)
+    counts = {
+        len(values[0]) for maps in group.heat_maps.values() for values in maps[method].values()
+    }
     patients = len(np.unique(group.heat_map_cases["patients"]))
     note = (
-        f"Over the positive images of {group.test_name} that have masks, of {patients} patients, and over "
-        "replicates, with the 95 % interval over other trainings and other patients. Empty: the share of "
-        "images in which no place speaks for the class, which the other columns leave out. Inside: the "
-        "share of the map's mass, to be read beside that of a map that is the same everywhere; a smaller "
-        "one means that the network looks elsewhere. Less control: the difference from the head that "
-        "learned shuffled labels."
+        f"Over {max(counts)} positive images of {group.test_name} that have masks, of {patients} patients "
+        f"in all{f' ({min(counts)} for what takes long)' * (len(counts) > 1)}, and over replicates, with the "
+        "95 % interval over other trainings and other patients. Empty: the share of images in which no place "
+        "speaks for the class; they have no mass and point nowhere. Pointing: how often the highest value "
+        "lies inside. Deletion and insertion: area under the curve of the class's probability while the "
+        "places with the highest values are taken away, or put back, first; the lower, or the higher, the "
+        "better the map. Less control: the difference from the head that learned shuffled labels."
     )
-    title = f"Where the {group.heat_map_cases['task']} networks look"
-    if all(list(maps) == [""] for maps in group.heat_maps.values()):
-        del columns["Map"]
-        rows = [{k: v for k, v in row.items() if k != "Map"} for row in rows]
+    title = f"Where the {group.heat_map_cases['task']} networks look: {method}"
     made = [Column(name, pattern) for name, pattern in columns.items()]
-    return Table(f"heat-maps-{group.name}", title, made, rows, note=note)
-
-
-def _heading(measure: str, area: dict[str, float]) -> str:
-    return f"Inside the {measure}" if measure in area else measure.capitalize()
-
-
-def _empty(measures: dict[str, np.ndarray]) -> np.ndarray:
-    """(R,) share of the images that have no map, as recorded or as the first measure tells."""
-    first = next(iter(measures.values()))
-    return np.asarray(measures.get(EMPTY, np.isnan(first)).mean(axis=1))
+    return Table(f"heat-maps-{group.name}-{method}", title, made, rows, note=note)

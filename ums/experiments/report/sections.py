@@ -299,7 +299,8 @@ def overlap_note(what: str) -> str:
 
 
 def source_curves(study: StudyRecords, label: str) -> list[Table | Figure]:
-    """The source's losses by epoch, if it was trained."""
-    histories = [cost_of(record).history for record in study.parts[""].of("source")]
-    trained = [history for history in histories if history.validation]
-    return [training_curves({label: trained}, name="training-source")] if trained else []
+    """The first replicate's source's losses by epoch, if it was trained."""
+    history = cost_of(study.parts[""].one("source")).history
+    return (
+        [training_curves({label: [history]}, name="training-source")] if history.validation else []
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -27,7 +28,7 @@ from ums.experiments.results.jackknife import (
     weighted_mcc,
     weighted_mean,
 )
-from ums.experiments.results.records import Record, Records, by_map
+from ums.experiments.results.records import Record, Records
 from ums.experiments.results.scores import Estimate, score_logits
 from ums.experiments.results.verdicts import MARGINS, Contrast, contrast
 
@@ -63,9 +64,9 @@ class GroupResults:
         cases: Task -> HELD_OUT or TEST -> ids, patients and labels of the cases.
         runs: Arm -> records by replicate.
         costs: Arm -> task -> cost of each replicate.
-        heat_maps: Arm -> name of a map, "" where there is one kind -> measure -> (R, n) of each image,
-            such as the share of the map's mass inside a mask, NaN where nothing speaks for the class;
-            empty where there are no heat maps.
+        heat_maps: Arm -> method -> measure -> (R, n) of the images, or of the first n, such as the share
+            of the map's mass inside a mask, NaN where nothing speaks for the class; empty where there
+            are no heat maps.
     """
 
     def __init__(self, records: Records, group: str):
@@ -89,7 +90,7 @@ class GroupResults:
             for arm, runs in self.runs.items()
         }
         self.heat_maps = {
-            arm: _heat_maps([by_map(r["heat map"]) for r in runs])
+            arm: _heat_maps([r["heat map"] for r in runs])
             for arm, runs in self.runs.items()
             if runs[0].get("heat map")
         }
@@ -140,23 +141,32 @@ class GroupResults:
         self, arm: str, task: str, measure: str = "", where: str = TEST, epoch: str = OWN_EPOCH
     ) -> Estimate:
         """Each replicate's score, and the interval of their mean over other trainings and patients."""
-        return self.estimated(self.measured(arm, task, measure, where, epoch))
+        end = 1 if not measure or measure in MEASURES[self.task(task).kind] else math.inf
+        return self.estimated(self.measured(arm, task, measure, where, epoch), end)
 
-    def estimated(self, measured: Measured) -> Estimate:
-        """A measure of each replicate with the interval of its mean, no part of which is beyond 1 or -1."""
+    def estimated(self, measured: Measured, end: float = 1.0) -> Estimate:
+        """A measure of each replicate with the interval of its mean, no part of it beyond the end."""
         interval = over_trainings_and_patients(measured, self.overlap)
-        return Estimate(measured.values, *np.clip(interval, -1, 1))
+        return Estimate(measured.values, *np.clip(interval, -end, end))
 
-    def of_heat_maps(self, arm: str, kind: str, measure: str) -> Measured:
+    def measures(self, task: TaskInfo) -> tuple[str, ...]:
+        """The measures of a task: those of its kind, and of a segmentation all that were recorded."""
+        first: Record = next(r[0] for a, r in self.runs.items() if self.has(a, task.name))
+        known, recorded = MEASURES[task.kind], first["tasks"][task.name][OWN_EPOCH][TEST]
+        more = recorded if task.kind == SEGMENTATION else ()
+        return tuple(dict.fromkeys((*known, *more)))
+
+    def of_heat_maps(self, arm: str, method: str, measure: str) -> Measured:
         """A measure of the heat maps, the mean over the images that have it."""
-        values = self.heat_maps[arm][kind][measure]
+        values = self.heat_maps[arm][method][measure]
+        patients = np.array(self.heat_map_cases["patients"])[: values.shape[1]]
         known = np.isfinite(values)
 
         def mean(weights: np.ndarray) -> np.ndarray:
             with np.errstate(invalid="ignore"):
                 return np.asarray((weights @ np.where(known, values, 0).T) / (weights @ known.T))
 
-        return jackknifed(mean, np.array(self.heat_map_cases["patients"]))
+        return jackknifed(mean, patients)
 
     def contrast(
         self, better: str, worse: str, task: str, measure: str = "", family: int = 1
@@ -184,8 +194,8 @@ def _task(name: str, cases: Record) -> TaskInfo:
 
 def _heat_maps(replicates: list[Record]) -> dict[str, dict[str, np.ndarray]]:
     return {
-        kind: {name: np.array([r[kind][name] for r in replicates], float) for name in measures}
-        for kind, measures in replicates[0].items()
+        method: {name: np.array([r[method][name] for r in replicates], float) for name in measures}
+        for method, measures in replicates[0].items()
     }
 
 
