@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from small_sets import SMALL, blank, save_all, small_place
+from small_sets import SMALL, blank, save_all
 
 from ums.experiments import results
 from ums.experiments.cxr import CXR
@@ -13,7 +13,7 @@ from ums.experiments.jobs import TUNE, Job
 from ums.experiments.names import CLASSIFICATION, DIVERSE, OWN_EPOCH, SIMILAR, TEST
 from ums.experiments.report import write_report
 from ums.experiments.results.groups import GroupResults
-from ums.experiments.runner import Part, run, study_of
+from ums.experiments.runner import Part, Place, run, study_of
 
 RUN = ("independent", "joint", "separate", "control")
 
@@ -22,7 +22,7 @@ RUN = ("independent", "joint", "separate", "control")
 def finished(tmp_path_factory):
     """A tiny chest X-ray study, and its folder with the page."""
     prepared = save_all(tmp_path_factory.mktemp("prepared"), side=16)
-    place = small_place(CXR, prepared, tmp_path_factory.mktemp("results"))
+    place = Place(CXR, prepared, None, tmp_path_factory.mktemp("results"), "cpu", progress=False)
     part = Part(SMALL, RUN)
     run(place, {"": part}, report=lambda line: None)
     with pytest.MonkeyPatch.context() as patch:
