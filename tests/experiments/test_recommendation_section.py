@@ -44,7 +44,7 @@ def results_on(group, logits, arms=STRATEGIES):
     results = GroupResults(in_memory(jobs), DIVERSE)
     if arms[0] == STRATEGIES[0]:
         first = jobs[Job(TUNE, DIVERSE, arms[0], 1)]["tasks"]
-        first = {name: task[OWN_EPOCH] for name, task in first.items()}
+        first = {name: task | task[OWN_EPOCH] for name, task in first.items()}
         results.pictures = ECHO.pictures(group, [{"tasks": first}])
     return results
 
