@@ -38,6 +38,7 @@ from ums.experiments.results.costs import GroupCosts, TrainingCost
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.intervals import over_trainings, over_trainings_and_patients
 from ums.experiments.results.jackknife import Measured
+from ums.experiments.results.verdicts import Verdict
 from ums.training import History
 
 EACH_GROUP = pytest.mark.parametrize("name", [DIVERSE, SIMILAR])
@@ -138,13 +139,14 @@ def test_arm_is_known_by_the_tasks_it_was_tested_on():
 def test_replicates_that_share_images_are_conditional_and_corrected_where_that_can_be(
     overlap, correlation
 ):
-    found = results_of(SIMILAR, overlap=overlap)
+    found = results_of(SIMILAR, overlap=overlap, replicates=8)
     contrast = found.contrast("joint", "separate", "viral-normal")
     difference = found.measured("joint", "viral-normal", "") - found.measured(
         "separate", "viral-normal", ""
     )
     assert found.conditional == (overlap > 0)
     assert contrast.trainings == over_trainings(difference.values, correlation)
+    assert max(map(abs, contrast.trainings)) < 2  # beyond which no MCC differs
     assert contrast.mean == pytest.approx(difference.values.mean())
 
 
@@ -175,6 +177,13 @@ def test_sharing_has_simultaneous_intervals_and_the_others_plain_ones():
     plain = found.contrast("alternating", "single", "viral-normal")
     wide = found.contrast("alternating", "single", "viral-normal", "", 10)
     assert wide.trainings.high > plain.trainings.high and wide.mean == plain.mean
+
+
+def test_interval_of_a_difference_goes_no_further_than_differences_do():
+    found = results_of(DIVERSE, perfect=("joint",))
+    wide = [found.contrast("joint", "separate", task, "", 10_000) for task in TASKS[DIVERSE]]
+    assert [contrast.trainings.high for contrast in wide] == [1, 2]
+    assert wide[0].both.low == -1 and wide[0].verdict is Verdict.OPEN
 
 
 # ---------------------------------------------------------------------------- heat maps

@@ -138,7 +138,8 @@ def condition(groups: Sequence[GroupResults]) -> str:
     if not sharing:
         return ""
     corrected = all(group.overlap for group in sharing)
-    how = f"share {listed(percent(group.shared_images) for group in sharing)} of their images"
+    shares = dict.fromkeys(percent(group.shared_images) for group in sharing)
+    how = f"share {listed(shares)} of their images"
     return (
         f"Replicates of the {listed(group.name for group in sharing)} tasks {how} on average"
         f"{', for which the intervals are corrected' * corrected}: the intervals are conditional on these "

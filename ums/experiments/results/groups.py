@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
@@ -31,6 +31,7 @@ from ums.experiments.results.jackknife import (
 from ums.experiments.results.records import Record, Records
 from ums.experiments.results.scores import Estimate, score_logits
 from ums.experiments.results.verdicts import MARGINS, Contrast, contrast
+from ums.metrics.significance import Interval
 
 MARGIN = 0.05
 """Of measures without a margin of their own."""
@@ -141,13 +142,13 @@ class GroupResults:
         self, arm: str, task: str, measure: str = "", where: str = TEST, epoch: str = OWN_EPOCH
     ) -> Estimate:
         """Each replicate's score, and the interval of their mean over other trainings and patients."""
-        end = 1 if not measure or measure in MEASURES[self.task(task).kind] else math.inf
-        return self.estimated(self.measured(arm, task, measure, where, epoch), end)
+        measured = self.measured(arm, task, measure, where, epoch)
+        return self.estimated(measured, _end(measure or self.task(task).measure))
 
     def estimated(self, measured: Measured, end: float = 1.0) -> Estimate:
         """A measure of each replicate with the interval of its mean, no part of it beyond the end."""
         interval = over_trainings_and_patients(measured, self.overlap)
-        return Estimate(measured.values, *np.clip(interval, -end, end))
+        return Estimate(measured.values, *_within(interval, end))
 
     def measures(self, task: TaskInfo) -> tuple[str, ...]:
         """The measures of a task: those of its kind, and of a segmentation all that were recorded."""
@@ -173,13 +174,18 @@ class GroupResults:
     ) -> Contrast:
         """The difference of two arms on a task's test cases, by default in the task's own measure."""
         a, b = (self.measured(arm, task, measure) for arm in (better, worse))
-        margin = MARGINS.get(measure or self.task(task).measure, MARGIN)
-        return contrast(a, b, margin, self.overlap, family)
+        return self._contrast(a, b, measure or self.task(task).measure, family)
+
+    def _contrast(self, a: Measured, b: Measured, measure: str, family: int = 1) -> Contrast:
+        found = contrast(a, b, MARGINS.get(measure, MARGIN), self.overlap, family)
+        end = _end(measure) * (2 if measure == "MCC" else 1)  # from -1 to 1
+        both, trainings = (_within(each, end) for each in (found.both, found.trainings))
+        return replace(found, both=both, trainings=trainings)
 
     def cost_of_one_encoder(self, arm: str, task: str) -> Contrast:
         """What a task loses by the epoch that is best for all: ONE_ENCODER less OWN_EPOCH."""
         a, b = (self.measured(arm, task, "", TEST, epoch) for epoch in (ONE_ENCODER, OWN_EPOCH))
-        return contrast(a, b, MARGINS.get(self.task(task).measure, MARGIN), self.overlap)
+        return self._contrast(a, b, self.task(task).measure)
 
     @property
     def conditional(self) -> bool:
@@ -190,6 +196,16 @@ class GroupResults:
 def _task(name: str, cases: Record) -> TaskInfo:
     counts = {where: len(cases[where]["id"]) for where in cases if isinstance(cases[where], dict)}
     return TaskInfo(name, cases["title"], cases["kind"], cases["classes"], counts)
+
+
+def _end(measure: str) -> float:
+    """The largest value of a measure."""
+    return 1.0 if any(measure in known for known in MEASURES.values()) else math.inf
+
+
+def _within(interval: Interval, end: float) -> Interval:
+    """The part of an interval that values can reach; for few replicates it goes on beyond."""
+    return Interval(*(float(np.clip(bound, -end, end)) for bound in interval))
 
 
 def _heat_maps(replicates: list[Record]) -> dict[str, dict[str, np.ndarray]]:
