@@ -128,12 +128,15 @@ def claimed(**how):
 
 
 def test_every_claim_has_a_row_with_its_plain_contrast():
-    rows = claimed().tables[0].rows
+    rows = claimed(replicates=8).tables[0].rows
     assert len(rows) == 30
     row = next(r for r in rows if r["The paper"] == "Joint above independent")
-    contrast = results_of(SIMILAR).contrast("joint", "independent", "bacterial-normal")
+    contrast = results_of(SIMILAR, replicates=8).contrast(
+        "joint", "independent", "bacterial-normal"
+    )
     assert row["Verdict"] is contrast.verdict and row["Difference here"].mean == contrast.mean
     assert (row["Difference here"].low, row["Difference here"].high) == contrast.both
+    assert contrast.both != contrast.trainings
 
 
 def test_claims_are_decided_by_what_was_measured():

@@ -235,11 +235,11 @@ def test_curves_are_those_of_the_papers_arms_and_of_one_task_alone(monkeypatch):
     monkeypatch.setattr(
         "ums.experiments.report.sections.training_curves", lambda h, name: drawn.update(h)
     )
-    training_section(results_of(DIVERSE, arms=("joint", "joint-scratch", "single")))
+    training_section(results_of(DIVERSE, arms=("joint", "joint-scratch", "single"), replicates=6))
     assert list(drawn) == [
         f"{arm}: {title}" for arm in ("Joint", "Single") for title, _ in TASKS[DIVERSE].values()
     ]
-    assert [len(runs) for runs in drawn.values()] == [2] * 4
+    assert [len(runs) for runs in drawn.values()] == [5] * 4
 
 
 def with_cosines(cosines):

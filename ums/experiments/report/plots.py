@@ -46,8 +46,8 @@ def training_curves(histories: Mapping[str, Sequence[History]], name: str = "tra
         ax.set(xlabel="epoch", ylabel="loss" if style.is_first(ax) else "")
     style.legend_below(sheet, CURVES)
     caption = (
-        "The loss after each epoch on the training and on the validation images; the first replicate is "
-        "drawn bold."
+        "The loss after each epoch on the training and on the validation images, of up to five replicates; "
+        "the first is drawn bold."
     )
     alt = f"Curves of the loss over epochs. The best epoch of each replicate: {'; '.join(words)}."
     return style.finished(sheet, name, "svg", caption, alt)

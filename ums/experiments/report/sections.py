@@ -53,8 +53,8 @@ from ums.experiments.results.costs import GroupCosts, cost_of
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.records import StudyRecords
 
-SHOWN = (*STRATEGIES, SINGLE, SCRATCH)
-"""Arms whose training curves are drawn."""
+SHOWN, CURVES = (*STRATEGIES, SINGLE, SCRATCH), 5
+"""Arms whose training curves are drawn, and of how many replicates."""
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,9 @@ def training_section(group: GroupResults) -> Section:
         "cross-entropy for classes, half binary cross-entropy and half Dice for masks."
     )
     histories = {
-        f"{LABELS[arm]}: {task.title}": [cost.history for cost in group.costs[arm][task.name]]
+        f"{LABELS[arm]}: {task.title}": [
+            cost.history for cost in group.costs[arm][task.name][:CURVES]
+        ]
         for arm in SHOWN
         if arm in group.arms
         for task in group.tasks
