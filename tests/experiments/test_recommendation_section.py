@@ -125,7 +125,7 @@ def test_replicates_decide_together_by_their_mean_probabilities(datasets):
 
     def logits(arm, task, replicate):
         labels = np.asarray(task.test.targets)[task.test.rows]
-        return (9.0 if replicate == 1 else -0.1) * np.eye(task.classes)[labels]
+        return (9.0 if replicate == 2 else -0.1) * np.eye(task.classes)[labels]
 
     results = results_on(group, logits)
     truth = recommendation.truth_of(results)
@@ -133,7 +133,7 @@ def test_replicates_decide_together_by_their_mean_probabilities(datasets):
     assert flow.shape == (2, len(truth.flow), 3) and quality.shape == (2, len(truth.flow), 2)
     assert (flow.mean(axis=0).argmax(axis=1) == truth.flow).all()
     scored, blamed = recommendation.recommendation_section(results).tables
-    assert scored.rows[1]["Sensitivity"].values[0] == 1 > scored.rows[1]["Sensitivity"].values[1]
+    assert scored.rows[1]["Sensitivity"].values[1] == 1 > scored.rows[1]["Sensitivity"].values[0]
     assert all(row["Flow"] == row["Quality"] == 0 for row in blamed.rows)
 
 
