@@ -71,8 +71,9 @@ def test_interval_of_a_score_goes_no_further_than_scores_do():
     measured = Measured(np.array([0.1, 0.9]), np.array([[0.1, 0.1], [0.9, 0.9]]))
     low, high = over_trainings_and_patients(measured)
     assert low < -1 and high > 1  # two replicates that differ
-    estimate = results_of(DIVERSE).estimated(measured)
-    assert (estimate.low, estimate.mean, estimate.high) == (-1, 0.5, 1)
+    for ends in ((), (0, 1), (-1, 1)):
+        estimate = results_of(DIVERSE).estimated(measured, *ends)
+        assert (estimate.low, estimate.mean, estimate.high) == ((ends or (0, 1))[0], 0.5, 1)
 
 
 def test_distance_that_was_recorded_is_a_measure_without_an_end():
@@ -86,7 +87,8 @@ def test_distance_that_was_recorded_is_a_measure_without_an_end():
     assert found.measures(lungs) == (*MEASURES[lungs.kind], "HD95")
     assert found.measures(abnormality) == MEASURES[abnormality.kind]
     estimate = found.estimate("joint", "lungs", "HD95")
-    assert estimate.high > estimate.mean > 10
+    assert estimate.high > estimate.mean > 10 > estimate.low == 0
+    assert found.contrast("joint", "separate", "lungs", "HD95").trainings.low < -1
 
 
 @EACH_GROUP

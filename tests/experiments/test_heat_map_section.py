@@ -88,4 +88,4 @@ def test_maps_that_are_drawn_are_the_first_replicates_with_their_shares(monkeypa
 
 def test_section_says_where_its_images_come_from_and_needs_no_picture():
     section = heat_map_section(group_with({"independent": mass(MORE, LESS)}), "Images: here.")
-    assert section.text.endswith("Images: here.") and not section.figures
+    assert "Images: here." in section.text and not section.figures

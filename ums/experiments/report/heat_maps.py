@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ums.experiments.names import CONTROL, SCRATCH, SINGLE, STRATEGIES
 from ums.experiments.report.page import Figure, Section
 from ums.experiments.report.pictures import heat_map_panel
@@ -16,6 +14,15 @@ from ums.experiments.results.groups import GroupResults
 DRAWN = (*STRATEGIES, SINGLE, SCRATCH, CONTROL)
 MASS, POINTING = "mass inside the ", "pointing at the "
 """Beginnings of the measures that are about a mask; a map that is the same everywhere has its area."""
+
+MEASURED = (
+    "Intervals are over other trainings and other patients. Empty: the share of images in which no place "
+    "speaks for the class; they have no mass and point nowhere. Mass: the share of the map inside a mask; "
+    "less control, the difference from the head that learned shuffled labels. Pointing: how often the "
+    "highest value lies inside. Deletion and insertion: the area under the curve of the class's probability "
+    "while the places with the highest values are blurred, or put back, first; the lower, or the higher, the "
+    "better the map."
+)
 
 
 def heat_map_section(group: GroupResults, images: str) -> Section:
@@ -29,7 +36,7 @@ def heat_map_section(group: GroupResults, images: str) -> Section:
     text = (
         f"Heat maps of the positive class of {group.heat_map_cases['task']} show which places raise the "
         "score. Whether that is the disease is another question: a head that learned shuffled labels has "
-        f"heat maps too, and they are shown here as a control. {images}"
+        f"heat maps too, and they are shown here as a control. {images}\n\n{MEASURED}"
     )
     return Section("Heat maps", text, blocks)
 
@@ -61,12 +68,12 @@ def heat_map_table(group: GroupResults, method: str) -> Table:
     for arm in (arm for arm in LABELS if method in group.heat_maps.get(arm, {})):
         row: dict[str, Any] = {"Arm": LABELS[arm]}
         for measure in group.heat_maps[arm][method]:
-            name, measured = measure.capitalize(), group.of_heat_maps(arm, method, measure)
-            row[name] = group.estimated(measured)
+            name, ours = measure.capitalize(), group.of_heat_maps(arm, method, measure)
+            row[name] = group.estimated(ours)
             columns.setdefault(name, "{:.0%}" if measure == "empty" else "")
             if measure.startswith(MASS) and arm != CONTROL and CONTROL in group.heat_maps:
                 control = group.of_heat_maps(CONTROL, method, measure)
-                row[f"{name}, less control"] = group.estimated(measured - control)
+                row[f"{name}, less control"] = group.estimated(ours - control, -1, 1)
                 columns.setdefault(f"{name}, less control", "{:+.3f}")
         rows.append(row)
     even = {
@@ -76,19 +83,10 @@ def heat_map_table(group: GroupResults, method: str) -> Table:
         if name.capitalize() in columns
     }
     rows.append({"Arm": "A map that is the same everywhere"} | even)
-    counts = {
-        len(values[0]) for maps in group.heat_maps.values() for values in maps[method].values()
-    }
-    patients = len(np.unique(group.heat_map_cases["patients"]))
-    note = (
-        f"Over {max(counts)} positive images of {group.test_name} that have masks, of {patients} patients "
-        f"in all{f' ({min(counts)} for what takes long)' * (len(counts) > 1)}, and over replicates, with the "
-        "95 % interval over other trainings and other patients. Empty: the share of images in which no place "
-        "speaks for the class; they have no mass and point nowhere. Pointing: how often the highest value "
-        "lies inside. Deletion and insertion: area under the curve of the class's probability while the "
-        "places with the highest values are taken away, or put back, first; the lower, or the higher, the "
-        "better the map. Less control: the difference from the head that learned shuffled labels."
-    )
+    measured = [of[method] for of in group.heat_maps.values() if method in of]
+    counts = {len(values[0]) for measures in measured for values in measures.values()}
+    few = f", what takes long over {min(counts)}" * (len(counts) > 1)
+    note = f"Over {max(counts)} positive images of {group.test_name} that have masks{few}, and replicates."
     title = f"Where the {group.heat_map_cases['task']} networks look: {method}"
     made = [Column(name, pattern) for name, pattern in columns.items()]
     return Table(f"heat-maps-{group.name}-{method}", title, made, rows, note=note)

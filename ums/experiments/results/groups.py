@@ -143,12 +143,12 @@ class GroupResults:
     ) -> Estimate:
         """Each replicate's score, and the interval of their mean over other trainings and patients."""
         measured = self.measured(arm, task, measure, where, epoch)
-        return self.estimated(measured, _end(measure or self.task(task).measure))
+        return self.estimated(measured, *_range(measure or self.task(task).measure))
 
-    def estimated(self, measured: Measured, end: float = 1.0) -> Estimate:
-        """A measure of each replicate with the interval of its mean, no part of it beyond the end."""
+    def estimated(self, measured: Measured, low: float = 0.0, high: float = 1.0) -> Estimate:
+        """A measure of each replicate with the interval of its mean, within the measure's range."""
         interval = over_trainings_and_patients(measured, self.overlap)
-        return Estimate(measured.values, *_within(interval, end))
+        return Estimate(measured.values, *_within(interval, low, high))
 
     def measures(self, task: TaskInfo) -> tuple[str, ...]:
         """The measures of a task: those of its kind, and of a segmentation all that were recorded."""
@@ -178,8 +178,9 @@ class GroupResults:
 
     def _contrast(self, a: Measured, b: Measured, measure: str, family: int = 1) -> Contrast:
         found = contrast(a, b, MARGINS.get(measure, MARGIN), self.overlap, family)
-        end = _end(measure) * (2 if measure == "MCC" else 1)  # from -1 to 1
-        both, trainings = (_within(each, end) for each in (found.both, found.trainings))
+        low, high = _range(measure)
+        most = high - low
+        both, trainings = (_within(each, -most, most) for each in (found.both, found.trainings))
         return replace(found, both=both, trainings=trainings)
 
     def cost_of_one_encoder(self, arm: str, task: str) -> Contrast:
@@ -198,14 +199,15 @@ def _task(name: str, cases: Record) -> TaskInfo:
     return TaskInfo(name, cases["title"], cases["kind"], cases["classes"], counts)
 
 
-def _end(measure: str) -> float:
-    """The largest value of a measure."""
-    return 1.0 if any(measure in known for known in MEASURES.values()) else math.inf
+def _range(measure: str) -> tuple[float, float]:
+    """The smallest and the largest value of a measure."""
+    known = any(measure in measures for measures in MEASURES.values())
+    return -1.0 if measure == "MCC" else 0.0, 1.0 if known else math.inf
 
 
-def _within(interval: Interval, end: float) -> Interval:
+def _within(interval: Interval, low: float, high: float) -> Interval:
     """The part of an interval that values can reach; for few replicates it goes on beyond."""
-    return Interval(*(float(np.clip(bound, -end, end)) for bound in interval))
+    return Interval(*(float(np.clip(bound, low, high)) for bound in interval))
 
 
 def _heat_maps(replicates: list[Record]) -> dict[str, dict[str, np.ndarray]]:
