@@ -296,8 +296,8 @@ def overlap_note(what: str) -> str:
     return (
         f"Means over images; F-score and IoU are of the {what}, image by image. The paper's IoU lies "
         f"above its F-score, which an IoU of the {what} alone cannot (IoU = F / (2 - F)), so it stands "
-        f"beside the mean of two IoUs, of the {what} and of the background. HD95: the 95 % Hausdorff distance "
-        "of the outlines, in pixels."
+        f"beside the mean of two IoUs, of the {what} and of the background. HD95: the 95 % Hausdorff "
+        "distance of the outlines, in pixels."
     )
 
 
