@@ -152,17 +152,16 @@ def power_section(groups: Sequence[GroupResults], found: Sequence[Answer]) -> Se
             there = verdict_chances(TIMES_MARGIN * margin, sd, n, margin, size)
             nothing = verdict_chances(0, sd, n, margin, size)
             row = {"Measure": measure, "Replicates": n, "Difference": TIMES_MARGIN * margin}
-            row |= {"Found": there[Verdict.HOLDS], "None": nothing[Verdict.NEGLIGIBLE]}
+            row |= {"Found": there[Verdict.HOLDS], "If there is none": nothing[Verdict.NEGLIGIBLE]}
             rows.append(row | {"Note": "this study" if n == R else ""})
     if not rows:
         return None
     columns: list[str | Column] = ["Measure", "Replicates", Column("Difference", "{:g}")]
-    columns += [Column("Found", "{:.0%}"), Column("None", "{:.0%}"), "Note"]
+    columns += [Column("Found", "{:.0%}"), Column("If there is none", "{:.0%}"), "Note"]
     note = (
-        "Found: the chance of the verdict “holds” where the true difference is the one beside it. None: the "
-        "chance of the verdict “negligible” where there is no difference. By the simultaneous interval over "
-        "trainings of independent replicates; few test patients, or replicates that share theirs, make it "
-        "harder."
+        "Found: the chance of the verdict “holds” where the true difference is the one beside it. If there is "
+        "none: the chance of the verdict “negligible”. By the simultaneous interval over trainings of "
+        "independent replicates; few test patients, or replicates that share theirs, make it harder."
     )
     table = Table("power", "Chances of a verdict on sharing", columns, rows, note=note)
     text = " ".join(power_sentences(pooled, size))

@@ -185,10 +185,11 @@ def arms_section(groups: Sequence[GroupResults]) -> Section:
     there = {arm for group in groups for arm in group.runs}
     rows = [{"Arm": label, "What it is": text} for a, (label, text) in ARMS.items() if a in there]
     text = (
-        "All arms train each task for as many steps, with the same schedule, on the same images; the "
-        "learning rate of each was chosen by its validation loss with as many trials, on replicates that "
-        "are not among these. In each replicate everything is drawn anew: the source's images, the "
-        "labelled images, the weights at the start and the order."
+        "All arms train each task for as many steps, with the same schedule, on the same images. In each "
+        "replicate everything is drawn anew: the source's images, the labelled images, the weights at the "
+        "start and the order. Unless the settings state one learning rate for all, that of each arm is the "
+        "one that a pilot chose by the validation loss, with as many trials for each, on replicates that "
+        "are not among these, or 0.001 where there was no pilot."
     )
     return Section("The arms", text, [Table("arms", "Ways to train", list(rows[0]), rows)])
 
@@ -210,8 +211,8 @@ def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
         blocks.append(_outlines(group))
     how = (
         f"A score is the mean over {group.replicates} replicates ± their standard deviation, with the 95 % "
-        "interval over other trainings and other patients; of measures that are no mean over patients there "
-        f"is none. {condition([group])}"
+        "interval over other trainings and other patients; the F-score of classes and the AUC of more than "
+        f"two have none. {condition([group])}"
     )
     return Section(group.title, f"{how.strip()}\n\n{text}", blocks)
 

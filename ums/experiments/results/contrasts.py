@@ -54,7 +54,7 @@ QUESTIONS = (
         "sharing from scratch",
         JOINT_SCRATCH,
         SCRATCH,
-        "the same from random weights",
+        "tasks with one joint loss on one encoder, against one task alone; both from random weights",
     ),
     Question(
         "as many updates",
