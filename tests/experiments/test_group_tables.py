@@ -16,6 +16,7 @@ from made_records import (
 )
 
 from ums.experiments.arms import ARMS, Arm
+from ums.experiments.jobs import SOURCE
 from ums.experiments.names import (
     CLASSIFICATION,
     DIVERSE,
@@ -25,7 +26,7 @@ from ums.experiments.names import (
     STRATEGIES,
     TEST,
 )
-from ums.experiments.report import words
+from ums.experiments.report import cxr, echo, plain_page, words
 from ums.experiments.report.group import (
     arm_cost_table,
     one_encoder_table,
@@ -34,7 +35,6 @@ from ums.experiments.report.group import (
     places,
     score_table,
 )
-from ums.experiments.report.page import Section
 from ums.experiments.report.sections import (
     GroupText,
     PageText,
@@ -48,6 +48,7 @@ from ums.experiments.report.sections import (
 )
 from ums.experiments.report.words import LABELS
 from ums.experiments.results.costs import GroupCosts, TrainingCost
+from ums.experiments.results.groups import GroupResults
 from ums.training import History
 
 EACH_GROUP = pytest.mark.parametrize("name", [DIVERSE, SIMILAR])
@@ -249,8 +250,6 @@ def with_cosines(cosines):
         if job.arm:
             record["tasks"]["lungs"]["history"] = History([1.0], [1.0], cosines=cosines).to_dict()
     study = study_of({"": jobs})
-    from ums.experiments.results.groups import GroupResults
-
     return GroupResults(study.parts[""], DIVERSE)
 
 
@@ -296,10 +295,18 @@ def test_images_are_described_in_the_run_and_beside_their_figures(pixels, fact):
     assert ("padded" in beside) == bool(pixels)
 
 
+@pytest.mark.parametrize("page", [cxr.build, echo.build, plain_page])
+def test_page_of_arms_that_need_no_source_has_none(page):
+    jobs = jobs_of(DIVERSE, ("scratch", "joint-scratch"))
+    study = study_of({"": {job: record for job, record in jobs.items() if job.kind != SOURCE}})
+    titles = [section.title for section in page(study).sections]
+    assert titles[0] == "When does sharing pay?" and not any("source" in t.lower() for t in titles)
+
+
 @EACH_GROUP
 @pytest.mark.parametrize("arms", [tuple(ARMS)[:9], ("single", "joint"), ("independent",)])
 def test_page_is_made_of_whatever_arms_there_are(name, arms):
     study = study_of({"": jobs_of(name, arms)})
-    report = build(study, PageText("T", "S", "seen"), Section("The source"))
+    report = build(study, PageText("T", "S", "seen"), None)
     assert report.html() and len({table.name for table in report.tables}) == len(report.tables)
     assert (report.sections[0].title == "When does sharing pay?") == (len(arms) > 1)

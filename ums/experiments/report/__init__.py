@@ -21,7 +21,10 @@ def plain_page(study: StudyRecords) -> Report:
         "task alone and separate models.",
         seen="",
     )
-    if "denoising" in study.parts[""].one("source-test"):
+    tests = study.parts[""].of("source-test")
+    if not tests:
+        return sections.build(study, text, None)
+    if "denoising" in tests[0]:
         return sections.build(
             study, text, denoising_section(study), summary=[denoising_gain(study)]
         )

@@ -159,8 +159,8 @@ def power_section(groups: Sequence[GroupResults], found: Sequence[Answer]) -> Se
     columns: list[str | Column] = ["Measure", "Replicates", Column("Difference", "{:g}")]
     columns += [Column("Found", "{:.0%}"), Column("If there is none", "{:.0%}"), "Note"]
     note = (
-        "Found: the chance of the verdict “holds” where the true difference is the one beside it. If there is "
-        "none: the chance of the verdict “negligible”. By the simultaneous interval over trainings of "
+        "Found: the chance of the verdict “holds” where the true difference is the one beside it. If there "
+        "is none: the chance of the verdict “negligible”. By the simultaneous interval over trainings of "
         "independent replicates; few test patients, or replicates that share theirs, make it harder."
     )
     table = Table("power", "Chances of a verdict on sharing", columns, rows, note=note)

@@ -50,5 +50,7 @@ TEXT = PageText(
 def build(study: StudyRecords) -> Report:
     """The whole page."""
     text = TEXT if study.about["source trained"] else replace(TEXT, cost_note=UNTRAINED)
+    if not study.parts[""].of("source-test"):
+        return sections.build(study, text, None)
     source = denoising_section(study, paper.denoising())
     return sections.build(study, text, source, summary=[denoising_gain(study)])

@@ -60,7 +60,7 @@ def build(study: StudyRecords) -> Report:
     return sections.build(
         study,
         TEXT if trained else replace(TEXT, seen=f"{_UNTRAINED} {TEXT.seen}"),
-        _source(study),
+        _source(study) if study.parts[""].of("source-test") else None,
         recommendations,
     )
 

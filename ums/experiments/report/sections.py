@@ -90,14 +90,14 @@ class PageText:
 def build(
     study: StudyRecords,
     text: PageText,
-    source: Section,
+    source: Section | None,
     own_sections: Callable[[GroupResults], Sequence[Section]] = lambda group: (),
     summary: Sequence[str] = (),
 ) -> Report:
     """The whole page of a study.
 
-    ``own_sections`` makes the sections that only this modality has, after a group's scores; ``summary``
-    holds the sentences after those that all studies have.
+    ``source`` is None where no arm needs one. ``own_sections`` makes the sections that only this modality
+    has, after a group's scores; ``summary`` holds the sentences after those that all studies have.
     """
     records = study.parts[""]
     groups = [GroupResults(records, name) for name in records.groups]
@@ -113,7 +113,7 @@ def build(
         sections.append(claims_section(groups, costs, text.claims, numbers))
         verdicts = verdicts_of(sections[-1].tables[0].rows)
         lines.append(f"Of the paper's {len(verdicts)} claims, {claims_counted(verdicts)}.")
-    sections += [arms_section(groups), source]
+    sections += [arms_section(groups), *([source] if source else [])]
     for group in groups:
         own = text.groups.get(group.name, GroupText())
         images = provenance(study, group)

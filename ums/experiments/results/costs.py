@@ -73,8 +73,8 @@ class GroupCosts:
 
     @property
     def source_minutes(self) -> float:
-        """Mean minutes of the source."""
-        return float(np.mean([cost.seconds for cost in self.source]) / 60)
+        """Mean minutes of the source; 0 where no arm needs one."""
+        return float(np.mean([cost.seconds for cost in self.source] or [0.0]) / 60)
 
     @property
     def time_left(self) -> tuple[float, float]:
