@@ -134,7 +134,7 @@ def costs_of(study: StudyRecords, group: GroupResults) -> GroupCosts:
 
 
 def run_information(study: StudyRecords) -> dict[str, str]:
-    """What was run: data and what was done to its pixels, settings, device, versions."""
+    """What was run: data, settings, device, versions."""
     about, settings = study.about, {}
     for text, value in about["settings"].items():
         written = f"{value:g}" if isinstance(value, float) else str(value)
@@ -142,19 +142,12 @@ def run_information(study: StudyRecords) -> dict[str, str]:
         settings[text[0].upper() + text[1:]] = written
     levels = [part for part in study.parts if part] if "parts" in about else []
     versions = ", ".join(f"{name} {version}" for name, version in about["made by"].items())
-    facts = {**about["data"], **_pixels(study), **settings, "Device": about["device"]}
+    facts = {**about["data"], **settings, "Device": about["device"]}
     return (
         facts
         | ({"Levels of factors": "; ".join(levels)} if levels else {})
         | {"Versions": versions}
     )
-
-
-def _pixels(study: StudyRecords) -> dict[str, str]:
-    """Set -> what was done to its images before they were prepared, as far as the records say."""
-    pixels = study.about.get("pixels", {})
-    named = pixels if isinstance(pixels, dict) else {"all images": pixels}
-    return {f"Pixels of {lowered(name)}": words for name, words in named.items()}
 
 
 def provenance(study: StudyRecords, group: GroupResults) -> str:
@@ -163,9 +156,7 @@ def provenance(study: StudyRecords, group: GroupResults) -> str:
     found = [
         data[name] for use in ("training", "test") if (name := f"{title} tasks, {use} set") in data
     ]
-    size = data.get("Image size", "")
-    pixels = [f"{name}: {words}" for name, words in _pixels(study).items()]
-    return " ".join(f"{part}." for part in [f"Images: {'; '.join([*found, size])}", *pixels])
+    return f"Images: {'; '.join([*found, data.get('Image size', '')])}."
 
 
 def time_line(groups: Sequence[GroupResults], costs: dict[str, GroupCosts]) -> str:

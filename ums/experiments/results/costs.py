@@ -30,7 +30,7 @@ def cost_of(record: Record) -> TrainingCost:
 
 @dataclass(frozen=True, eq=False)
 class GroupCosts:
-    """Minutes, epochs and parameters of a group, by replicate.
+    """Minutes, updates of the encoder and parameters of a group, by replicate.
 
     Attributes:
         tasks: Task -> title.
@@ -51,10 +51,6 @@ class GroupCosts:
         total: np.ndarray = np.sum(seconds, axis=0)
         return total
 
-    def epochs(self, arm: str, task: str) -> list[float]:
-        """Epochs of each replicate, to the one with the task's lowest validation loss."""
-        return [float(np.argmin(c.history.validation)) + 1 for c in self.costs[arm][task]]
-
     def trainable(self, arm: str, task: str | None = None) -> int:
         """Parameters of one task's head, or of all and, once, of an encoder that moves with them."""
         costs = self.costs[arm]
@@ -62,10 +58,6 @@ class GroupCosts:
             return costs[task][0].trainable
         heads = [replicates[0] for replicates in costs.values()]
         return sum(c.trainable for c in heads) + max(c.shared for c in heads)
-
-    def shared(self, arm: str) -> int:
-        """Parameters of the encoder that moves with the heads."""
-        return max(each[0].shared for each in self.costs[arm].values())
 
     def updates(self, arm: str) -> int:
         """How often an arm updates the encoder that a task ends with; the largest of its tasks."""
