@@ -1,10 +1,11 @@
-"""Records of a study, made up: what the jobs of two folds leave, with random scores."""
+"""Records of a study, made up: what the jobs of two replicates leave, with random scores."""
 
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from ums.experiments.arms import ARMS
 from ums.experiments.jobs import CASES, SOURCE, TUNE, Job
 from ums.experiments.names import (
     CLASSIFICATION,
@@ -12,15 +13,15 @@ from ums.experiments.names import (
     HELD_OUT,
     LOGITS,
     MEASURES,
+    ONE_ENCODER,
+    OWN_EPOCH,
     SEGMENTATION,
     SIMILAR,
     STRATEGIES,
     TEST,
-    TOGETHER,
 )
-from ums.experiments.results.costs import TrainingCost
 from ums.experiments.results.groups import GroupResults
-from ums.experiments.results.records import Records
+from ums.experiments.results.records import Records, StudyRecords
 from ums.experiments.runner import write_study
 from ums.experiments.store import Store, plain
 from ums.training import History
@@ -36,19 +37,23 @@ TASKS = {
         "bacterial-viral": ("Bacterial vs viral", CLASSIFICATION),
     },
 }
-FOLDS, CASES_OF = 2, {HELD_OUT: 20, TEST: 40}
-SHARED, SOURCE_PARAMETERS = 1000, 1700
-SOURCE_COST = TrainingCost(History([1.0] * 3, [3.0, 1.0, 2.0]), 600.0, SOURCE_PARAMETERS, 0)
+REPLICATES, CASES_OF = 2, {HELD_OUT: 20, TEST: 40}
+SHARED, SOURCE_PARAMETERS, UPDATES = 1000, 1700, 300
+SOURCE_HISTORY = History([1.0] * 3, [3.0, 1.0, 2.0])
+PLACES = {DIVERSE: (HELD_OUT, TEST), SIMILAR: (TEST,)}
+"""Only the diverse tasks have images that were put aside."""
 
 
-def training(arm, task, fold, history=None):
-    """The cost of a training, another for every arm, task and fold; (arm, task) are numbers."""
-    own = History([1.0] * 3, [3.0, 2.0, 1.0] if fold == 1 else [1.0, 2.0, 3.0])
+def training(arm, task, replicate):
+    """The record of a training, another for every arm, task and replicate; ``task`` is a number."""
+    number = list(ARMS).index(arm)
+    own = History([1.0] * 3, [3.0, 2.0, 1.0] if replicate == 1 else [1.0, 2.0, 3.0])
     return {
-        "history": (history or own).to_dict(),
-        "seconds": 60.0 * (10 * arm + task + 1) * fold,
-        "trainable": 100 * (arm + 1) + task,
-        "shared": SHARED if STRATEGIES[arm] in TOGETHER else 0,
+        "history": own.to_dict(),
+        "seconds": 60.0 * (10 * number + task + 1) * replicate,
+        "trainable": 100 * (number + 1) + task,
+        "shared": SHARED if ARMS[arm].together else 0,
+        "encoder updates": UPDATES + number,
     }
 
 
@@ -56,20 +61,18 @@ def labels_of(where):
     return np.arange(CASES_OF[where]) // (2 if where == TEST else 3) % 2
 
 
-def tested(kind, where, fold, perfect, rng):
-    """Scores of all test cases, or of every second case for a fold that was held out."""
-    cases = np.arange(CASES_OF[where])
-    cases = cases if where == TEST else cases[fold - 1 :: FOLDS]
+def tested(kind, where, perfect, rng):
+    """Scores of all cases."""
+    n = CASES_OF[where]
     if kind == SEGMENTATION:
-        scores = {m: rng.uniform(0, 0.9, len(cases)) + 0.1 * perfect for m in MEASURES[kind]}
-        return {"case": cases} | scores
-    logits, labels = rng.normal(size=(len(cases), 2)), labels_of(where)[cases]
+        return {m: rng.uniform(0, 0.9, n) + 0.1 * perfect for m in MEASURES[kind]}
+    logits, labels = rng.normal(size=(n, 2)), labels_of(where)
     if perfect:
-        logits[np.arange(len(cases)), labels] = logits.max(axis=1) + 1
-    return {"case": cases, LOGITS: logits}
+        logits[np.arange(n), labels] = logits.max(axis=1) + 1
+    return {LOGITS: logits}
 
 
-def cases_record(group, images_each):
+def cases_record(group, images_each=2, overlap=0.0):
     """Patients with ``images_each`` images each."""
 
     def cases(where, kind):
@@ -79,38 +82,43 @@ def cases_record(group, images_each):
         return {"id": [f"{where}{k}" for k in range(n)], "patient": patients, "label": label}
 
     tasks = {
-        name: {
-            "title": title,
-            "kind": kind,
-            "classes": 2,
-            "train": cases(HELD_OUT, kind),
-            "test": cases(TEST, kind),
-        }
+        name: {"title": title, "kind": kind, "classes": 2}
+        | {where: cases(where, kind) for where in PLACES[group]}
         for name, (title, kind) in TASKS[group].items()
     }
-    names = {
+    return {
         "title": f"{group} tasks",
-        "held-out name": "held-out folds",
+        "held-out name": "images put aside",
         "test name": "a test set",
+        "overlap": overlap,
+        "tasks": tasks,
+        "heat map": {"task": None, "patients": [], "area": {}},
     }
-    heat_map = {"task": None, "patients": [], "area": {}}
-    return names | {"folds": FOLDS, "tasks": tasks, "heat map": heat_map}
 
 
-def jobs_of(group, arms=STRATEGIES, perfect=(), images_each=2):
+def tune_record(group, arm, replicate, perfect, rng):
+    """What an arm leaves; tasks tuned together have a second network."""
+    epochs = (OWN_EPOCH, ONE_ENCODER) if ARMS[arm].together else (OWN_EPOCH,)
+    tasks = {}
+    for number, (name, (_, kind)) in enumerate(TASKS[group].items()):
+        tasks[name] = training(arm, number, replicate) | {
+            epoch: {where: tested(kind, where, arm in perfect, rng) for where in PLACES[group]}
+            for epoch in epochs
+        }
+    return {"tasks": tasks}
+
+
+def jobs_of(group, arms=STRATEGIES, perfect=(), replicates=REPLICATES, **cases):
     """Job -> its record; arms in ``perfect`` are right about every case."""
     rng = np.random.default_rng(1)
-    jobs = {Job(CASES, group): cases_record(group, images_each)}
-    jobs[Job(SOURCE)] = SOURCE_COST._asdict() | {"history": SOURCE_COST.history.to_dict()}
-    for fold in range(1, FOLDS + 1):
+    jobs = {Job(CASES, group): cases_record(group, **cases)}
+    for replicate in range(1, replicates + 1):
+        cost = {"seconds": 600.0, "trainable": SOURCE_PARAMETERS, "shared": 0}
+        history = SOURCE_HISTORY.to_dict()
+        jobs[Job(SOURCE, replicate=replicate)] = cost | {"history": history}
         for arm in arms:
-            tasks = {}
-            for number, (name, (_, kind)) in enumerate(TASKS[group].items()):
-                tasks[name] = training(STRATEGIES.index(arm), number, fold) | {
-                    where: tested(kind, where, fold, arm in perfect, rng)
-                    for where in (HELD_OUT, TEST)
-                }
-            jobs[Job(TUNE, group, arm, fold)] = {"tasks": tasks}
+            record = tune_record(group, arm, replicate, perfect, rng)
+            jobs[Job(TUNE, group, arm, replicate)] = record
     return jobs
 
 
@@ -120,6 +128,24 @@ def in_memory(jobs):
         plain({"job": job.to_dict(), **record, "arrays": False}) for job, record in jobs.items()
     ]
     return Records(Path("nowhere"), tuple(job.name for job in jobs), tuple(made))
+
+
+ABOUT = {
+    "title": "made-up images",
+    "source task": "denoising",
+    "denoises baseline": True,
+    "source trained": True,
+    "data": {"Diverse tasks, test set": "hospital B: 40 images", "Image size": "16 x 16, grey"},
+    "settings": {},
+    "seed": 0,
+    "device": "CPU",
+    "made by": {"ums": "1"},
+}
+
+
+def study_of(of_parts, **about):
+    """A study in memory, of jobs by part."""
+    return StudyRecords("cxr", ABOUT | about, {p: in_memory(jobs) for p, jobs in of_parts.items()})
 
 
 def on_disk(folder, jobs, arrays=None, name="cxr"):
@@ -136,4 +162,4 @@ def on_disk(folder, jobs, arrays=None, name="cxr"):
 @cache
 def results_of(group, **how):
     """The results of a group of made-up records."""
-    return GroupResults(in_memory(jobs_of(group, **how)), group, seed=0)
+    return GroupResults(in_memory(jobs_of(group, **how)), group)

@@ -4,58 +4,22 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from made_records import SOURCE_HISTORY, results_of
 
 from ums.experiments.names import DIVERSE, SIMILAR, STRATEGIES
 from ums.experiments.report import cxr, echo
-from ums.experiments.report.page import Section
-from ums.experiments.report.sections import summary_lines
-from ums.experiments.report.tables import Table
-from ums.experiments.results import paper, scores
-from ums.experiments.results.claims import SIGNIFICANT, Verdict, verdict
+from ums.experiments.report.claims import claims_section, verdicts_of
+from ums.experiments.report.tables import formatted
+from ums.experiments.report.words import claims_counted
+from ums.experiments.results import paper
+from ums.experiments.results.costs import GroupCosts, TrainingCost
+from ums.experiments.results.verdicts import Verdict
 
 TABLES = {"cxr": {DIVERSE: 3, SIMILAR: 5}, "echo": {DIVERSE: 7, SIMILAR: 9}}
 CLAIMS = {study: paper.claims(study) for study in TABLES}
 CLAIMED = [
     (m, claim, task) for m, claims in CLAIMS.items() for claim in claims for task in claim.tasks
 ]
-
-
-@pytest.mark.parametrize(
-    ("differences", "statistic", "p", "expected"),
-    [
-        ((0.1, 0.2, 0.01), 5, 0.01, Verdict.HOLDS),
-        ((-0.1, -0.2, -0.01), -5, 0.01, Verdict.FAILS),
-        ((0.1, -0.001), 5, 0.001, Verdict.OPEN),  # another training may turn it
-        ((0.1, 0.0), 5, 0.001, Verdict.OPEN),
-        ((0.0, -0.1), -5, 0.001, Verdict.OPEN),
-        ((0.3, 0.2), 5, SIGNIFICANT, Verdict.OPEN),
-        ((0.3, 0.2), 5, 0.0499, Verdict.HOLDS),
-        ((-0.3, -0.2), -5, 1.0, Verdict.OPEN),
-        ((0.0, 0.0), 0, 1.0, Verdict.OPEN),
-        ((0.0, 0.0), 0, 0.01, Verdict.OPEN),
-        ((0.1, 0.2), 5, float("nan"), Verdict.OPEN),
-        ((0.1, 0.2), -5, 0.001, Verdict.OPEN),  # the better MCC has fewer right answers
-        ((-0.1, -0.2), 5, 0.001, Verdict.OPEN),
-    ],
-)
-def test_verdict_takes_a_small_p_and_folds_that_agree_with_the_test(
-    differences, statistic, p, expected
-):
-    assert verdict(differences, statistic, p) is expected
-
-
-def test_better_mcc_with_significantly_fewer_right_answers_does_not_hold():
-    """Of 90 abnormal and 10 normal, one is right about 60 and 10, the other about 90 and none."""
-    labels, rng = np.repeat([1, 0], [90, 10]), np.random.default_rng(0)
-    both = []
-    for right in ((60, 10), (90, 0)):
-        predicted = np.concatenate([np.arange(90) < right[0], np.arange(10) >= right[1]])
-        logits = 4.0 * np.stack([~predicted, predicted], axis=1)
-        both.append(scores.single_network(np.arange(100), labels, logits))
-    one, other = (scored.estimate("MCC", rng).mean for scored in both)
-    found = scores.compare_cases(*both, "MCC", rng)
-    assert one > other and found.p_value < SIGNIFICANT and found.statistic == 70 - 90
-    assert verdict([one - other], found.statistic, found.p_value) is Verdict.OPEN
 
 
 def main_number(study, group, strategy, task):
@@ -149,15 +113,78 @@ def test_paper_has_three_scores_of_every_strategy_on_every_task(study, group):
         assert {"Accuracy", "F-score"} < set(numbers) and len(numbers) == 3
 
 
-def test_summary_counts_what_holds_what_does_not_and_what_is_open():
-    here = [Verdict.OPEN] * 4 + [Verdict.HOLDS] * 2 + [Verdict.FAILS]
-    table = Table("claims", "", ["Here"], [{"Here": each} for each in here])
-    (line,) = summary_lines([], {}, [Section("", "", [table])])
-    assert "2 hold here, 1 do not, and 4 are not" in line
+NUMBERS = {DIVERSE: (3, 4), SIMILAR: (5, 6)}
 
 
-def test_page_without_the_papers_claims_counts_none():
-    assert summary_lines([], {}, []) == []
+def claimed(**how):
+    """The section on the claims about made-up records."""
+    groups = [results_of(name, **how) for name in (DIVERSE, SIMILAR)]
+    source = TrainingCost(SOURCE_HISTORY, 600.0, 1700, 0)
+    costs = {
+        g.name: GroupCosts({t.name: t.title for t in g.tasks}, g.costs, [source], True)
+        for g in groups
+    }
+    return claims_section(groups, costs, CLAIMS["cxr"], NUMBERS)
+
+
+def test_every_claim_has_a_row_with_its_plain_contrast():
+    rows = claimed(replicates=8).tables[0].rows
+    assert len(rows) == 30
+    row = next(r for r in rows if r["The paper"] == "Joint above independent")
+    contrast = results_of(SIMILAR, replicates=8).contrast(
+        "joint", "independent", "bacterial-normal"
+    )
+    assert row["Verdict"] is contrast.verdict and row["Difference here"].mean == contrast.mean
+    assert (row["Difference here"].low, row["Difference here"].high) == contrast.both
+    assert contrast.both != contrast.trainings
+
+
+def test_claims_are_decided_by_what_was_measured():
+    """An arm that is right about every case is above all others, and two such arms are alike."""
+    section = claimed(perfect=("joint", "alternating"), replicates=12)
+    rows = [row for row in section.tables[0].rows if row["Measure"] == "MCC"]
+    verdicts = {row["The paper"]: row["Verdict"] for row in rows}
+    assert verdicts["Joint above alternating"] is Verdict.NEGLIGIBLE
+    assert verdicts["Joint above separate (baseline)"] is Verdict.HOLDS
+    assert verdicts["Independent above joint"] is Verdict.REFUTED
+    assert section.text.startswith(
+        f"Of 30 claims, {claims_counted(verdicts_of(section.tables[0].rows))}"
+    )
+
+
+def test_claims_about_arms_that_were_not_run_are_left_out():
+    compared = {row["The paper"] for row in claimed(arms=STRATEGIES[:2]).tables[0].rows}
+    assert compared == {"Independent above alternating", "Alternating above independent"}
+
+
+def test_headlines_have_the_papers_figures_beside_ours():
+    rows = claimed().tables[1].rows
+    accuracy = [row for row in rows if row["Claim"].startswith("Accuracy")]
+    assert [row["The paper"] for row in accuracy] == [
+        "+0.06 (independent, abnormality)", "+0.04 (joint, viral vs normal)",
+    ]  # fmt: skip
+    group = results_of(DIVERSE)
+    gains = [
+        group.contrast(arm, "separate", task.name, "Accuracy").mean
+        for arm in STRATEGIES[:3]
+        for task in group.tasks
+    ]
+    assert accuracy[0]["Here"].startswith(formatted(max(gains), "{:+.3f}"))
+    assert accuracy[0]["Beside it"] == f"mean of all 6 gains {formatted(np.mean(gains), '{:+.3f}')}"
+
+
+def test_headline_of_time_counts_the_source_where_the_paper_does():
+    """Minutes of made-up arms: independent is number 6, separate number 0, and the source takes 10."""
+    diverse, similar = (r for r in claimed().tables[1].rows if r["Claim"].startswith("Time"))
+    whole = (1.5 * (61 + 62) + 10) / (1.5 * (1 + 2) + 10)
+    assert (diverse["The paper"], diverse["Here"]) == ("68 %", f"{100 * whole:.0f} %")
+    assert (similar["The paper"], similar["Here"]) == ("14 %", f"{100 * (61 + 62 + 63) / 6:.0f} %")
+
+
+def test_headline_of_convergence_counts_trainings():
+    """All made-up losses get as low as 1, in the first replicate after all epochs, then after one."""
+    row = next(r for r in claimed().tables[1].rows if r["Claim"].startswith("Faster"))
+    assert row["Here"] == "4 of 4 trainings get there, after 67 % of the steps (median)"
 
 
 @pytest.mark.parametrize(

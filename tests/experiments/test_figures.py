@@ -1,4 +1,3 @@
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import cv2
@@ -8,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure as Sheet
 from matplotlib.text import Text
 
-from ums.experiments.report import heat_maps, style
+from ums.experiments.report import style
 from ums.experiments.report.pictures import (
     HEAT,
     denoising_panel,
@@ -18,9 +17,8 @@ from ums.experiments.report.pictures import (
     outline_panel,
     show,
 )
-from ums.experiments.report.plots import cosine_curves, crossover, fold_dots, training_curves
+from ums.experiments.report.plots import cosine_curves, crossover, training_curves
 from ums.experiments.report.style import METHOD_COLOURS, draw_outline, method_colours, titled_panels
-from ums.experiments.results.scores import Estimate
 from ums.metrics import iou
 from ums.training import History
 
@@ -50,9 +48,9 @@ def outlines(predicted=(5, 0)):
 def curves():
     short = History([1.0, 0.5], [], [1e-3, 1e-3])
     full = History([1.0, 0.3, 0.01], [1.1, 0.2, 0.4], [1e-3, 1e-3, 5e-4])
-    by_criterion = History([1.0, 0.3], [0.9, 0.8], criterion=[1.0, 2.0])
-    folds = {"Joint": short, "Alternating": [History([2.0])], "Independent": [full, by_criterion]}
-    return training_curves(folds)
+    together = History([1.0, 0.3], [0.9, 0.8], criterion=[1.0, 2.0])  # its own best is the second
+    runs = {"Joint": [short], "Alternating": [History([2.0])], "Independent": [full, together]}
+    return training_curves(runs)
 
 
 def examples():
@@ -61,23 +59,10 @@ def examples():
     return examples_panel(colour, titles, correct=[True, False, True])
 
 
-ESTIMATE = Estimate([0.5, 0.75, 1.0], 0.625, 0.875)
-LUNGS, DISEASE = "Lungs: Montgomery", "Disease: Montgomery"
-
-
-def dots(**settings):
-    groups = {
-        LUNGS: {"Independent": ESTIMATE, "Joint": Estimate([0.25, 0.5, 0.5])},
-        DISEASE: {"Independent": Estimate([-0.5, 0.0, 0.5])},
-    }
-    given = {"measures": dict.fromkeys(groups, "IoU"), "paper": {LUNGS: {"Independent": 0.98}}}
-    return fold_dots(groups, **{**given, **settings})
-
-
 def cosines():
-    # One fold ends earlier; another has an epoch without a value.
-    folds = [[0.5, 0.25, -0.125], [0.25, -0.75], [0.0, float("nan"), -0.375]]
-    return cosine_curves({"lungs and abnormality": folds, "lungs and opacities": [[0.25]]})
+    # One run ends earlier; another has an epoch without a value.
+    runs = [[0.5, 0.25, -0.125], [0.25, -0.75], [0.0, float("nan"), -0.375]]
+    return cosine_curves({"lungs and abnormality": runs, "lungs and opacities": [[0.25]]})
 
 
 def heat(**settings):
@@ -124,7 +109,7 @@ def test_mosaics_are_png_of_one_and_a_half_dots_per_pixel(draw):
     assert pixels.std() > 20
 
 
-@pytest.mark.parametrize("draw", [outlines, curves, dots, cosines, costs])
+@pytest.mark.parametrize("draw", [outlines, curves, cosines, costs])
 def test_lines_are_svg_of_the_stated_width_in_points(draw):
     figure = draw()
     root = ElementTree.fromstring(figure.data)
@@ -132,14 +117,12 @@ def test_lines_are_svg_of_the_stated_width_in_points(draw):
     assert float(root.get("width").removesuffix("pt")) == pytest.approx(0.75 * figure.width, abs=1)
 
 
-@pytest.mark.parametrize(
-    "draw", [denoising, outlines, curves, examples, dots, cosines, heat, costs]
-)
+@pytest.mark.parametrize("draw", [denoising, outlines, curves, examples, cosines, heat, costs])
 def test_the_same_input_gives_the_same_bytes(draw):
     assert draw().data == draw().data
 
 
-@pytest.mark.parametrize("draw", [outlines, dots])
+@pytest.mark.parametrize("draw", [outlines, curves])
 def test_drawing_leaves_matplotlibs_settings_alone(draw):
     with matplotlib.rc_context({"font.size": 31, "svg.hashsalt": "the caller's"}):
         before = dict(matplotlib.rcParams)
@@ -152,10 +135,8 @@ def test_drawing_leaves_matplotlibs_settings_alone(draw):
     [
         (denoising, "Clean, σ = 10; Noisy, 28.1 dB; Denoised, 33.3 dB; Error; σ = 20; 22.2 dB"),
         (outlines, "IoU 0.000; IoU 1.000"),
-        (curves, "The best epoch of each fold: Independent 2, 1."),
+        (curves, "The best epoch of each replicate: Independent 2, 2."),
         (examples, "✗ true normal, predicted abnormal"),
-        (dots, "Independent 0.750 ± 0.250 [0.625, 0.875], paper 0.98;"),
-        (dots, "Disease: Montgomery, Independent 0.000 ± 0.500."),
         (cosines, "lungs and abnormality 0.250 in the first epoch, -0.250 in the last"),
         (cosines, "mean -0.083, below 0 in 2 of 3 epochs; lungs and opacities 0.250 in"),
         (heat, "abnormal, predicted normal, image, lungs 29 %; normal, lungs 16 %;"),
@@ -179,9 +160,9 @@ def test_the_error_is_dark_where_the_denoiser_is_right(shift, brightness):
 
 
 def test_a_method_keeps_its_colour_in_every_figure():
-    for figure in (outlines(), curves(), dots()):
+    for figure in (outlines(), curves()):
         assert METHOD_COLOURS["independent"] in fills_and_strokes(figure)
-    assert METHOD_COLOURS["joint"] in fills_and_strokes(dots())
+    assert METHOD_COLOURS["joint"] in fills_and_strokes(curves())
 
 
 def test_unknown_methods_get_colours_of_their_own():
@@ -212,7 +193,7 @@ def test_an_empty_mask_has_no_outline():
     assert not ax.collections
 
 
-def test_folds_of_a_training_share_a_panel_the_first_one_bold(sheets):
+def test_replicates_of_a_training_share_a_panel_the_first_one_bold(sheets):
     curves()
     lines = sheets[0].axes[2].get_lines()
     assert points(lines)[:2] == [
@@ -220,54 +201,19 @@ def test_folds_of_a_training_share_a_panel_the_first_one_bold(sheets):
         [[1, 1.1], [2, 0.2], [3, 0.4]],
     ]
     assert [[1, 1.0], [2, 0.3]] in points(lines) and [[1, 0.9], [2, 0.8]] in points(lines)
-    assert [line.get_markevery() for line in lines if line.get_marker() == "o"] == [[1], [0]]
+    assert [line.get_markevery() for line in lines if line.get_marker() == "o"] == [[1], [1]]
     widths = [line.get_linewidth() for line in lines if len(line.get_xdata()) in (2, 3)]
     assert min(widths[:2]) > max(widths[-2:])
 
 
-def test_a_drop_of_the_learning_rate_is_a_line_at_its_epoch_with_the_new_rate(sheets):
-    rates = [0.1, 0.1, 0.05, 0.05, 0.02]
-    training_curves({"Joint": History([5.0, 4, 3, 2, 1], learning_rate=rates)})
-    ax = sheets[0].axes[0]
-    assert [line[0][0] for line in points(ax.get_lines())[1:]] == [3, 5]
-    assert [text.get_text() for text in ax.texts] == ["0.05", "0.02"]
-
-
 def test_one_strategys_panels_share_its_colour(sheets):
     tasks = ["Joint: lungs", "Joint: abnormality", "Source: denoising"]
-    training_curves({task: History([2.0, 1.0]) for task in tasks})
+    training_curves({task: [History([2.0, 1.0])] for task in tasks})
     colours = [ax.get_lines()[0].get_color() for ax in sheets[0].axes]
     assert colours[:2] == [METHOD_COLOURS["joint"]] * 2 and colours[2] != colours[0]
 
 
-def test_every_fold_its_mean_interval_and_the_papers_figure_are_dots_and_lines(sheets):
-    dots()
-    lungs, disease = sheets[0].axes
-    drawn = [list(line.get_xdata()) for line in lungs.get_lines()]
-    assert drawn[:4] == [ESTIMATE.folds, [0.625, 0.875], [0.75], [0.98]]
-    assert drawn[4] == [0.25, 0.5, 0.5] and np.isnan(drawn[5]).all()
-    assert [text.get_text() for text in lungs.get_yticklabels()] == ["Independent", "Joint"]
-    assert [text.get_text() for text in lungs.texts] == ["0.750", "0.417"]
-    rows = [int(np.mean(line.get_ydata())) for line in lungs.get_lines()]
-    assert rows == [0, 0, 0, 0, 1, 1, 1]
-    assert [text.get_text() for text in disease.texts] == ["0.000"]
-
-
-def test_groups_of_one_measure_share_their_scale(sheets):
-    dots()
-    dots(measures={LUNGS: "IoU", DISEASE: "MCC"})
-    (low, high), (lungs_low, _) = (sheet.axes[0].get_xlim() for sheet in sheets)
-    assert sheets[0].axes[1].get_xlim() == (low, high)
-    assert low < -0.5 and high > 1.0 and 0 < lungs_low < 0.25
-    assert [ax.get_xlabel() for ax in sheets[1].axes] == ["IoU", "MCC"]
-
-
-def test_the_paper_is_explained_only_where_it_is_drawn():
-    assert "diamond" in dots().caption
-    assert "diamond" not in dots(paper={LUNGS: {}}).caption
-
-
-def test_the_mean_cosine_is_of_the_folds_still_running(sheets):
+def test_the_mean_cosine_is_of_the_replicates_still_running(sheets):
     cosines()
     lines = points(sheets[0].axes[0].get_lines())
     assert lines[:2] == [[[1, 0.5], [2, 0.25], [3, -0.125]], [[1, 0.25], [2, -0.75]]]
@@ -294,24 +240,6 @@ def test_heat_maps_lie_over_the_images_they_are_of(sheets):
     stamps = [ax.texts[-1].get_text() for ax in axes[:6]]
     assert stamps == ["lungs 29 %", "lungs 16 %", "25 % inside", "50 % inside", "no map", "no map"]
     assert [len(ax.collections) for ax in axes[:6]] == [2, 1] * 3
-
-
-def test_heat_maps_are_those_of_the_first_fold_with_its_shares(monkeypatch):
-    arms = [*heat_maps.LABELS, heat_maps.CONTROL]
-    shares = {arm: {"lungs": np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])} for arm in arms}
-    pictures = {f"heat maps {arm}": arm for arm in arms}
-    pictures |= {"heat maps images": "ab", "heat maps in lungs": "masks"}
-    cases = {"area": {"lungs": 0.3}, "task": "abnormality", "patients": ["a", "b", "c"]}
-    group = SimpleNamespace(
-        name="diverse", test_name="test", pictures=pictures, heat_maps=shares, heat_map_cases=cases
-    )
-    drawn = []
-    monkeypatch.setattr(heat_maps, "heat_map_panel", lambda *given, name: drawn.append(given))
-    heat_maps.heat_map_section(group, seed=0)
-    images, maps, masks, titles, inside = drawn[0]
-    assert (images, masks, titles) == ("ab", {"lungs": "masks"}, ["positive 1", "positive 2"])
-    assert list(maps.values()) == arms
-    assert [values.tolist() for values in inside.values()] == [[0.1, 0.2]] * len(arms)
 
 
 def test_a_heat_map_is_clear_where_nothing_speaks_for_the_class_and_yellow_where_most_does():
@@ -368,7 +296,6 @@ WORDS = {
                 "σ = 10", "σ = 20", "28.1 dB", "22.2 dB", "33.3 dB", "31.4 dB"},
     outlines: {"Independent", "Joint", "a", "b", "IoU 1.000"},
     curves: {"epoch", "loss", "Joint", "Alternating", "Independent"},
-    dots: {"IoU", LUNGS.replace(": ", ":\n"), "Independent", "Joint"},
     heat: {"image", "Independent", "Joint", "0", "most", "speaks for the class", "25 % inside",
            "50 % inside", "no map"},
 }  # fmt: skip

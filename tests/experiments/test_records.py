@@ -5,29 +5,32 @@ import shutil
 
 import numpy as np
 import pytest
-from made_records import CASES_OF, FOLDS, SOURCE_COST, TASKS, in_memory, jobs_of, on_disk
-from matplotlib.figure import Figure
-from small_sets import SMALL, blank, save_all, small_study
+from made_records import (
+    CASES_OF,
+    PLACES,
+    REPLICATES,
+    SOURCE_HISTORY,
+    TASKS,
+    in_memory,
+    jobs_of,
+    on_disk,
+)
 
 from ums.experiments import results
-from ums.experiments.cxr import CXR
 from ums.experiments.jobs import CASES, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.names import (
-    CLASSIFICATION,
     DIVERSE,
     HELD_OUT,
+    ONE_ENCODER,
+    OWN_EPOCH,
     SIMILAR,
     STRATEGIES,
-    TEST,
 )
-from ums.experiments.report import write_report
 from ums.experiments.results.groups import GroupResults
-from ums.experiments.runner import run
 from ums.experiments.store import Store
 from ums.reading import read_verified, with_digest
 from ums.training import History
 
-pytestmark = pytest.mark.usefixtures("few_resamples")
 ARMS = STRATEGIES[:2]
 MADE = jobs_of(SIMILAR, ARMS)
 
@@ -95,7 +98,7 @@ def test_records_of_two_studies_exchanged_by_hand_are_named(tmp_path):
 def test_number_that_was_changed_is_refused(file, tmp_path):
     paths = on_disk(tmp_path, MADE)
     path = paths[2] if file == "a record" else tmp_path / file
-    old = '"fold": ' if file == "a record" else '"seed": '
+    old = '"replicate": ' if file == "a record" else '"seed": '
     path.write_text(path.read_text().replace(old, f"{old}1", 1))
     with pytest.raises(ValueError, match=f"^{path} cannot be read: it is damaged or was changed"):
         results.load(tmp_path)
@@ -114,13 +117,13 @@ def test_arrays_of_another_record_are_refused_by_name(tmp_path):
         records.arrays(records.one(SOURCE_TEST))
 
 
-def test_records_of_a_kind_come_fold_by_fold(tmp_path):
+def test_records_of_a_kind_come_replicate_by_replicate(tmp_path):
     on_disk(tmp_path, dict(reversed(MADE.items())))
     records = results.read_study(tmp_path).parts[""]
     for arm in ARMS:
         jobs = [record["job"] for record in records.of(TUNE, SIMILAR, arm)]
-        assert [(job["arm"], job["fold"]) for job in jobs] == [(arm, 1), (arm, 2)]
-    assert records.one(CASES, SIMILAR)["folds"] == FOLDS and records.of(TUNE, DIVERSE) == []
+        assert [(job["arm"], job["replicate"]) for job in jobs] == [(arm, 1), (arm, 2)]
+    assert records.one(CASES, SIMILAR)["overlap"] == 0 and records.of(TUNE, DIVERSE) == []
 
 
 def test_arrays_beside_a_record_are_its_own(tmp_path):
@@ -138,15 +141,14 @@ def test_arrays_beside_a_record_are_its_own(tmp_path):
 @pytest.mark.parametrize(("value", "text"), [(np.nan, "null"), (np.inf, "Infinity")])
 def test_numbers_that_are_not_finite_survive_the_file(value, text, tmp_path):
     jobs = {Job(CASES, DIVERSE): MADE[Job(CASES, SIMILAR)]}
-    for fold in (1, 2):
-        heat_map = {"lungs": np.array([0.25, value])}
-        jobs[Job(TUNE, DIVERSE, ARMS[0], fold)] = MADE[Job(TUNE, SIMILAR, ARMS[0], fold)] | {
-            "heat map": heat_map
-        }
+    for replicate in (1, 2):
+        heat_map = {"CAM": {"mass": np.array([0.25, value])}}
+        record = MADE[Job(TUNE, SIMILAR, ARMS[0], replicate)] | {"heat map": heat_map}
+        jobs[Job(TUNE, DIVERSE, ARMS[0], replicate)] = record
     path = on_disk(tmp_path, jobs)[1]
     assert f"[0.25, {text}]" in path.read_text()
-    found = GroupResults(results.read_study(tmp_path).parts[""], DIVERSE, 0)
-    np.testing.assert_array_equal(found.heat_maps[ARMS[0]]["lungs"], [[0.25, value]] * 2)
+    found = GroupResults(results.read_study(tmp_path).parts[""], DIVERSE)
+    np.testing.assert_array_equal(found.heat_maps[ARMS[0]]["CAM"]["mass"], [[0.25, value]] * 2)
 
 
 # ---------------------------------------------------------------------------- as columns
@@ -167,20 +169,24 @@ def test_columns_of_a_table_are_of_one_length(made_columns):
 
 
 def test_there_is_a_row_for_each_case_epoch_and_training(made_columns):
-    networks = FOLDS * len(ARMS) * len(TASKS[DIVERSE])
+    trained = REPLICATES * len(ARMS) * len(TASKS[DIVERSE])
+    tested = trained + REPLICATES * len(TASKS[DIVERSE])  # alternating has a second network
     rows = {name: len(columns["task"]) for name, columns in made_columns.items() if columns}
-    cases = networks * (CASES_OF[TEST] + CASES_OF[HELD_OUT] // FOLDS)
-    assert rows == {"cases": cases, "epochs": 3 * (networks + 1), "costs": networks + 1}
+    cases = tested * sum(CASES_OF[where] for where in PLACES[DIVERSE])
+    trainings = trained + REPLICATES  # the source's
+    assert rows == {"cases": cases, "epochs": 3 * trainings, "costs": trainings}
 
 
 def test_rows_tell_what_they_are_of(made_columns):
     for columns in filter(None, made_columns.values()):
-        assert {"kind", "group", "arm", "fold", "replicate", "seed", "task"} < set(columns)
+        assert {"kind", "group", "arm", "replicate", "seed", "task"} < set(columns)
     cases = made_columns["cases"]
     held_out = (cases["tested on"] == HELD_OUT) & (cases["task"] == "lungs")
-    one = held_out & (cases["arm"] == ARMS[0]) & (cases["fold"] == 2)
-    assert cases["id"][one].tolist() == [f"held-out{k}" for k in range(1, 20, 2)]
-    assert cases["patient"][one].tolist() == [f"p{k // 2}" for k in range(1, 20, 2)]
+    one = held_out & (cases["arm"] == ARMS[0]) & (cases["replicate"] == 2)
+    assert cases["id"][one].tolist() == [f"held-out{k}" for k in range(20)]
+    assert cases["patient"][one].tolist() == [f"p{k // 2}" for k in range(20)]
+    epochs = {arm: set(cases["epoch kept"][cases["arm"] == arm]) for arm in ARMS}
+    assert epochs == {ARMS[0]: {OWN_EPOCH}, ARMS[1]: {OWN_EPOCH, ONE_ENCODER}}
 
 
 def test_numbers_that_a_row_does_not_have_are_nan(made_columns):
@@ -194,10 +200,10 @@ def test_numbers_that_a_row_does_not_have_are_nan(made_columns):
 
 def test_epochs_and_costs_are_those_of_the_records(made_columns):
     jobs, costs, epochs = jobs_of(DIVERSE, ARMS), made_columns["costs"], made_columns["epochs"]
-    for arm, task, fold in ((a, t, f) for a in ARMS for t in TASKS[DIVERSE] for f in (1, 2)):
-        record = jobs[Job(TUNE, DIVERSE, arm, fold)]["tasks"][task]
+    for arm, task, r in ((a, t, r) for a in ARMS for t in TASKS[DIVERSE] for r in (1, 2)):
+        record = jobs[Job(TUNE, DIVERSE, arm, r)]["tasks"][task]
         found = [
-            (table["arm"] == arm) & (table["task"] == task) & (table["fold"] == fold)
+            (table["arm"] == arm) & (table["task"] == task) & (table["replicate"] == r)
             for table in (costs, epochs)
         ]
         for name in ("seconds", "trainable", "shared"):
@@ -208,8 +214,9 @@ def test_epochs_and_costs_are_those_of_the_records(made_columns):
 
 def test_source_has_epochs_and_a_cost_too(made_columns):
     epochs, costs = made_columns["epochs"], made_columns["costs"]
-    assert epochs["validation"][epochs["kind"] == SOURCE].tolist() == SOURCE_COST.history.validation
-    assert costs["seconds"][costs["task"] == "source"].tolist() == [SOURCE_COST.seconds]
+    validation = epochs["validation"][epochs["kind"] == SOURCE].tolist()
+    assert validation == REPLICATES * SOURCE_HISTORY.validation
+    assert costs["seconds"][costs["task"] == "source"].tolist() == [600.0] * REPLICATES
 
 
 def test_network_that_was_not_trained_has_a_cost_but_no_epochs(tmp_path):
@@ -230,130 +237,16 @@ def test_parts_of_a_study_are_told_apart(tmp_path):
         assert columns["part"].tolist() == [""] * half + ["changed"] * half
 
 
-# ---------------------------------------------------------------------------- a study that was run
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, few_resamples):
-    """The folder of a tiny chest X-ray study, its page written."""
-    prepared = save_all(tmp_path_factory.mktemp("prepared"), side=16)
-    out = tmp_path_factory.mktemp("results")
-    study = small_study(CXR, CXR.layout.load(prepared), out)
-    run(study, out)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", blank)
-        write_report(out)
-    return study, out
-
-
-def on_page(out, table, **row):
-    """The estimates of a row of a table of the page, by column."""
-    tables = json.loads((out / "tables.json").read_text())["tables"]
-    (rows,) = (each["rows"] for each in tables if each["name"] == table)
-    (found,) = (each for each in rows if row.items() <= each.items())
-    return found
-
-
-def cases_of(out, **chosen):
-    """The cases' columns as a pandas table."""
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(results.load(out)["cases"])
-    for name, value in chosen.items():
-        frame = frame[frame[name] == value]
-    return frame
-
-
-def test_tables_of_pandas_are_made_from_the_columns(finished):
-    pandas = pytest.importorskip("pandas")
-    study, out = finished
-    tables = {name: pandas.DataFrame(columns) for name, columns in results.load(out).items()}
-    trained = [(g, t) for g in study.datasets.groups for t in g.tasks]
-    assert tables["costs"].groupby(["arm", "fold"]).size().loc["joint", 1] == len(trained)
-    assert set(tables["cases"]["group"]) == {DIVERSE, SIMILAR}
-
-
-@pytest.mark.parametrize("measure", ["IoU", "Accuracy"])
-def test_mean_over_the_masks_of_the_columns_is_the_number_of_the_page(measure, finished):
-    page = on_page(finished[1], "table-3-segmentation", Strategy="Joint")[measure]
-    cases = cases_of(finished[1], task="lungs", arm="joint")
-    by_fold = cases[cases["tested on"] == TEST].groupby("fold")[measure].mean()
-    np.testing.assert_allclose(by_fold, page["folds"])
-    assert by_fold.mean() == pytest.approx(page["mean"])
-
-
-@pytest.mark.parametrize("arm", ["independent", "separate"])
-@pytest.mark.parametrize(
-    ("where", "table"),
-    [(TEST, "table-5-classification"), (HELD_OUT, "similar-classification-held-out")],
-)
-def test_scores_of_the_logits_of_the_columns_are_the_numbers_of_the_page(
-    arm, where, table, finished
-):
-    metrics = pytest.importorskip("sklearn.metrics")
-    label = {"independent": "Independent", "separate": "Separate (baseline)"}[arm]
-    page = on_page(finished[1], table, Strategy=label, Task="Viral vs normal")
-    cases = cases_of(finished[1], task="viral-normal", arm=arm)
-    cases = cases[cases["tested on"] == where]
-    scores = {
-        "Accuracy": metrics.accuracy_score,
-        "MCC": metrics.matthews_corrcoef,
-        "F-score": metrics.f1_score,
-    }
-    for measure, of in scores.items():
-        by_fold = [
-            of(one["label"], one["logit 1"] > one["logit 0"]) for _, one in cases.groupby("fold")
-        ]
-        np.testing.assert_allclose(by_fold, page[measure]["folds"], atol=1e-12)
-    auc = [
-        metrics.roc_auc_score(one["label"], one["logit 1"] - one["logit 0"])
-        for _, one in cases.groupby("fold")
-    ]
-    np.testing.assert_allclose(auc, page["AUC"]["folds"])
-
-
-def test_cases_are_those_of_the_prepared_folders(finished):
-    study, out = finished
-    for group in study.datasets.groups:
-        for task in group.tasks:
-            cases = cases_of(out, task=task.name, arm="alternating", fold=1)
-            tested = cases[cases["tested on"] == TEST]
-            rows, prepared = task.test.rows, group.test_set
-            assert tested["id"].tolist() == prepared.ids[rows].tolist()
-            assert tested["patient"].tolist() == prepared.patients[rows].tolist()
-            if task.kind == CLASSIFICATION:
-                assert tested["label"].tolist() == task.test.targets[rows].tolist()
-
-
-def test_every_training_image_is_held_out_once(finished):
-    study, out = finished
-    for group in study.datasets.groups:
-        for task in group.tasks:
-            cases = cases_of(out, task=task.name, arm="independent")
-            held_out = cases[cases["tested on"] == HELD_OUT]
-            assert sorted(held_out["id"]) == sorted(group.train_set.ids[task.train.rows])
-
-
-def test_losses_and_costs_of_the_columns_are_those_of_the_trained_networks(finished):
-    study, out = finished
-    columns = results.load(out)
-    job = Job(TUNE, DIVERSE, "joint", 2, seed=SMALL.seed)
-    for task, tuned in study.tuning(DIVERSE).tune(job).items():
-        one = [
-            (t["arm"] == "joint") & (t["fold"] == 2) & (t["task"] == task)
-            for t in (columns["epochs"], columns["costs"])
-        ]
-        for name in ("train", "validation", "learning_rate", "weight"):
-            assert columns["epochs"][name][one[0]].tolist() == getattr(tuned.history, name)
-        for name in ("seconds", "trainable", "shared"):
-            assert columns["costs"][name][one[1]].tolist() == [getattr(tuned, name)]
-
-
-def test_heat_maps_have_a_row_for_each_positive_test_image_and_network(finished):
-    _, out = finished
-    columns = results.load(out)["heat maps"]
-    group = GroupResults(results.read_study(out).parts[""], DIVERSE, 0)
-    for arm, shares in group.heat_maps.items():
-        found = columns["lungs"][(columns["arm"] == arm) & (columns["fold"] == 2)]
-        np.testing.assert_array_equal(found, shares["lungs"][1])
-    patients = columns["patient"][: len(group.heat_map_cases["patients"])]
-    assert patients.tolist() == group.heat_map_cases["patients"]
+def test_heat_maps_have_a_row_for_each_method_image_and_network(tmp_path):
+    jobs = jobs_of(DIVERSE, ARMS[:1])
+    next(iter(jobs.values()))["heat map"] = {"task": "x", "patients": ["a", "b"], "area": {}}
+    maps = {"CAM": {"mass": [0.25, 0.5], "deletion": [0.75]}, "occlusion": {"empty": [0.0, 1.0]}}
+    for replicate in (1, 2):
+        job = Job(TUNE, DIVERSE, ARMS[0], replicate)
+        jobs[job] = jobs[job] | {"heat map": maps}
+    on_disk(tmp_path, jobs)
+    columns = results.load(tmp_path)["heat maps"]
+    assert columns["patient"].tolist() == ["a", "b"] * 4
+    assert columns["method"].tolist() == (["CAM"] * 2 + ["occlusion"] * 2) * 2
+    assert columns["mass"][:2].tolist() == [0.25, 0.5] and columns["empty"][2:4].tolist() == [0, 1]
+    assert columns["deletion"][0] == 0.75 and np.isnan(columns["deletion"][1:4]).all()

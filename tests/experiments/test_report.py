@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from made_tables import FIVE, HIGHER, small_table
 
 from ums.experiments.report.denoising import denoising_gain, denoising_section
 from ums.experiments.report.page import Figure, Report, Section
-from ums.experiments.report.tables import Column, Table, formatted, formatted_p
-from ums.experiments.results.claims import Verdict
-from ums.experiments.results.scores import Estimate
+from ums.experiments.report.tables import Column, Table
+from ums.experiments.results.verdicts import Verdict
 from ums.training import History
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -42,108 +42,11 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-FIVE = Estimate(np.array([0.1, 0.2, 0.3, 0.4, 0.5]), 0.2, 0.4)
-
-
-def small_table(**changes):
-    settings = {
-        "name": "table-3",
-        "title": "Lungs",
-        "columns": ["Method", "F", Column("Time", "{:.1f} min")],
-        "rows": [
-            {"Method": "Joint", "F": Estimate([0.861, 0.885]), "Time": 12.345},
-            {"Method": "Other"},
-        ],
-        "paper_rows": [{"F": 0.9}, {}],
-    }
-    return Table(**{**settings, **changes})
-
-
 def small_report(**changes):
     figures = [Figure("lungs", PNG, "Lungs.", "two lungs"), Figure("curve", SVG, "", "a curve")]
     section = Section("Results", "One.\n\nTwo & three.", [small_table(), *figures])
     settings = {"title": "Chest", "summary": ["Good."], "sections": [section], "run": {"seed": 0}}
     return Report(**{**settings, **changes})
-
-
-@pytest.mark.parametrize(
-    ("value", "pattern", "expected"),
-    [
-        (0.8734, "{:.3f}", "0.873"),
-        (np.float64(0.8734), "", "0.873"),
-        (np.int64(1573506), "", "1,573,506"),
-        (1573506, "{:,d}", "1,573,506"),
-        (8.11, "{:.1f} min", "8.1 min"),
-        (np.float32(0.5), "{:.2f}", "0.50"),
-        (-0.25, "{:.2f}", "−0.25"),
-        (None, "{:.3f}", "–"),
-        (float("nan"), "{:.3f}", "–"),
-        (float("inf"), "{:.1f} dB", "∞ dB"),
-        ("p < 0.05", "{:.3f}", "p < 0.05"),
-        (Verdict.OPEN, "{:.3f}", "not distinguishable here"),
-        (FIVE, "{:.3f}", "0.300 ± 0.158 [0.200, 0.400]"),
-        (FIVE, "{:+.1f}", "+0.3 ± 0.2 [+0.2, +0.4]"),
-        (Estimate(FIVE.folds), "{:.1f}", "0.3 ± 0.2"),
-        (Estimate([0.5], 0.25, 0.75), "{:.2f}", "0.50 [0.25, 0.75]"),
-        (Estimate([0.5, float("nan")], 0.25, 0.75), "{:.2f}", "–"),
-        (0.03, formatted_p, "0.03"),
-    ],
-)
-def test_a_value_is_written_by_its_columns_pattern(value, pattern, expected):
-    assert formatted(value, pattern) == expected
-
-
-@pytest.mark.parametrize(
-    ("p", "expected"),
-    [
-        (1.0, "1.00"),
-        (0.41, "0.41"),
-        (0.05, "0.05"),
-        (0.0496, "0.0496"),  # 0.05 would put it on the other side
-        (0.048, "0.048"),
-        (0.03125, "0.03"),
-        (0.0062, "0.006"),
-        (0.001, "0.001"),
-        (0.00099, "< 0.001"),
-        (0.0, "< 0.001"),
-        (None, "–"),
-        (float("nan"), "–"),
-    ],
-)
-def test_a_p_value_is_short_and_on_its_side_of_the_level(p, expected):
-    assert formatted_p(p) == expected
-
-
-def test_an_estimate_is_of_one_fold_at_least():
-    with pytest.raises(ValueError, match="at least one fold"):
-        Estimate([])
-    assert Estimate([0.25, 0.75]).sd == pytest.approx(0.5 / 2**0.5)
-    assert np.isnan(Estimate([0.25]).sd)
-
-
-def test_text_puts_the_papers_figures_beside_ours():
-    lines = small_table().text().splitlines()
-    assert lines[0] == "Lungs"
-    assert lines[2].split() == ["Method", "F", "Time"]
-    assert lines[3].split() == ["ours", "paper"]
-    assert lines[5] == "Joint   0.873 ± 0.017   0.90  12.3 min"
-    assert lines[6] == "Other               –      –         –"
-
-
-def test_a_column_without_a_number_of_the_paper_is_not_doubled():
-    shown = [(column.name, source) for column, source in small_table().layout()]
-    assert shown == [("Method", ""), ("F", "ours"), ("F", "paper"), ("Time", "")]
-
-
-def test_a_table_without_the_papers_figures_has_one_header_line():
-    lines = small_table(paper_rows=None, note="A note.").text().splitlines()
-    assert lines[3].startswith("------")
-    assert lines[-1] == "A note."
-
-
-def test_a_misspelt_column_is_refused():
-    with pytest.raises(ValueError, match="table-3: no column named f"):
-        small_table(rows=[{"f": 1}, {}])
 
 
 def test_a_notebook_shows_a_figure_in_its_natural_width():
@@ -162,42 +65,37 @@ def test_json_holds_the_unrounded_numbers(tmp_path):
     assert written["tables"][0]["rows"] == expected
 
 
-def test_json_holds_an_estimates_numbers_and_a_verdicts_words():
-    columns = ["Here", Column("F", "{:.3f}"), Column("p", formatted_p)]
-    one = Estimate([np.float64(0.5)])
-    rows = [{"Here": Verdict.HOLDS, "F": FIVE, "p": 0.03125}, {"Here": Verdict.FAILS, "F": one}]
-    table = Table("claims", "Claims", columns, rows)
-    first, second = json.loads(json.dumps(table.to_dict(), allow_nan=False))["rows"]
-    folds = [0.1, 0.2, 0.3, 0.4, 0.5]
-    numbers = {
-        "mean": 0.3,
-        "sd": pytest.approx(0.025**0.5),
-        "folds": folds,
-        "low": 0.2,
-        "high": 0.4,
-    }
-    assert first == {"Here": "holds", "F": numbers, "p": 0.03125}
-    nothing = {"sd": None, "low": None, "high": None}
-    assert second == {"Here": "does not hold", "F": {"mean": 0.5, "folds": [0.5], **nothing}}
-    assert table.text().splitlines()[4].split() == "holds 0.300 ± 0.158 [0.200, 0.400] 0.03".split()
-
-
 def test_the_page_sets_spread_and_interval_apart_and_marks_a_verdict():
     rows = [{"Here": verdict, "F": FIVE} for verdict in Verdict]
-    rows[0]["Here"] = "a ± b [c]"
+    rows[0] = {"Here": HIGHER, "F": "a ± b [c]"}
     table = Table("claims", "Claims", [Column("F", "{:.3f}"), "Here"], rows)
     page = Page(small_report(sections=[Section("S", "", [table])]).html())
-    classes = [span["class"] for span in page.all("span")]
+    spans = page.all("span")
+    classes = [span["class"] for span in spans]
     kinds = [kind for kind in classes if kind.startswith("verdict")]
-    assert kinds == ["verdict fails", "verdict open"]
-    assert classes.count("spread") == classes.count("interval") == 3
+    assert kinds == ["verdict holds", "verdict holds", "verdict refuted", "verdict open"]
+    assert classes.count("spread") == 3 and classes.count("interval") == 4
     shown = [text for text in page.text if text]
-    place = shown.index("0.300")
-    assert shown[place : place + 4] == ["0.300", "± 0.158", "[0.200, 0.400]", "a ± b [c]"]
-    assert shown[place + 7 : place + 9] == ["✗", "does not hold"]
-    assert [span["aria-hidden"] for span in page.all("span") if span["class"] == "mark"] == 2 * [
-        "true"
+    place = shown.index("a ± b [c]")
+    expected = [
+        "✓",
+        "+0.250",
+        "[+0.062, +0.438]",
+        "0.300",
+        "± 0.158",
+        "[0.200, 0.400]",
+        "✓",
+        "holds",
     ]
+    assert shown[place + 1 : place + 9] == expected
+    marks = [span for span in spans if span["class"] == "mark"]
+    assert marks[0]["aria-label"] == "holds"  # beside a number a mark is the only word
+    assert all(mark["aria-hidden"] == "true" for mark in marks[1:])
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_every_verdict_has_a_look_of_its_own(verdict):
+    assert f".verdict.{verdict.value} {{" in small_report().html()
 
 
 def test_a_section_shows_its_text_and_its_blocks_in_their_order():

@@ -17,11 +17,14 @@ def plain_page(study: StudyRecords) -> Report:
     """A page without the paper's numbers, for a modality of one's own."""
     text = sections.PageText(
         title=f"{study.about['title']}: one source, shared",
-        subtitle="Independent, alternating and joint fine-tuning on a shared encoder, against "
-        "separate models.",
+        subtitle="When does sharing an encoder pay? Independent, alternating and joint fine-tuning, one "
+        "task alone and separate models.",
         seen="",
     )
-    if "denoising" in study.parts[""].one("source-test"):
+    tests = study.parts[""].of("source-test")
+    if not tests:
+        return sections.build(study, text, None)
+    if "denoising" in tests[0]:
         return sections.build(
             study, text, denoising_section(study), summary=[denoising_gain(study)]
         )

@@ -12,12 +12,13 @@ from ums.experiments.names import CLASSIFICATION, DIVERSE, LOGITS, SEGMENTATION,
 from ums.experiments.report import sections
 from ums.experiments.report.page import Figure, Report, Section
 from ums.experiments.report.pictures import examples_panel
-from ums.experiments.report.recommendation import recommendation_section
+from ums.experiments.report.recommendation import HEADS, recommendation_section
 from ums.experiments.report.sections import GroupText, PageText, overlap_note
 from ums.experiments.report.tables import Table
 from ums.experiments.results import paper
+from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.records import StudyRecords
-from ums.experiments.results.scores import single_network
+from ums.experiments.results.scores import of_one_network
 
 _UNTRAINED = "The source is untrained here: what is said of its training does not apply."
 _HEADS = (
@@ -26,12 +27,10 @@ _HEADS = (
 )
 TEXT = PageText(
     title="Doppler echo: one supervised source, shared",
-    subtitle="Independent, alternating and joint fine-tuning on a shared encoder, against separate "
-    "models; after Zamzmi, Rajaraman and Antani (2021), section 4.2.",
-    seen="The source learned the flow of other patients; no image of theirs is among these. Classification "
-    "heads learn by SGD, as the paper's do, with momentum 0.9 and ten times the learning rate stated "
-    "below; the source, the envelope, separate models, and tasks with a joint loss but different "
-    "optimizers learn by Adam.",
+    subtitle="When does sharing an encoder pay? Independent, alternating and joint fine-tuning, one task "
+    "alone and separate models; after Zamzmi, Rajaraman and Antani (2021), section 4.2.",
+    seen="The source learned the flow of other patients; no image of theirs is among these. All heads learn "
+    "by Adam, where the paper's classification heads learn by SGD.",
     groups={
         DIVERSE: GroupText(
             7,
@@ -57,13 +56,19 @@ TEXT = PageText(
 
 def build(study: StudyRecords) -> Report:
     """The whole page."""
-    seed, trained = study.about["seed"], study.about["source trained"]
+    trained = study.about["source trained"]
     return sections.build(
         study,
         TEXT if trained else replace(TEXT, seen=f"{_UNTRAINED} {TEXT.seen}"),
-        _source(study),
-        lambda group: [recommendation_section(group, seed)] if group.name == DIVERSE else [],
+        _source(study) if study.parts[""].of("source-test") else None,
+        recommendations,
     )
+
+
+def recommendations(group: GroupResults) -> list[Section]:
+    """The derived task, where there are the heads that it needs and the pictures to show."""
+    there = {task.name for task in group.tasks} >= set(HEADS)
+    return [recommendation_section(group)] if there else []
 
 
 def _source(study: StudyRecords) -> Section:
@@ -78,13 +83,13 @@ def _source(study: StudyRecords) -> Section:
         ("Nearest neighbour, by pixels", one_hot[record["nearest neighbour"]]),
         ("The commonest flow", one_hot[np.full(len(label), record["commonest"])]),
     ):
-        scores = single_network(np.array(record["patient"]), label, found)
-        measures = {m: scores.estimate(m, rng) for m in ("Accuracy", "F-score", "MCC")}
+        cases = (found, label, np.array(record["patient"]), rng)
+        measures = {m: of_one_network(m, *cases) for m in ("Accuracy", "F-score", "MCC")}
         rows.append({"Method": method} | measures)
     note = (
         f"On {len(label)} images of the source's test patients, with the 95 % bootstrap interval over "
-        f"the patients; it was trained on {record['trained on']} images of others. The nearest neighbour "
-        "is the training image whose grey levels have the least squared difference."
+        f"the patients; the first replicate, trained on {record['trained on']} images of others. The nearest "
+        "neighbour is the training image whose grey levels have the least squared difference."
     )
     table = Table("source", "The source: telling flows apart", list(rows[0]), rows, note=note)
     shown = records.arrays(record)

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure as Sheet
 from ums.derived.recommendation import FLOWS, OUTCOMES, QUALITIES, Recommendations, outcomes
 from ums.experiments.report import style
 from ums.experiments.report.page import Figure
+from ums.experiments.report.words import percent
 
 
 def mosaic(
@@ -153,10 +154,10 @@ def heat_map_panel(
     sheet, axes = mosaic(["image", *maps], len(images), images[0])
     for n, column in enumerate(axes.T):
         column[0].set_title(titles[n])
-        show(column[0], images[n], f"{where} {style.percent(first[n].mean())}")
+        show(column[0], images[n], f"{where} {percent(first[n].mean())}")
         for ax, network in zip(column[1:], maps, strict=True):
             share = inside[network][n]
-            note = "no map" if np.isnan(share) else f"{style.percent(share)} inside"
+            note = "no map" if np.isnan(share) else f"{percent(share)} inside"
             show(ax, 0.75 * images[n], note)  # dimmed, so that the colours stand out
             scale = ax.imshow(maps[network][n], cmap=HEAT, vmin=0, vmax=1)
         for ax in column:

@@ -1,4 +1,4 @@
-"""Charts of a study: training curves, scores over folds, gradients' angles, costs, decisions.
+"""Charts of a study: training curves, gradients' angles, costs, decisions.
 
 A method has the same colour in all figures.
 """
@@ -6,7 +6,7 @@ A method has the same colour in all figures.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise, zip_longest
+from itertools import zip_longest
 
 import numpy as np
 from matplotlib import colormaps
@@ -16,152 +16,80 @@ from matplotlib.ticker import MaxNLocator
 
 from ums.experiments.report import style
 from ums.experiments.report.page import Figure
-from ums.experiments.report.tables import formatted
-from ums.experiments.results.scores import Estimate
+from ums.experiments.report.words import percent
 from ums.training import History
 
 CURVES: dict[str, style.Look] = {
     "training": {"ls": "--", "lw": 1.1},
     "validation": {"lw": 1.8},
     "best epoch": {"ls": "", "marker": "o", "ms": 6},
-    "learning rate reduced": {"ls": ":", "lw": 1.2},
 }
 
 
 @style.styled
-def training_curves(
-    histories: Mapping[str, History | list[History]], name: str = "training"
-) -> Figure:
-    """Draw the loss over epochs, one panel per model, with the best epoch and learning-rate drops.
+def training_curves(histories: Mapping[str, Sequence[History]], name: str = "training") -> Figure:
+    """Draw the loss over epochs, one panel per model, with the best epoch of each replicate.
 
-    A model has one history, or one for each fold, of which the first is drawn bold. Models named alike up
-    to a colon ("Joint: lungs", "Joint: abnormality") share a colour.
+    A model has a history for each replicate, of which the first is drawn bold. Models named alike up to a
+    colon ("Joint: lungs", "Joint: abnormality") share a colour.
     """
-    models = {m: h if isinstance(h, list) else [h] for m, h in histories.items()}
-    colours = style.method_colours(dict.fromkeys(model.split(":")[0] for model in models))
-    sheet, panels = style.titled_panels(list(models), 2.3)
+    colours = style.method_colours(dict.fromkeys(model.split(":")[0] for model in histories))
+    sheet, panels = style.titled_panels(list(histories), 2.3)
     words = []
-    for (model, folds), ax in zip(models.items(), panels.values(), strict=True):
-        for fold, history in enumerate(folds):
-            _draw_history(ax, history, colours[model.split(":")[0]], bold=fold == 0)
-        best = ", ".join(str(h.best_epoch + 1) for h in folds if h.validation)
+    for (model, runs), ax in zip(histories.items(), panels.values(), strict=True):
+        for number, history in enumerate(runs):
+            _draw_history(ax, history, colours[model.split(":")[0]], bold=number == 0)
+        best = ", ".join(str(_best(h) + 1) for h in runs if h.validation)
         words += [f"{model} {best}"] if best else []
-        style.scale_losses(ax, [loss for h in folds for loss in (*h.train, *h.validation)])
+        style.scale_losses(ax, [loss for h in runs for loss in (*h.train, *h.validation)])
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.set(xlabel="epoch", ylabel="loss" if style.is_first(ax) else "")
     style.legend_below(sheet, CURVES)
     caption = (
-        "The loss after each epoch on the training and on the validation images; of several folds the "
-        "first is drawn bold."
+        "The loss after each epoch on the training and on the validation images, of up to five replicates; "
+        "the first is drawn bold."
     )
-    alt = f"Curves of the loss over epochs. The best epoch of each fold: {'; '.join(words)}."
+    alt = f"Curves of the loss over epochs. The best epoch of each replicate: {'; '.join(words)}."
     return style.finished(sheet, name, "svg", caption, alt)
 
 
+def _best(history: History) -> int:
+    """The task's own best epoch, from 0."""
+    return int(np.argmin(history.validation))
+
+
 def _draw_history(ax: Axes, history: History, colour: str, bold: bool) -> None:
-    """Draw a fold's two curves and its best epoch; if bold, also the epoch's number and rate drops."""
+    """Draw a replicate's two curves and its best epoch; if bold, also the epoch's number."""
     size = 1 if bold else 0.45
-    line: style.Look = {"color": colour, "alpha": 1 if bold else 0.6, "zorder": 3 if bold else 2}
+    line: style.Look = {"color": colour, "alpha": 1 if bold else 0.45, "zorder": 3 if bold else 2}
     epochs = range(1, len(history.train) + 1)
     ax.plot(epochs, history.train, ls="--", lw=1.1 * size, **line)
     if history.validation:
-        best = history.best_epoch
+        best = _best(history)
         point: style.Look = {"marker": "o", "markevery": [best], "ms": 6 * size**0.7}
         ax.plot(epochs, history.validation, lw=1.8 * size, mec="white", **point, **line)
         if bold:
             lowest = (best + 1, history.validation[best])
             style.note(ax, f"{best + 1}", lowest, (0, 7), ha="center", zorder=4)
-    if bold:
-        for epoch, (before, rate) in enumerate(pairwise(history.learning_rate), start=2):
-            if rate < before:
-                top = {"xycoords": ax.get_xaxis_transform(), "va": "top", "rotation": 90}
-                ax.axvline(epoch, color=style.SOFT, ls=":", lw=1.2, zorder=0)
-                style.note(ax, f"{rate:.2g}", (epoch, 1), (3, 0), color=style.SOFT, **top)
-
-
-ESTIMATES: dict[str, style.Look] = {
-    "one fold": {"ls": "", "marker": "o", "ms": 4, "alpha": 0.55, "mew": 0},
-    "mean over folds, 95 % interval": {"lw": 1.6, "marker": "o", "ms": 5.5},
-    "paper": {"ls": "", "marker": "D", "ms": 6, "mfc": "none", "mec": style.INK, "mew": 1.2},
-}
-
-
-@style.styled
-def fold_dots(
-    groups: dict[str, dict[str, Estimate]],
-    measures: dict[str, str],
-    paper: dict[str, dict[str, float]] | None = None,
-    name: str = "folds",
-) -> Figure:
-    """Draw every fold's score, their mean with its interval, and the paper's, strategies in rows.
-
-    A group, such as a task at a hospital, has a panel with the scores of its strategies, and the paper's
-    where it prints one; groups of one measure share their scale.
-    """
-    paper = paper or {}
-    strategies = list(dict.fromkeys(s for scores in groups.values() for s in scores))
-    colours = style.method_colours(strategies)
-    sheet, panels = style.titled_panels(list(groups), 0.5 * len(strategies) + 0.8)
-    first: dict[str, Axes] = {}  # of each measure
-    words = []
-    for group, ax in panels.items():
-        for strategy, estimate in groups[group].items():
-            theirs = paper.get(group, {}).get(strategy)
-            row = strategies.index(strategy)
-            _draw_estimate(ax, row, estimate, theirs, colours[strategy])
-            words.append(f"{group}, {strategy} {formatted(estimate, '{:.3f}')}")
-            words[-1] += "" if theirs is None else f", paper {theirs:g}"
-        if first.setdefault(measures[group], ax) is not ax:
-            ax.sharex(first[measures[group]])
-        ax.set(xlabel=measures[group], ylim=(len(strategies) - 0.4, -0.65))
-        ax.margins(x=0.08)
-        ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.set_yticks(range(len(strategies)), strategies if style.is_first(ax) else [])
-        ax.grid(axis="x")
-        ax.tick_params(left=False)
-        ax.spines["left"].set_visible(False)
-    beside = any(paper.values())
-    style.legend_below(sheet, {k: v for k, v in ESTIMATES.items() if k != "paper" or beside})
-    caption = (
-        "A small dot is one fold, the large dot and the number their mean, the line its 95 % "
-        f"bootstrap interval{'; the diamond is the paper’s figure' if beside else ''}."
-    )
-    alt = f"Scores over folds, with 95 % intervals of the mean. {'; '.join(words)}."
-    return style.finished(sheet, name, "svg", caption, alt)
-
-
-def _draw_estimate(
-    ax: Axes, row: int, estimate: Estimate, theirs: float | None, colour: str
-) -> None:
-    """Draw one strategy's mean, interval and the paper's figure on a line, and its folds below."""
-    dots, mean, diamond = ESTIMATES.values()
-    below = row + 0.27 + 0.12 * (np.arange(len(estimate.folds)) % 2 - 0.5)
-    ax.plot(estimate.folds, below, color=colour, **dots)
-    ax.plot([estimate.low, estimate.high], [row, row], color=colour, lw=1.6, marker="|", ms=7)
-    ax.plot(estimate.mean, row, color=colour, **mean, zorder=3)
-    mean_in_digits = formatted(estimate.mean, "{:.3f}")
-    style.note(ax, mean_in_digits, (estimate.mean, row), (0, 5), ha="center", fontsize=8)
-    if theirs is not None:
-        ax.plot(theirs, row, **diamond, zorder=4)
 
 
 @style.styled
 def cosine_curves(
     cosines: Mapping[str, Sequence[Sequence[float]]], name: str = "cosines"
 ) -> Figure:
-    """Draw the cosine between two tasks' gradients over epochs, each fold and their mean.
+    """Draw the cosine between two tasks' gradients over epochs, each replicate and their mean.
 
-    Of a pair of tasks, each fold has a value per epoch; folds may end at different epochs.
+    Of a pair of tasks, each replicate has a value per epoch.
     """
     colours = style.method_colours(cosines)
     sheet = style.new_sheet(7.2, 3.6)
     ax = sheet.subplots()
     entries: dict[str, style.Look] = {}
     words = []
-    for (pair, folds), marker in zip(cosines.items(), style.MARKERS, strict=False):
-        for fold in folds:
-            ax.plot(range(1, len(fold) + 1), fold, color=colours[pair], lw=0.7, alpha=0.45)
-        table = np.array(list(zip_longest(*folds, fillvalue=np.nan)))
+    for (pair, runs), marker in zip(cosines.items(), style.MARKERS, strict=False):
+        for run in runs:
+            ax.plot(range(1, len(run) + 1), run, color=colours[pair], lw=0.7, alpha=0.45)
+        table = np.array(list(zip_longest(*runs, fillvalue=np.nan)))
         mean = np.ma.masked_invalid(table).mean(axis=1).filled(np.nan)
         entries[pair] = {"color": colours[pair], "lw": 2.2, "marker": marker, "ms": 5}
         ax.plot(range(1, len(mean) + 1), mean, markevery=0.15, zorder=3, **entries[pair])
@@ -173,13 +101,13 @@ def cosine_curves(
     ax.set(xlabel="epoch", ylabel="cosine of the gradients")
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     ax.grid(axis="y")
-    style.legend_below(sheet, entries | {"one fold": {"lw": 0.7}})
+    style.legend_below(sheet, entries | {"one replicate": {"lw": 0.7}})
     caption = (
         "Cosine of the angle between two tasks' gradients on the shared encoder, mean over an epoch's "
         "steps: above 0 a step for one task lowers the other's loss too, below 0 it raises it. "
-        "Bold: the mean over the folds still running."
+        "Bold: the mean over replicates."
     )
-    alt = f"Cosine between gradients over epochs, mean over folds: {'; '.join(words)}."
+    alt = f"Cosine between gradients over epochs, mean over replicates: {'; '.join(words)}."
     return style.finished(sheet, name, "svg", caption, alt)
 
 
@@ -257,7 +185,7 @@ def confusion_tables(tables: dict[str, np.ndarray]) -> Figure:
             shares = np.asarray(counts) / np.sum(counts, axis=1, keepdims=True)
         ax.imshow(shares, cmap=SHADES, vmin=0, vmax=1)
         for (i, j), share in np.ndenumerate(shares):
-            text = f"{counts[i][j]}\n{style.percent(share)}"
+            text = f"{counts[i][j]}\n{percent(share)}"
             colour = "white" if share > 0.65 else style.INK
             ax.text(j, i, text, ha="center", va="center", fontsize=11, color=colour)
         ax.set_title(label, loc="left", fontweight="bold")
@@ -266,7 +194,7 @@ def confusion_tables(tables: dict[str, np.ndarray]) -> Figure:
         ax.set_yticks([0, 1], USES if style.is_first(ax) else ["", ""], rotation=90, va="center")
         ax.set(xlabel="recommended", ylabel="true" if style.is_first(ax) else "")
         ax.tick_params(length=0)
-        used, excluded = (f"{style.percent(shares[i, i])} ({counts[i][i]})" for i in (0, 1))
+        used, excluded = (f"{percent(shares[i, i])} ({counts[i][i]})" for i in (0, 1))
         words.append(f"{label}: {used} of those to use, {excluded} of those to exclude")
     caption = "Images by what should be done with them and what is recommended; shares are those of a row."
     alt = f"Right recommendations. {'; '.join(words)}."

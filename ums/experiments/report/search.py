@@ -12,7 +12,7 @@ from ums.experiments.report.search_plot import trials_figure
 from ums.experiments.report.sections import run_information
 from ums.experiments.report.tables import Column, Table
 from ums.experiments.results.records import Record, StudyRecords
-from ums.experiments.results.scores import single_network
+from ums.experiments.results.scores import of_one_network
 from ums.experiments.search_space import GRID, PAPERS_CHOICE, SPACE, Trial, ranked, trial_of
 
 COLUMNS = [Column(setting.capitalize(), "{}") for setting in SPACE]
@@ -99,9 +99,9 @@ def trials_table(trials: list[Trial], n: int) -> Table:
 def test_table(tested: Trial, record: Record, seed: int) -> Table:
     """The best network's scores on the test split, with intervals over its patients."""
     patients, rng = np.array(record["patient"]), np.random.default_rng([seed, 5])
-    scores = single_network(patients, np.array(record["label"]), np.array(record[LOGITS], float))
+    cases = (np.array(record[LOGITS], float), np.array(record["label"]), patients, rng)
     row = _settings(tested) | {"Loss": tested.loss}
-    row |= {measure: scores.estimate(measure, rng) for measure in ("Accuracy", "MCC")}
+    row |= {measure: of_one_network(measure, *cases) for measure in ("Accuracy", "MCC")}
     note = (
         f"{len(patients)} images of {len(np.unique(patients))} patients, with the 95 % "
         "bootstrap interval over patients, which is too narrow where they are few. The validation scores "

@@ -28,8 +28,10 @@ METHOD_COLOURS = {
     "alternating": "#c97a00",
     "joint": "#00956c",
     "separate": "#cc5fa3",
+    "single": "#7a6ee0",
+    "scratch": "#6f7d1e",
 }
-OTHER_COLOURS = ("#7a6ee0", "#c8322b", "#6f7d1e", "#7f7f7f")
+OTHER_COLOURS = ("#c8322b", "#7f7f7f", "#00788f", "#9c5b2e")
 INK, SOFT, GRID, WRONG = "#22262b", "#5b626c", "#dfe2e6", "#c8322b"
 MARKERS = "osD^vP"
 
@@ -112,11 +114,6 @@ def method_colours(names: Iterable[str]) -> dict[str, str]:
         own = METHOD_COLOURS.get(re.split(r"\W", name.lower())[0])
         colours[name] = own if own and own not in colours.values() else next(free)
     return colours
-
-
-def percent(share: float) -> str:
-    """Write a share such as 0.25 as ``25 %``, NaN as ``none``."""
-    return "none" if np.isnan(share) else f"{100 * share:.0f} %"
 
 
 def note(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-from ums.experiments.results.claims import Verdict
 from ums.experiments.results.scores import Estimate
+from ums.experiments.results.verdicts import Contrast, Verdict
 
 UNKNOWN = "–"
 OURS, PAPER = "ours", "paper"
@@ -17,7 +16,7 @@ OURS, PAPER = "ours", "paper"
 
 @dataclass(frozen=True)
 class Cell:
-    """A value as it is written, with its spread and interval; or a verdict, which gets a colour."""
+    """A value as it is written, with its spread and interval; a verdict gives it a mark and a colour."""
 
     text: str
     spread: str = ""
@@ -25,26 +24,27 @@ class Cell:
     verdict: Verdict | None = None
 
     def __str__(self) -> str:
-        return " ".join(part for part in (self.text, self.spread, self.interval) if part)
+        mark = self.verdict.mark if self.verdict and self.interval else ""
+        return " ".join(part for part in (self.text, self.spread, self.interval, mark) if part)
 
 
 @dataclass(frozen=True)
 class Column:
     """A heading, and how what stands under it is written.
 
-    That is a ``str.format`` pattern with one field, or a function such as :func:`formatted_p`. Without
-    it, floats have three digits, the paper's two, and integers a comma after each thousand.
+    That is a ``str.format`` pattern with one field. Without it, floats have three digits, the paper's
+    two, and integers a comma after each thousand.
     """
 
     name: str
-    format: str | Callable = ""
+    format: str = ""
 
 
 @dataclass
 class Table:
     """Rows of results (heading -> value), beside the paper's numbers where it prints them.
 
-    A value is a string, a number, an ``Estimate``, a ``Verdict``, None, or what the column's function writes.
+    A value is a string, a number, an ``Estimate``, a ``Contrast``, a ``Verdict`` or None.
     ``name`` is that of the table's anchor.
 
     Raises:
@@ -122,24 +122,12 @@ class Table:
         return {name: plain(value) for name, value in content.items()}
 
 
-def formatted(value: Any, pattern: str | Callable = "") -> str:
-    """Write one value of a table: an ``Estimate`` as ``0.873 ± 0.012 [0.85, 0.89]``, NaN as a dash."""
-    return str(_cell(value, pattern))
+def formatted(value: Any, pattern: str = "") -> str:
+    """Write one value of a table: an ``Estimate`` as ``0.873 ± 0.012 [0.85, 0.89]``, NaN as a dash.
 
-
-def formatted_p(p: float | None) -> str:
-    """Write a p-value with two or three digits, such as ``0.03``, ``0.004`` or ``< 0.001``.
-
-    A value below 0.05 gets as many digits as show that it is: ``0.048``. None and NaN are a dash.
+    A ``Contrast`` is written as ``+0.021 [+0.010, +0.032] ✓``.
     """
-    if p is None or math.isnan(p):
-        return UNKNOWN
-    if p < 0.001:
-        return "< 0.001"
-    digits = 2 if p >= 0.01 else 3
-    while p < 0.05 <= round(p, digits):
-        digits += 1
-    return f"{p:.{digits}f}"
+    return str(_cell(value, pattern))
 
 
 def plain(value: Any) -> Any:
@@ -148,6 +136,11 @@ def plain(value: Any) -> Any:
         value = value.to_dict()
     if isinstance(value, Verdict):
         return value.value
+    if isinstance(value, Contrast):
+        intervals = {"low": value.both.low, "high": value.both.high}
+        intervals |= {f"trainings {k}": v for k, v in value.trainings._asdict().items()}
+        numbers = {"mean": value.mean, **intervals, "replicates": value.replicates}
+        value = {**numbers, "margin": value.margin, "verdict": value.verdict}
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -163,23 +156,27 @@ def _paper_cell(number: float | None) -> Cell:
     return _cell(number, "" if isinstance(number, Integral) else "{:.2f}")
 
 
-def _cell(value: Any, pattern: str | Callable) -> Cell:
+def _cell(value: Any, pattern: str) -> Cell:
     if value is None:
         return Cell(UNKNOWN)
     if isinstance(value, Verdict):
         return Cell(value.value, verdict=value)
     if isinstance(value, str):
         return Cell(value)
-    if callable(pattern):
-        return Cell(pattern(value))
+    if isinstance(value, Contrast):
+        pattern = pattern or "{:+.3f}"
+        text, interval = _number(value.mean, pattern), _interval(*value.interval, pattern)
+        return Cell(text, interval=interval, verdict=value.verdict if interval else None)
     if not isinstance(value, Estimate):
         return Cell(_number(value, pattern))
     if math.isnan(value.mean):
         return Cell(UNKNOWN)
     spread = "" if math.isnan(value.sd) else f"± {_number(value.sd, pattern.replace('+', ''))}"
-    ends = ", ".join(_number(end, pattern) for end in (value.low, value.high))
-    interval = "" if math.isnan(value.low) else f"[{ends}]"
-    return Cell(_number(value.mean, pattern), spread, interval)
+    return Cell(_number(value.mean, pattern), spread, _interval(value.low, value.high, pattern))
+
+
+def _interval(low: float, high: float, pattern: str) -> str:
+    return "" if math.isnan(low) else f"[{_number(low, pattern)}, {_number(high, pattern)}]"
 
 
 def _number(number: float, pattern: str) -> str:
@@ -187,4 +184,4 @@ def _number(number: float, pattern: str) -> str:
         return UNKNOWN
     pattern = pattern or ("{:,d}" if isinstance(number, Integral) else "{:.3f}")
     # A minus is as wide as a digit; a hyphen is not.
-    return pattern.format(number).replace("-", "−").replace("inf", "∞")
+    return pattern.format(number).replace("-", "−").replace("inf", "∞").replace("%", " %")

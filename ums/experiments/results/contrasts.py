@@ -15,6 +15,7 @@ from ums.experiments.names import (
     SEPARATE_RAW,
     SINGLE,
     SINGLE_LONG,
+    SOURCE_HEAD,
 )
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.verdicts import Contrast
@@ -53,7 +54,7 @@ QUESTIONS = (
         "sharing from scratch",
         JOINT_SCRATCH,
         SCRATCH,
-        "the same from random weights",
+        "tasks with one joint loss on one encoder, against one task alone; both from random weights",
     ),
     Question(
         "as many updates",
@@ -63,6 +64,12 @@ QUESTIONS = (
     ),
     Question("pretraining", SINGLE, SCRATCH, "a start from the source, against random weights"),
     Question("freezing", INDEPENDENT, SINGLE, "a frozen encoder, against one that learns"),
+    Question(
+        "a new head",
+        INDEPENDENT,
+        SOURCE_HEAD,
+        "a new head on the frozen source, against the head that the source was trained with",
+    ),
     Question(
         "architecture",
         SCRATCH,
@@ -87,8 +94,8 @@ def family(groups: Sequence[GroupResults]) -> int:
 def answer(
     group: GroupResults, question: Question, task: str, family: int, measure: str = ""
 ) -> Contrast | None:
-    """A contrast on a task; None where one of its arms was not run."""
-    if not {question.better, question.worse} <= set(group.arms):
+    """A contrast on a task; None where one of its arms was not run, or not on this task."""
+    if not all(group.has(arm, task) for arm in (question.better, question.worse)):
         return None
     size = family if question.primary else 1
     return group.contrast(question.better, question.worse, task, measure, size)

@@ -30,7 +30,7 @@ def cost_of(record: Record) -> TrainingCost:
 
 @dataclass(frozen=True, eq=False)
 class GroupCosts:
-    """Minutes, epochs and parameters of a group, by replicate.
+    """Minutes, updates of the encoder and parameters of a group, by replicate.
 
     Attributes:
         tasks: Task -> title.
@@ -51,10 +51,6 @@ class GroupCosts:
         total: np.ndarray = np.sum(seconds, axis=0)
         return total
 
-    def epochs(self, arm: str, task: str) -> list[float]:
-        """Epochs of each replicate, to the one with the task's lowest validation loss."""
-        return [float(np.argmin(c.history.validation)) + 1 for c in self.costs[arm][task]]
-
     def trainable(self, arm: str, task: str | None = None) -> int:
         """Parameters of one task's head, or of all and, once, of an encoder that moves with them."""
         costs = self.costs[arm]
@@ -63,24 +59,36 @@ class GroupCosts:
         heads = [replicates[0] for replicates in costs.values()]
         return sum(c.trainable for c in heads) + max(c.shared for c in heads)
 
-    def shared(self, arm: str) -> int:
-        """Parameters of the encoder that moves with the heads."""
-        return max(each[0].shared for each in self.costs[arm].values())
-
     def updates(self, arm: str) -> int:
         """How often an arm updates the encoder that a task ends with; the largest of its tasks."""
         return max(each[0].encoder_updates for each in self.costs[arm].values())
 
     @property
     def source_minutes(self) -> float:
-        """Mean minutes of the source."""
-        return float(np.mean([cost.seconds for cost in self.source]) / 60)
+        """Mean minutes of the source; 0 where no arm needs one."""
+        return float(np.mean([cost.seconds for cost in self.source] or [0.0]) / 60)
 
     @property
-    def totals(self) -> tuple[float, float]:
-        """Mean minutes of a replicate with the source or the denoiser: shared, and separate models."""
-        shared, separate = (self.minutes(arm).mean() for arm in ("independent", "separate"))
-        return shared + self.source_minutes, separate + self.source_minutes * self.denoiser
+    def time_left(self) -> tuple[float, float]:
+        """Minutes of independent heads as a share of separate models': alone, and with the source.
+
+        With the source, the denoiser counts as well, if the separate models stand behind one.
+        """
+        shared, separate = (float(self.minutes(arm).mean()) for arm in ("independent", "separate"))
+        source = self.source_minutes
+        return shared / separate, (shared + source) / (separate + source * self.denoiser)
+
+    def reached(self, arm: str, task: str, than: str) -> np.ndarray:
+        """(R,) share of the training after which an arm's loss is as low as another's ever gets.
+
+        It is infinite where it never gets there. Both losses are on the same validation images.
+        """
+        shares = []
+        for ours, theirs in zip(self.costs[arm][task], self.costs[than][task], strict=True):
+            losses = np.array(ours.history.validation)
+            there = np.flatnonzero(losses <= min(theirs.history.validation))
+            shares.append((there[0] + 1) / len(losses) if len(there) else np.inf)
+        return np.array(shares)
 
     def lines(self) -> dict[str, tuple[float, float]]:
         """Approach -> (fixed minutes, minutes of a further task)."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from ums.experiments.names import CONTROL, LOGITS, MEASURES, OWN_EPOCH, SEGMENTATION, TEST
+from ums.experiments.names import (
+    CONTROL,
+    LOGITS,
+    MEASURES,
+    ONE_ENCODER,
+    OWN_EPOCH,
+    SEGMENTATION,
+    TEST,
+)
 from ums.experiments.results.costs import TrainingCost, cost_of
 from ums.experiments.results.intervals import over_trainings_and_patients
 from ums.experiments.results.jackknife import (
@@ -22,6 +31,7 @@ from ums.experiments.results.jackknife import (
 from ums.experiments.results.records import Record, Records
 from ums.experiments.results.scores import Estimate, score_logits
 from ums.experiments.results.verdicts import MARGINS, Contrast, contrast
+from ums.metrics.significance import Interval
 
 MARGIN = 0.05
 """Of measures without a margin of their own."""
@@ -50,18 +60,21 @@ class GroupResults:
         arms: Those it was tuned by, without the control.
         replicates: R.
         overlap: The correlation of two replicates that draw from one small pool; 0 if they share nothing,
-            and if they share all: what is found then holds for these images alone.
+            and if they share all.
+        shared_images: The share of its images that a replicate has in common with another, on average.
         cases: Task -> HELD_OUT or TEST -> ids, patients and labels of the cases.
         runs: Arm -> records by replicate.
         costs: Arm -> task -> cost of each replicate.
-        heat_maps: Arm -> name of a mask -> (R, n) shares of the map's mass inside it, NaN where nothing
-            speaks for the class; empty where there are no heat maps.
+        heat_maps: Arm -> method -> measure -> (R, n) of the images, or of the first n, such as the share
+            of the map's mass inside a mask, NaN where nothing speaks for the class; empty where there
+            are no heat maps.
     """
 
     def __init__(self, records: Records, group: str):
         record = records.one("cases", group)
         self.name, self.title = group, record["title"]
-        self.overlap = record["overlap"] if record["overlap"] < 1 else 0.0
+        self.shared_images: float = record["overlap"]
+        self.overlap = self.shared_images if self.shared_images < 1 else 0.0
         self.held_out_name, self.test_name = record["held-out name"], record["test name"]
         self.cases: dict[str, Any] = record["tasks"]
         self.heat_map_cases: dict[str, Any] = record["heat map"]
@@ -78,9 +91,9 @@ class GroupResults:
             for arm, runs in self.runs.items()
         }
         self.heat_maps = {
-            arm: {name: np.array([r["heat map"][name] for r in runs], float) for name in masks}
+            arm: _heat_maps([r["heat map"] for r in runs])
             for arm, runs in self.runs.items()
-            if (masks := runs[0].get("heat map"))
+            if runs[0].get("heat map")
         }
         pictures = records.of("pictures", group)
         self.pictures = records.arrays(pictures[0]) if pictures else {}
@@ -130,26 +143,78 @@ class GroupResults:
     ) -> Estimate:
         """Each replicate's score, and the interval of their mean over other trainings and patients."""
         measured = self.measured(arm, task, measure, where, epoch)
+        return self.estimated(measured, *_range(measure or self.task(task).measure))
+
+    def estimated(self, measured: Measured, low: float = 0.0, high: float = 1.0) -> Estimate:
+        """A measure of each replicate with the interval of its mean, within the measure's range."""
         interval = over_trainings_and_patients(measured, self.overlap)
-        return Estimate(measured.values, *interval)
+        return Estimate(measured.values, *_within(interval, low, high))
+
+    def measures(self, task: TaskInfo) -> tuple[str, ...]:
+        """The measures of a task: those of its kind, and of a segmentation all that were recorded."""
+        first: Record = next(r[0] for a, r in self.runs.items() if self.has(a, task.name))
+        known, recorded = MEASURES[task.kind], first["tasks"][task.name][OWN_EPOCH][TEST]
+        more = recorded if task.kind == SEGMENTATION else ()
+        return tuple(dict.fromkeys((*known, *more)))
+
+    def of_heat_maps(self, arm: str, method: str, measure: str) -> Measured:
+        """A measure of the heat maps, the mean over the images that have it."""
+        values = self.heat_maps[arm][method][measure]
+        patients = np.array(self.heat_map_cases["patients"])[: values.shape[1]]
+        known = np.isfinite(values)
+
+        def mean(weights: np.ndarray) -> np.ndarray:
+            with np.errstate(invalid="ignore"):
+                return np.asarray((weights @ np.where(known, values, 0).T) / (weights @ known.T))
+
+        return jackknifed(mean, patients)
 
     def contrast(
         self, better: str, worse: str, task: str, measure: str = "", family: int = 1
     ) -> Contrast:
         """The difference of two arms on a task's test cases, by default in the task's own measure."""
         a, b = (self.measured(arm, task, measure) for arm in (better, worse))
-        margin = MARGINS.get(measure or self.task(task).measure, MARGIN)
-        return contrast(a, b, margin, self.overlap, family)
+        return self._contrast(a, b, measure or self.task(task).measure, family)
+
+    def _contrast(self, a: Measured, b: Measured, measure: str, family: int = 1) -> Contrast:
+        found = contrast(a, b, MARGINS.get(measure, MARGIN), self.overlap, family)
+        low, high = _range(measure)
+        most = high - low
+        both, trainings = (_within(each, -most, most) for each in (found.both, found.trainings))
+        return replace(found, both=both, trainings=trainings)
+
+    def cost_of_one_encoder(self, arm: str, task: str) -> Contrast:
+        """What a task loses by the epoch that is best for all: ONE_ENCODER less OWN_EPOCH."""
+        a, b = (self.measured(arm, task, "", TEST, epoch) for epoch in (ONE_ENCODER, OWN_EPOCH))
+        return self._contrast(a, b, self.task(task).measure)
 
     @property
-    def clustered(self) -> bool:
-        """Whether a patient has several test cases, which are then not independent."""
-        return any(len(np.unique(p)) < len(p) for p in (self.patients(t.name) for t in self.tasks))
+    def conditional(self) -> bool:
+        """Whether replicates share images; what is found then holds for these patients alone."""
+        return self.shared_images > 0
 
 
 def _task(name: str, cases: Record) -> TaskInfo:
     counts = {where: len(cases[where]["id"]) for where in cases if isinstance(cases[where], dict)}
     return TaskInfo(name, cases["title"], cases["kind"], cases["classes"], counts)
+
+
+def _range(measure: str) -> tuple[float, float]:
+    """The smallest and the largest value of a measure."""
+    known = any(measure in measures for measures in MEASURES.values())
+    return -1.0 if measure == "MCC" else 0.0, 1.0 if known else math.inf
+
+
+def _within(interval: Interval, low: float, high: float) -> Interval:
+    """The part of an interval that values can reach; for few replicates it goes on beyond."""
+    return Interval(*(float(np.clip(bound, low, high)) for bound in interval))
+
+
+def _heat_maps(replicates: list[Record]) -> dict[str, dict[str, np.ndarray]]:
+    return {
+        method: {name: np.array([r[method][name] for r in replicates], float) for name in measures}
+        for method, measures in replicates[0].items()
+    }
 
 
 def _weighted(

@@ -13,7 +13,6 @@ import numpy as np
 from ums.experiments.names import (
     HELD_OUT,
     LOGITS,
-    MEASURES,
     ONE_ENCODER,
     OWN_EPOCH,
     SEGMENTATION,
@@ -116,8 +115,8 @@ def load(folder: str | Path) -> dict[str, dict[str, np.ndarray]]:
         Four tables, each a mapping from column names to arrays of one length. ``"cases"`` has a row for
         each test case of each network: its measures, if it is a mask, or its true label and logits.
         ``"epochs"`` has a row for each epoch of each training. ``"costs"`` has a row for each
-        training. ``"heat maps"`` has a row for each image and network, with the shares of the map inside
-        each mask. Numbers that a row does not have are NaN.
+        training. ``"heat maps"`` has a row for each image, network and method, with the measures of the
+        map. Numbers that a row does not have are NaN.
 
     Raises:
         FileNotFoundError: As :func:`read_study`.
@@ -131,9 +130,11 @@ def load(folder: str | Path) -> dict[str, dict[str, np.ndarray]]:
             if job["kind"] in ("tune", "source"):
                 trainings = record.get("tasks", {"source": record})
             own = ({"part": part} if len(parts) > 1 else {}) | job
-            if shares := record.get("heat map", {}) if job["kind"] == "tune" else {}:
+            if maps := record.get("heat map", {}) if job["kind"] == "tune" else {}:
                 columns = {"patient": records.one("cases", job["group"])["heat map"]["patients"]}
-                tables["heat maps"] += [own | row for row in _rows(columns | shares)]
+                for method, measures in maps.items():
+                    rows = _rows(columns | _padded(measures, len(columns["patient"])))
+                    tables["heat maps"] += [own | {"method": method} | row for row in rows]
             for task, trained in trainings.items():
                 names = own | {"task": task}
                 if "history" in trained:
@@ -151,6 +152,11 @@ def _epochs(history: Record) -> list[Record]:
     return [{"epoch": i} | row for i, row in enumerate(_rows(columns), start=1)]
 
 
+def _padded(columns: Record, length: int) -> Record:
+    """Columns of the first images alone, with None for the others."""
+    return {name: values + [None] * (length - len(values)) for name, values in columns.items()}
+
+
 def _rows(columns: Record) -> list[Record]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -164,7 +170,7 @@ def _cases(trained: Record, cases: Record) -> Iterator[Record]:
         for i, (name, patient) in enumerate(zip(known["id"], known["patient"], strict=True)):
             row = {"epoch kept": epoch, "tested on": where, "id": name, "patient": patient}
             if cases["kind"] == SEGMENTATION:
-                yield row | {m: scores[m][i] for m in MEASURES[SEGMENTATION]}
+                yield row | {measure: values[i] for measure, values in scores.items()}
             else:
                 logits = {f"logit {c}": z for c, z in enumerate(scores[LOGITS][i])}
                 yield row | {"label": known["label"][i]} | logits

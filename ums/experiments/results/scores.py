@@ -8,8 +8,9 @@ over the patients it was tested on.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -72,24 +73,6 @@ def of_one_network(
     rng: np.random.Generator,
 ) -> Estimate:
     """A measure of one network's logits (n, K), and its bootstrap interval over other patients (n,)."""
-    return estimated(lambda z, t: [score_logits(measure, z, t)], (logits, labels), patients, rng)
-
-
-def estimated(
-    of_replicates: Callable[..., Sequence[float] | np.ndarray],
-    cases: tuple[np.ndarray, ...],
-    patients: np.ndarray,
-    rng: np.random.Generator,
-) -> Estimate:
-    """Each replicate's score, and the 95 % bootstrap interval of their mean over other patients.
-
-    ``of_replicates(*cases)`` returns the scores (R,) of cases (n, ...), NaN where a replicate has none.
-    """
-
-    def mean(*drawn: np.ndarray) -> float:
-        scores = np.asarray(of_replicates(*drawn))
-        known = scores[np.isfinite(scores)]
-        return float(known.mean()) if len(known) else math.nan
-
-    interval = bootstrap_interval(mean, cases, rng, resamples=RESAMPLES, groups=patients)
-    return Estimate([float(score) for score in of_replicates(*cases)], *interval)
+    score, cases = partial(score_logits, measure), (logits, labels)
+    interval = bootstrap_interval(score, cases, rng, resamples=RESAMPLES, groups=patients)
+    return Estimate([score(*cases)], *interval)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -59,10 +60,14 @@ class Contrast:
     margin: float
 
     @property
+    def interval(self) -> Interval:
+        """Over trainings and patients; over trainings where there is no other."""
+        return self.trainings if math.isnan(self.both.low) else self.both
+
+    @property
     def verdict(self) -> Verdict:
-        """By the interval over trainings and patients; over trainings where there is no other."""
-        known = self.both.low == self.both.low  # not NaN
-        return verdict(self.both if known else self.trainings, self.margin)
+        """By the interval."""
+        return verdict(self.interval, self.margin)
 
 
 def contrast(
