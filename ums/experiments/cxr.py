@@ -162,7 +162,7 @@ class ChestXRay(Modality):
         channels = encoder.output_shape((16, 16, 1))[-1]
         width, normalisation = settings.width, settings.normalisation()
         heads: dict[str, Make] = {}
-        models: dict[str, Make] = {}
+        models: dict[str, Callable[[np.random.Generator, int], Layer]] = {}
         for task in group.tasks:
             if task.kind == SEGMENTATION:
                 heads[task.name] = partial(segmentation_head, decoder)

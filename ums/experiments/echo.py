@@ -6,6 +6,7 @@ with diverse annotations (envelope, quality, flow) and of tasks with similar one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -123,9 +124,11 @@ def channels_of(encoder: Layer) -> int:
     return int(encoder.output_shape((8, 8, 3))[-1])
 
 
-def segmentation_model(rng: np.random.Generator, width: float = 1.0) -> Sequential:
-    """Encoder and symmetrical decoder for grey images, 786,497 parameters at width 1 (Table 8)."""
-    return Sequential(echo_encoder(rng, in_channels=1, width=width), echo_decoder(rng, width=width))
+def segmentation_model(
+    rng: np.random.Generator, in_channels: int = 1, width: float = 1.0
+) -> Sequential:
+    """Encoder and symmetrical decoder; 786,497 parameters for grey images at width 1 (Table 8)."""
+    return Sequential(echo_encoder(rng, in_channels, width), echo_decoder(rng, width=width))
 
 
 def as_grey(images: np.ndarray) -> np.ndarray:
@@ -247,7 +250,7 @@ class Echo(Modality):
         assert isinstance(source, Sequential)
         encoder, width = source[0], settings.width
         heads: dict[str, Make] = {}
-        models: dict[str, Make] = {}
+        models: dict[str, Callable[[np.random.Generator, int], Layer]] = {}
         for task in group.tasks:
             K = task.classes
             if task.kind == SEGMENTATION:

@@ -50,14 +50,15 @@ class Networks:
     Attributes:
         encoder: The trained source's, on the device; it is not changed.
         heads: Task -> makes a new head for the encoder.
-        models: Task -> makes a new separate network.
+        models: Task -> makes a new separate network, of an image's channels after cleaning, or before:
+            ``models[task](rng, channels)``.
         clean: What is done to the baseline's images (N, H, W) or (N, H, W, C), uint8, before it sees
             them, such as denoising; by default nothing.
     """
 
     encoder: Layer
     heads: Mapping[str, Make]
-    models: Mapping[str, Make]
+    models: Mapping[str, Callable[[np.random.Generator, int], Layer]]
     clean: Callable[[np.ndarray], np.ndarray] = np.asarray
 
 

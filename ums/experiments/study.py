@@ -312,7 +312,11 @@ class Study:
 
 
 def _described_task(group: TaskGroup, task: TargetTask) -> dict[str, Any]:
-    described = {"title": task.title, "kind": task.kind, "classes": task.classes}
+    described: dict[str, Any] = {
+        "title": task.title,
+        "kind": task.kind,
+        "classes": task.classes,
+    }
     for where, (which, rows) in testing.cases_of(group, task).items():
         prepared = getattr(group, which)
         targets = (task.train if which == "train_set" else task.test).targets

@@ -157,7 +157,9 @@ class Tuning:
         networks = self.trained if arm.from_source else self.untrained(rng)
         device = self.run.device
         if arm.own_models:
-            return None, networks.models[task.name](rng).to(device)
+            one = self.images(arm, "train_set", self.draw.train[:1])
+            channels = 1 if one.ndim == 3 else one.shape[3]
+            return None, networks.models[task.name](rng, channels).to(device)
         encoder = copy_network(networks.encoder) if arm.moves else networks.encoder
         if arm.moves:
             encoder.freeze(False)
