@@ -288,9 +288,13 @@ def test_source_is_tested_on_its_test_patients_beside_the_nearest_of_the_others(
     flat, flow = source.images.reshape(N, -1).astype(float), source.labels["flow"]
     nearest = flow[draw.train][cdist(flat[test], flat[draw.train]).argmin(axis=1)]
     record = finished.record(Job(SOURCE_TEST, replicate=1))
-    assert record["nearest neighbour"] == nearest.tolist() and record["label"] == flow[test].tolist()
+    assert (
+        record["nearest neighbour"] == nearest.tolist() and record["label"] == flow[test].tolist()
+    )
     assert record["trained on"] == len(draw.train) < (source.splits != "test").sum()
-    y = finished.source(1).network.forward(normalise(source.images[test], background=-1), keep=False)
+    y = finished.source(1).network.forward(
+        normalise(source.images[test], background=-1), keep=False
+    )
     np.testing.assert_allclose(record[LOGITS], y, atol=1e-4)
 
 

@@ -45,7 +45,9 @@ def test_name_carries_what_the_job_is(job, name):
 def test_no_two_jobs_have_one_name():
     groups, arms, seeds = ("diverse", "similar"), tuple(ARMS), (0, 1, 11)
     jobs = [Job(CASES, group, seed=seed) for group in groups for seed in seeds]
-    jobs += [Job(k, "", "", r, 0, s) for k in (SOURCE, SOURCE_TEST) for r in (1, 11, -1) for s in seeds]
+    jobs += [
+        Job(k, "", "", r, 0, s) for k in (SOURCE, SOURCE_TEST) for r in (1, 11, -1) for s in seeds
+    ]
     jobs += [Job(PICTURES, group, "", 1, 0, seed) for group in groups for seed in seeds]
     jobs += [Job(TUNE, *own) for own in product(groups, arms, (1, 2, 11), (0,), seeds)]
     jobs += [Job(PILOT, *own) for own in product(groups, arms, (-1, -2, -11), (1, 2, 11), seeds)]

@@ -27,6 +27,7 @@ from ums.finetuning import Tuned
 from ums.optimizers import RMSprop
 from ums.training import FitSettings, History, Training
 
+
 @pytest.fixture(scope="module")
 def groups(tmp_path_factory):
     return small_groups(tmp_path_factory.mktemp("groups"))
@@ -97,9 +98,13 @@ def test_no_test_image_of_a_source_and_none_without_a_class_is_drawn_for_it(
     if modality is ECHO:
         flow = np.where(np.arange(72) % 5, screens.labels["flow"], -1)
         images = replace(screens, labels=screens.labels | {"flow": flow})
-    study = small_study(modality, Datasets({OWN: images}, ()), tmp_path, replace(SMALL, source_images=999))
+    study = small_study(
+        modality, Datasets({OWN: images}, ()), tmp_path, replace(SMALL, source_images=999)
+    )
     calls = noted(monkeypatch, type(modality), "train_source", Tuned(None, History(), 0.0, 1))
-    monkeypatch.setattr(study_module, "trained", lambda store, name, key, networks, train: train(None))
+    monkeypatch.setattr(
+        study_module, "trained", lambda store, name, key, networks, train: train(None)
+    )
     study.source(replicate)
     _, network, given, draw, settings, training = calls[0]
     assert given is images and settings is study.settings
@@ -120,7 +125,9 @@ def test_source_of_another_hospital_is_trained_on_its_images_and_tested_on_those
     study = small_study(CXR, datasets, tmp_path / "out", replace(SMALL, source_from=OTHER))
     trained = noted(monkeypatch, CXR.__class__, "train_source", Tuned(None, History(), 0.0, 1))
     tested = noted(monkeypatch, CXR.__class__, "test_source", ({}, {}))
-    monkeypatch.setattr(study_module, "trained", lambda store, name, key, networks, train: train(None))
+    monkeypatch.setattr(
+        study_module, "trained", lambda store, name, key, networks, train: train(None)
+    )
     study.source(1)
     assert trained[0][2] is other and trained[0][3].digest == study.draw(SOURCE, 1).digest
     study.record(Job(SOURCE_TEST, replicate=1))

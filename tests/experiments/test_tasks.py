@@ -110,7 +110,11 @@ def masked(folder, patients):
     ("draw", "batch", "text"),
     [
         (Draw(np.arange(8), np.array([9])), 8, None),
-        (Draw(np.arange(8), np.array([9])), 9, "8 images .* lungs task needs to train, .* 9 at least"),
+        (
+            Draw(np.arange(8), np.array([9])),
+            9,
+            "8 images .* lungs task needs to train, .* 9 at least",
+        ),
         (Draw(np.arange(6), np.array([6, 30])), 4, None),
         (Draw(np.arange(6, 16), np.array([6])), 4, "a replicate has 2 images with what the lungs"),
         (Draw(np.arange(6), np.array([30])), 4, "0 images .* lungs .* choose the epoch, .* 1 at"),

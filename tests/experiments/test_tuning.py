@@ -214,7 +214,9 @@ def test_own_epoch_is_that_of_the_task_s_own_lowest_validation_loss(arm, restles
 def test_one_encoder_is_that_of_the_epoch_with_the_lowest_mean_relative_loss(arm, restless):
     tuning, _ = restless
     outcomes = tuning.tune(job_of(tuning, arm))
-    losses = {task: np.array(outcome.tuned.history.validation) for task, outcome in outcomes.items()}
+    losses = {
+        task: np.array(outcome.tuned.history.validation) for task, outcome in outcomes.items()
+    }
     epoch = np.mean([one / one[0] for one in losses.values()], axis=0).argmin()
     for task, outcome in outcomes.items():
         kept = loss_of(tuning, task, outcome.networks[ONE_ENCODER])
@@ -225,7 +227,11 @@ def test_one_encoder_is_that_of_the_epoch_with_the_lowest_mean_relative_loss(arm
 
 def test_epochs_above_are_not_all_the_last(restless):
     tuning, _ = restless
-    best = [o.tuned.history.best_epoch for a in TOGETHER for o in tuning.tune(job_of(tuning, a)).values()]
+    best = [
+        o.tuned.history.best_epoch
+        for a in TOGETHER
+        for o in tuning.tune(job_of(tuning, a)).values()
+    ]
     assert set(best) != {5}
 
 
@@ -585,7 +591,9 @@ def test_each_network_is_trained_once_and_on_a_second_run_none(name, groups, tmp
     assert trained == [] and repr(second) == repr(first)  # times and scores to the last digit
 
 
-@pytest.mark.parametrize(("arm", "tuner"), [(INDEPENDENT, "tune_independently"), (SINGLE, "train_task")])
+@pytest.mark.parametrize(
+    ("arm", "tuner"), [(INDEPENDENT, "tune_independently"), (SINGLE, "train_task")]
+)
 def test_job_stopped_between_two_tasks_ends_as_if_never_stopped(
     arm, tuner, groups, tmp_path, monkeypatch
 ):
