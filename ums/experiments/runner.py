@@ -197,8 +197,11 @@ def _side_by_side(
                     finished(item.job)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
+            children = multiprocessing.active_children()
+            for child in children:
                 child.terminate()
+            for child in children:  # none writes to the folder once it is free again
+                child.join()
             raise
 
 
