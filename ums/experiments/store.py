@@ -38,15 +38,15 @@ CHECKPOINT = ".checkpoint"
 NOT_RECORDED = (
     *("gradcheck.py", "watched.py", "__main__.py", "experiments/__main__.py"),
     *("experiments/report", "experiments/results"),
+    *("experiments/factors.py", "experiments/runner.py", "experiments/pilot.py"),
 )
-"""Files and folders of the package that no record depends on."""
+"""Files and folders of the package that no record depends on, or only by what stands in its key."""
 
 NOT_TRAINING = (
     *(*NOT_RECORDED, "metrics", "derived/heat_map.py"),
-    *("experiments/evaluation.py", "experiments/testing.py", "experiments/factors.py"),
-    *("experiments/runner.py", "experiments/pilot.py"),
+    *("experiments/evaluation.py", "experiments/testing.py"),
 )
-"""Those that no weights depend on: they test networks, or what they say is in the key."""
+"""Those that no weights depend on: they test networks."""
 
 
 class Store:
