@@ -11,3 +11,11 @@ def few_resamples():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scores, "RESAMPLES", 20)
         yield
+
+
+@pytest.fixture
+def no_page(monkeypatch):
+    """Studies from the command line leave records and no page."""
+    from ums.experiments import __main__ as command
+
+    monkeypatch.setattr(command, "write_report", lambda folder: (folder, "the tables"))

@@ -11,11 +11,11 @@ from full_disk import files_of_at_most
 from matplotlib.figure import Figure
 from small_sets import FOLDERS, blank, echoes, save_all
 from study_runs import error_line, leave_out_training, run
+from ums.experiments.ablation_list import ABLATIONS
 
 from ums import backend
 from ums.experiments import ablation, cxr, runner, search
 from ums.experiments.__main__ import main
-from ums.experiments.ablation_list import ABLATIONS
 from ums.experiments.cxr import CXR
 from ums.experiments.echo import ECHO
 from ums.experiments.settings import described
