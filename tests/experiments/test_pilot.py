@@ -127,6 +127,7 @@ def computed(monkeypatch):
         return {"losses": dict(zip(tasks, of, strict=True))}
 
     runner.study_of.cache_clear()
+    runner.datasets_of.cache_clear()
     monkeypatch.setattr(testing, "tried", tried)
     return note_computed(monkeypatch)
 

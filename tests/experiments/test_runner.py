@@ -58,6 +58,7 @@ def finished(folders, tmp_path_factory):
 def fresh():
     """No study is taken from an earlier test."""
     runner.study_of.cache_clear()
+    runner.datasets_of.cache_clear()
 
 
 @pytest.fixture
@@ -298,6 +299,7 @@ def test_job_killed_between_its_weights_and_its_record_is_tested_again_and_not_t
     assert not list(tmp_path.glob("b/records/*"))
     computed.clear()
     runner.study_of.cache_clear()
+    runner.datasets_of.cache_clear()
     again = runner.study_of(places[1], part).record(job)
     assert computed.weights == [] and computed.records == [job.name]
     for task in (LUNGS, ABNORMALITY):
