@@ -143,6 +143,8 @@ def _details(about: dict, path: Path, most: int = 10) -> Iterator[str]:
         yield from protocol.lines(about)
     if "patients" in about:
         yield f"patients: {about['counts']['patients']}, {about['patients']}"
+    if "readings" in about:
+        yield "readings: age of {age}, sex of {sex} of {images} images".format(**about["readings"])
     if "boxes" in about:
         yield f"boxes: {about['boxes']}"
     for value, n in about["counts"]["constant_masks"].items():

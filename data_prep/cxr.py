@@ -215,10 +215,10 @@ def _prepare(out: Path, listing: Listing, about: dict, options: Options) -> Prep
 
 
 def digest(raw: Path, items: Iterable[Item]) -> str:
-    """Return a short hash of the names and sizes of all files listed, and of their patients."""
+    """Return a short hash of the names and sizes of all files, and of their patients and labels."""
     digest = hashlib.sha256()
     for item in items:
-        digest.update(f"{item.patient}\n".encode())
+        digest.update(f"{item.patient} {sorted(item.labels.items())}\n".encode())
         for path in (item.image, *item.masks):
             name = path.relative_to(raw).as_posix()
             digest.update(f"{name} {path.stat().st_size}\n".encode())

@@ -99,6 +99,7 @@ def summary_plot(content: Content, shapes: Sequence[Shape]) -> bytes:
         (fill(_named(value, name, names), 9), splits[values == value])
         for name, values in content.labels.items()
         for value in np.unique(values[values >= 0])
+        if name != "age"
     ] or [("images", splits)]
     bottom = np.zeros(len(bars))
     for split in SPLITS:

@@ -5,6 +5,7 @@ diseases", Quantitative Imaging in Medicine and Surgery 4 (2014) 475-477. As pub
 
     CXR_png/MCUCXR_nnnn_L.png            L is 0 (normal) or 1 (tuberculosis)
     ManualMask/leftMask/MCUCXR_nnnn_L.png, ManualMask/rightMask/MCUCXR_nnnn_L.png
+    ClinicalReadings/MCUCXR_nnnn_L.txt   age and sex, where the folder is there
 """
 
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from data_prep.listing import Item, Listing, image_files, need_folders, without_contradictions
 from data_prep.names import Problem, pair_masks
 from data_prep.protocol import compare
+from data_prep.readings import with_readings
 
 ABOUT = {
     "name": "Montgomery",
@@ -56,7 +58,8 @@ def list_montgomery(raw: str | Path) -> Listing:
     about = {"found": counts}
     items, doubtful = without_contradictions(items, lambda item: item.patient)
     problems += doubtful + compare("Montgomery", about, raw)
-    return Listing(raw, items, problems, about)
+    items, readings = with_readings(raw, items)
+    return Listing(raw, items, problems, about | readings)
 
 
 def _masks(folder: Path, images: list[Path], problems: list[Problem]) -> dict[Path, Path]:

@@ -6,6 +6,7 @@ augmentation" (2018). As published:
 
     CXR_png/CHNCXR_nnnn_L.png      L is 0 (normal) or 1 (tuberculosis)
     mask/CHNCXR_nnnn_L_mask.png    not for every image; in mask/mask in Kaggle's copy
+    ClinicalReadings/CHNCXR_nnnn_L.txt    age and sex, where the folder is there
 """
 
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 from data_prep.listing import Item, Listing, image_files, need_folders, without_contradictions
 from data_prep.names import pair_masks
 from data_prep.protocol import compare
+from data_prep.readings import with_readings
 
 ABOUT = {
     "name": "Shenzhen",
@@ -58,4 +60,5 @@ def list_shenzhen(raw: str | Path) -> Listing:
     about = {"found": counts | {"masks": sum(bool(item.masks) for item in items)}}
     items, doubtful = without_contradictions(items, lambda item: item.patient)
     problems += others + unclear + doubtful + compare("Shenzhen", about, raw)
-    return Listing(raw, items, problems, about)
+    items, readings = with_readings(raw, items)
+    return Listing(raw, items, problems, about | readings)

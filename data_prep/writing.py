@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ums.data.normalisation import BACKGROUND
 from ums.data.prepared import (
     FIXED_COLUMNS,
     SPLITS,
@@ -254,10 +255,17 @@ def _write_files(folder: Path, prepared: Prepared, pictures: Mapping[str, bytes]
 def _about(prepared: Prepared) -> bytes:
     """The content of about.json."""
     about = {"skipped": [], **prepared.about, "counts": _counts(prepared)}
+    about["pixels"] = {"dark": _dark_share(prepared.images), "dark_at_most": BACKGROUND}
     about["digests"] = prepared.array_digests | prepared.column_digests
     return (
         json.dumps(with_digest(about), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     ).encode()
+
+
+def _dark_share(images: Any) -> float:
+    """The share of pixels that are background: much of it in images that were padded or turned."""
+    dark = sum(int(np.count_nonzero(part <= BACKGROUND)) for _, part in parts(images))
+    return round(dark / math.prod(images.shape), 4)
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:

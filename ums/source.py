@@ -62,7 +62,13 @@ class DenoisingExamples:
 def train_denoising(
     autoencoder: Layer, train: DenoisingExamples, validation: DenoisingExamples, training: Training
 ) -> Tuned:
-    """Train a denoising autoencoder by the paper's recipe: MSE, RMSprop, plateau, early stopping.
+    """Train a denoising autoencoder by the paper's recipe: MSE and RMSprop.
+
+    The paper's batches of 16, learning rate of 1e-3 reduced on a plateau and early stopping (section
+    4.1.1) are for ``training.settings`` to say. A rate of 3e-3 learns faster: with the plateau, on
+    synthetic X-rays of 64 pixels, at width 0.5, by 0.6 dB in 600 steps (one seed). Adam was 2 dB lower
+    there at its best rate; a cosine schedule 0.1 and 0.4 dB higher in 600 steps (two seeds),
+    0.1 dB lower in 1,500.
 
     ``autoencoder.layers[0]`` is the encoder to share afterwards. The training set has new noise in
     every epoch, drawn from ``training.rng`` if an interrupted training is to continue exactly; the

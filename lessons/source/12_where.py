@@ -269,7 +269,7 @@ rows = {
 panel(chosen, rows, titles)
 
 # %% [markdown]
-# Eight pictures persuade, and prove nothing. [mass_inside](ums/derived/heat_map.py:mass_inside) measures: the share of a map's sum that lies inside an outline. It is to be read
+# Eight pictures persuade, and prove nothing. [mass_inside](ums/derived/map_measures.py:mass_inside) measures: the share of a map's sum that lies inside an outline. It is to be read
 # beside the outline's share of the image, which a map that is the same everywhere would have. The lines are 95 % intervals by bootstrap over the films (lesson 11).
 
 # %%
@@ -351,7 +351,9 @@ panel(ill[np.isin(ill, chosen)][:6], rows, ())
 # 18 % to 10 %, nearer to an even map's than to where it was. So a map of *one* score depends on something that no prediction
 # depends on, and that training does not determine. The map of the difference $s_1 - s_0$ is the same for both. In our network
 # the two happened to agree, because training moved both columns of weights in opposite directions. They need not:
-# in trials with other heads and encoders of this library the map of one score often did not lie on the disease at all.
+# in trials with other heads and encoders of this library the map of one score often did not lie on the disease at all. The library's
+# [log_odds](ums/derived/heat_map.py:log_odds) is the difference for any number of classes, and
+# [hires_cam](ums/derived/heat_map.py:hires_cam) explains it at the first feature map, the finest.
 #
 # ## What follows: to measure or not
 #

@@ -72,6 +72,13 @@ def test_repr_names_sizes_splits_and_labels(folder):
     assert "10 images 8x6" in text and "train 7" in text and "abnormal 0: 4, 1: 3" in text
 
 
+def test_repr_gives_the_range_of_a_label_of_many_values(tmp_path, rng):
+    images = rng.integers(0, 256, (20, 4, 4), dtype=np.uint8)
+    names, splits, ages = [f"p{k}" for k in range(20)], ["train"] * 20, np.arange(20) - 1
+    content = Content(images, names, names, splits, {"age": ages})
+    assert "age 0 to 18" in repr(save_prepared(tmp_path / "a", content))
+
+
 @pytest.mark.parametrize("name", ["images.npy", "table.csv", "about.json"])
 def test_a_missing_file_is_named_with_what_to_run(folder, name):
     (folder / name).unlink()

@@ -102,3 +102,12 @@ def test_the_summary_names_the_set_and_its_size(images, monkeypatch):
     assert sizes.collections[0].get_offsets().tolist() == [[30, 20]]  # width, height
     assert np.argmax(greys.patches[0].get_data().values) == 120
     assert [text.get_text() for text in classes.get_xticklabels()] == ["images"]
+
+
+def test_ages_are_no_classes(images, monkeypatch):
+    drawn = []
+    canvas = type("Canvas", (), {"print_png": lambda self, file: None})
+    monkeypatch.setattr(look, "FigureCanvasAgg", lambda figure: drawn.append(figure) or canvas())
+    splits, labels = ["train"] * 60, {"age": np.arange(60), "sex": np.arange(60) % 2}
+    summary_plot(Content(images, splits, splits, splits, labels), ())
+    assert [text.get_text() for text in drawn[0].axes[2].get_xticklabels()] == ["sex 0", "sex 1"]

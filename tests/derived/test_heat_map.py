@@ -3,43 +3,19 @@
 import numpy as np
 import pytest
 import standin
+from small_classifiers import FEATURES, classifier, everything, images, linear_head, torch_twins
 
 from ums.backend import Device
-from ums.derived import grad_cam, heat_maps, mass_inside, split_at_pooling
-from ums.layers import BatchNorm, Conv2D, Dense, Dropout, GlobalAveragePool, ReLU, Sequential
+from ums.derived import grad_cam, heat_map, heat_maps, split_at_pooling
+from ums.derived.heat_map import METHODS
+from ums.layers import Dropout, GlobalAveragePool, ReLU, Sequential
 from ums.networks import classification_head, cxr_encoder, separate_classifier
 
-# One image's features, 2 x 2 pixels of 2 channels, and a dense layer for three classes.
-FEATURES = np.array([[[[1.0, 0.0], [0.0, 1.0]], [[2.0, 1.0], [0.0, 4.0]]]])
-WEIGHTS = np.array([[1.0, -1.0, -1.0], [-1.0, 2.0, -3.0]])
 BY_CLASS = {
     0: [[1, 0], [1, 0]],  # channel 0 less channel 1: 1, -1 / 1, -4
     1: [[0, 2], [0, 8]],  # 2 channel 1 less channel 0: -1, 2 / 0, 8
     2: [[0, 0], [0, 0]],  # negative everywhere
 }
-
-
-def linear_head(w=WEIGHTS):
-    head = Sequential(GlobalAveragePool(), Dense(*w.shape, np.random.default_rng(0)))
-    head.layers[1].w.value = w.copy()
-    head.layers[1].b.value = np.zeros(w.shape[1], w.dtype)
-    return head
-
-
-def classifier(rng, classes=3, dropout=0.5):
-    """A small encoder and head with every parameter and statistic away from where it starts."""
-    network = Sequential(
-        Sequential(Conv2D(1, 4, rng, stride=2), BatchNorm(4), ReLU(), Conv2D(4, 6, rng), ReLU()),
-        classification_head(6, classes, rng, hidden=8, dropout=dropout, batch_norm=True),
-    )
-    for name, value in network.state_dict().items():
-        value += rng.uniform(0.1, 0.5, value.shape).astype(np.float32)
-        assert "var" not in name or (value > 1).all()
-    return network
-
-
-def images(rng, N=5, H=12, W=8):
-    return rng.normal(size=(N, H, W, 1)).astype(np.float32)
 
 
 # ------------------------------------------------------------------------------ the map
@@ -108,37 +84,11 @@ def test_heat_maps_lie_between_zero_and_one_in_the_images_size(rng):
 # ------------------------------------------------------------------------------ against PyTorch
 
 
-def as_torch(layer):
-    """A layer of ours as PyTorch's, in evaluation mode, on (N, C, H, W)."""
-    torch = pytest.importorskip("torch")
-    nn, arrays = torch.nn, {k: torch.tensor(v) for k, v in layer.state_dict().items()}
-    if isinstance(layer, Conv2D):
-        _, _, C, O = arrays["w"].shape
-        twin = nn.Conv2d(C, O, 3, layer.stride, layer.dilation, layer.dilation)
-        twin.weight.data, twin.bias.data = arrays["w"].permute(3, 2, 0, 1), arrays["b"]
-    elif isinstance(layer, Dense):
-        twin = nn.Linear(*arrays["w"].shape)
-        twin.weight.data, twin.bias.data = arrays["w"].T, arrays["b"]
-    elif isinstance(layer, BatchNorm):
-        twin = (nn.BatchNorm2d if layer.image else nn.BatchNorm1d)(len(arrays["beta"]), layer.eps)
-        twin.weight.data, twin.bias.data = arrays["gamma"], arrays["beta"]
-        twin.running_mean, twin.running_var = arrays["running_mean"], arrays["running_var"]
-    elif isinstance(layer, GlobalAveragePool):
-        twin = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    else:
-        twin = {ReLU: nn.ReLU, Dropout: nn.Dropout}[type(layer)]()
-    return twin.double().eval()
-
-
 def torch_heat_maps(network, x, classes):
     """Grad-CAM by autograd, one image at a time, enlarged by PyTorch."""
     torch = pytest.importorskip("torch")
-    layers, pooled = network.leaves(), False
-    for layer in layers:
-        pooled |= isinstance(layer, GlobalAveragePool)
-        layer.image = not pooled
-    twins = [as_torch(layer) for layer in layers]
-    pool = next(i for i, layer in enumerate(layers) if isinstance(layer, GlobalAveragePool))
+    twins = torch_twins(network)
+    pool = [isinstance(layer, GlobalAveragePool) for layer in network.leaves()].index(True)
     maps = []
     for image, number in zip(x, classes, strict=True):
         A = torch.tensor(image[None]).permute(0, 3, 1, 2)
@@ -178,11 +128,14 @@ def test_heat_maps_of_the_separate_classifier_equal_those_of_autograd(rng):
 # ------------------------------------------------------------------------------ what it leaves alone
 
 
-def test_image_has_the_same_map_alone_as_in_a_batch(rng):
+@pytest.mark.parametrize("method", METHODS)
+def test_image_has_the_same_map_alone_as_in_a_batch(method, rng, monkeypatch):
     network, x = classifier(rng), images(rng)
     x[1:] *= 20  # images that would move a batch's statistics
-    together = heat_maps(network, x)
-    alone = np.concatenate([heat_maps(network, x[k : k + 1]) for k in range(len(x))])
+    monkeypatch.setattr(heat_map, "BATCH", 3)
+    classes = np.array([0, 2, 2, 2, 0])
+    together = heat_maps(network, x, classes, method)
+    alone = np.concatenate([heat_maps(network, x[[k]], classes[[k]], method) for k in range(5)])
     assert (together > 0).any(axis=(1, 2)).sum() >= 3
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
 
@@ -196,24 +149,15 @@ def test_dropout_is_off(rng):
     np.testing.assert_array_equal(maps, heat_maps(Sequential(encoder, without), x))
 
 
-def everything(network):
-    """Arrays, gradients, switches and the state of the generator, to the byte."""
-    return [
-        {name: value.tobytes() for name, value in network.state_dict().items()},
-        [None if p.grad is None else p.grad.tobytes() for p in network.parameters()],
-        [layer.frozen for layer in network.leaves()],
-        [layer.rng.bit_generator.state for layer in network.leaves() if isinstance(layer, Dropout)],
-    ]
-
-
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("part", [None, 0, 1])
-def test_network_is_left_as_it_was_found(part, rng):
+def test_network_is_left_as_it_was_found(part, method, rng):
     network, x = classifier(rng), images(rng)
     if part is not None:
         network.layers[part].freeze()
     network.backward(network.forward(x, training=True))
     before = everything(network)
-    heat_maps(network, x)
+    heat_maps(network, x, method=method)
     assert everything(network) == before
     assert any(before[1]) and any(before[2]) == (part is not None)
 
@@ -279,55 +223,20 @@ def test_classes_that_the_head_does_not_have_are_refused(classes, message):
 # ------------------------------------------------------------------------------ another device
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("classes", [None, [2, 0, 1, 1, 2]])
-def test_heat_maps_of_a_network_on_a_device_equal_numpys(classes, rng):
+def test_heat_maps_of_a_network_on_a_device_equal_numpys(classes, method, rng):
     device = Device(standin, "stand-in")
     network, x = classifier(rng), images(rng)
-    expected = heat_maps(network, x, classes)
+    expected = heat_maps(network, x, classes, method)
     network.to(device)
     x = device.put(x)
     standin.moves.clear()
-    maps = heat_maps(network, x, classes)
-    assert isinstance(maps, np.ndarray) and standin.moves["to host"] == 1
+    maps = heat_maps(network, x, classes, method)
+    assert isinstance(maps, np.ndarray)
+    assert standin.moves["to host"] == 1 or method == "occlusion"
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-5)
     assert maps.any()
-
-
-# ------------------------------------------------------------------------------ mass inside a mask
-
-
-def test_mass_inside_a_mask_by_hand():
-    maps = np.array([[[1, 0], [2, 5]], [[0, 0], [3, 0]], [[1, 1], [1, 1]]]) / 5
-    masks = np.array([[[1, 1], [1, 0]], [[0, 0], [1, 1]], [[0, 0], [0, 0]]]) == 1
-    np.testing.assert_allclose(mass_inside(maps, masks), [3 / 8, 1, 0])
-    assert isinstance(mass_inside(maps[0], masks[0]), float)
-
-
-def test_mass_inside_of_an_even_map_is_the_share_of_the_mask(rng):
-    masks = rng.random((4, 20, 30)) < 0.3
-    shares = mass_inside(np.full(masks.shape, 0.1, np.float32), masks)
-    np.testing.assert_allclose(shares, masks.mean(axis=(1, 2)), rtol=1e-6)
-
-
-def test_mass_inside_of_an_empty_map_is_undefined():
-    maps = np.zeros((2, 3, 3))
-    maps[1, 0, 0] = 1e-30
-    np.testing.assert_array_equal(mass_inside(maps, np.ones((2, 3, 3), bool)), [np.nan, 1])
-
-
-@pytest.mark.parametrize(
-    ("maps", "masks", "message"),
-    [
-        (np.ones((1, 2, 2)), np.ones((1, 2, 3), bool), r"\(1, 2, 2\) and \(1, 2, 3\)"),
-        (np.ones((1, 2, 2)), np.ones((1, 2, 2)), "boolean, got float64"),
-        (-np.ones((1, 2, 2)), np.ones((1, 2, 2), bool), "negative, got -1.0"),
-        (np.full((1, 2, 2), np.nan), np.ones((1, 2, 2), bool), "finite and not negative, got nan"),
-        (np.diag([np.inf, 1.0]), np.ones((2, 2), bool), "finite and not negative, got inf"),
-    ],
-)
-def test_unfit_maps_and_masks_are_refused(maps, masks, message):
-    with pytest.raises(ValueError, match=message):
-        mass_inside(maps, masks)
 
 
 @pytest.mark.parametrize("shape", [(5, 12, 8), (12, 8), (5, 12, 8, 1)])
@@ -341,3 +250,16 @@ def test_heat_map_of_what_is_not_finite_is_refused(rng):
     x[0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="heat maps are not finite"):
         heat_maps(classifier(rng), x)
+
+
+@pytest.mark.parametrize("classes", [[0, 1], [0] * 6])
+def test_classes_are_one_for_each_image(classes, rng):
+    with pytest.raises(
+        ValueError, match=r"classes must be one number or \(5,\), got shape \(\d,\)"
+    ):
+        heat_maps(classifier(rng), images(rng), classes)
+
+
+def test_unknown_method_is_refused_by_name(rng):
+    with pytest.raises(ValueError, match=r"one of Grad-CAM, .*, got 'LIME'"):
+        heat_maps(classifier(rng), images(rng), method="LIME")

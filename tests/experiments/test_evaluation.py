@@ -1,4 +1,4 @@
-"""What is recorded of trained networks: masks, logits, heat maps, denoising."""
+"""What is recorded of trained networks: masks, logits, heat maps."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 
 from ums.backend import Device
-from ums.data import NOISES, Normalisation, Prepared
+from ums.data import Normalisation, Prepared
 from ums.experiments.evaluation import (
     class_1_maps,
     heat_map_rows,
-    image_scores,
     masks,
     outlines,
     score,
-    score_denoising,
     shares_inside,
 )
 from ums.experiments.names import CLASSIFICATION, LOGITS, SEGMENTATION
@@ -151,45 +149,6 @@ def test_shares_are_of_a_maps_mass_inside_each_mask():
     found = shares_inside(maps, outlines(group_of(), np.array([1, 2])))
     np.testing.assert_allclose(found["lungs"], [0.75, np.nan])
     np.testing.assert_allclose(found["opacity"], [1, np.nan])
-
-
-# ---------------------------------------------------------------------------- the source
-
-
-def test_denoising_is_scored_for_every_noise_in_the_tables_order(rng):
-    images = np.full((3, 32, 32), 128, np.uint8)
-    rows, _ = score_denoising(By(lambda x: 0 * x), images, CPU, rng, STANDARD)  # the mean
-    assert [row["noise"] for row in rows] == [str(noise) for noise in NOISES]
-    for row, sigma in zip(rows, (10, 20, 30, 40, None, None), strict=True):
-        assert row["images"] == 3 and row["denoised"]["PSNR"] > row["noisy"]["PSNR"] + 10
-        if sigma:  # 50 is clipped now and then
-            expected = 20 * np.log10(255 / sigma)
-            assert row["noisy"]["PSNR"] == pytest.approx(expected, abs=0.3)
-
-
-@pytest.mark.parametrize("background", [8, 100])
-def test_pictures_of_one_image_come_with_every_noise(background, rng):
-    images = rng.integers(0, 256, (3, 16, 16), dtype=np.uint8)
-    unchanged = By(lambda x: x)
-    rows, found = score_denoising(unchanged, images, CPU, rng, Normalisation(background))
-    assert {name: stack.shape for name, stack in found.items()} == dict.fromkeys(
-        ("clean", "noisy", "denoised"), (len(NOISES), 16, 16)
-    )
-    (shown,) = (image for image in images if (image == found["clean"]).all())
-    for row, noisy, denoised in zip(rows, found["noisy"], found["denoised"], strict=True):
-        error = np.square(noisy - shown.astype(float)).mean()
-        assert row["shown"]["noisy"] == pytest.approx(10 * np.log10(255**2 / error))
-        foreground = noisy > background  # the background becomes one value
-        np.testing.assert_allclose(denoised[foreground], noisy[foreground], atol=1e-3)
-        assert np.ptp(denoised[~foreground]) < 1e-3
-
-
-def test_image_scores_are_means_over_images():
-    clean = np.full((2, 16, 16), 100, np.uint8)
-    found = image_scores(clean, clean + np.array([1, 10])[:, None, None])
-    assert found["PSNR"] == pytest.approx(
-        20 * np.log10(255) - 10
-    )  # of errors 1 and 10: 0 and 20 dB
 
 
 @pytest.mark.parametrize(("kinds", "name"), [((CLASSIFICATION, SEGMENTATION), "second"),

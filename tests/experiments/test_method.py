@@ -166,13 +166,21 @@ def test_denoising_learns_by_mse_and_rmsprop_and_is_judged_by_other_images(monke
 
 @pytest.mark.parametrize("most", [2, 200])
 def test_table_2_is_of_test_images_that_the_source_never_saw(most, source, monkeypatch):
-    monkeypatch.setattr(cxr, "DENOISED_AT_MOST", most)
+    monkeypatch.setattr(cxr, "DENOISED_AT_MOST", {"test": most, "validation": most})
     calls = noted(monkeypatch, cxr, "score_denoising", ([], {}))
     CXR.test_source("network", source, DRAW, SETTINGS, CPU)
-    network, images, _, _, normalisation = calls[0]
-    assert network == "network" and normalisation == Normalisation(70)
-    test = {image.tobytes() for image in source.images[in_split(source, "test")]}
-    assert len(images) == min(most, len(test)) == len({i.tobytes() for i in images} & test)
+    wanted = {"test": in_split(source, "test"), "validation": DRAW.validation}
+    for images, rows in zip(calls[0][1:3], wanted.values(), strict=True):
+        own = {image.tobytes() for image in source.images[rows]}
+        assert len(images) == min(most, len(own)) == len({i.tobytes() for i in images} & own)
+
+
+def test_table_2_is_of_the_network_in_its_own_normalisation(source, monkeypatch):
+    scored = noted(monkeypatch, cxr, "score_denoising", ([], {}))
+    calls = noted(monkeypatch, cxr, "denoise_exactly")
+    CXR.test_source("network", source, DRAW, SETTINGS, CPU)
+    scored[0][0]("noisy")
+    assert calls[0] == ("network", "noisy", CPU, Normalisation(70))
 
 
 def test_echo_source_is_tested_beside_what_its_training_images_say_alone(screens, monkeypatch):

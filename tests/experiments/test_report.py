@@ -319,26 +319,56 @@ def test_picture_in_the_page_says_what_it_is(data, kind):
     assert figure.uri == f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-@pytest.mark.parametrize(("side", "noted"), [(175, True), (176, False)])
-def test_small_images_have_fewer_scales_and_the_table_says_so(side, noted):
-    row = {"noise": "weak", "images": 3, "noisy": {"PSNR": 20.0, "SSIM": 0.5},
-           "denoised": {"PSNR": 27.5, "SSIM": 0.8, "MS-SSIM": 0.9},
-           "shown": {"noisy": 21.0, "denoised": 28.0}}  # fmt: skip
+def denoised_study(side):
+    """A study of two noises, of which the source has learned from the second."""
+    first = {"noise": "faint", "learned": False, "images": 3, "noisy": {"PSNR": 30.0, "SSIM": 0.9},
+             "denoised": {"PSNR": 28.0, "SSIM": 0.7, "MS-SSIM": 0.8},
+             "strengths": {"blur": 0.5, "mean": 3.0},
+             "blur": {"PSNR": 30.5, "SSIM": 0.91}, "mean": {"PSNR": 30.25, "SSIM": 0.92},
+             "shown": {"noisy": 31.0, "denoised": 29.0}}  # fmt: skip
+    second = first | {"noise": "weak", "learned": True, "noisy": {"PSNR": 20.0, "SSIM": 0.5},
+                      "denoised": {"PSNR": 27.5, "SSIM": 0.8, "MS-SSIM": 0.9},
+                      "strengths": {"blur": 1.25, "mean": 20.0},
+                      "blur": {"PSNR": 23.0, "SSIM": 0.6}, "mean": {"PSNR": 24.0, "SSIM": 0.75}}  # fmt: skip
     cost = {"history": History([1.0], []).to_dict(), "seconds": 1.0, "trainable": 1, "shared": 0}
     shown = {
-        name: np.zeros((1, side, side + 4), np.uint8) for name in ("clean", "noisy", "denoised")
+        name: np.zeros((2, side, side + 4), np.uint8) for name in ("clean", "noisy", "denoised")
     }
     part = SimpleNamespace(
-        one=lambda job: {"denoising": [row]} if job == "source-test" else cost,
+        one=lambda job: {"denoising": [first, second]} if job == "source-test" else cost,
         arrays=lambda record: shown,
     )
-    study = SimpleNamespace(parts={"": part}, about={"source trained": True})
-    (table,) = denoising_section(study).tables
+    return SimpleNamespace(parts={"": part}, about={"source trained": True})
+
+
+def written(table):
+    return [[str(cell) for cell in row] for row in table.cells()]
+
+
+@pytest.mark.parametrize(("side", "noted"), [(175, True), (176, False)])
+def test_small_images_have_fewer_scales_and_the_table_says_so(side, noted):
+    table, _ = denoising_section(denoised_study(side)).tables
     assert ("fewer than its five scales" in table.note) == noted and "over 3 test" in table.note
-    assert [str(cell) for cell in table.cells()[0]] == [
-        "weak", "20.00", "0.500", "27.50", "0.800", "0.900",
+    assert "as weak as faint was not among" in table.note
+    assert written(table)[1] == ["weak", "20.00", "0.500", "27.50", "0.800", "0.900"]
+
+
+def test_papers_denoising_stands_beside_the_noises_that_are_learned_from():
+    table, _ = denoising_section(denoised_study(64), [{"PSNR": 39.0}]).tables
+    assert [row[3:5] for row in written(table)] == [["28.00", "–"], ["27.50", "39.00"]]
+
+
+def test_filters_stand_beside_the_network_with_the_range_of_their_strengths():
+    _, table = denoising_section(denoised_study(64)).tables
+    assert [column.name for column in table.columns][1:5] == [
+        "PSNR, network", "PSNR, blur", "PSNR, mean", "SSIM, network",
     ]  # fmt: skip
-    assert (
-        denoising_gain(study)
-        == "Denoising changes the PSNR by +7.5 dB to +7.5 dB, depending on the noise."
+    assert written(table)[1] == ["weak", "27.50", "23.00", "24.00", "0.800", "0.600", "0.750"]
+    assert "(blur 0.5 to 1.2, mean 3 to 20; pixels" in table.note
+
+
+def test_gain_of_denoising_is_told_beside_the_best_filters():
+    assert denoising_gain(denoised_study(64)) == (
+        "Denoising changes the PSNR by −2.0 dB to +7.5 dB, depending on the noise; the best of "
+        "2 filters that know the noise, by +0.5 dB to +4.0 dB."
     )

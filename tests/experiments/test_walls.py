@@ -28,9 +28,9 @@ LIBRARY = ("finetuning", "data", "networks", "source", "ops", "layers")
 
 TESTS_AFTERWARDS = {
     "ums": {"ums.gradcheck"},  # public names
-    "ums.derived": {"ums.derived.heat_map"},  # public names
+    "ums.derived": {"ums.derived.heat_map", "ums.derived.map_measures"},  # public names
     "ums.derived.recommendation": {"ums.metrics.classification"},
-    "ums.experiments.cxr": {"ums.experiments.evaluation"},
+    "ums.experiments.cxr": {"ums.experiments.denoising", "ums.experiments.hospitals"},
     "ums.experiments.study": {"ums.experiments.evaluation", "ums.experiments.testing"},
     "ums.experiments.search": {"ums.experiments.runner", "ums.metrics.classification"},
 }

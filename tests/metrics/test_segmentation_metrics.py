@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
-from ums.metrics.segmentation import accuracy, f_score, iou, mean_iou
+from ums.metrics.segmentation import accuracy, f_score, hausdorff_95, iou, mean_iou
 
 # target, prediction (2x2 pixels, row by row), then IoU, F-score, accuracy and mean IoU by hand
 CASES = [
@@ -60,7 +61,50 @@ def test_only_mean_iou_can_exceed_the_f_score():
     assert iou(target, prediction) < f < mean_iou(target, prediction)
 
 
-@pytest.mark.parametrize("measure", [iou, f_score, accuracy, mean_iou])
+def by_pairs(target, prediction):
+    """HD95 from the distances of all pairs of boundary pixels."""
+    edges = []
+    for mask in (target, prediction):
+        m = np.pad(mask, 1)
+        inner = m[:-2, 1:-1] & m[2:, 1:-1] & m[1:-1, :-2] & m[1:-1, 2:]
+        edges.append(np.argwhere(mask & ~inner))
+    distances = cdist(*edges)
+    return max(np.percentile(distances.min(axis=k), 95) for k in (0, 1))
+
+
+def test_hausdorff_distance_is_that_of_all_pairs_of_boundary_pixels():
+    rng = np.random.default_rng(0)
+    blobs = np.repeat(np.repeat(rng.random((2, 20, 5, 4)) < 0.3, 5, axis=2), 6, axis=3)
+    blobs[:, :, 3, 3] = True
+    measured = hausdorff_95(*blobs)
+    assert measured.std() > 1
+    np.testing.assert_allclose(measured, [by_pairs(*pair) for pair in zip(*blobs, strict=True)])
+
+
+def test_hausdorff_distance_of_shifted_squares_and_a_stray_pixel():
+    target, shifted = np.zeros((2, 40, 60), bool)
+    target[10:20, 10:20] = shifted[10:20, 13:23] = True
+    assert hausdorff_95(target, shifted) == 3
+    stray = target.copy()
+    stray[35, 55] = True
+    assert hausdorff_95(target, stray) == hausdorff_95(stray, target) == 0
+
+
+def test_hausdorff_distance_takes_the_worse_direction():
+    """Half of the prediction lies 20 columns off; the target's pixels are all found."""
+    target, prediction = np.zeros((2, 10, 40), bool)
+    target[:, 0] = prediction[:, 0] = prediction[:, 20] = True
+    assert hausdorff_95(target, prediction) == hausdorff_95(prediction, target) == 20
+
+
+def test_hausdorff_distance_of_empty_masks():
+    empty, pixel = np.zeros((2, 4, 5), bool)
+    pixel[1, 1] = True
+    pairs = [(empty, empty), (empty, pixel), (pixel, empty), (pixel, pixel)]
+    assert [hausdorff_95(*pair) for pair in pairs] == [0, 5, 5, 0]  # 3 rows and 4 columns apart
+
+
+@pytest.mark.parametrize("measure", [iou, f_score, accuracy, mean_iou, hausdorff_95])
 def test_unfit_masks_are_refused(measure):
     with pytest.raises(ValueError, match=r"\(2, 2\) and \(2, 3\)"):
         measure(np.zeros((2, 2), bool), np.zeros((2, 3), bool))

@@ -79,8 +79,11 @@ class Prepared:
         splits = ", ".join(f"{s} {np.count_nonzero(self.splits == s)}" for s in SPLITS)
         text = [f"{len(self)} images {size}", splits, f"{self.has_mask.sum()} with masks"]
         for name, values in self.labels.items():
-            counts = ", ".join(f"{v}: {n}" for v, n in count_labels(values).items())
-            text.append(f"{name} {counts or 'unlabelled'}")
+            listed = [f"{v}: {n}" for v, n in count_labels(values).items()]
+            listed = (
+                listed if len(listed) <= 10 else [f"{values[values >= 0].min()} to {values.max()}"]
+            )
+            text.append(f"{name} {', '.join(listed) or 'unlabelled'}")
         return f"Prepared({str(self.folder)!r}; " + "; ".join(text) + ")"
 
 

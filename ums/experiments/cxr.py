@@ -7,22 +7,25 @@ children's pneumonia.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ums.backend import Device
-from ums.data import Prepared
+from ums.data import Examples, Prepared
+from ums.data.examples import Dataset
 from ums.experiments.datasets import Layout, check_label, name_of, source_rows
-from ums.experiments.evaluation import score_denoising
+from ums.experiments.denoising import score_denoising
+from ums.experiments.hospitals import derived_heads
 from ums.experiments.modality import Make, Modality, Networks, Pictures
 from ums.experiments.names import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
 from ums.experiments.replicates import Draw
 from ums.experiments.settings import Settings
 from ums.experiments.tasks import Labelled, TargetTask, TaskGroup, pairwise_tasks
 from ums.finetuning import Tuned
-from ums.finetuning.separate import denoise
+from ums.finetuning.separate import denoise, denoise_exactly
 from ums.layers import Layer, Sequential
 from ums.networks import (
     classification_head,
@@ -39,8 +42,8 @@ CLASSES = {"normal": 0, "bacterial": 1, "viral": 2}
 PAIRS = (("bacterial", "normal"), ("viral", "normal"), ("bacterial", "viral"))
 """The first of each pair is the class that is looked for."""
 
-DENOISED_AT_MOST = 200
-"""Images for Table 2; its means hardly move with more."""
+DENOISED_AT_MOST = {"test": 100, "validation": 10}
+"""Images for Table 2, and for choosing its filters' strengths; its means hardly move with more."""
 
 
 def diverse_group(target: Prepared, test: Prepared) -> TaskGroup:
@@ -133,11 +136,17 @@ class ChestXRay(Modality):
         self, network: Layer, source: Prepared, draw: Draw, settings: Settings, device: Device
     ) -> tuple[dict[str, Any], Pictures]:
         """Table 2: the source on test images of its own."""
-        rng, rows = np.random.default_rng([settings.seed, 2]), source_rows(source, "test")
-        if len(rows) > DENOISED_AT_MOST:
-            rows = np.sort(rng.choice(rows, DENOISED_AT_MOST, replace=False))
-        images = source.images[rows]
-        noises, pictures = score_denoising(network, images, device, rng, settings.normalisation())
+        rng, chosen = np.random.default_rng([settings.seed, 2]), {}
+        parts = {"test": source_rows(source, "test"), "validation": draw.validation}
+        for part, rows in parts.items():
+            if len(rows) > (most := DENOISED_AT_MOST[part]):
+                rows = np.sort(rng.choice(rows, most, replace=False))
+            chosen[part] = source.images[rows]
+
+        def restored(noisy: np.ndarray) -> np.ndarray:
+            return denoise_exactly(network, noisy, device, settings.normalisation())
+
+        noises, pictures = score_denoising(restored, chosen["test"], chosen["validation"], rng)
         return {"denoising": noises}, pictures
 
     def networks(
@@ -169,6 +178,11 @@ class ChestXRay(Modality):
             return denoise(source, images, device, normalisation)
 
         return Networks(encoder, heads, models, clean)
+
+    def derived(
+        self, networks: Mapping[str, Layer], train: Examples, validation: Examples, device: Device
+    ) -> dict[str, Callable[[Dataset], np.ndarray]]:
+        return derived_heads(networks, (LUNGS, ABNORMALITY), train, validation, device)
 
 
 def _head(channels: int, classes: int, rng: np.random.Generator) -> Sequential:

@@ -180,6 +180,7 @@ class Echo(Modality):
         labels=400,
         source_images=1200,
         source_steps=1000,
+        source_rate=1e-3,
         steps=600,
         background=-1,
         augment=False,

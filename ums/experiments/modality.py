@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 
 from ums.backend import Device
-from ums.data import Prepared
+from ums.data import Examples, Prepared
 from ums.data.augment import Augmentation
+from ums.data.examples import Dataset
 from ums.experiments.datasets import Layout, source_rows
 from ums.experiments.replicates import Draw
 from ums.experiments.settings import Settings
@@ -125,6 +126,19 @@ class Modality(ABC):
 
     def source_logits(self, group: TaskGroup) -> dict[str, list[int]]:
         """Task -> which of the source's own outputs are its logits, where the source knows the task."""
+        return {}
+
+    def derived(
+        self, networks: Mapping[str, Layer], train: Examples, validation: Examples, device: Device
+    ) -> dict[str, Callable[[Dataset], np.ndarray]]:
+        """Name -> the logits of a head for the heat-map task that is derived from a group's networks.
+
+        Args:
+            networks: Task -> its network from image to output.
+            train: Labelled examples of the heat-map task.
+            validation: Those that choose the head's variant.
+            device: Where to compute.
+        """
         return {}
 
     def pictures(self, group: TaskGroup, records: list[dict[str, Any]]) -> Pictures:

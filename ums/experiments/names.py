@@ -15,6 +15,9 @@ best for all, whose heads share an encoder."""
 HELD_OUT, TEST = "held-out", "test"
 """Where networks are tested: on images of the training hospital that were put aside, and on a test set."""
 
+VALIDATION = "validation"
+"""What is recorded of a classification's validation images, by which an operating point is chosen."""
+
 DIVERSE, SIMILAR = "diverse", "similar"
 """The paper's two groups of tasks: with diverse and with similar annotations."""
 

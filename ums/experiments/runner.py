@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ums.backend import choose_device
 from ums.data import Prepared
+from ums.experiments import estimate
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.datasets import Datasets
 from ums.experiments.factors import Factor
@@ -177,6 +178,8 @@ def run_items(
     count, done = len(todo), len(items) - len(todo)
     if done:
         report(f"{place.out}: {done} of {len(items)} jobs are done")
+    if todo:
+        report(f"{count} jobs will take about {_hours(place, items, todo, processes):.1f} hours")
 
     def finished(job: Job) -> None:
         number, minutes = count - len(todo), (time.perf_counter() - start) / 60
@@ -190,6 +193,21 @@ def run_items(
             finished(item.job)
     else:
         _side_by_side(replace(place, progress=False), todo, processes, finished)
+
+
+def _hours(
+    place: Place, items: Mapping[str, Item], todo: Mapping[str, Item], processes: int
+) -> float:
+    """How long the jobs that are not done will take."""
+    folder = Store(place.out).records_folder
+    finished = [(i.part.settings, folder / file) for file, i in items.items() if file not in todo]
+    times = estimate.measured(finished)
+    unknown = {estimate.kind_of(item.job) for item in todo.values()} - set(times)
+    if any(kind in (SOURCE, TUNE) for kind, *_ in unknown):
+        first = study_of(place, next(iter(todo.values())).part)
+        times = estimate.tried(first, unknown) | times
+    jobs = [(item.part.settings, item.job) for item in todo.values()]
+    return estimate.seconds_of(jobs, times) / processes / 3600
 
 
 def _side_by_side(
@@ -281,6 +299,9 @@ def described_run(study: Study) -> dict[str, Any]:
 
 
 def described_set(prepared: Prepared, counts: str) -> str:
-    """Where the images of a set come from, and how many there are."""
+    """Where the images of a set come from, how many there are, and how much of them is black."""
     source = prepared.about.get("source", prepared.folder.name)
-    return f"{source}: {len(prepared)} images ({counts})"
+    text = f"{source}: {len(prepared)} images ({counts})"
+    if pixels := prepared.about.get("pixels"):
+        text += f"; {pixels['dark']:.0%} of the pixels at most {pixels['dark_at_most']}"
+    return text

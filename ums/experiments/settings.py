@@ -63,7 +63,7 @@ class Settings:
     steps: int = setting(300, "training steps of each task, in every arm")
     evaluations: int = setting(10, "times in a training that the validation loss is measured")
     batch: int = setting(16, "images in a batch")
-    source_rate: float = setting(1e-3, "learning rate of the source at the start")
+    source_rate: float = setting(3e-3, "learning rate of the source at the start")
     rate: float = setting(
         0.0, "learning rate of all tasks at the start; 0 takes what a pilot chose for each arm"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from ums.checkpoint import Checkpoint
 from ums.data import Prepared
+from ums.derived import GRAD_CAM, HIRES_CAM, heat_maps
 from ums.experiments import evaluation, testing
 from ums.experiments.arms import ARMS
 from ums.experiments.datasets import Datasets, fingerprint
@@ -189,8 +191,10 @@ class Study:
         }[job.kind]
 
         def recorded() -> Computed:
+            start = time.perf_counter()
             record, pictures = compute(job)
-            return {"job": job.to_dict()} | record, pictures
+            wall = time.perf_counter() - start
+            return {"job": job.to_dict(), "wall": wall} | record, pictures
 
         return self.run.store.record(job.name, self.key(job), recorded)
 
@@ -299,7 +303,11 @@ class Study:
         found |= {f"heat maps in {n}": m for n, m in evaluation.outlines(group, rows).items()}
         for arm, job in jobs.items():
             network = tuning.tune(job)[task].networks[OWN_EPOCH]
-            found[f"heat maps {arm}"] = testing.heat_maps(tuning, ARMS[arm], network, rows)
+            x = testing.explained(tuning, ARMS[arm], rows)
+            found |= {
+                f"heat maps {arm}, {method}": heat_maps(network, x, 1, method)
+                for method in (GRAD_CAM, HIRES_CAM)
+            }
         return found
 
 
@@ -314,4 +322,6 @@ def _described_task(group: TaskGroup, task: TargetTask) -> dict[str, Any]:
             "patient": prepared.patients[rows],
             "label": labels,
         }
+        known = [name for name in ("age", "sex") if name in prepared.labels]
+        described[where] |= {name: prepared.labels[name][rows] for name in known}
     return described

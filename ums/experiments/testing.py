@@ -10,14 +10,25 @@ from typing import Any
 
 import numpy as np
 
+from ums.backend import Array
+from ums.data import Examples
 from ums.data.examples import all_of
 from ums.experiments import evaluation
 from ums.experiments.arms import ARMS, Arm
 from ums.experiments.jobs import Job
-from ums.experiments.names import CONTROL, HELD_OUT, LOGITS, OWN_EPOCH, SOURCE_HEAD, TEST
+from ums.experiments.names import (
+    CONTROL,
+    HELD_OUT,
+    LOGITS,
+    OWN_EPOCH,
+    SEGMENTATION,
+    SOURCE_HEAD,
+    TEST,
+    VALIDATION,
+)
 from ums.experiments.run import training_record
 from ums.experiments.tasks import TargetTask, TaskGroup
-from ums.experiments.tuning import Tuning
+from ums.experiments.tuning import Outcome, Tuning
 from ums.layers import Layer
 from ums.training import TrainingDiverged, predict
 
@@ -40,24 +51,62 @@ def tested(tuning: Tuning, job: Job) -> dict[str, Any]:
     tasks: dict[str, Any] = {}
     record: dict[str, Any] = {"tasks": tasks}
     rows = evaluation.heat_map_rows(group)
-    for name, outcome in tuning.tune(job).items():
+    outcomes = tuning.tune(job)
+    for name, outcome in outcomes.items():
         steps = tuning.run.settings.steps
         tasks[name] = training_record(outcome.tuned)
         tasks[name]["encoder updates"] = arm.encoder_updates(steps, len(group.tasks))
         if job.arm != CONTROL:
             for epoch, network in outcome.networks.items():
                 tasks[name][epoch] = _scores(tuning, arm, group.task(name), network)
+            if group.task(name).kind != SEGMENTATION:
+                tasks[name][VALIDATION] = _validated(tuning, arm, group.task(name), outcome)
         if name == group.heat_map_task and len(rows):
-            maps = heat_maps(tuning, arm, outcome.networks[OWN_EPOCH], rows)
-            record["heat map"] = evaluation.shares_inside(maps, evaluation.outlines(group, rows))
+            x, rng = explained(tuning, arm, rows), job.generator("heat maps")
+            masks = evaluation.outlines(group, rows)
+            network = outcome.networks[OWN_EPOCH]
+            record["heat map"] = evaluation.measured_maps(network, x, masks, rng)
+    if group.heat_map_task and len(outcomes) > 1 and not arm.own_models:
+        record["derived"] = _derived(tuning, outcomes, group.task(group.heat_map_task))
     return record
 
 
-def heat_maps(tuning: Tuning, arm: Arm, network: Layer, rows: np.ndarray) -> np.ndarray:
-    """Heat maps (n, H, W) of test images."""
-    images = tuning.images(arm, "test_set", rows)
+def _derived(
+    tuning: Tuning, outcomes: dict[str, Outcome], task: TargetTask
+) -> dict[str, dict[str, Any]]:
+    """Name of a derived head -> HELD_OUT and TEST -> its logits."""
+    networks = {name: outcome.networks[OWN_EPOCH] for name, outcome in outcomes.items()}
+    normalisation, device = tuning.run.settings.normalisation(), tuning.run.device
+    own = task.on_draw(
+        tuning.draw, networks[task.name], tuning.group.train_set.images, "", normalisation
+    )
+    assert isinstance(own.train, Examples) and isinstance(own.validation, Examples)
+    heads = tuning.modality.derived(networks, own.train, own.validation, device)
+    cases = {
+        where: Examples(getattr(tuning.group, which).images, None, rows, normalisation)
+        for where, (which, rows) in cases_of(tuning.group, task).items()
+    }
+    return {
+        name: {where: {LOGITS: np.round(head(of), DIGITS)} for where, of in cases.items()}
+        for name, head in heads.items()
+    }
+
+
+def _validated(
+    tuning: Tuning, arm: Arm, task: TargetTask, outcome: Outcome
+) -> dict[str, np.ndarray]:
+    """Labels and logits of the validation images, which an operating point may be chosen by."""
+    rows = np.intersect1d(tuning.draw.validation, task.train.rows)
+    images, labels = tuning.images(arm, "train_set", rows), np.asarray(task.train.targets)[rows]
     how = (tuning.run.settings.normalisation(), tuning.run.device)
-    return evaluation.class_1_maps(network, images, *how)
+    scores = evaluation.score(task, outcome.networks[OWN_EPOCH], images, labels, *how)
+    return {"label": labels, LOGITS: np.round(scores[LOGITS], DIGITS)}
+
+
+def explained(tuning: Tuning, arm: Arm, rows: np.ndarray) -> Array:
+    """Test images as a network's inputs, on the device, whose heat maps are made."""
+    images = tuning.images(arm, "test_set", rows)
+    return tuning.run.device.put(tuning.run.settings.normalisation().apply(images))
 
 
 def _scores(tuning: Tuning, arm: Arm, task: TargetTask, network: Layer) -> dict[str, Any]:

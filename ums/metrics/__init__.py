@@ -7,9 +7,9 @@ their module's name: ``classification.f_score``, ``segmentation.f_score``.
 from ums.metrics import classification, image_quality, segmentation
 from ums.metrics.classification import confusion_matrix, mcc, roc_auc
 from ums.metrics.image_quality import ms_ssim, psnr, ssim
-from ums.metrics.segmentation import iou, mean_iou
+from ums.metrics.segmentation import hausdorff_95, iou, mean_iou
 
 __all__ = [
-    "classification", "confusion_matrix", "image_quality", "iou", "mcc", "mean_iou", "ms_ssim",
-    "psnr", "roc_auc", "segmentation", "ssim",
+    "classification", "confusion_matrix", "hausdorff_95", "image_quality", "iou", "mcc", "mean_iou",
+    "ms_ssim", "psnr", "roc_auc", "segmentation", "ssim",
 ]  # fmt: skip

@@ -79,12 +79,7 @@ def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
 
         AUC = (sum of the positives' ranks - P (P + 1) / 2) / (P Q),  P positives, Q negatives
     """
-    positive = _class_numbers(labels, 2, "labels") == 1
-    scores = np.asarray(scores, dtype=np.float64)
-    if scores.shape != positive.shape:
-        raise ValueError(f"{positive.shape} labels for {scores.shape} scores")
-    if not np.isfinite(scores).all():
-        raise ValueError("scores must be finite numbers")
+    positive, scores = checked_scores(labels, scores)
     P = int(positive.sum())
     Q = positive.size - P
     if P == 0 or Q == 0:
@@ -107,6 +102,21 @@ def one_vs_rest_auc(labels: np.ndarray, logits: np.ndarray) -> float:
         return roc_auc(labels, z[:, 1] - z[:, 0])
     odds = [z[:, c] - logsumexp(np.delete(z, c, axis=1), axis=1) for c in range(z.shape[1])]
     return float(np.mean([roc_auc(labels == c, odds[c]) for c in range(z.shape[1])]))
+
+
+def checked_scores(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of 0 and 1 as booleans (N,), and their scores as float64 (N,).
+
+    Raises:
+        ValueError: They are of other values or shapes, or a score is not finite.
+    """
+    positive = _class_numbers(labels, 2, "labels") == 1
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.shape != positive.shape:
+        raise ValueError(f"{positive.shape} labels for {scores.shape} scores")
+    if not np.isfinite(scores).all():
+        raise ValueError("scores must be finite numbers")
+    return positive, scores
 
 
 def _checked_class(positive: int, classes: int) -> int:
