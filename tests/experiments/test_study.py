@@ -19,6 +19,7 @@ from small_sets import (
 from small_tuning import Trainings, bytes_of, network_of
 
 from ums.data import load_prepared
+from ums.derived import GRAD_CAM, HIRES_CAM
 from ums.experiments import evaluation
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.cxr import ABNORMALITY, CXR, LUNGS
@@ -422,7 +423,11 @@ def test_heat_maps_shown_are_of_the_first_abnormal_images(finished):
     rows = np.flatnonzero(test.labels["abnormal"] == 1)[:SHOWN]
     np.testing.assert_array_equal(shown["heat maps images"], test.images[rows])
     np.testing.assert_array_equal(shown["heat maps in lungs"], test.masks[rows] > 0)
-    assert all(shown[f"heat maps {arm}"].shape == (4, 16, 16) for arm in CHEST)
+    assert all(
+        shown[f"heat maps {arm}, {method}"].shape == (4, 16, 16)
+        for arm in CHEST
+        for method in (GRAD_CAM, HIRES_CAM)
+    )
 
 
 def test_nothing_is_shown_of_a_group_without_masks(finished):
@@ -432,7 +437,10 @@ def test_nothing_is_shown_of_a_group_without_masks(finished):
 def test_control_alone_is_shown_without_outlines(datasets, tmp_path, monkeypatch):
     Trainings(monkeypatch)
     shown = arrays_of(small_study(CXR, datasets, tmp_path, arms=(CONTROL,)), DIVERSE)
-    assert not [name for name in shown if "outlines" in name] and f"heat maps {CONTROL}" in shown
+    assert (
+        not [name for name in shown if "outlines" in name]
+        and f"heat maps {CONTROL}, {GRAD_CAM}" in shown
+    )
 
 
 def test_every_record_names_its_job(finished):

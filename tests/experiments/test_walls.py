@@ -28,7 +28,9 @@ LIBRARY = ("finetuning", "data", "networks", "source", "ops", "layers")
 
 TESTS_AFTERWARDS = {
     "ums": {"ums.gradcheck"},  # public names
-    "ums.derived": {"ums.derived.heat_map", "ums.derived.map_measures"},  # public names
+    "ums.derived": {  # public names
+        f"ums.derived.{name}" for name in ("heat_map", "lung_pooling", "map_measures")
+    },
     "ums.derived.recommendation": {"ums.metrics.classification"},
     "ums.experiments.cxr": {"ums.experiments.denoising", "ums.experiments.hospitals"},
     "ums.experiments.study": {"ums.experiments.evaluation", "ums.experiments.testing"},
