@@ -102,7 +102,9 @@ def group_of(**changes):
     examples = Labelled(prepared, np.array([1, 0, 0, 1, 1, 1]), np.array([1, 2, 3, 4]))
     kinds = {"lungs": SEGMENTATION, "abnormality": CLASSIFICATION}
     tasks = tuple(TargetTask(name, "", kind, examples, examples) for name, kind in kinds.items())
-    return TaskGroup("diverse", "", tasks, np.arange(6), np.zeros(6), "", "", "abnormality")
+    return TaskGroup(
+        "diverse", "", tasks, np.arange(6), np.zeros(6), "", heat_map_task="abnormality"
+    )
 
 
 def test_heat_maps_are_of_labelled_images_of_class_1_that_have_masks():
