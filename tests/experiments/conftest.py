@@ -2,7 +2,16 @@
 
 import pytest
 
+from ums.experiments import runner
 from ums.experiments.results import scores
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_estimate():
+    """No job is tried beforehand to say how long a study will take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "_hours", lambda *_: 0.0)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from ums.experiments.evaluation import (
 )
 from ums.experiments.names import CLASSIFICATION, LOGITS, SEGMENTATION
 from ums.experiments.tasks import Labelled, TargetTask, TaskGroup
-from ums.layers import Dense, GlobalAveragePool, Layer, Sequential
+from ums.layers import Dense, GlobalAveragePool, Layer, ReLU, Sequential
 
 CPU, STANDARD = Device(np, "CPU"), Normalisation()
 
@@ -127,8 +127,8 @@ def test_outlines_are_of_what_is_known():
 def by_brightness():
     """A classifier that predicts class 0 for any image; what is bright speaks for class 1."""
     dense = Dense(1, 2, np.random.default_rng(0))
-    dense.load_state_dict({"w": np.array([[-1.0, 1.0]]), "b": np.array([100.0, -100.0])})
-    return Sequential(By(lambda x: x), GlobalAveragePool(), dense)
+    dense.load_state_dict({"w": np.array([[-1.0, 1.0]]), "b": np.array([2.0, -2.0])})
+    return Sequential(ReLU(), GlobalAveragePool(), dense)
 
 
 def test_maps_of_class_1_are_measured_by_every_method_even_where_class_0_is_predicted(

@@ -129,7 +129,6 @@ def computed(monkeypatch):
     runner.study_of.cache_clear()
     runner.datasets_of.cache_clear()
     monkeypatch.setattr(testing, "tried", tried)
-    monkeypatch.setattr(runner, "_hours", lambda *_: 0.0)
     return note_computed(monkeypatch)
 
 
