@@ -2,15 +2,18 @@
 
 import pytest
 
-from ums.experiments import runner
+from ums.experiments import cxr, evaluation, runner
 from ums.experiments.results import scores
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_estimate():
-    """No job is tried beforehand to say how long a study will take."""
+def quick():
+    """What takes long and is tested by itself: estimates of time, maps of many images, filters."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "_hours", lambda *_: 0.0)
+        patch.setattr(cxr, "DENOISED_AT_MOST", {"test": 2, "validation": 1})
+        patch.setattr(evaluation, "OCCLUDED", 1)
+        patch.setattr(evaluation, "CURVES", 1)
         yield
 
 

@@ -135,7 +135,7 @@ def test_maps_of_class_1_are_measured_by_every_method_even_where_class_0_is_pred
     rng, monkeypatch
 ):
     """The bright half or quarter is all the evidence: its map lies inside the mask of the half."""
-    monkeypatch.setattr(evaluation, "OCCLUDED", 1)
+    monkeypatch.setattr(evaluation, "CURVES", 2)
     images, half = half_and_quarter()
     x = STANDARD.apply(images)
     found = measured_maps(by_brightness(), x, {"lungs": half > 0, "rest": half == 0}, rng)
@@ -162,8 +162,7 @@ def test_empty_maps_are_counted_and_point_nowhere(rng):
         assert np.isnan(own["mass inside the lungs"]).all()
 
 
-def test_curves_are_of_the_first_images(rng, monkeypatch):
-    monkeypatch.setattr(evaluation, "CURVES", 1)
+def test_curves_are_of_the_first_images(rng):
     images, half = half_and_quarter()
     found = measured_maps(by_brightness(), STANDARD.apply(images), {"lungs": half > 0}, rng)
     assert len(found[HIRES_CAM]["deletion"]) == len(found[HIRES_CAM]["insertion"]) == 1

@@ -16,6 +16,7 @@ from small_sets import CPU, SMALL, hospital, note_computed, save_all, small_plac
 from ums.experiments import runner, store
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.cxr import ABNORMALITY, CXR, LUNGS, ChestXRay
+from ums.experiments.estimate import Time
 from ums.experiments.factors import FACTORS
 from ums.experiments.jobs import CASES, PICTURES, PILOT, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.names import (
@@ -36,6 +37,7 @@ from ums.reading import DIGEST
 
 ARMS_RUN = (SEPARATE_RAW, SINGLE, JOINT)
 ONE = replace(SMALL, replicates=1)
+HOURS = runner._hours
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,7 @@ def records_in(folder):
 def without_times(record):
     if isinstance(record, dict):
         own = {name: record[name] for name in record.keys() - {"seconds", DIGEST}}
-        return {name: without_times(value) for name, value in own.items()}
+        return {name: without_times(value) for name, value in own.items() if name != "wall"}
     return record
 
 
@@ -231,7 +233,8 @@ def test_jobs_run_side_by_side_and_none_before_what_it_needs(tmp_path, monkeypat
     items = {name: Item(None, Job(CASES, name), own) for name, own in needs.items()}
     run_items(small_place(CXR, tmp_path, tmp_path), items, 2, said.append)
     assert pool.most == 2 and pool.done == ["d", "f", "a", "c", "b", "e"]
-    assert [line.split(" ")[1] for line in said] == [f"{name}-cases-seed0:" for name in pool.done]
+    said = [line.split(" ")[1] for line in said[1:]]
+    assert said == [f"{name}-cases-seed0:" for name in pool.done]
 
 
 # ---------------------------------------------------------------------------- one after another
@@ -317,9 +320,31 @@ def test_jobs_are_told_when_they_are_done(folders, tmp_path, monkeypatch):
     run_items(place, items_of(study, part, jobs), report=said.append)
     assert said == [
         f"{tmp_path}: 1 of 3 jobs are done",
+        "2 jobs will take about 0.0 hours",
         "1/2 diverse-cases-seed0: 1.0 minutes, about 1 to go",
         "2/2 source-replicate1-seed0: 1.5 minutes, about 0 to go",
     ]
+
+
+def test_time_that_is_left_is_estimated_from_jobs_that_are_done_or_tried(
+    folders, tmp_path, monkeypatch
+):
+    """A job of 4 steps took 8 seconds; others, of 8 steps, are tried; two run side by side."""
+    monkeypatch.setattr(runner.estimate, "measured", lambda done: {("source", "", ""): Time(0, 2)})
+    tried = {("tune", DIVERSE, SINGLE): Time(1, 3), ("cases", DIVERSE, ""): Time(0, 0)}
+    asked = []
+    monkeypatch.setattr(runner.estimate, "tried", lambda _, kinds: asked.append(kinds) or tried)
+    parts = [Part(replace(ONE, steps=steps), (SINGLE,)) for steps in (4, 8)]
+    items = {
+        "a": Item(parts[0], Job(SOURCE, replicate=1), frozenset()),
+        "b": Item(parts[0], Job(SOURCE, replicate=2), frozenset()),
+        "c": Item(parts[1], Job(TUNE, DIVERSE, SINGLE, 1), frozenset()),
+        "d": Item(parts[1], Job(PILOT, DIVERSE, SINGLE, -1, 1), frozenset()),
+    }
+    todo = {name: items[name] for name in "bcd"}
+    hours = HOURS(small_place(CXR, folders, tmp_path), items, todo, 2)
+    assert hours * 3600 == pytest.approx((4 * 2 + 2 * (1 + 8 * 3)) / 2)
+    assert asked == [{("tune", DIVERSE, SINGLE)}]
 
 
 # ---------------------------------------------------------------------------- in processes
@@ -388,9 +413,18 @@ def test_study_file_says_what_was_run(finished):
     about = json.loads((finished / "study.json").read_text())["about"]
     assert about["device"].startswith(CPU.name) and about["seed"] == 0 and about["source trained"]
     assert about["data"]["Image size"] == "16 x 16, grey"
-    assert about["data"]["Source images"] == "made up: 48 images (40 to draw from)"
-    assert about["data"]["Diverse tasks, training set"] == "made up: 48 images (40 to draw from)"
-    assert about["data"]["Similar tasks, test set"] == "made up: 72 images (16 for testing)"
+    assert (
+        about["data"]["Source images"]
+        == "made up: 48 images (40 to draw from); 0% of the pixels at most 8"
+    )
+    assert (
+        about["data"]["Diverse tasks, training set"]
+        == "made up: 48 images (40 to draw from); 0% of the pixels at most 8"
+    )
+    assert (
+        about["data"]["Similar tasks, test set"]
+        == "made up: 72 images (16 for testing); 0% of the pixels at most 8"
+    )
     assert about["settings"]["images in a batch"] == SMALL.batch
 
 
