@@ -413,18 +413,13 @@ def test_study_file_says_what_was_run(finished):
     about = json.loads((finished / "study.json").read_text())["about"]
     assert about["device"].startswith(CPU.name) and about["seed"] == 0 and about["source trained"]
     assert about["data"]["Image size"] == "16 x 16, grey"
-    assert (
-        about["data"]["Source images"]
-        == "made up: 48 images (40 to draw from); 0% of the pixels at most 8"
-    )
-    assert (
-        about["data"]["Diverse tasks, training set"]
-        == "made up: 48 images (40 to draw from); 0% of the pixels at most 8"
-    )
-    assert (
-        about["data"]["Similar tasks, test set"]
-        == "made up: 72 images (16 for testing); 0% of the pixels at most 8"
-    )
+    expected = {
+        "Source images": "48 images (40 to draw from)",
+        "Diverse tasks, training set": "48 images (40 to draw from)",
+        "Similar tasks, test set": "72 images (16 for testing)",
+    }
+    for name, text in expected.items():
+        assert about["data"][name] == f"made up: {text}; 0% of the pixels at most 8"
     assert about["settings"]["images in a batch"] == SMALL.batch
 
 
