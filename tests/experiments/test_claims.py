@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from ums.experiments.results.claims import SIGNIFICANT, Verdict, verdict
 
 from ums.experiments.names import DIVERSE, SIMILAR, STRATEGIES
 from ums.experiments.report import cxr, echo
@@ -11,7 +12,6 @@ from ums.experiments.report.page import Section
 from ums.experiments.report.sections import summary_lines
 from ums.experiments.report.tables import Table
 from ums.experiments.results import paper, scores
-from ums.experiments.results.claims import SIGNIFICANT, Verdict, verdict
 
 TABLES = {"cxr": {DIVERSE: 3, SIMILAR: 5}, "echo": {DIVERSE: 7, SIMILAR: 9}}
 CLAIMS = {study: paper.claims(study) for study in TABLES}

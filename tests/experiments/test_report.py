@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ums.experiments.results.claims import Verdict
 
 from ums.experiments.report.denoising import denoising_gain, denoising_section
 from ums.experiments.report.page import Figure, Report, Section
 from ums.experiments.report.tables import Column, Table, formatted, formatted_p
-from ums.experiments.results.claims import Verdict
 from ums.experiments.results.scores import Estimate
 from ums.training import History
 
