@@ -50,11 +50,13 @@ def checkpoint_read(folder):
 def study_folder(folder):
     store = Store(folder)
     names = []
-    for fold in (1, 2):
-        job = {"kind": "source", "group": "", "arm": "", "fold": fold, "replicate": 0}
+    for replicate in (1, 2):
+        job = {"kind": "source", "group": "", "arm": "", "replicate": replicate}
         cost = {"seconds": 1.5, "trainable": 9, "shared": 0, "history": {"train": [0.5, 0.25]}}
-        store.record(f"fold{fold}", {}, lambda job=job, cost=cost: ({"job": job} | cost, {}))
-        names.append(store.record_path(f"fold{fold}", {}).name)
+        store.record(
+            f"replicate{replicate}", {}, lambda job=job, cost=cost: ({"job": job} | cost, {})
+        )
+        names.append(store.record_path(f"replicate{replicate}", {}).name)
     write_study(folder, "cxr", {"seed": 0}, {"": names}, store)
 
 

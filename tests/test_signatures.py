@@ -26,9 +26,21 @@ from ums.checkpoint import Checkpoint
 from ums.data import augment, crop, header, mask, normalisation, prepared
 from ums.data.noise import NOISES
 from ums.derived.recommendation import Recommendations
-from ums.experiments import ablation_list, jobs, run, search_space, store, study, tasks
+from ums.experiments import (
+    arms,
+    jobs,
+    pilot,
+    replicates,
+    run,
+    runner,
+    search_space,
+    store,
+    study,
+    tasks,
+    testing,
+)
 from ums.experiments import cxr as cxr_study
-from ums.experiments.results import claims, scores
+from ums.experiments.results import intervals, scores, verdicts
 from ums.experiments.results.scores import Estimate
 from ums.finetuning import independent, separate, weighting
 from ums.metrics import image_quality, significance
@@ -94,9 +106,14 @@ DEFAULTS = [
     (Checkpoint, {"every": 60.0}),
     (store.Store, {"every": 60.0}),
     (run.Run, {"progress": True}),
-    (jobs.Job, {"fold": 0, "replicate": 0, "seed": 0}),
+    (jobs.Job, {"replicate": 0, "trial": 0, "seed": 0}),
+    (jobs.generator, {"replicate": 0}),
+    (arms.Arm, {"from_source": True, "moves": True} | dict.fromkeys(
+        ("together", "joint", "own_models", "cleaned", "longer", "shuffled"), False)),
+    (runner.Place, {"progress": True}),
+    (runner.run, {"processes": 1}),
+    (pilot.run, {"processes": 1}),
     (tasks.TargetTask, {"classes": 2}),
-    (ablation_list.Variant, {"same_steps": False, "cropped": False}),
     (options.Options,
      {"size": 256, "seed": 0, "strict": False, "overwrite": False, "colour": False}),
     (download.download, {"tries": 5, "wait": 2.0}),
@@ -147,11 +164,13 @@ CONSTANTS = [
     (weighting, {"LEAST": 1e-3}),
     (gradcheck, {"STEP": 1e-5}),
     (backend, {"GPU_MEMORY_SHARE": 0.9}),
-    (claims, {"SIGNIFICANT": 0.05}),
+    (replicates, {"PILOTS": 3, "VALIDATION": 5, "FEWEST": 4}),
+    (intervals, {"LEVEL": 0.95}),
+    (verdicts, {"MARGINS": {"IoU": 0.01, "MCC": 0.05}}),
     (scores, {"RESAMPLES": 1000}),
-    (tasks, {"VALIDATION_SHARE": 0.15}),
     (study, {"SHOWN": 4}),
-    (cxr_study, {"DENOISED_AT_MOST": {"test": 200, "validation": 10},
+    (testing, {"DIGITS": 5}),
+    (cxr_study, {"DENOISED_AT_MOST": {"test": 100, "validation": 10},
                  "CLASSES": {"normal": 0, "bacterial": 1, "viral": 2}}),
     (search_space, {"PAPERS_CHOICE": (3, 2, 0.5, "Adam", 16)}),
     (splits, {"FRACTIONS": (0.7, 0.2, 0.1)}),

@@ -6,6 +6,7 @@ from data_prep.writing import Content, save_prepared
 from ums.backend import Device
 from ums.experiments.arms import ARMS
 from ums.experiments.run import Run
+from ums.experiments.runner import Place
 from ums.experiments.settings import Settings
 from ums.experiments.store import Store
 from ums.experiments.study import Study
@@ -108,6 +109,11 @@ def save_all(folder, names=FOLDERS, **changes):
 def small_study(modality, datasets, out, settings=SMALL, arms=tuple(ARMS)):
     """A study without progress bars, whose jobs are kept in ``out``."""
     return Study(modality, datasets, Run(settings, CPU, Store(out), progress=False), arms)
+
+
+def small_place(modality, folders, out, groups=None):
+    """Where a study is run without progress bars."""
+    return Place(modality, folders, groups, out, "cpu", progress=False)
 
 
 PICTURES = {"svg": b"<svg></svg>", "png": b"\x89PNG\r\n\x1a\n"}

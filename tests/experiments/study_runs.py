@@ -3,13 +3,16 @@
 import json
 import shutil
 
-from ums.experiments import cxr, tuning
+from small_tuning import Trainings
+
+from ums.experiments import cxr
 from ums.experiments.__main__ import main
 from ums.finetuning import Tuned
 from ums.training import History
 
-OPTIONS = ["--width", "0.1", "--epochs", "2", "--source-epochs", "2", "--classifier-epochs", "2"]
-OPTIONS += ["--folds", "2", "--batch", "8", "--device", "cpu", "--quiet"]
+OPTIONS = ["--replicates", "2", "--width", "0.1", "--labels", "20", "--source-images", "20"]
+OPTIONS += ["--source-steps", "4", "--steps", "4", "--evaluations", "2", "--rate", "0.001"]
+OPTIONS += ["--batch", "8", "--processes", "1", "--device", "cpu", "--quiet"]
 
 
 def run(study, folders, out, *more):
@@ -30,8 +33,8 @@ def tables(out, without=()):
 
 
 def short(name):
-    """A job's name without replicate and seed, which are 0 in all tests."""
-    return name.replace("-replicate0-seed0", "")
+    """A job's name without its seed, which is 0 in all tests."""
+    return name.replace("-seed0", "")
 
 
 def jobs_in(folder, suffix):
@@ -49,14 +52,7 @@ def records_alone(finished, folder, page="."):
 
 def leave_out_training(monkeypatch):
     """Leave out all training: networks stay as they were made."""
-
-    def tune(*arguments, **more):
-        tasks = next(a for a in arguments if isinstance(a, list))
-        history = History([1.0], [1.0], cosines={task.name: [0.0] for task in tasks})
-        return {task.name: Tuned(task.head, history, 1.0, 1) for task in tasks}
-
-    for name in ("tune_independently", "tune_alternately", "tune_jointly", "train_separately"):
-        monkeypatch.setattr(tuning, name, tune)
+    Trainings(monkeypatch)
     source = History([1.0], [1.0])
     monkeypatch.setattr(cxr, "train_denoising", lambda network, *_: Tuned(network, source, 1.0, 1))
 

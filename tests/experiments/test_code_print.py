@@ -38,7 +38,9 @@ def changed(package, file, old, new):
         ("networks.py", "CXR_ENCODER = (64,", "CXR_ENCODER = (32,"),
         ("finetuning/joint.py", "def tune_jointly", "def tuned_jointly"),
         ("data/augment.py", "angle: float = 8.0", "angle: float = 9.0"),
-        ("experiments/tasks.py", "VALIDATION_SHARE = 0.15", "VALIDATION_SHARE = 0.4"),
+        ("experiments/replicates.py", "VALIDATION = 5", "VALIDATION = 4"),
+        ("experiments/arms.py", "Arm(SINGLE_LONG, longer=True)", "Arm(SINGLE_LONG)"),
+        ("experiments/settings.py", 'schedule="cosine"', 'schedule="plateau"'),
         ("experiments/cxr.py", "batch_norm=True", "batch_norm=False"),
         ("experiments/cxr.py", '"abnormal"', '"normal"'),
         ("experiments/jobs.py", "zlib.crc32", "zlib.adler32"),
@@ -56,6 +58,7 @@ def test_print_changes_with_what_trains(file, old, new, package):
         ("metrics/classification.py", "(c * s - t @ p)", "(c * s)"),
         ("derived/heat_map.py", "maximum", "minimum"),
         ("experiments/evaluation.py", "outputs[..., 0] > 0", "outputs[..., 0] > 1"),
+        ("experiments/testing.py", "DIGITS = 5", "DIGITS = 3"),
     ],
 )
 def test_print_of_weights_stays_with_what_tests_them(file, old, new, package):
@@ -63,9 +66,11 @@ def test_print_of_weights_stays_with_what_tests_them(file, old, new, package):
 
 
 @pytest.mark.parametrize(
-    "file", ["experiments/report/page.py", "experiments/results/scores.py", "gradcheck.py"]
+    "file",
+    ["experiments/report/page.py", "experiments/results/scores.py", "gradcheck.py"]
+    + [f"experiments/{name}.py" for name in ("factors", "runner", "pilot", "__main__")],
 )
-def test_print_stays_with_pages_and_with_what_is_computed_from_records(file, package):
+def test_print_stays_with_pages_and_with_what_records_hold_in_their_keys(file, package):
     assert changed(package, file, "\n\n\n", "\n\n\nMORE = 1\n\n\n") == (False, False)
 
 

@@ -1,40 +1,39 @@
 """The studies' command line: its options, and what is wrong in one line before anything is trained."""
 
+import inspect
 import json
+import os
 import re
 import shutil
 from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from full_disk import files_of_at_most
-from matplotlib.figure import Figure
-from small_sets import FOLDERS, blank, echoes, save_all
+from small_sets import FOLDERS, echoes, save_all
 from study_runs import error_line, leave_out_training, run
 
 from ums import backend
-from ums.experiments import ablation, cxr, runner, search
+from ums.experiments import __main__ as command
+from ums.experiments import cxr, pilot, runner, search
 from ums.experiments.__main__ import main
-from ums.experiments.ablation_list import ABLATIONS
+from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.cxr import CXR
 from ums.experiments.echo import ECHO
-from ums.experiments.settings import described
+from ums.experiments.runner import Part, Place
 from ums.experiments.store import Store
 
-DEFAULTS = {
-    "cxr": CXR.defaults,
-    "echo": ECHO.defaults,
-    "ablation": CXR.defaults,
-    "search": search.SearchSettings(),
-}
+DEFAULTS = {"cxr": CXR.defaults, "echo": ECHO.defaults, "search": search.SearchSettings()}
 
-pytestmark = pytest.mark.usefixtures("few_resamples")
+pytestmark = pytest.mark.usefixtures("no_page")
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """Four prepared folders, to be left as they are."""
-    return save_all(tmp_path_factory.mktemp("prepared"))
+    return save_all(tmp_path_factory.mktemp("prepared"), side=16)
 
 
 @pytest.fixture
@@ -71,73 +70,133 @@ def test_every_setting_is_an_option_with_its_help_and_default(study, capsys, mon
         assert f"--{one.name.replace('_', '-')}" in option.replace(",", "").split()
 
 
-@pytest.mark.parametrize("study", DEFAULTS)
-def test_run_without_options_has_the_default_settings(study, folders, tmp_path, monkeypatch):
-    given = []
+@pytest.fixture
+def given(monkeypatch):
+    """Calls of what runs studies: arguments by name; nothing is run."""
+    calls = []
 
-    def keep(run, settings):
-        given.append((settings, run.progress))
-        raise ValueError("enough")
+    def standing_in(function):
+        def call(*arguments, **more):
+            bound = inspect.signature(function).bind(*arguments, **more)
+            bound.apply_defaults()
+            calls.append(bound.arguments)
+            raise ValueError("enough")
 
-    monkeypatch.setattr(runner, "run", lambda s, *_: keep(s.run, s.settings))
-    monkeypatch.setattr(ablation, "run", lambda datasets, run, *_: keep(run, run.settings))
-    monkeypatch.setattr(search, "run", lambda s, *_: keep(s.run, s.settings))
-    if study in ("echo", "search"):
-        folders = tmp_path / "prepared"
-        for seed, name in enumerate(("source", "target")):
-            echoes(folders / name, seed, n=120)
-    for quiet in (False, True):
-        arguments = [study, str(folders), "--out", str(tmp_path / "out")]
-        assert main(arguments + ["--quiet"] * quiet) == 2
-    assert given == [(DEFAULTS[study], True), (DEFAULTS[study], False)]
+        return call
+
+    for module in (runner, pilot, search):
+        monkeypatch.setattr(module, "run", standing_in(module.run))
+    return calls
 
 
-def test_options_reach_the_settings_and_the_page_explains_them_as_the_help_does(
-    folders, tmp_path, monkeypatch
+@pytest.mark.parametrize("study", ["cxr", "echo"])
+def test_study_without_options_has_the_default_settings_all_arms_and_no_factor(study, given):
+    assert main([study, "a folder", "--device", "cpu"]) == 2
+    (call,) = given
+    assert call["parts"] == {"": Part(DEFAULTS[study], tuple(ARMS))}
+    modality = {"cxr": CXR, "echo": ECHO}[study]
+    out = Path("results") / study
+    assert call["place"] == Place(modality, Path("a folder"), None, out, "cpu", progress=True)
+
+
+def test_search_without_options_has_the_default_settings(tmp_path, given):
+    echoes(tmp_path / "source", n=120)
+    assert main(["search", str(tmp_path), "--out", str(tmp_path / "out"), "--quiet"]) == 2
+    one = given[0]["search"]
+    assert one.settings == DEFAULTS["search"] and not one.run.progress
+
+
+def test_options_of_a_study_reach_what_is_run(given, tmp_path):
+    arguments = ["--groups", "similar", "--arms", "joint", "single", "--factors", "hospital",
+                 "--level-replicates", "3", "--processes", "5", "--steps", "40", "--quiet"]  # fmt: skip
+    assert run("cxr", "a folder", tmp_path, *arguments) == 2
+    (call,) = given
+    settings = call["parts"][""].settings
+    level = call["parts"]["hospital: another hospital's"]
+    assert list(call["parts"]) == ["", "hospital: another hospital's"]
+    assert call["parts"][""].arms == ("joint", "single") and level.arms == PRIMARY_ARMS
+    assert (settings.steps, settings.replicates, level.settings.replicates) == (40, 2, 3)
+    place = call["place"]
+    assert (place.groups, place.progress, call["processes"]) == (("similar",), False, 5)
+
+
+def test_factors_are_those_of_the_list_in_its_order(given, tmp_path, capsys):
+    every = ["background", "labels", "source", "hospital"]
+    more = ["--source-steps", "10"]
+    assert run("cxr", "a folder", tmp_path, *more, "--factors", *every) == 2
+    names = dict.fromkeys(name.split(":")[0] for name in given[0]["parts"])
+    assert list(names) == ["", "labels", "source", "hospital", "background"]
+    with pytest.raises(SystemExit):
+        run("cxr", "a folder", tmp_path, "--factors", "luck")
+    assert "luck" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("threads", "processors", "asked", "expected"),
+    [(None, 4, 0, 4), ("2", 4, 0, 2), ("8", 4, 0, 1), (None, 4, 3, 3), ("2", None, 0, 1)],
+)
+def test_there_is_a_process_for_every_processor_or_as_many_as_are_asked_for(
+    threads, processors, asked, expected, given, monkeypatch, tmp_path
 ):
-    leave_out_training(monkeypatch)
-    monkeypatch.setattr(Figure, "savefig", blank)
-    options = ["--groups", "similar", "--learning-rate", "0.25", "--no-augment", "--seed", "3"]
-    assert run("cxr", folders, tmp_path, *options) == 0
-    found = json.loads((tmp_path / "tables.json").read_text())["run"]
-    explained = {
-        text[0].upper() + text[1:]: value for text, value in described(CXR.defaults).items()
-    }
-    assert set(explained) < set(found)
-    changed = {"learning rate at": "0.25", "augmentation": "no", "seed": "3", "scale of": "0.1"}
-    changed |= {"tasks whose": "all", "folds": "2", "share of": "1"}
-    for text, value in changed.items():
-        (shown,) = (v for name, v in found.items() if name.lower().startswith(text))
-        assert shown == value
-    page = (tmp_path / "report.html").read_text()
-    assert all(text.replace("'", "&#39;") in page for text in explained)
+    """A job's results depend on its threads, which are one, or what UMS_THREADS says."""
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    monkeypatch.delenv("UMS_THREADS", raising=False)
+    if threads:
+        monkeypatch.setenv("UMS_THREADS", threads)
+    assert run("cxr", "a folder", tmp_path, "--processes", str(asked)) == 2
+    assert given[0]["processes"] == expected
+    assert os.environ["UMS_THREADS"] == (threads or "1")
+    monkeypatch.setenv("UMS_THREADS", "1")  # what was set is taken back
 
 
-def test_group_that_does_not_exist_is_refused(folders, tmp_path, capsys):
+def test_on_a_gpu_there_is_one_process(given, monkeypatch, tmp_path):
+    monkeypatch.setattr(command, "choose_device", lambda name: SimpleNamespace(xp="cupy"))
+    monkeypatch.delenv("UMS_THREADS", raising=False)
+    assert run("cxr", "a folder", tmp_path, "--processes", "0") == 2
+    assert given[0]["processes"] == 1 and "UMS_THREADS" not in os.environ
+
+
+def test_pilot_runs_and_prints_its_choices_and_makes_no_page(tmp_path, monkeypatch, capsys):
+    given, path = [], tmp_path / "rates.csv"
+    path.write_text("arm,rate\n")
+    monkeypatch.setattr(pilot, "run", lambda *arguments: given.append(arguments) or path)
+    monkeypatch.setattr(command, "write_report", None)
+    assert run("cxr", "a folder", tmp_path, "--pilot", "2", "--arms", "single") == 0
+    place, part, replicates, processes = given[0]
+    assert (place.prepared, part.arms, replicates, processes) == (
+        Path("a folder"),
+        ("single",),
+        2,
+        1,
+    )
+    assert capsys.readouterr().out == "arm,rate\n\n"
+
+
+def test_page_is_made_of_the_folder_of_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "run", lambda *_: None)
+    monkeypatch.setattr(command, "write_report", lambda folder: (folder / "page", "a table"))
+    for arguments in (["cxr", "a folder", "--out", str(tmp_path)], ["report", str(tmp_path)]):
+        assert main(arguments) == 0
+        said = capsys.readouterr().out
+        assert f"making the page of {tmp_path}" in said and "\na table\n" in said
+        assert f"{tmp_path / 'page'}: the page, after 0.0 minutes" in said
+
+
+@pytest.mark.parametrize("option", ["--groups", "--arms", "--factors", "--source-from"])
+def test_choice_that_does_not_exist_is_refused(option, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
-        run("cxr", folders, tmp_path / "out", "--groups", "both")
+        run("cxr", "a folder", tmp_path / "out", option, "both")
     assert stopped.value.code == 2 and "both" in capsys.readouterr().err
 
 
 def test_groups_whose_folders_are_there_are_run(own_folders, tmp_path, monkeypatch):
     leave_out_training(monkeypatch)
-    monkeypatch.setattr(Figure, "savefig", blank)
     for name in ("target", "test"):
         shutil.rmtree(own_folders / name)
-    assert run("cxr", own_folders, tmp_path / "out") == 0
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "Viral vs normal" in page and "Lung segmentation" not in page
-
-
-def test_questions_choose_ablations_in_the_order_of_the_list(folders, tmp_path, monkeypatch):
-    given = []
-    monkeypatch.setattr(ablation, "run", lambda *arguments: given.append(arguments[-1]))
-    names = [one.name for one in ABLATIONS]
-    for options in (["--questions", names[5], names[1]], []):  # there are no records to show
-        assert run("ablation", folders, tmp_path, *options) == 2
-    assert [[one.name for one in chosen] for chosen in given] == [[names[1], names[5]], names]
-    with pytest.raises(SystemExit, match="2"):
-        run("ablation", folders, tmp_path, "--questions", "luck")
+    assert run("cxr", own_folders, tmp_path / "out", "--arms", "single") == 0
+    groups = {json.loads(path.read_text())["job"]["group"]
+              for path in (tmp_path / "out" / "records").glob("*.json")}  # fmt: skip
+    assert groups == {"", "similar"}
 
 
 # ---------------------------------------------------------------------------- wrong settings
@@ -154,23 +213,29 @@ def nothing_trained(monkeypatch):
 
 
 WRONG = {
-    "folds": (["--folds", "1"], "folds must be at least 2, got 1"),
-    "weights": (["--joint-weights", "foo"], "'foo'"),
-    "negative weights": (["--joint-weights=-1,1"], "weights must be positive"),
-    "weights for other tasks": (["--joint-weights", "1,2"], "2 weights for 3 tasks"),
+    "replicates": (["--replicates", "0"], "replicates must be at least 1, got 0"),
+    "level replicates": (
+        ["--factors", "labels", "--level-replicates", "0"], "replicates must be at least 1, got 0"
+    ),
     "no batch": (["--batch", "0"], "batch must be at least 1, got 0"),
-    "epochs": (["--epochs", "0"], "epochs must be at least 1, got 0"),
-    "source epochs": (["--source-epochs", "-1"], "epochs must be at least 0, got -1"),
-    "classifier epochs": (["--classifier-epochs", "0"], "epochs must be at least 1, got 0"),
-    "patience": (["--patience", "0"], "patience must be at least 1, got 0"),
+    "steps": (["--steps", "1"], "steps must be at least 2, got 1"),
+    "steps between evaluations": (["--steps", "5"], "steps must be a multiple of the 2"),
+    "source steps": (["--source-steps", "-1"], "source steps must be at least 0, got -1"),
     "width": (["--width", "0"], "width must be a positive number, got 0"),
-    "labels": (["--labels", "0"], "labels must be a share above 0 and at most 1, got 0.0"),
+    "rate": (["--rate=-1"], "rate must be a positive number, got -1.0"),
     "background": (["--background", "255"], "must be a grey level below 255, or -1, got 255"),
     "seed": (["--seed", "-1"], "seed must be at least 0, got -1"),
-    "large batch": (["--batch", "21"], "/target: 20 images to train the lungs task on"),
-    "many folds": (["--folds", "13"], "/target: class"),
-    "batch of few": (["--batch", "9", "--groups", "similar", "--labels", "0.5"], "/pneumonia: "),
-}
+    "large batch": (["--batch", "21"], "/target: a replicate has 20 images with what the lungs"),
+    "few labels": (["--labels", "5"], "/target: a replicate has"),
+    "of a level": (
+        ["--batch", "19", "--groups", "diverse", "--factors", "hospital"],
+        "hospital: another hospital's: no images of another hospital",
+    ),
+    "settings of a level": (
+        ["--factors", "source"], "source: a fifth of the steps: source steps must be at least 2, got 1"
+    ),
+    "pilot": (["--pilot", "4"], "a pilot has 3 replicates at most, got 4"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WRONG)

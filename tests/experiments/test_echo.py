@@ -1,20 +1,17 @@
-"""The Doppler echo study: its groups, networks and page, on tiny made-up screens."""
+"""The Doppler echo study: its groups, networks and records, on tiny made-up screens."""
 
-import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
-from small_sets import CPU, blank, echoes, small_study
-from study_runs import error_line, jobs_in, records_alone, run, tables
+from small_sets import CPU, SMALL, echoes, small_study
 
 from ums.data import Normalisation, rows
 from ums.data.normalisation import normalise
-from ums.experiments import echo, tuning
-from ums.experiments.__main__ import main
+from ums.experiments import echo
+from ums.experiments.arms import ARMS
 from ums.experiments.echo import (
     ECHO,
     ENVELOPE,
@@ -23,26 +20,28 @@ from ums.experiments.echo import (
     as_grey,
     flow_examples,
     nearest_neighbours,
-    sgd,
 )
-from ums.experiments.jobs import TUNE, Job
-from ums.experiments.names import DIVERSE, SIMILAR, STRATEGIES
+from ums.experiments.jobs import PICTURES, SOURCE_TEST, TUNE, Job
+from ums.experiments.names import (
+    CLASSIFICATION,
+    DIVERSE,
+    INDEPENDENT,
+    LOGITS,
+    OWN_EPOCH,
+    SEPARATE,
+    SIMILAR,
+    SINGLE,
+    SOURCE_HEAD,
+    TEST,
+)
+from ums.experiments.record_files import read_arrays
+from ums.experiments.replicates import Draw
 from ums.experiments.settings import Settings
-from ums.finetuning import Task
-from ums.layers import Parameter, Sequential
+from ums.experiments.testing import cases_of
+from ums.layers import Sequential
 from ums.networks import parameter_count
-from ums.optimizers import SGD, Adam
 
-OPTIONS = ["--width", "0.25", "--batch", "4"]
-TABLES = {
-    "claims", "source", "recommendation", "recommendation-causes", "table-8", "table-10",
-    "table-7-segmentation", "diverse-segmentation-held-out", "table-7-classification",
-    "diverse-classification-held-out", "diverse-comparisons", "table-9-classification",
-    "similar-classification-held-out", "similar-comparisons",
-}  # fmt: skip
-
-
-pytestmark = pytest.mark.usefixtures("few_resamples")
+SETTINGS = replace(SMALL, width=0.25, batch=4, background=-1)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +98,7 @@ def spoilt_by(name, **changes):
 
 
 N, SIDE = 72, 32
+DRAW = Draw(np.arange(5), np.arange(6, 8))
 SPOILT = {
     "grey": (spoilt_by("target", images=np.zeros((N, SIDE, SIDE), np.uint8)), "one size"),
     "sides": (lambda f: [spoilt_by(n, side=36)(f) for n in ("source", "target")], "multiples of 8"),
@@ -148,11 +148,11 @@ def test_folders_that_do_not_fit_are_refused_with_what_is_wrong(what, own_folder
         ),
     ],
 )
-def test_source_without_flows_is_refused_before_it_is_trained(labels, message, own_folders, capsys):
+def test_source_without_flows_is_refused_before_it_is_trained(labels, message, own_folders):
     spoilt_by("source", labels=labels)(own_folders)
-    assert run("echo", own_folders, own_folders / "out") == 2
-    assert message in error_line(capsys)
-    assert not list((own_folders / "out").rglob("*.npz"))
+    datasets = ECHO.layout.load(own_folders)
+    with pytest.raises(ValueError, match=message):
+        small_study(ECHO, datasets, own_folders / "out", SETTINGS)
 
 
 def test_source_learns_from_images_of_known_flow_alone(own_folders):
@@ -166,18 +166,6 @@ def test_source_learns_from_images_of_known_flow_alone(own_folders):
             == np.flatnonzero((source.splits == split) & (flow >= 0)).tolist()
         )
         assert examples.targets.tolist() == flow.tolist()
-
-
-def test_source_learns_from_its_train_split_and_stops_by_validation(
-    datasets, tmp_path, monkeypatch
-):
-    seen, train = [], echo.train_task
-    monkeypatch.setattr(
-        echo, "train_task", lambda task, *rest: seen.append(task) or train(task, *rest)
-    )
-    assert small_study(ECHO, datasets, tmp_path).source.history.train
-    for examples, split in ((seen[0].train, "train"), (seen[0].validation, "validation")):
-        assert examples.rows.tolist() == np.flatnonzero(datasets.source.splits == split).tolist()
 
 
 # ---------------------------------------------------------------------------- networks
@@ -216,101 +204,98 @@ def test_baseline_sees_the_luminance():
     assert as_grey(screens).tolist() == [[[*worked, 10]]]
 
 
-def test_screens_are_never_turned(datasets, rng):
-    _, networks = networks_of(datasets.group(DIVERSE), 0.1)
-    augmentation = networks.augment(rng)
+def test_screens_are_never_turned(rng):
+    augmentation = ECHO.augmentation(rng)
     assert augmentation.angle == 0 < augmentation.zoom and augmentation.rng is rng
 
 
-def test_joint_loss_has_the_optimizer_that_all_tasks_share_or_else_adam(datasets):
-    for name, expected in ((SIMILAR, sgd), (DIVERSE, Adam)):
-        tasks = datasets.group(name).tasks
-        found = tuning.one_optimizer(
-            [Task(task.name, None, None, None, None, task.optimizer) for task in tasks]
-        )
-        assert [(one.name, one.optimizer) for one in found] == [
-            (task.name, expected) for task in tasks
-        ]
-
-
-def test_heads_learn_by_sgd_but_joint_and_separate_networks_by_adam(folders, tmp_path, monkeypatch):
-    seen = {}
-
-    def noted(name):
-        original = getattr(tuning, name)
-
-        def tune(*arguments, **more):
-            tasks = next(a for a in arguments if isinstance(a, list))
-            seen.setdefault(name, []).extend(task.optimizer for task in tasks)
-            return original(*arguments, **more)
-
-        return tune
-
-    names = ("tune_independently", "tune_alternately", "tune_jointly", "train_separately")
-    for name in names:
-        monkeypatch.setattr(tuning, name, noted(name))
-    study = small_study(ECHO, ECHO.layout.load(folders, [DIVERSE]), tmp_path)
-    for arm in STRATEGIES:
-        study.tuning(DIVERSE).tune(Job(TUNE, DIVERSE, arm, 1))
-    own, adam = [Adam, sgd, sgd], [Adam] * 3
-    assert [seen[name] for name in names] == [own, own, adam, adam]
-
-
-def test_sgd_has_ten_times_the_rate_and_momentum():
-    optimizer = sgd([Parameter(np.zeros(2))], 0.003)
-    assert isinstance(optimizer, SGD)
-    assert (optimizer.learning_rate, optimizer.momentum) == (pytest.approx(0.03), 0.9)
-
-
-# ---------------------------------------------------------------------------- a whole run
+# ---------------------------------------------------------------------------- a small run
 
 
 @pytest.fixture(scope="module")
-def finished(folders, tmp_path_factory, few_resamples):
-    """The folder of one whole run, pictures and all, to be left as it is."""
-    out = tmp_path_factory.mktemp("results") / "echo"
-    assert run("echo", folders, out, *OPTIONS) == 0
-    return out
+def finished(datasets, tmp_path_factory):
+    """A replicate of some arms, to be left as it is."""
+    out = tmp_path_factory.mktemp("echo")
+    arms = (SEPARATE, SINGLE, INDEPENDENT, SOURCE_HEAD)
+    study = small_study(ECHO, datasets, out, replace(SETTINGS, replicates=1), arms)
+    for job in study.jobs():
+        study.record(job)
+    return study
 
 
-def test_run_leaves_the_papers_tables_and_those_beside_them(finished):
-    found = tables(finished)
-    assert set(found) == TABLES
-    assert not any("denoiser" in row["Part"] for row in found["table-8"])
-    assert [row["Part"] for row in found["table-8"] if row["Approach"] == "Baseline"] == [
-        "Envelope segmentation model", "Image quality model", "Flow model", "All models",
-    ]  # fmt: skip
+def record_of(study, group, arm):
+    return study.record(Job(TUNE, group, arm, 1))
 
 
-def test_run_leaves_a_page_with_its_pictures(finished):
-    page = (finished / "report.html").read_text()
-    for words in ("Doppler echo", "Nearest neighbour", "MV vs TR", "Derived: recommendation"):
-        assert words in page
-    pictures = {path.stem for path in (finished / "figures").iterdir()}
-    for name in ("source-examples", "outlines", "recommendations", "recommendation-tables"):
-        assert name in pictures
-    assert len(jobs_in(finished / "weights", "npz")) == 1 + 2 * 2 * 4
-    assert len(jobs_in(finished / "records", "json")) == 2 + 2 * (1 + 2 * 4 + 1)
+@pytest.mark.parametrize("name", [DIVERSE, SIMILAR])
+def test_source_head_has_the_source_s_own_logits_for_what_it_knows(name, finished):
+    group, source = finished.datasets.group(name), finished.source(1).network
+    found = record_of(finished, name, SOURCE_HEAD)["tasks"]
+    flow = {"MV": 0, "MA": 1, "TR": 2}
+    columns = {FLOW: [0, 1, 2]}
+    if name == SIMILAR:  # the first of a pair is class 1
+        pairs = {task.name: task.name.split("-") for task in group.tasks}
+        columns = {task: [flow[second], flow[first]] for task, (first, second) in pairs.items()}
+    assert found.keys() == columns.keys()
+    for task, own in columns.items():
+        images = group.test_set.images[group.task(task).test.rows]
+        y = source.forward(normalise(images, background=-1), keep=False)[:, own]
+        assert list(found[task]) == [OWN_EPOCH] and list(found[task][OWN_EPOCH]) == [TEST]
+        np.testing.assert_allclose(found[task][OWN_EPOCH][TEST][LOGITS], y, atol=1e-4)
 
 
-def test_page_is_made_from_records_alone(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(Figure, "savefig", blank)
-    folder = records_alone(finished, tmp_path)
-    assert main(["report", str(folder)]) == 0
-    assert (folder / "tables.json").read_bytes() == (finished / "tables.json").read_bytes()
+def test_source_head_is_tested_on_patients_that_no_source_has_seen(finished):
+    group = finished.datasets.group(DIVERSE)
+    tested = group.test_set.patients[group.task(FLOW).test.rows]
+    assert not set(tested) & set(finished.source_set.patients)
 
 
-def test_source_is_tested_on_its_test_patients_beside_the_nearest_of_the_others(finished, datasets):
-    source = datasets.source
-    train, test = (np.flatnonzero(source.splits == split) for split in ("train", "test"))
+def test_baseline_s_images_are_grey_and_all_others_screens(finished, monkeypatch):
+    for name in (DIVERSE, SIMILAR):
+        tuning = finished.tuning(name, 1)
+        for arm in ARMS:
+            shape = tuning.images(ARMS[arm], "test_set", np.arange(2)).shape
+            assert shape == (2, SIDE, SIDE) + (() if arm == SEPARATE else (3,))
+    assert tuning._cleaned.shape == (N, SIDE, SIDE)
+
+
+def test_every_network_is_scored_on_every_case(finished):
+    for name in (DIVERSE, SIMILAR):
+        group = finished.datasets.group(name)
+        for arm in (SEPARATE, SINGLE, INDEPENDENT):
+            for task in group.tasks:
+                scores = record_of(finished, name, arm)["tasks"][task.name][OWN_EPOCH][TEST]
+                assert {len(values) for values in scores.values()} == {len(task.test.rows)}
+                if task.kind == CLASSIFICATION:
+                    assert np.shape(scores[LOGITS])[1] == task.classes
+                assert list(cases_of(group, task)) == [TEST]  # nothing else is put aside
+
+
+def test_pictures_are_of_the_recommendations_of_the_independent_heads(finished):
+    job = Job(PICTURES, DIVERSE, replicate=1)
+    path = finished.run.store.record_path(job.name, finished.key(job))
+    arrays, group = read_arrays(path, finished.record(job)), finished.datasets.group(DIVERSE)
+    rows = np.intersect1d(group.task(FLOW).test.rows, group.task(QUALITY).test.rows)
+    shown = group.test_set.images[rows[arrays["recommendations case"]]]
+    assert len(shown) and np.array_equal(arrays["recommendations images"], shown)
+    assert arrays[f"outlines {SEPARATE}"].shape == (4, SIDE, SIDE)
+    assert f"outlines {SOURCE_HEAD}" not in arrays and f"outlines {SINGLE}" not in arrays
+
+
+def test_source_is_tested_on_its_test_patients_beside_the_nearest_of_the_others(finished):
+    source, draw = finished.source_set, finished.draw("source", 1)
+    test = np.flatnonzero(source.splits == "test")
     flat, flow = source.images.reshape(N, -1).astype(float), source.labels["flow"]
-    nearest = flow[train][cdist(flat[test], flat[train]).argmin(axis=1)]
-    written = json.loads((finished / "tables.json").read_text())["tables"]
-    table = next(table for table in written if table["name"] == "source")
-    assert f"On {len(test)} images" in table["note"]
-    assert f"trained on {len(train)} images" in table["note"]
-    row = next(row for row in table["rows"] if row["Method"].startswith("Nearest"))
-    assert row["Accuracy"]["mean"] == np.mean(nearest == flow[test])
+    nearest = flow[draw.train][cdist(flat[test], flat[draw.train]).argmin(axis=1)]
+    record = finished.record(Job(SOURCE_TEST, replicate=1))
+    assert (
+        record["nearest neighbour"] == nearest.tolist() and record["label"] == flow[test].tolist()
+    )
+    assert record["trained on"] == len(draw.train) < (source.splits != "test").sum()
+    y = finished.source(1).network.forward(
+        normalise(source.images[test], background=-1), keep=False
+    )
+    np.testing.assert_allclose(record[LOGITS], y, atol=1e-4)
 
 
 # ---------------------------------------------------------------------------- the source's test
@@ -338,7 +323,7 @@ def test_examples_are_up_to_eight_and_none_is_shown_twice(n, wrong, datasets, mo
     flow = source.labels["flow"][splits == "test"]
     predicted = (flow + (np.arange(n) < wrong)) % 3
     monkeypatch.setattr(echo, "predict", lambda *_: np.eye(3)[predicted])
-    record, pictures = ECHO.test_source(None, source, ECHO.defaults, CPU)
+    record, pictures = ECHO.test_source(None, source, DRAW, ECHO.defaults, CPU)
     shown, few = pictures["shown"], min(4, wrong)
     assert (predicted == flow)[shown].tolist() == [False] * few + [True] * min(8 - few, n - wrong)
     assert len(set(shown.tolist())) == len(shown)

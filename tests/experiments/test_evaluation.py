@@ -9,17 +9,18 @@ import pytest
 
 from ums.backend import Device
 from ums.data import Normalisation, Prepared
+from ums.derived import GRAD_CAM, HIRES_CAM, OCCLUSION
+from ums.experiments import evaluation
 from ums.experiments.evaluation import (
-    class_1_maps,
     heat_map_rows,
     masks,
+    measured_maps,
     outlines,
     score,
-    shares_inside,
 )
 from ums.experiments.names import CLASSIFICATION, LOGITS, SEGMENTATION
 from ums.experiments.tasks import Labelled, TargetTask, TaskGroup
-from ums.layers import Dense, GlobalAveragePool, Layer, Sequential
+from ums.layers import Dense, GlobalAveragePool, Layer, ReLU, Sequential
 
 CPU, STANDARD = Device(np, "CPU"), Normalisation()
 
@@ -101,7 +102,9 @@ def group_of(**changes):
     examples = Labelled(prepared, np.array([1, 0, 0, 1, 1, 1]), np.array([1, 2, 3, 4]))
     kinds = {"lungs": SEGMENTATION, "abnormality": CLASSIFICATION}
     tasks = tuple(TargetTask(name, "", kind, examples, examples) for name, kind in kinds.items())
-    return TaskGroup("diverse", "", tasks, np.arange(6), np.zeros(6), "", "", "abnormality")
+    return TaskGroup(
+        "diverse", "", tasks, np.arange(6), np.zeros(6), "", heat_map_task="abnormality"
+    )
 
 
 def test_heat_maps_are_of_labelled_images_of_class_1_that_have_masks():
@@ -124,31 +127,46 @@ def test_outlines_are_of_what_is_known():
 def by_brightness():
     """A classifier that predicts class 0 for any image; what is bright speaks for class 1."""
     dense = Dense(1, 2, np.random.default_rng(0))
-    dense.load_state_dict({"w": np.array([[-1.0, 1.0]]), "b": np.array([100.0, -100.0])})
-    return Sequential(By(lambda x: x), GlobalAveragePool(), dense)
+    dense.load_state_dict({"w": np.array([[-1.0, 1.0]]), "b": np.array([2.0, -2.0])})
+    return Sequential(ReLU(), GlobalAveragePool(), dense)
 
 
-def test_heat_maps_are_of_class_1_even_where_class_0_is_predicted():
+def test_maps_of_class_1_are_measured_by_every_method_even_where_class_0_is_predicted(
+    rng, monkeypatch
+):
+    """The bright half or quarter is all the evidence: its map lies inside the mask of the half."""
+    monkeypatch.setattr(evaluation, "CURVES", 2)
     images, half = half_and_quarter()
-    maps = class_1_maps(by_brightness(), images, STANDARD, CPU)
-    np.testing.assert_allclose(maps[0], half[0], atol=1e-6)
-    assert maps.shape == images.shape
+    x = STANDARD.apply(images)
+    found = measured_maps(by_brightness(), x, {"lungs": half > 0, "rest": half == 0}, rng)
+    assert set(found) == {GRAD_CAM, HIRES_CAM, OCCLUSION}
+    for method, n in ((GRAD_CAM, 2), (HIRES_CAM, 2), (OCCLUSION, 1)):
+        own = found[method]
+        assert {len(values) for values in own.values()} == {n}
+        assert own["empty"].tolist() == [0] * n
+        assert own["pointing at the lungs"].tolist() == [1] * n
+        assert own["pointing at the rest"].tolist() == [0] * n
+        inside = own["mass inside the lungs"]
+        np.testing.assert_allclose(inside, 1, atol=1e-5 if method == GRAD_CAM else 0.3)
+        np.testing.assert_allclose(inside + own["mass inside the rest"], 1)
+        assert (own["deletion"] <= own["insertion"]).all()
 
 
-def test_heat_maps_of_many_images_are_those_of_each():
-    images = np.random.default_rng(1).integers(0, 256, (70, 16, 16), dtype=np.uint8)
-    maps = class_1_maps(by_brightness(), images, STANDARD, CPU)
-    for row in (0, 31, 32, 69):
-        alone = class_1_maps(by_brightness(), images[row : row + 1], STANDARD, CPU)[0]
-        np.testing.assert_allclose(maps[row], alone, atol=1e-6)
+def test_empty_maps_are_counted_and_point_nowhere(rng):
+    class_0 = Sequential(*by_brightness())
+    class_0[2].load_state_dict({"w": np.zeros((1, 2)), "b": np.zeros(2)})
+    images, half = half_and_quarter()
+    found = measured_maps(class_0, STANDARD.apply(images), {"lungs": half > 0}, rng)
+    for own in found.values():
+        assert (own["empty"] == 1).all() and (own["pointing at the lungs"] == 0).all()
+        assert np.isnan(own["mass inside the lungs"]).all()
 
 
-def test_shares_are_of_a_maps_mass_inside_each_mask():
-    maps = np.zeros((2, 4, 4))
-    maps[0, 0], maps[0, 3] = 3, 1  # the second map is 0 everywhere
-    found = shares_inside(maps, outlines(group_of(), np.array([1, 2])))
-    np.testing.assert_allclose(found["lungs"], [0.75, np.nan])
-    np.testing.assert_allclose(found["opacity"], [1, np.nan])
+def test_curves_are_of_the_first_images(rng):
+    images, half = half_and_quarter()
+    found = measured_maps(by_brightness(), STANDARD.apply(images), {"lungs": half > 0}, rng)
+    assert len(found[HIRES_CAM]["deletion"]) == len(found[HIRES_CAM]["insertion"]) == 1
+    assert len(found[HIRES_CAM]["empty"]) == 2
 
 
 @pytest.mark.parametrize(("kinds", "name"), [((CLASSIFICATION, SEGMENTATION), "second"),

@@ -106,7 +106,7 @@ def test_no_test_image_of_a_source_and_none_without_a_class_is_drawn_for_it(
         study_module, "trained", lambda store, name, key, networks, train: train(None)
     )
     study.source(replicate)
-    _, network, given, draw, settings, training = calls[0]
+    _, _, given, draw, settings, training = calls[0]
     assert given is images and settings is study.settings
     drawn = sorted([*draw.train, *draw.validation])
     known = modality.source_strata(images) >= 0

@@ -1,49 +1,66 @@
-"""A study as a list of jobs, and the loop that runs those that are not done."""
+"""The loop that runs the jobs of a study that are not done, one after another or side by side."""
 
 import json
-import os
-import shutil
-from dataclasses import fields, replace
+import multiprocessing
+from concurrent.futures import Future
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from full_disk import nothing
-from small_sets import FOLDERS, SMALL, children, hospital, note_computed, save_all, small_study
-from small_tuning import Trainings
+from small_sets import CPU, SMALL, hospital, note_computed, save_all, small_place
 
-from ums.data import load_prepared
-from ums.experiments import evaluation, runner, store
-from ums.experiments.cxr import ABNORMALITY, CXR, LUNGS
-from ums.experiments.jobs import CASES, PICTURES, SOURCE, SOURCE_TEST, TUNE, Job
-from ums.experiments.names import CONTROL, DIVERSE, HELD_OUT, LOGITS, SIMILAR, STRATEGIES, TEST
-from ums.experiments.record_files import read_arrays, read_record
+from ums.experiments import runner, store
+from ums.experiments.arms import ARMS, PRIMARY_ARMS
+from ums.experiments.cxr import ABNORMALITY, CXR, LUNGS, ChestXRay
+from ums.experiments.estimate import Time
+from ums.experiments.factors import FACTORS
+from ums.experiments.jobs import CASES, PICTURES, PILOT, SOURCE, SOURCE_TEST, TUNE, Job
+from ums.experiments.names import (
+    DIVERSE,
+    INDEPENDENT,
+    JOINT,
+    OWN_EPOCH,
+    SCRATCH,
+    SEPARATE_RAW,
+    SIMILAR,
+    SINGLE,
+    TEST,
+)
 from ums.experiments.results import read_study
-from ums.experiments.runner import described_run, run_jobs, write_study
-from ums.experiments.settings import Settings
+from ums.experiments.runner import Item, Part, items_of, parts_of, run_items, write_study
 from ums.experiments.store import Store
-from ums.experiments.study import SHOWN, Study
 from ums.reading import DIGEST
+
+ARMS_RUN = (SEPARATE_RAW, SINGLE, JOINT)
+ONE = replace(SMALL, replicates=1)
+HOURS = runner._hours
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    return save_all(tmp_path_factory.mktemp("prepared"), side=16)
+    """All prepared folders, to be left as they are."""
+    folder = save_all(tmp_path_factory.mktemp("prepared"), side=16)
+    hospital(folder / "source-other", 7, side=16)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def datasets(folders):
-    return CXR.layout.load(folders)
-
-
-@pytest.fixture(scope="module")
-def finished(datasets, tmp_path_factory):
-    """A whole study, to be left as it is."""
+def finished(folders, tmp_path_factory):
+    """The folder of a whole study of both groups, to be left as it is."""
     out = tmp_path_factory.mktemp("study")
-    study = small_study(CXR, datasets, out)
-    runner.run(study, out)
-    return study
+    runner.run(small_place(CXR, folders, out), {"": Part(SMALL, ARMS_RUN)}, report=lambda _: None)
+    return out
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """No study is taken from an earlier test."""
+    runner.study_of.cache_clear()
+    runner.datasets_of.cache_clear()
 
 
 @pytest.fixture
@@ -52,199 +69,336 @@ def computed(monkeypatch):
     return note_computed(monkeypatch)
 
 
+def run(folders, out, parts=None, **more):
+    """Run a study; returns what it said."""
+    said = []
+    parts = parts or {"": Part(SMALL, ARMS_RUN)}
+    runner.run(small_place(CXR, folders, out), parts, report=said.append, **more)
+    return said
+
+
 def contents(folder):
     """Every file of a study but its lock, as bytes."""
     files = (p for p in Path(folder).rglob("*") if p.is_file() and p.name != ".lock")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
+def records_in(folder):
+    """File name -> every record, without its wall times and the digest in which they are."""
+    found = {path.name: json.loads(path.read_text()) for path in folder.glob("records/*.json")}
+    return {name: without_times(record) for name, record in found.items()}
+
+
 def without_times(record):
-    """A record without its wall times, and the digest in which they are."""
     if isinstance(record, dict):
         own = {name: record[name] for name in record.keys() - {"seconds", DIGEST}}
-        return {name: without_times(value) for name, value in own.items()}
+        return {name: without_times(value) for name, value in own.items() if name != "wall"}
     return record
 
 
-# ---------------------------------------------------------------------------- the list
+# ---------------------------------------------------------------------------- parts
+
+LEVELS = {
+    "labels: 50 labels": {"labels": 50},
+    "labels: 500 labels": {"labels": 500},
+    "source: no steps": {"source_steps": 0},
+    "source: a fifth of the steps": {"source_steps": 300},
+    "source: three times the steps": {"source_steps": 4500},
+    "hospital: another hospital's": {"source_from": "other"},
+    "background: all pixels count": {"background": -1},
+}
 
 
-def test_jobs_of_a_study_are_its_cases_source_folds_and_pictures(finished):
-    jobs = finished.jobs()
-    tuned = [(job.group, job.fold, job.arm) for job in jobs if job.kind == TUNE]
-    arms = {DIVERSE: (*STRATEGIES, CONTROL), SIMILAR: STRATEGIES}
-    assert tuned == [(group, fold, arm) for group in arms for fold in (1, 2) for arm in arms[group]]
-    others = [(job.kind, job.group) for job in jobs if job.kind != TUNE]
-    assert others == [(CASES, DIVERSE), (CASES, SIMILAR), (SOURCE, ""), (SOURCE_TEST, ""),
-                      (PICTURES, DIVERSE), (PICTURES, SIMILAR)]  # fmt: skip
+def test_levels_change_what_their_labels_say_and_have_four_arms_and_replicates_of_their_own():
+    main = CXR.defaults
+    parts = parts_of(main, ARMS_RUN, FACTORS, 7)
+    assert parts.pop("") == Part(main, ARMS_RUN)
+    assert PRIMARY_ARMS == ("scratch", "single", "alternating", "joint")
+    assert parts == {
+        name: Part(replace(main, replicates=7, **changes), PRIMARY_ARMS)
+        for name, changes in LEVELS.items()
+    }
+    assert list(parts_of(main, ARMS_RUN, FACTORS[2:3], 7)) == ["", "hospital: another hospital's"]
 
 
-def test_every_job_of_a_study_has_a_name_of_its_own(finished):
-    names = [job.name for job in finished.jobs()]
-    assert len(set(names)) == len(names)
+def test_part_that_cannot_be_run_is_named_and_leaves_nothing(folders, tmp_path, computed):
+    changed = replace(SMALL, batch=30)
+    with pytest.raises(ValueError, match=r"^labels: few: .*/target: a replicate has 20 images"):
+        run(folders, tmp_path, {"": Part(SMALL, ARMS_RUN), "labels: few": Part(changed, ARMS_RUN)})
+    assert not computed.weights and not computed.records
+    assert not [path for path in contents(tmp_path) if path != ".lock"]
 
 
-def test_there_is_no_control_where_nothing_is_shown(tmp_path, folders):
-    save_all(tmp_path / "sets", side=16, names=("source", "target"))
-    hospital(tmp_path / "sets" / "test", side=16, labels={"abnormal": np.zeros(48, int)})
-    study = small_study(CXR, CXR.layout.load(tmp_path / "sets"), tmp_path / "out")
-    assert {job.arm for job in study.jobs()} == {"", *STRATEGIES}
+def test_main_part_that_cannot_be_run_has_no_name(folders, tmp_path):
+    with pytest.raises(ValueError, match=f"^{folders}/target: a replicate has 20 images"):
+        run(folders, tmp_path, {"": Part(replace(SMALL, batch=30), ARMS_RUN)})
 
 
-SOURCE_ALONE = (
-    "width",
-    "source_epochs",
-    "batch",
-    "learning_rate",
-    "patience",
-    "background",
-    "seed",
-)
-OTHERS = {
-    "folds": 3, "width": 0.06, "source_epochs": 2, "epochs": 2, "classifier_epochs": 2, "batch": 7,
-    "learning_rate": 0.01, "patience": 3, "joint_weights": "1,2", "stop_by": "first",
-    "augment": True, "background": 20, "statistics": "target", "labels": 0.7, "seed": 1,
-}  # fmt: skip
+def test_levels_share_the_records_in_which_nothing_differs(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "run_items", lambda *_: None)
+    parts = {"": Part(ONE, PRIMARY_ARMS)}
+    for name, changes in (
+        ("same", {}),
+        ("labels", {"labels": 17}),
+        ("source", {"source_steps": 8}),
+    ):
+        parts[name] = Part(replace(ONE, **changes), PRIMARY_ARMS)
+    run(folders, tmp_path, parts)
+    jobs = json.loads((tmp_path / "study.json").read_text())["jobs"]
+    shared = {name: set(files) & set(jobs[""]) for name, files in jobs.items()}
+    kinds = {n: {file.split("-replicate")[0] for file in files} for n, files in shared.items()}
+    cases = {file for file in jobs[""] if "-cases-" in file}
+    assert set(jobs["same"]) < set(jobs[""])  # but for the pictures
+    assert kinds["labels"] == {"source", "source-test", *cases}
+    assert kinds["source"] == {f"{group}-scratch" for group in (DIVERSE, SIMILAR)} | cases
 
 
-def test_every_setting_is_looked_at_below():
-    assert set(OTHERS) == {field.name for field in fields(Settings)}
-
-
-@pytest.mark.parametrize("setting", OTHERS)
-def test_every_setting_changes_the_key_of_what_depends_on_it(setting, finished):
-    changed = replace(SMALL, **{setting: OTHERS[setting]})
-    datasets = replace(finished.datasets, groups=finished.datasets.groups[:1])
-    other = small_study(CXR, datasets, finished.run.store.folder, changed)
-    for job in (Job(SOURCE), Job(CASES, DIVERSE), Job(TUNE, DIVERSE, "joint", 1)):
-        again = job.group or setting in SOURCE_ALONE
-        same = other.key(replace(job, seed=changed.seed)) == finished.key(job)
-        assert same != bool(again)
-
-
-@pytest.mark.parametrize("changed", ["source", "target", "test", "pneumonia"])
-def test_other_images_change_the_key_of_what_is_trained_or_tested_on_them(
-    changed, finished, tmp_path
-):
-    save_all(tmp_path, side=16)
-    images = np.array(load_prepared(tmp_path / changed).images)
-    images[-1, -1, -1] ^= 1
-    shutil.rmtree(tmp_path / changed)
-    make, seed = children if changed == "pneumonia" else hospital, FOLDERS.index(changed)
-    make(tmp_path / changed, seed, side=16, images=images)
-    other = small_study(CXR, CXR.layout.load(tmp_path), finished.run.store.folder)
-    again = [job for job in finished.jobs() if other.key(job) != finished.key(job)]
-    groups = {"source": {"", DIVERSE, SIMILAR}, "pneumonia": {SIMILAR}}.get(changed, {DIVERSE})
-    assert again == [job for job in finished.jobs() if job.group in groups]
-
-
-def test_set_that_is_written_to_while_it_is_trained_on_leaves_no_weights(tmp_path, monkeypatch):
-    study = small_study(CXR, CXR.layout.load(save_all(tmp_path, side=16)), tmp_path / "out")
-    path, train = tmp_path / "source" / "images.npy", CXR.train_source
-
-    def meanwhile(*arguments):
-        path.write_bytes(path.read_bytes()[:-1] + b"\7")
-        os.utime(path, ns=(0, 0))
-        return train(*arguments)
-
-    monkeypatch.setattr(CXR, "train_source", meanwhile)
-    with pytest.raises(ValueError, match=f"^{path} was written to while it was open"):
-        study.record(Job(SOURCE))
-    assert not list((tmp_path / "out").rglob("source-*"))
-
-
-def test_another_device_changes_every_key(finished):
-    run = replace(finished.run, device=replace(finished.run.device, name="another"))
-    other = Study(CXR, finished.datasets, run)
-    assert all(other.key(job) != finished.key(job) for job in finished.jobs())
+# ---------------------------------------------------------------------------- what waits for what
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("job", "other", "expected"),
     [
-        ({"batch": 25}, "cannot fill a batch"),
-        ({"folds": 20}, "fold"),
-        ({"joint_weights": "1,2,3"}, "3"),
+        (Job(SOURCE_TEST, replicate=1), Job(SOURCE, replicate=1), True),
+        (Job(SOURCE_TEST, replicate=1), Job(SOURCE, replicate=2), False),
+        (Job(TUNE, "a", SINGLE, 1), Job(SOURCE, replicate=1), True),
+        (Job(TUNE, "a", "separate", 1), Job(SOURCE, replicate=1), True),
+        (Job(TUNE, "a", SCRATCH, 1), Job(SOURCE, replicate=1), False),
+        (Job(TUNE, "a", SINGLE, 1), Job(SOURCE_TEST, replicate=1), False),
+        (Job(TUNE, "a", SINGLE, 1), Job(TUNE, "a", JOINT, 1), False),
+        (Job(PILOT, "a", SINGLE, -1, 2), Job(SOURCE, replicate=-1), True),
+        (Job(PILOT, "a", SCRATCH, -1, 2), Job(SOURCE, replicate=-1), False),
+        (Job(PICTURES, "a", replicate=1), Job(TUNE, "a", SCRATCH, 1), True),
+        (Job(PICTURES, "a", replicate=1), Job(TUNE, "a", SCRATCH, 2), False),
+        (Job(CASES, "a"), Job(SOURCE, replicate=1), False),
+        (Job(SOURCE, replicate=1), Job(SOURCE_TEST, replicate=1), False),
     ],
 )
-def test_study_that_cannot_be_run_is_refused_before_anything_is_trained(
-    changes, message, datasets, tmp_path, computed
+def test_job_needs_its_source_and_pictures_all_networks(job, other, expected):
+    assert runner.needs(job, other) == expected
+
+
+def test_level_waits_for_the_source_that_it_has_in_common_with_the_main_part(
+    folders, tmp_path, monkeypatch
 ):
-    with pytest.raises(ValueError, match=message):
-        small_study(CXR, datasets, tmp_path, replace(SMALL, **changes))
+    given = []
+    monkeypatch.setattr(runner, "run_items", lambda place, items, *_: given.append(items))
+    level = Part(replace(ONE, labels=17), PRIMARY_ARMS)
+    run(folders, tmp_path, {"": Part(ONE, PRIMARY_ARMS), "labels": level})
+    (items,) = given
+    (source,) = (file for file, item in items.items() if item.job.kind == SOURCE)
+    assert items[source].part.settings == ONE
+    waiting = [item for item in items.values() if source in item.needs]
+    assert {item.job.arm for item in waiting if item.part == level} == {*PRIMARY_ARMS} - {SCRATCH}
+    assert all(item.needs <= items.keys() for item in items.values())
+
+
+def test_every_job_comes_behind_those_it_needs(folders, tmp_path):
+    study = runner.study_of(small_place(CXR, folders, tmp_path), Part(SMALL, tuple(ARMS)))
+    before = set()
+    for file, item in items_of(study, Part(SMALL, tuple(ARMS)), study.jobs()).items():
+        assert item.needs <= before
+        before.add(file)
+
+
+class Pool:
+    """In place of processes: of the jobs that run, the last that was begun is done first."""
+
+    def __init__(self, needs):
+        self.needs, self.running, self.done, self.most = needs, [], [], 0
+
+    def __call__(self, processes, context):
+        return nullcontext(self)
+
+    def submit(self, function, place, item):
+        assert self.needs[item.job.group] <= set(self.done)
+        future = Future()
+        self.running.append((future, item.job.group))
+        self.most = max(self.most, len(self.running))
+        return future
+
+    def wait(self, running, return_when):
+        future, name = self.running.pop()
+        future.set_result(None)
+        self.done.append(name)
+        return SimpleNamespace(done={future})
+
+
+def test_jobs_run_side_by_side_and_none_before_what_it_needs(tmp_path, monkeypatch):
+    needs = {"a": "", "b": "a", "c": "a", "d": "", "e": "bcd", "f": ""}
+    needs = {name: frozenset(others) for name, others in needs.items()}
+    pool, said = Pool(needs), []
+    monkeypatch.setattr(runner, "ProcessPoolExecutor", pool)
+    monkeypatch.setattr(runner, "wait", pool.wait)
+    items = {name: Item(None, Job(CASES, name), own) for name, own in needs.items()}
+    run_items(small_place(CXR, tmp_path, tmp_path), items, 2, said.append)
+    assert pool.most == 2 and pool.done == ["d", "f", "a", "c", "b", "e"]
+    said = [line.split(" ")[1] for line in said[1:]]
+    assert said == [f"{name}-cases-seed0:" for name in pool.done]
+
+
+# ---------------------------------------------------------------------------- one after another
+
+
+def test_second_run_computes_nothing_and_changes_no_file(finished, folders, computed):
+    before = contents(finished)
+    said = run(folders, finished)
     assert not computed.weights and not computed.records
-
-
-# ---------------------------------------------------------------------------- the loop
-
-
-def test_second_run_computes_nothing_and_changes_no_file(finished, datasets, computed, capsys):
-    out = finished.run.store.folder
-    before = contents(out)
-    runner.run(small_study(CXR, datasets, out), out)
-    assert not computed.weights and not computed.records
-    assert contents(out) == before
-    assert capsys.readouterr().out == f"{out}: 24 of 24 jobs are done\n"
+    assert contents(finished) == before
+    jobs = len(list(finished.glob("records/*.json")))
+    assert said == [f"{finished}: {jobs} of {jobs} jobs are done"]
 
 
 def test_run_with_some_jobs_gone_computes_those_alone_and_ends_as_before(
-    finished, datasets, tmp_path, computed
+    finished, folders, tmp_path, computed
 ):
-    before, jobs = contents(finished.run.store.folder), [j.name for j in finished.jobs()]
-    kept = [name for k, name in enumerate(jobs) if k % 3]
+    before = contents(finished)
+    names = sorted({Path(name).stem.rpartition("-")[0] for name in before if "/" in name})
+    kept = names[::2]
     for name, content in before.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         if path.stem.rpartition("-")[0] in kept:
             path.write_bytes(content)
-    runner.run(small_study(CXR, datasets, tmp_path), tmp_path)
-    assert sorted(computed.records) == sorted(set(jobs) - set(kept))
-    assert set(computed.weights) <= set(jobs) - set(kept)
-    after = contents(tmp_path)
-    assert after.keys() == before.keys()
-    for name in (name for name in after if name.endswith(".json")):
-        one, two = (without_times(json.loads(files[name])) for files in (before, after))
-        assert one == two
+    run(folders, tmp_path)
+    assert sorted(computed.records) == sorted(set(names) - set(kept))
+    assert set(computed.weights) <= set(names) - set(kept)
+    assert contents(tmp_path).keys() == before.keys()
+    assert records_in(tmp_path) == records_in(finished)
+
+
+def test_more_replicates_keep_those_there_are(finished, folders, tmp_path, computed):
+    for name, content in contents(finished).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    run(folders, tmp_path, {"": Part(replace(SMALL, replicates=3), ARMS_RUN)})
+    assert computed.records and all("replicate3" in name for name in computed.records)
+
+
+def test_failing_job_leaves_the_records_before_it_and_the_study_s_file(
+    folders, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("ums.experiments.tuning.tune_jointly", nothing(ValueError("no luck")))
+    with pytest.raises(ValueError, match=r"^no luck$"):
+        run(folders, tmp_path, {"": Part(ONE, ARMS_RUN)})
+    names = {name.rpartition("-seed0")[0] for name in records_in(tmp_path)}
+    assert names == {
+        "diverse-cases", "similar-cases", "source-replicate1", "source-test-replicate1",
+        "diverse-separate-raw-replicate1", "diverse-single-replicate1",
+    }  # fmt: skip
+    with pytest.raises(FileNotFoundError, match="not finished: 6 of 12 records are missing"):
+        read_study(tmp_path)
 
 
 def test_job_killed_between_its_weights_and_its_record_is_tested_again_and_not_trained(
-    datasets, tmp_path, monkeypatch, computed
+    folders, tmp_path, monkeypatch, computed
 ):
-    job = Job(TUNE, DIVERSE, "independent", 1)
-    whole = small_study(CXR, datasets, tmp_path / "a").record(job)
+    part, job = Part(ONE, (SCRATCH,)), Job(TUNE, DIVERSE, SCRATCH, 1)
+    places = [small_place(CXR, folders, tmp_path / name) for name in "ab"]
+    whole = runner.study_of(places[0], part).record(job)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(store, "write_whole", nothing(KeyboardInterrupt()))
-        small_study(CXR, datasets, tmp_path / "b").record(job)
+        runner.study_of(places[1], part).record(job)
     assert not list(tmp_path.glob("b/records/*"))
     computed.clear()
-    again = small_study(CXR, datasets, tmp_path / "b").record(job)
+    runner.study_of.cache_clear()
+    runner.datasets_of.cache_clear()
+    again = runner.study_of(places[1], part).record(job)
     assert computed.weights == [] and computed.records == [job.name]
     for task in (LUNGS, ABNORMALITY):
-        for where in (HELD_OUT, TEST):
-            assert again["tasks"][task][where] == whole["tasks"][task][where]
+        assert again["tasks"][task][OWN_EPOCH] == whole["tasks"][task][OWN_EPOCH]
 
 
-def test_jobs_are_told_when_they_are_done(datasets, tmp_path):
-    study, said = small_study(CXR, datasets, tmp_path), []
-    jobs = [Job(CASES, DIVERSE), Job(CASES, SIMILAR)]
+def test_jobs_are_told_when_they_are_done(folders, tmp_path, monkeypatch):
+    part, said, times = Part(ONE, (SCRATCH,)), [], iter((0.0, 60.0, 90.0))
+    place = small_place(CXR, folders, tmp_path)
+    study = runner.study_of(place, part)
+    jobs = [Job(CASES, DIVERSE), Job(CASES, SIMILAR), Job(SOURCE, replicate=1)]
     study.record(jobs[1])
-    run_jobs(study, jobs, said.append)
+    monkeypatch.setattr(runner, "run_item", lambda *_: None)
+    monkeypatch.setattr(runner, "time", SimpleNamespace(perf_counter=lambda: next(times)))
+    run_items(place, items_of(study, part, jobs), report=said.append)
     assert said == [
-        f"{tmp_path}: 1 of 2 jobs are done",
-        "1/2 diverse-cases-replicate0-seed0: done after 0.0 minutes",
+        f"{tmp_path}: 1 of 3 jobs are done",
+        "2 jobs will take about 0.0 hours",
+        "1/2 diverse-cases-seed0: 1.0 minutes, about 1 to go",
+        "2/2 source-replicate1-seed0: 1.5 minutes, about 0 to go",
     ]
 
 
-def test_study_file_names_every_record_before_any_is_there(datasets, tmp_path, monkeypatch):
-    study = small_study(CXR, datasets, tmp_path)
-    monkeypatch.setattr(runner, "run_jobs", lambda *_: None)
-    runner.run(study, tmp_path)
+def test_time_that_is_left_is_estimated_from_jobs_that_are_done_or_tried(
+    folders, tmp_path, monkeypatch
+):
+    """A job of 4 steps took 8 seconds; others, of 8 steps, are tried; two run side by side."""
+    monkeypatch.setattr(runner.estimate, "measured", lambda done: {("source", "", ""): Time(0, 2)})
+    tried = {("tune", DIVERSE, SINGLE): Time(1, 3), ("cases", DIVERSE, ""): Time(0, 0)}
+    asked = []
+    monkeypatch.setattr(runner.estimate, "tried", lambda _, kinds: asked.append(kinds) or tried)
+    parts = [Part(replace(ONE, steps=steps), (SINGLE,)) for steps in (4, 8)]
+    items = {
+        "a": Item(parts[0], Job(SOURCE, replicate=1), frozenset()),
+        "b": Item(parts[0], Job(SOURCE, replicate=2), frozenset()),
+        "c": Item(parts[1], Job(TUNE, DIVERSE, SINGLE, 1), frozenset()),
+        "d": Item(parts[1], Job(PILOT, DIVERSE, SINGLE, -1, 1), frozenset()),
+    }
+    todo = {name: items[name] for name in "bcd"}
+    hours = HOURS(small_place(CXR, folders, tmp_path), items, todo, 2)
+    assert hours * 3600 == pytest.approx((4 * 2 + 2 * (1 + 8 * 3)) / 2)
+    assert asked == [{("tune", DIVERSE, SINGLE)}]
+
+
+# ---------------------------------------------------------------------------- in processes
+
+
+class Unlucky(ChestXRay):
+    """Its last job fails, in whatever process."""
+
+    def pictures(self, group, records):
+        raise ValueError("no luck")
+
+
+def test_jobs_in_processes_leave_what_they_leave_one_after_another(folders, tmp_path):
+    parts, said = {"": Part(ONE, (SCRATCH, INDEPENDENT))}, []
+    one, two = (small_place(CXR, folders, tmp_path / name, (SIMILAR,)) for name in "ab")
+    with pytest.raises(ValueError, match=r"^no luck$"):
+        runner.run(replace(one, modality=Unlucky()), parts, 2, said.append)
+    assert not multiprocessing.active_children()
+    runner.run(two, parts, 1, lambda _: None)
+    found, expected = records_in(tmp_path / "a"), records_in(tmp_path / "b")
+    assert len(found) >= 4 and found == {name: expected[name] for name in found}
+    said.clear()
+    runner.run(one, parts, 1, said.append)
+    assert said[0] == f"{tmp_path / 'a'}: {len(found)} of 6 jobs are done"
+    assert records_in(tmp_path / "a") == expected
+
+
+# ---------------------------------------------------------------------------- what was run
+
+
+def test_study_file_names_every_record_before_any_is_there(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "run_items", lambda *_: None)
+    parts = {"": Part(SMALL, ARMS_RUN), "x: y": Part(replace(SMALL, steps=8), (SCRATCH,))}
+    run(folders, tmp_path, parts)
     content = json.loads((tmp_path / "study.json").read_text())
     assert content["study"] == "cxr" and content["records"] == "records"
-    paths = [study.run.store.record_path(job.name, study.key(job)) for job in study.jobs()]
-    assert content["jobs"] == {"": [path.name for path in paths]}
-    with pytest.raises(FileNotFoundError, match="not finished: 24 of 24 records are missing"):
+    for name, part in parts.items():
+        study = runner.study_of(small_place(CXR, folders, tmp_path), part)
+        jobs = study.jobs(main=not name)
+        paths = [study.run.store.record_path(job.name, study.key(job)) for job in jobs]
+        assert content["jobs"][name] == [path.name for path in paths]
+        steps = content["about"]["parts"][name]["training steps of each task, in every arm"]
+        assert steps == part.settings.steps
+    with pytest.raises(FileNotFoundError, match="not finished"):
         read_study(tmp_path)
+
+
+def test_records_of_a_run_are_read_part_by_part(finished):
+    study = read_study(finished)
+    (records,) = study.parts.values()
+    assert study.name == "cxr" and records.arms(SIMILAR) == ARMS_RUN
+    assert [r["job"]["replicate"] for r in records.of(TUNE, SIMILAR, JOINT)] == [1, 2]
+    scores = records.of(TUNE, DIVERSE, JOINT)[0]["tasks"][LUNGS][OWN_EPOCH][TEST]
+    assert np.shape(scores["IoU"]) == (48,)
 
 
 def test_study_file_of_a_folder_below_finds_the_records_above(tmp_path):
@@ -256,134 +410,17 @@ def test_study_file_of_a_folder_below_finds_the_records_above(tmp_path):
 
 
 def test_study_file_says_what_was_run(finished):
-    about = described_run(finished)
-    assert about["device"] == "CPU" and about["seed"] == 0 and about["source trained"]
+    about = json.loads((finished / "study.json").read_text())["about"]
+    assert about["device"].startswith(CPU.name) and about["seed"] == 0 and about["source trained"]
     assert about["data"]["Image size"] == "16 x 16, grey"
-    assert about["data"]["Source images"] == "made up: 48 images (32 train, 8 validation, 8 test)"
+    expected = {
+        "Source images": "48 images (40 to draw from)",
+        "Diverse tasks, training set": "48 images (40 to draw from)",
+        "Similar tasks, test set": "72 images (16 for testing)",
+    }
+    for name, text in expected.items():
+        assert about["data"][name] == f"made up: {text}; 0% of the pixels at most 8"
     assert about["settings"]["images in a batch"] == SMALL.batch
-
-
-# ---------------------------------------------------------------------------- the records
-
-
-def record_of(study, *job):
-    return study.record(Job(*job))
-
-
-@pytest.mark.parametrize("name", [DIVERSE, SIMILAR])
-def test_cases_have_their_own_patients_and_labels(name, finished):
-    record, group = record_of(finished, CASES, name), finished.datasets.group(name)
-    for task in group.tasks:
-        for where, labelled in (("train", task.train), ("test", task.test)):
-            found, rows = record["tasks"][task.name][where], labelled.rows
-            assert found["id"] == labelled.prepared.ids[rows].tolist()
-            assert found["patient"] == labelled.prepared.patients[rows].tolist()
-            labels = None if task.name == LUNGS else labelled.targets[rows].tolist()
-            assert found["label"] == labels
-
-
-def test_cases_of_scores_are_numbered_as_in_the_record_of_the_cases(finished):
-    task = finished.datasets.group(SIMILAR).task("bacterial-viral")
-    cases = record_of(finished, CASES, SIMILAR)["tasks"][task.name]["train"]
-    for fold in (1, 2):
-        case = record_of(finished, TUNE, SIMILAR, "joint", fold)["tasks"][task.name][HELD_OUT][
-            "case"
-        ]
-        ids = [cases["id"][number] for number in case]
-        rows = np.intersect1d(finished.tuning(SIMILAR).folds[fold - 1].held_out, task.train.rows)
-        assert ids == task.train.prepared.ids[rows].tolist()
-
-
-def test_record_of_the_cases_has_the_patients_of_the_heat_maps_and_the_area_of_the_masks(finished):
-    found, test = (
-        record_of(finished, CASES, DIVERSE)["heat map"],
-        finished.datasets.groups[0].test_set,
-    )
-    abnormal = np.flatnonzero(test.labels["abnormal"] == 1)
-    assert found["task"] == ABNORMALITY
-    assert found["patients"] == test.patients[abnormal].tolist()
-    assert found["area"]["lungs"] == pytest.approx(test.masks[abnormal].mean())
-    assert found["area"]["opacity"] == pytest.approx(test.opacities[abnormal].mean())
-
-
-def arrays_of(study, *job):
-    one = Job(*job)
-    study.record(one)
-    path = study.run.store.record_path(one.name, study.key(one))
-    return read_arrays(path, read_record(path))
-
-
-def test_outlines_shown_are_the_first_fold_s(finished):
-    shown, test = arrays_of(finished, PICTURES, DIVERSE), finished.datasets.groups[0].test_set
-    case = shown["outlines case"]
-    np.testing.assert_array_equal(shown["outlines truth"], test.masks[case] > 0)
-    for arm in STRATEGIES:
-        accuracy = record_of(finished, TUNE, DIVERSE, arm, 1)["tasks"][LUNGS][TEST]["Accuracy"]
-        right = (shown[f"outlines {arm}"] == shown["outlines truth"]).mean(axis=(1, 2))
-        np.testing.assert_allclose(np.array(accuracy)[case], right)
-
-
-def test_outlines_shown_go_from_the_best_to_the_worst(datasets, tmp_path, monkeypatch):
-    Trainings(monkeypatch)
-    score = evaluation.score
-    monkeypatch.setattr(
-        evaluation, "score", lambda *how: score(*how) | {"IoU": np.arange(len(how[2])) * 7 % 48}
-    )
-    case = arrays_of(small_study(CXR, datasets, tmp_path), PICTURES, DIVERSE)["outlines case"]
-    assert (case * 7 % 48).tolist() == [47, 24, 4, 0]
-
-
-def test_heat_maps_shown_are_of_the_first_abnormal_images(finished):
-    shown, test = arrays_of(finished, PICTURES, DIVERSE), finished.datasets.groups[0].test_set
-    rows = np.flatnonzero(test.labels["abnormal"] == 1)[:SHOWN]
-    np.testing.assert_array_equal(shown["heat maps images"], test.images[rows])
-    np.testing.assert_array_equal(shown["heat maps in lungs"], test.masks[rows] > 0)
-    assert all(shown[f"heat maps {arm}"].shape == (4, 16, 16) for arm in (*STRATEGIES, CONTROL))
-
-
-def test_nothing_is_shown_of_a_group_without_masks(finished):
-    assert arrays_of(finished, PICTURES, SIMILAR) == {}
-
-
-def test_untrained_source_is_the_network_as_it_was_made(datasets, tmp_path, monkeypatch):
-    trained = []
-    monkeypatch.setattr(CXR, "train_source", lambda *arguments: trained.append(arguments))
-    study = small_study(CXR, datasets, tmp_path, replace(SMALL, source_epochs=0))
-    record = record_of(study, SOURCE)
-    made = CXR.source_network(Job(SOURCE).generator(SOURCE), SMALL.width).state_dict()
-    ours = study.source.network.state_dict()
-    assert all(np.array_equal(ours[name], made[name]) for name in made)
-    assert trained == [] and record["history"]["train"] == [] and record["seconds"] == 0
-    tuned = study.record(Job(TUNE, SIMILAR, "separate", 1))["tasks"]["viral-normal"]
-    assert np.isfinite(tuned[TEST][LOGITS]).all()
-    assert not described_run(study)["source trained"]
-
-
-def test_networks_tuned_are_those_of_the_study_s_source(finished):
-    encoder = finished.source.network.layers[0].state_dict()
-    tuned = finished.tuning(DIVERSE).tune(Job(TUNE, DIVERSE, "independent", 2))[LUNGS]
-    ours = tuned.network.layers[0].state_dict()
-    assert all(np.array_equal(ours[name], encoder[name]) for name in encoder)
-
-
-def test_every_record_names_its_job(finished):
-    jobs = finished.jobs()
-    assert [finished.record(job)["job"] for job in jobs] == [job.to_dict() for job in jobs]
-
-
-def test_cases_of_a_set_with_another_name_are_recorded_again(finished):
-    job = Job(CASES, DIVERSE, seed=SMALL.seed)
-    group = finished.datasets.group(DIVERSE)
-    renamed = replace(finished.datasets, groups=(replace(group, test_name="elsewhere"),))
-    other = Study(CXR, renamed, finished.run)
-    assert other.key(job) != finished.key(job)
-    tune = Job(TUNE, DIVERSE, STRATEGIES[0], 1, seed=SMALL.seed)
-    assert other.key(tune) == finished.key(tune)
-
-
-def test_every_job_has_the_seed_of_the_study(datasets, tmp_path):
-    study = small_study(CXR, datasets, tmp_path, replace(SMALL, seed=3))
-    assert {job.seed for job in study.jobs()} == {3}
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_masks_are_learned_by_dice_and_classes_by_cross_entropy_and_all_by_adam(
 
 
 def test_task_cannot_have_the_name_of_the_encoder():
-    with pytest.raises(ValueError, match="^a task cannot be called 'encoder'"):
+    with pytest.raises(ValueError, match=r"^a task cannot be called 'encoder'"):
         TargetTask("encoder", "", SEGMENTATION, None, None)
 
 

@@ -16,6 +16,7 @@ from small_tuning import (
 )
 
 from ums.data import normalise
+from ums.derived import GRAD_CAM, HIRES_CAM, heat_maps
 from ums.experiments import cxr, evaluation, testing
 from ums.experiments.cxr import ABNORMALITY, LUNGS, diverse_group
 from ums.experiments.jobs import PILOT
@@ -36,6 +37,7 @@ from ums.experiments.names import (
     SIMILAR,
     SINGLE,
     TEST,
+    VALIDATION,
 )
 from ums.experiments.tuning import Tuning
 from ums.networks import parameter_count
@@ -168,21 +170,51 @@ def test_only_the_paper_s_baseline_is_tested_on_cleaned_images(
     name, groups, tmp_path, trainings, monkeypatch
 ):
     monkeypatch.setattr(cxr, "denoise", lambda denoiser, images, *how: np.asarray(images) // 2)
-    given = []
+    scored, shown, score = [], {}, evaluation.score
 
-    def watching(function, images_at):
-        def watched(*arguments):
-            given.append((trainings.job.arm, arguments[images_at].max(axis=(1, 2))))
-            return function(*arguments)
+    def scoring(task, network, images, *how):
+        scored.append((trainings.job.arm, images.max(axis=(1, 2))))
+        return score(task, network, images, *how)
 
-        return watched
-
-    monkeypatch.setattr(evaluation, "score", watching(evaluation.score, 2))
-    monkeypatch.setattr(evaluation, "class_1_maps", watching(evaluation.class_1_maps, 1))
+    monkeypatch.setattr(evaluation, "score", scoring)
+    monkeypatch.setattr(
+        evaluation, "measured_maps", lambda _, x, *how: shown.update({trainings.job.arm: x}) or {}
+    )
     records_of(small_tuning(groups[name], tmp_path))
-    assert {arm for arm, _ in given} == set(arms_of(groups[name]))
-    for arm, highest in given:  # every image has a disc of 180
+    assert {arm for arm, _ in scored} == {*arms_of(groups[name])} - {CONTROL}
+    for arm, highest in scored:  # every image has a disc of 180
         assert (highest < 128).all() if arm == SEPARATE else (highest > 150).all()
+    rows = evaluation.heat_map_rows(groups[name])
+    assert set(shown) == (set(arms_of(groups[name])) if len(rows) else set())
+    for arm, x in shown.items():
+        images = groups[name].test_set.images[rows]
+        np.testing.assert_array_equal(x, normalise(images // 2 if arm == SEPARATE else images))
+
+
+def test_validation_images_have_their_labels_and_logits(finished):
+    tuning, records = finished[DIVERSE]
+    task = tuning.group.task(ABNORMALITY)
+    images, labels = tuning.group.train_set.images, tuning.group.train_set.labels["abnormal"]
+    rows = tuning.draw.validation
+    for arm in (SINGLE, SEPARATE, JOINT):
+        own = images[rows] if arm != SEPARATE else tuning.trained.clean(images[rows])
+        y = network_of(tuning, arm, task.name).forward(normalise(own), keep=False)
+        found = records[arm]["tasks"][task.name][VALIDATION]
+        assert np.array_equal(found["label"], labels[rows])
+        np.testing.assert_allclose(found[LOGITS], y, atol=1e-4)
+        assert VALIDATION not in records[arm]["tasks"][LUNGS]
+
+
+def test_derived_heads_have_logits_of_every_case_where_there_are_lungs(finished):
+    tuning, records = finished[DIVERSE]
+    cases = testing.cases_of(tuning.group, tuning.group.task(ABNORMALITY))
+    for arm, record in records.items():
+        assert ("derived" in record) == (arm not in (CONTROL, SEPARATE, SEPARATE_RAW))
+        for head in record.get("derived", {}).values():
+            assert {k: np.shape(v[LOGITS]) for k, v in head.items()} == {
+                where: (len(rows), 2) for where, (_, rows) in cases.items()
+            }
+    assert all("derived" not in record for record in finished[SIMILAR][1].values())
 
 
 # ---------------------------------------------------------------------------- costs and trials
@@ -237,7 +269,8 @@ def test_heat_maps_are_of_abnormal_test_images_with_masks(groups, tmp_path, trai
     rows = [k for k in range(48) if k // 12 % 2 and k % 6]
     assert evaluation.heat_map_rows(group).tolist() == rows
     for record in records_of(small_tuning(group, tmp_path / "out")).values():
-        lungs, opacity = (np.asarray(record["heat map"][n]) for n in ("lungs", "opacity"))
+        found = record["heat map"][GRAD_CAM]
+        lungs, opacity = (found[f"mass inside the {name}"] for name in ("lungs", "opacity"))
         assert len(lungs) == len(opacity) == len(rows)
         assert ((opacity <= lungs) | np.isnan(lungs)).all()  # the spots lie in the lungs
 
@@ -247,13 +280,13 @@ def test_heat_map_s_shares_are_those_of_the_maps_in_the_masks(arm, finished):
     tuning, records = finished[DIVERSE]
     rows, test = evaluation.heat_map_rows(tuning.group), tuning.group.test_set
     network = network_of(tuning, arm, ABNORMALITY)
-    maps = evaluation.class_1_maps(
-        network, test.images[rows], SMALL.normalisation(), tuning.run.device
-    )
-    for name, masks in (("lungs", test.masks), ("opacity", test.opacities)):
-        with np.errstate(invalid="ignore"):  # a map may be 0 everywhere
-            inside = (maps * masks[rows]).sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
-        np.testing.assert_allclose(records[arm]["heat map"][name], inside, atol=1e-5)
+    x = normalise(test.images[rows])
+    for method in (GRAD_CAM, HIRES_CAM):
+        maps, found = heat_maps(network, x, 1, method), records[arm]["heat map"][method]
+        for name, masks in (("lungs", test.masks), ("opacity", test.opacities)):
+            with np.errstate(invalid="ignore"):  # a map may be 0 everywhere
+                inside = (maps * masks[rows]).sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
+            np.testing.assert_allclose(found[f"mass inside the {name}"], inside, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +299,9 @@ def test_heat_maps_without_opacities_or_anything_to_show(
     test = hospital(tmp_path / "test", side=16, **changes)
     tuning = small_tuning(diverse_group(groups[DIVERSE].train_set, test), tmp_path / "out")
     record = testing.tested(tuning, job_of(tuning, JOINT))
-    assert list(record["heat map"]) == found if found else "heat map" not in record
+    assert ("heat map" in record) == (found is not None)
+    for measures in record.get("heat map", {}).values():
+        assert [n[16:] for n in measures if n.startswith("mass inside the ")] == found
 
 
 def test_similar_tasks_have_no_heat_maps(finished):

@@ -17,7 +17,7 @@ from ums.experiments.arms import ARMS
 from ums.experiments.rates import trials
 from ums.experiments.replicates import PILOTS
 from ums.experiments.results.pilots import best_trial
-from ums.experiments.runner import Part, Place, items_of, run_items, study_of
+from ums.experiments.runner import Part, Place, datasets_of, items_of, run_items, study_of
 from ums.experiments.store import Store
 from ums.experiments.study import Study
 from ums.experiments.tasks import TaskGroup
@@ -48,6 +48,7 @@ def run(place: Place, part: Part, replicates: int, processes: int = 1) -> Path:
     check_integer("replicates of a pilot", replicates)
     if replicates > PILOTS:
         raise ValueError(f"a pilot has {PILOTS} replicates at most, got {replicates}")
+    datasets_of(place)  # where they are missing, no folder is made
     with Store(place.out):
         study = study_of(place, part)
         jobs = [job for r in range(1, replicates + 1) for job in study.jobs_of(-r)]

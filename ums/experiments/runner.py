@@ -16,6 +16,7 @@ from ums.backend import choose_device
 from ums.data import Prepared
 from ums.experiments import estimate
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
+from ums.experiments.datasets import Datasets
 from ums.experiments.factors import Factor
 from ums.experiments.jobs import PICTURES, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.modality import Modality
@@ -62,21 +63,34 @@ def parts_of(
 ) -> dict[str, Part]:
     """The parts of a study: "" is the main one, "factor: level" another with so many replicates.
 
-    The number of replicates is a level's own; what a replicate draws does not depend on it.
+    The number of replicates is a level's own; what a replicate draws does not depend on it, where the
+    pool has enough patients for both or for neither.
+
+    Raises:
+        ValueError: A level's settings are out of range; the message names the level.
     """
     parts = {"": Part(settings, tuple(arms))}
     for factor in factors:
         for level in factor.levels:
-            changed = replace(level.change(settings), replicates=replicates)
-            parts[f"{factor.name}: {level.label}"] = Part(changed, PRIMARY_ARMS)
+            name = f"{factor.name}: {level.label}"
+            try:
+                changed = replace(level.change(settings), replicates=replicates)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+            parts[name] = Part(changed, PRIMARY_ARMS)
     return parts
+
+
+@cache
+def datasets_of(place: Place) -> Datasets:
+    """The prepared folders, opened once in this process."""
+    return place.modality.layout.load(place.prepared, place.groups)
 
 
 @cache
 def study_of(place: Place, part: Part) -> Study:
     """The study, in this process."""
-    datasets = place.modality.layout.load(place.prepared, place.groups)
-    device = choose_device(place.device)
+    datasets, device = datasets_of(place), choose_device(place.device)
     run = Run(part.settings, device, Store(place.out), place.progress)
     return Study(place.modality, datasets, run, part.arms)
 
@@ -99,6 +113,7 @@ def run(
         OSError: A file cannot be written, or another run has the folder; the message names it.
         ValueError: A part cannot be run; the message names it, before anything is trained.
     """
+    datasets_of(place)  # where they are missing, no folder is made
     with Store(place.out):
         studies = {name: _named_study(place, name, part) for name, part in parts.items()}
         listed = {name: study.jobs(main=not name) for name, study in studies.items()}
@@ -215,8 +230,11 @@ def _side_by_side(
                     finished(item.job)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
+            children = multiprocessing.active_children()
+            for child in children:
                 child.terminate()
+            for child in children:  # none writes to the folder once it is free again
+                child.join()
             raise
 
 

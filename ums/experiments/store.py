@@ -38,16 +38,17 @@ CHECKPOINT = ".checkpoint"
 NOT_RECORDED = (
     *("gradcheck.py", "watched.py", "__main__.py", "experiments/__main__.py"),
     *("experiments/report", "experiments/results"),
+    *("experiments/factors.py", "experiments/runner.py", "experiments/pilot.py"),
+    "experiments/estimate.py",
 )
-"""Files and folders of the package that no record depends on."""
+"""Files and folders of the package that no record depends on, or only by what stands in its key."""
 
 NOT_TRAINING = (
-    *(*NOT_RECORDED, "metrics", "derived", "logistic.py"),
-    *("experiments/evaluation.py", "experiments/testing.py", "experiments/hospitals.py"),
-    *("experiments/denoising.py", "experiments/factors.py", "experiments/estimate.py"),
-    *("experiments/runner.py", "experiments/pilot.py"),
+    *(*NOT_RECORDED, "metrics", "logistic.py", "experiments/hospitals.py"),
+    *("experiments/evaluation.py", "experiments/testing.py", "experiments/denoising.py"),
+    *(f"derived/{name}.py" for name in ("heat_map", "lung_pooling", "map_measures")),
 )
-"""Those that no weights depend on: they test networks, or what they say is in the key."""
+"""Those that no weights depend on: they test networks."""
 
 
 class Store:
