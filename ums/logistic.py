@@ -50,14 +50,22 @@ def fit_logistic(
     if not penalty >= 0:
         raise ValueError(f"the penalty must be at least 0, got {penalty}")
 
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        w, b = parameters[:-1], parameters[-1]
-        z = offset + x @ w + b
-        value = np.mean(np.logaddexp(0, z) - t * z) + penalty / 2 * w @ w
-        dz = (expit(z) - t) / len(t)
-        return float(value), np.append(x.T @ dz + penalty * w, dz.sum())
+    # The best weights are a sum of the rows of x: N numbers say as much as D.
+    basis, upper = np.linalg.qr(x.T) if x.shape[1] > len(x) else (None, x.T)
+    design = np.append(upper.T, np.ones((len(x), 1)), axis=1)
+    ridge = np.append(np.full(len(upper), penalty), 0.0)
 
-    start = np.zeros(x.shape[1] + 1)
-    options = {"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-9}
-    best = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
-    return Logistic(best[:-1], float(best[-1]))
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        z = offset + design @ parameters
+        value = np.mean(np.logaddexp(0, z) - t * z) + ridge * parameters @ parameters / 2
+        return float(value), design.T @ ((expit(z) - t) / len(t)) + ridge * parameters
+
+    def curvature(parameters: np.ndarray) -> np.ndarray:
+        p = expit(offset + design @ parameters)
+        return np.asarray(design.T @ (design * (p * (1 - p) / len(t))[:, None]) + np.diag(ridge))
+
+    options = {"maxiter": 200, "gtol": 1e-9}
+    start = np.zeros(design.shape[1])
+    best = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=options).x
+    weights = best[:-1] if basis is None else basis @ best[:-1]
+    return Logistic(weights, float(best[-1]))
