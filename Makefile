@@ -3,17 +3,17 @@
 # Variables, given on the command line: make reproduce-cxr SIZE=256 DEVICE=gpu. `make help` prints these lines.
 #: DATA                   folder of raw sets, or of your own Doppler screens; without it, synthetic images
 #: TASKS                  diverse or similar, to run one of the two groups of tasks (both)
-#: QUESTIONS              what the ablation changes, such as "statistics weights" (all)
-#: SIZE                   side of the images in pixels, a multiple of 16 (96)
+#: ARMS                   ways to train that are compared, such as "scratch single joint" (all)
+#: FACTORS                what else is varied: labels, source, hospital, background (nothing)
+#: SIZE                   side of the images in pixels, a multiple of 16 (64; echo 96)
 #: IMAGES                 synthetic images that the source learns from (1000), or Doppler screens (2444)
-#: LABELS                 synthetic labelled images that a task learns from (15 % of IMAGES)
-#: REPLICATES             replicates of the study, each with patients of its own where images are synthetic
-#: OTHER                  replicates for which a source from the other hospital is drawn, too (0)
+#: LABELS                 labelled images that a group of tasks learns from (150; echo 400)
+#: REPLICATES, LEVELS     times that everything is drawn and trained anew (2), and at each level of a factor (2)
 #: WIDTH                  scales every channel count; 1 is the paper's (0.5; reproduce-echo 1)
-#: FOLDS                  folds of the cross-validation (3)
-#: SOURCE_EPOCHS          epochs of the source at most (8; echo 16)
-#: EPOCHS                 epochs of segmentation at most (12; reproduce-echo 40), or of a trial (20)
-#: CLASSIFIER_EPOCHS      epochs of classification at most (30; echo 40)
+#: SOURCE_STEPS, STEPS    training steps of the source (1500; echo 1000) and of each task (300; echo 600)
+#: EVALUATIONS            times in a training that the validation loss is measured (10)
+#: EPOCHS                 epochs of a trial of search-echo (20)
+#: PROCESSES, PILOT       jobs side by side (one a processor); replicates that choose learning rates (0)
 #: BATCH, SEED            images per batch (16); the seed of every random number (0)
 #: DEVICE                 cpu, gpu or auto (auto)
 #: TRIALS                 combinations that search-echo tries (16); 162 is all of them
@@ -27,7 +27,7 @@
 # What a user gives is text: make expands no part of it, and `q` quotes it, so that the shell runs no part of it.
 literal = $(if $(filter $2,$(firstword $(origin $1))),$(eval override $1 := $$(value $1)))
 $(foreach v,$(.VARIABLES),$(call literal,$v,command))
-$(foreach v,DATA TASKS QUESTIONS SIZE IMAGES LABELS REPLICATES OTHER WIDTH FOLDS SOURCE_EPOCHS EPOCHS CLASSIFIER_EPOCHS BATCH SEED \
+$(foreach v,DATA TASKS ARMS FACTORS SIZE IMAGES LABELS REPLICATES LEVELS WIDTH SOURCE_STEPS STEPS EVALUATIONS EPOCHS PROCESSES PILOT BATCH SEED \
   DEVICE TRIALS PREPARED OUT COUNT ONLY LESSON BENCH JUPYTER PYTHON,$(call literal,$v,environment))
 define newline
 
@@ -42,7 +42,9 @@ prepared = $(call q,$(call of,PREPARED))
 out = --out=$(call q,$(call of,OUT))
 
 default-PYTHON = python3
-default-SIZE = 96
+default-SIZE = 64
+default-REPLICATES = 2
+default-LEVELS = 2
 default-SEED = 0
 default-DEVICE = auto
 default-IMAGES = 1000
@@ -58,19 +60,21 @@ install = $(run) pip install --disable-pip-version-check -q -r
 common = $(call option,SEED,seed) $(call option,DEVICE,device)
 prepare = $(call option,SIZE,size) $(call option,SEED,seed)
 replicates = $(call option,REPLICATES,replicates)
+other = $(if $(filter hospital,$(FACTORS)),$(call option,LEVELS,other))
 prepare_cxr = $(run) data_prep cxr $(prepared) $(prepare) $(if $(DATA),$(call option,DATA,data),\
-  $(call option,IMAGES,images) $(call option,LABELS,labels) $(replicates) $(call option,OTHER,other))
+  $(call option,IMAGES,images) $(call option,LABELS,labels) $(replicates) $(other))
 prepare_echo = $(run) data_prep $(if $(DATA),echo-folder $(call q,$(DATA)),echo) $(prepared) $(prepare) \
   $(if $(DATA),,$(call option,IMAGES,images) $(replicates))
-study = $(prepared) $(out) $(common) $(call option,WIDTH,width) $(call option,EPOCHS,epochs) \
-  $(call option,SOURCE_EPOCHS,source-epochs) $(call option,CLASSIFIER_EPOCHS,classifier-epochs) \
-  $(call option,BATCH,batch) $(call option,FOLDS,folds)
-groups = $(if $(TASKS),--groups $(call each,$(TASKS)))
+several = $(if $($1),--$2 $(call each,$($1)))
+study = $(prepared) $(out) $(common) $(replicates) $(call option,WIDTH,width) $(call option,LABELS,labels) \
+  $(call option,SOURCE_STEPS,source-steps) $(call option,STEPS,steps) $(call option,EVALUATIONS,evaluations) \
+  $(call option,BATCH,batch) $(call option,LEVELS,level-replicates) $(call option,PROCESSES,processes) \
+  $(call option,PILOT,pilot) $(call several,TASKS,groups) $(call several,ARMS,arms) $(call several,FACTORS,factors)
 # Whether the file $1 in .venv is there and newer than the requirements; find objects if it is not there.
 fresh = test -z "$$(find requirements.txt requirements -newer $(call q,$(VENV)/$1) 2>&1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help data reproduce-cxr reproduce-cxr-full ablation reproduce-echo search-echo lessons lessons-solved \
+.PHONY: help data reproduce-cxr reproduce-cxr-full reproduce-echo search-echo lessons lessons-solved \
   test mutants bench lint typecheck format networks gpu clean ready lessons-ready
 
 help:  ## commands and variables
@@ -79,29 +83,26 @@ help:  ## commands and variables
 
 reproduce-cxr: ready  ## the chest X-ray study, small; DATA=folder for real images, else synthetic ones
 	$(prepare_cxr)
-	$(run) ums.experiments cxr $(study) $(groups)
+	$(run) ums.experiments cxr $(study) $(call option,IMAGES,source-images)
 
 reproduce-cxr-full: default-SIZE = 256
 reproduce-cxr-full: default-WIDTH = 1
 reproduce-cxr-full: default-IMAGES = 8000
-reproduce-cxr-full: default-FOLDS = 10
-reproduce-cxr-full: default-SOURCE_EPOCHS = 100
-reproduce-cxr-full: default-EPOCHS = 100
-reproduce-cxr-full: default-CLASSIFIER_EPOCHS = 100
+reproduce-cxr-full: default-LABELS = 500
+reproduce-cxr-full: default-REPLICATES = 5
+reproduce-cxr-full: default-SOURCE_STEPS = 20000
+reproduce-cxr-full: default-STEPS = 3000
 reproduce-cxr-full: default-OUT = results/cxr-full
-reproduce-cxr-full: reproduce-cxr  ## the same with the paper's size, folds and width; for a GPU
+reproduce-cxr-full: reproduce-cxr  ## the same with the paper's size and width; for a GPU
 
-ablation: ready  ## what it takes for sharing to pay: reproduce-cxr again with one thing changed at a time
-	$(prepare_cxr)
-	$(run) ums.experiments ablation $(study) $(if $(QUESTIONS),--questions $(call each,$(QUESTIONS)))
-
+reproduce-echo search-echo: default-SIZE = 96
 reproduce-echo search-echo: default-IMAGES = 2444
 reproduce-echo search-echo: default-PREPARED = prepared/echo-$(if $(DATA),own,synthetic)-$(call of,SIZE)
 
 reproduce-echo: default-OUT = results/echo
 reproduce-echo: ready  ## the Doppler echo study, small; DATA=folder for your own screens, else synthetic ones
 	$(prepare_echo)
-	$(run) ums.experiments echo $(study) $(groups)
+	$(run) ums.experiments echo $(study)
 
 search-echo: default-OUT = results/echo-search
 search-echo: ready  ## the echo source's hyperparameters by random search; TRIALS=162 tries all

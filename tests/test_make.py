@@ -76,7 +76,8 @@ def test_what_is_given_arrives_as_it_is(text, where, make):
         prepare, study = make("reproduce-cxr", *(f"{n}={v}" for n, v in given.items()))
     data = [f"--size={text}", "--seed=0", f"--data={text}"]
     assert prepare == ["-m", "data_prep", "cxr", text, *data]
-    options = [f"--out={text}", "--seed=0", "--device=auto", f"--width={text}"]
+    options = [f"--out={text}", "--seed=0", "--device=auto", "--replicates=2", f"--width={text}"]
+    options += ["--level-replicates=2", "--source-images=1000"]
     assert study == ["-m", "ums.experiments", "cxr", text, *options]
 
 
@@ -84,7 +85,9 @@ def test_what_is_given_arrives_as_it_is(text, where, make):
 def test_lists_are_cut_into_words_and_nothing_else(text, make):
     words = text.split()
     assert make("reproduce-echo", f"TASKS={text}")[1][-len(words) - 1 :] == ["--groups", *words]
-    assert make("ablation", f"QUESTIONS={text}")[1][-len(words) - 1 :] == ["--questions", *words]
+    for name in ("ARMS", "FACTORS"):
+        study = make("reproduce-echo", f"{name}={text}")[1]
+        assert study[-len(words) - 1 :] == [f"--{name.lower()}", *words]
     assert make("lessons-solved", f"LESSON={text}") == [["-m", "lessons", "solve", *words]]
     assert make("bench", f"BENCH={text}") == [["tests/benchmarks/bench.py", *words]]
     assert make("lessons", f"JUPYTER={text}")[0][-len(words) :] == words
@@ -111,11 +114,13 @@ def test_the_options_of_every_study_arrive(make):
         ["data_prep", "echo-folder", "my screens"],
         ["ums.experiments", "search", "prepared/echo-own-96"],
     ]
-    prepare, study = make("reproduce-cxr-full", "FOLDS=5")
-    assert prepare[3:] == ["prepared/cxr-synthetic-256", "--size=256", "--seed=0", "--images=8000"]
-    prepare, _ = make("reproduce-cxr", "LABELS=90", "REPLICATES=3", "OTHER=1")
-    assert prepare[6:] == ["--images=1000", "--labels=90", "--replicates=3", "--other=1"]
-    assert {"--folds=5", "--width=1", "--epochs=100", "--out=results/cxr-full"} < set(study)
+    prepare, study = make("reproduce-cxr-full", "PILOT=2")
+    sizes = ["--images=8000", "--labels=500", "--replicates=5"]
+    assert prepare[3:] == ["prepared/cxr-synthetic-256", "--size=256", "--seed=0", *sizes]
+    assert {"--pilot=2", "--width=1", "--steps=3000", "--out=results/cxr-full"} < set(study)
+    prepare, study = make("reproduce-cxr", "LABELS=90", "LEVELS=3", "FACTORS=hospital labels")
+    assert prepare[6:] == ["--images=1000", "--labels=90", "--replicates=2", "--other=3"]
+    assert {"--labels=90", "--level-replicates=3", "--source-images=1000"} < set(study)
     given = {"IMAGES": "9", "LABELS": "9", "REPLICATES": "2", "OUT": "mine"}
     prepare, study = make("reproduce-echo", environment=given)
     assert prepare[-2:] == ["--images=9", "--replicates=2"] and study[4] == "--out=mine"

@@ -10,7 +10,7 @@ from ums.experiments.results import scores
 def quick():
     """What takes long and is tested by itself: estimates of time, maps of many images, filters."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_hours", lambda *_: 0.0)
+        patch.setattr(runner, "_seconds", lambda _, __, todo: dict.fromkeys(todo, 1.0))
         patch.setattr(cxr, "DENOISED_AT_MOST", {"test": 2, "validation": 1})
         patch.setattr(evaluation, "OCCLUDED", 1)
         patch.setattr(evaluation, "CURVES", 1)

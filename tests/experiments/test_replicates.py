@@ -146,6 +146,12 @@ def test_last_replicate_and_last_pilot_have_blocks_of_their_own():
     assert pool.disjoint and len({pool.draw(r).digest for r in ALL}) == 7
 
 
+def test_pilot_without_a_block_of_its_own_draws_from_the_whole_pool():
+    pool = pool_of(48 * 7, replicates=6, each=1)
+    of_pilots = [pool._chosen(-r) for r in (1, 2)]
+    assert pool.disjoint and [len(rows) for rows in of_pilots] == [48, 48 * 7]
+
+
 def test_digest_tells_draws_apart():
     one = Draw(np.array([1, 2]), np.array([3]))
     assert one.digest == Draw(np.array([1, 2]), np.array([3])).digest

@@ -37,7 +37,7 @@ from ums.reading import DIGEST
 
 ARMS_RUN = (SEPARATE_RAW, SINGLE, JOINT)
 ONE = replace(SMALL, replicates=1)
-HOURS = runner._hours
+SECONDS = runner._seconds
 
 
 @pytest.fixture(scope="module")
@@ -329,7 +329,7 @@ def test_jobs_are_told_when_they_are_done(folders, tmp_path, monkeypatch):
 def test_time_that_is_left_is_estimated_from_jobs_that_are_done_or_tried(
     folders, tmp_path, monkeypatch
 ):
-    """A job of 4 steps took 8 seconds; others, of 8 steps, are tried; two run side by side."""
+    """A job of 4 steps took 8 seconds; others, of 8 steps, are tried."""
     monkeypatch.setattr(runner.estimate, "measured", lambda done: {("source", "", ""): Time(0, 2)})
     tried = {("tune", DIVERSE, SINGLE): Time(1, 3), ("cases", DIVERSE, ""): Time(0, 0)}
     asked = []
@@ -342,8 +342,8 @@ def test_time_that_is_left_is_estimated_from_jobs_that_are_done_or_tried(
         "d": Item(parts[1], Job(PILOT, DIVERSE, SINGLE, -1, 1), frozenset()),
     }
     todo = {name: items[name] for name in "bcd"}
-    hours = HOURS(small_place(CXR, folders, tmp_path), items, todo, 2)
-    assert hours * 3600 == pytest.approx((4 * 2 + 2 * (1 + 8 * 3)) / 2)
+    seconds = SECONDS(small_place(CXR, folders, tmp_path), items, todo)
+    assert seconds == {"b": 4 * 2, "c": 1 + 8 * 3, "d": 1 + 8 * 3}
     assert asked == [{("tune", DIVERSE, SINGLE)}]
 
 

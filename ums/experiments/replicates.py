@@ -3,7 +3,7 @@
 Where the pool has enough patients, it is cut into blocks, and each replicate takes one: no two replicates
 share a patient, and they are independent. Otherwise every replicate draws at random from the whole pool.
 Their images then overlap, and what is found holds for these patients alone. The replicates of a pilot
-take the last blocks, which no replicate of the study has.
+take the last blocks, if there are some that no replicate of the study has.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ums.experiments.jobs import generator
 from ums.reading import digest_of
 
 PILOTS = 3
-"""Blocks that are left to a pilot."""
+"""Replicates of a pilot, at most."""
 
 VALIDATION = 5
 """There is one validation image, by which an epoch is chosen, for so many training images."""
@@ -71,8 +71,8 @@ class Pool:
 
     @property
     def disjoint(self) -> bool:
-        """Whether there is a block for each replicate, and for the pilots."""
-        return self._blocks >= max(2, self.replicates + PILOTS)
+        """Whether there is a block for each replicate."""
+        return self._blocks >= max(2, self.replicates)
 
     @property
     def overlap(self) -> float:
@@ -100,14 +100,16 @@ class Pool:
         """
         rng = generator(self.seed, f"{self.name}-draw", replicate)
         try:
-            chosen = self._block(replicate) if self.disjoint else np.arange(len(self.rows))
-            return self._split(chosen, rng)
+            return self._split(self._chosen(replicate), rng)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
 
-    def _block(self, replicate: int) -> np.ndarray:
+    def _chosen(self, replicate: int) -> np.ndarray:
+        """The block of a replicate; the whole pool for one, or for a pilot, that has none of its own."""
         number = replicate - 1 if replicate > 0 else self._blocks + replicate
-        return np.flatnonzero(self._block_of == number)
+        if self.disjoint and (replicate > 0 or number >= self.replicates):
+            return np.flatnonzero(self._block_of == number)
+        return np.arange(len(self.rows))
 
     def _split(self, chosen: np.ndarray, rng: np.random.Generator) -> Draw:
         """Training and validation images, by patient, of those chosen."""

@@ -173,17 +173,22 @@ def run_items(
         processes: How many run side by side.
         report: Called with one line for each job.
     """
-    folder, start = Store(place.out).records_folder, time.perf_counter()
+    folder = Store(place.out).records_folder
     todo = {file: item for file, item in items.items() if not (folder / file).is_file()}
     count, done = len(todo), len(items) - len(todo)
     if done:
         report(f"{place.out}: {done} of {len(items)} jobs are done")
-    if todo:
-        report(f"{count} jobs will take about {_hours(place, items, todo, processes):.1f} hours")
+    if not todo:
+        return
+    seconds = _seconds(place, items, todo)
+    expected = sum(seconds.values())
+    report(f"{count} jobs will take about {expected / processes / 3600:.1f} hours")
+    start = time.perf_counter()
 
     def finished(job: Job) -> None:
-        number, minutes = count - len(todo), (time.perf_counter() - start) / 60
-        left = minutes / number * len(todo)
+        minutes, left = (time.perf_counter() - start) / 60, sum(seconds[file] for file in todo)
+        left *= minutes / max(expected - left, 1e-9)
+        number = count - len(todo)
         report(f"{number}/{count} {job.name}: {minutes:.1f} minutes, about {left:.0f} to go")
 
     if processes == 1:
@@ -195,10 +200,8 @@ def run_items(
         _side_by_side(replace(place, progress=False), todo, processes, finished)
 
 
-def _hours(
-    place: Place, items: Mapping[str, Item], todo: Mapping[str, Item], processes: int
-) -> float:
-    """How long the jobs that are not done will take."""
+def _seconds(place: Place, items: Mapping[str, Item], todo: Mapping[str, Item]) -> dict[str, float]:
+    """File name of the record -> how long a job that is not done will take."""
     folder = Store(place.out).records_folder
     finished = [(i.part.settings, folder / file) for file, i in items.items() if file not in todo]
     times = estimate.measured(finished)
@@ -206,8 +209,7 @@ def _hours(
     if any(kind in (SOURCE, TUNE) for kind, *_ in unknown):
         first = study_of(place, next(iter(todo.values())).part)
         times = estimate.tried(first, unknown) | times
-    jobs = [(item.part.settings, item.job) for item in todo.values()]
-    return estimate.seconds_of(jobs, times) / processes / 3600
+    return {f: estimate.seconds_of(i.part.settings, i.job, times) for f, i in todo.items()}
 
 
 def _side_by_side(
