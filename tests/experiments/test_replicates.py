@@ -77,9 +77,9 @@ def test_rows_outside_the_pool_are_never_drawn():
 @pytest.mark.parametrize(
     ("n", "replicates", "overlap"),
     [
-        (48 * 7, 4, 0),  # a block of 48 for each replicate and pilot
-        (48 * 7 - 1, 4, 48 / 335),
-        (48 * 7, 5, 48 / 336),
+        (48 * 4, 4, 0),  # a block of 48 for each
+        (48 * 4 - 1, 4, 48 / 191),
+        (48 * 4, 5, 48 / 192),
         (60, 4, 48 / 60),
         (30, 4, 1),  # each takes all there is
     ],
@@ -110,7 +110,7 @@ def test_pool_without_enough_patients_of_a_class_is_named():
         pool.draw(1)
 
 
-@pytest.mark.parametrize(("patients", "disjoint"), [(28, True), (27, False)])
+@pytest.mark.parametrize(("patients", "disjoint"), [(16, True), (15, False)])
 def test_every_block_has_four_patients_of_each_class(patients, disjoint):
     pool = pool_of(48 * 7, each=1, classes=(1,) * patients + (0,) * (48 * 7 - patients))
     assert pool.disjoint == disjoint
