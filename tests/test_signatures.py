@@ -18,20 +18,49 @@ from data_prep import (
     sets,
     splits,
     synthetic,
+    workfolder,
     writing,
 )
 from data_prep.listing import Listing
-from ums import backend, finetuning, gradcheck, layers, networks, ops, optimizers, training
+from ums import (
+    backend,
+    checks,
+    finetuning,
+    gradcheck,
+    layers,
+    networks,
+    ops,
+    optimizers,
+    source,
+    training,
+)
 from ums.checkpoint import Checkpoint
-from ums.data import augment, crop, header, mask, normalisation, prepared
+from ums.data import augment, crop, header, mask, normalisation, prepared, prepared_set
+from ums.data import checks as data_checks
 from ums.data.noise import NOISES
 from ums.derived.recommendation import Recommendations
-from ums.experiments import ablation_list, jobs, run, search_space, store, study, tasks
+from ums.experiments import (
+    ablation_list,
+    datasets,
+    jobs,
+    run,
+    search,
+    search_space,
+    store,
+    study,
+    tasks,
+)
 from ums.experiments import cxr as cxr_study
+from ums.experiments import echo as echo_study
+from ums.experiments.report import pictures, sections, style
 from ums.experiments.results import claims, scores
 from ums.experiments.results.scores import Estimate
 from ums.finetuning import independent, separate, weighting
 from ums.metrics import image_quality, significance
+from ums.ops import conv, norm
+from ums.ops.fast import conv as fast_conv
+from ums.ops.fast import norm as fast_norm
+from ums.ops.fast import winograd
 
 NARROW_OR_NOT = {"width": 1.0}
 CONVOLUTION = {"stride": 1, "dilation": 1}
@@ -104,6 +133,35 @@ DEFAULTS = [
     (sets.get_sets, {"fetch": True}),
     (reading.read_all, {"strict": False}),
     (writing.save_prepared, {"overwrite": False}),
+    (writing.check_replaceable, {"overwrite": False}),
+    (reading.full_digests, {"colour": False}),
+    (workfolder.WorkFolder, {"colour": False}),
+    (workfolder.Outcome, {"image": -1, "mask": -1}),
+    (synthetic.render, {"label": 0}),
+    (checks.check_integer, {"least": 1}),
+    (data_checks.check_images, {"stored": False, "entire": False}),
+    (header.Header, {"height": 0, "width": 0, "orientation": 1, "bits": 0, "palette": False,
+                     "transparent": -1, "zeros": 0}),
+    (mask.mask_of, {"lossy": False}),
+    (prepared_set.check_digests, {"edited": False, "arrays": True}),
+    (source.DenoisingExamples, {"fixed": False}),
+    (conv.conv2d_forward_plain, CONVOLUTION),
+    (fast_conv.conv2d_forward, CONVOLUTION),
+    (winograd.convolve, {"dilation": 1}),
+    (winograd.grad_weights, {"dilation": 1}),
+    (norm.batchnorm_forward_plain, IOFFE_SZEGEDY),
+    (fast_norm.batchnorm_forward, IOFFE_SZEGEDY),
+    (datasets.Layout, {"supervised": False}),
+    (echo_study.flow_classifier, {**NARROW_OR_NOT, "kernel": 3, "dilation": 2, "dropout": 0.5}),
+    (echo_study.segmentation_model, NARROW_OR_NOT),
+    (jobs.generator, {"replicate": 0}),
+    (search.SearchSettings, {"trials": 16, "epochs": 20, "width": 0.5, "patience": 8,
+                             "background": -1, "seed": 0}),
+    (claims.Verdict, {"start": 1}),
+    (pictures.mosaic, {"lines": 0}),
+    (pictures.recommendation_panel, {"each": 4}),
+    (sections.GroupText, {"score_table": 0, "cost_table": 0}),
+    (style.legend_below, {"dark": False}),
 ]  # fmt: skip
 
 
