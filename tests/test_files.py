@@ -59,6 +59,14 @@ def test_a_drive_that_cannot_flush_is_written_to_all_the_same(name, tmp_path, mo
     assert (tmp_path / "a.txt").read_bytes() == b"new"
 
 
+@pytest.mark.parametrize("content", [b"new", lambda file: file.write(b"new")])
+def test_all_of_a_file_is_written_before_it_is_flushed(content, tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(os, "fsync", lambda handle: sizes.append(os.fstat(handle).st_size))
+    write_whole(tmp_path / "a.txt", content)
+    assert sizes[0] == 3
+
+
 def test_a_system_that_opens_no_folder_flushes_the_files_in_it(tmp_path, monkeypatch):
     opened, flushed, real = os.open, [], os.fsync
     (tmp_path / "a.txt").write_bytes(b"a")

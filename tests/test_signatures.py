@@ -2,6 +2,7 @@
 
 import inspect
 from math import isnan
+from unittest.mock import ANY
 
 import pytest
 
@@ -11,6 +12,7 @@ from data_prep import (
     download,
     echo,
     layout,
+    look,
     options,
     protocol,
     reading,
@@ -25,6 +27,7 @@ from data_prep.listing import Listing
 from ums import (
     backend,
     checks,
+    files,
     finetuning,
     gradcheck,
     layers,
@@ -35,9 +38,10 @@ from ums import (
     training,
 )
 from ums.checkpoint import Checkpoint
-from ums.data import augment, crop, header, mask, normalisation, prepared, prepared_set
+from ums.data import augment, crop, header, mask, normalisation, prepared, prepared_set, rows
 from ums.data import checks as data_checks
 from ums.data.noise import NOISES
+from ums.derived import recommendation
 from ums.derived.recommendation import Recommendations
 from ums.experiments import (
     ablation_list,
@@ -60,7 +64,8 @@ from ums.metrics import image_quality, significance
 from ums.ops import conv, norm
 from ums.ops.fast import conv as fast_conv
 from ums.ops.fast import norm as fast_norm
-from ums.ops.fast import winograd
+from ums.ops.fast import rows as fast_rows
+from ums.ops.fast import threads, winograd
 
 NARROW_OR_NOT = {"width": 1.0}
 CONVOLUTION = {"stride": 1, "dilation": 1}
@@ -229,6 +234,30 @@ CONSTANTS = [
         "Pediatric test": {"images": 624, "normal": 234, "bacterial": 242, "viral": 148},
     }}),
     (rsna, {"CLASSES": ("Normal", "No Lung Opacity / Not Normal", "Lung Opacity")}),
+    (data_checks, {"BLACK": 8}),
+    (header, {"_MOST_TEXT": 2**20, "_PNG_CHANNELS": {0: 1, 2: 3, 3: 1, 4: 2, 6: 4},
+              "_FRAMES": {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}}),  # T.81, table B.1
+    (mask, {"_CLEAR": 64_000}),
+    (recommendation, {"USE": 0, "EXCLUDE": 1}),
+    (image_quality, {"K1": 0.01, "K2": 0.03}),
+    (search, {"OPTIMIZERS": {"SGD": (ANY, 0.01), "Adam": (optimizers.Adam, 0.001),
+                             "RMSprop": (optimizers.RMSprop, 0.001)}}),
+    (search_space, {"SPACE": {"kernel": (3, 5, 7), "dilation": (2, 3), "dropout": (0.1, 0.3, 0.5),
+                              "optimizer": ("SGD", "Adam", "RMSprop"), "batch": (16, 32, 64)}}),
+    # how much is held in memory, or worked on, at a time
+    (prepared, {"LARGE_BYTES": 2**32}),
+    (rows, {"PART_BYTES": 2**24}),
+    (files, {"_CHUNK": 2**24}),
+    (download, {"CHUNK": 2**20}),
+    (independent, {"FEATURE_BYTES": 2**30}),
+    (significance, {"PATTERN_SIGNS": 2**18}),
+    (fast_rows, {"BLOCK": 128}),
+    (threads, {"TILE_BYTES": 3 * 2**20, "GPU_TILE_BYTES": 2**29}),
+    (winograd, {"GROUP": 128}),
+    # how large things are drawn
+    (look, {"TILES": 48, "COLUMNS": 8, "TILE": 192, "CAPTION": 34, "MASK": (80, 220, 80),
+            "OPACITY": (60, 140, 255)}),
+    (style, {"PAGE": 9.4, "PIXELS_PER_INCH": 96, "DOTS_PER_INCH": 144}),
 ]  # fmt: skip
 
 
@@ -237,6 +266,11 @@ CONSTANTS = [
 )
 def test_constants_are_those_that_are_documented(module, expected):
     assert {name: getattr(module, name) for name in expected} == expected
+
+
+def test_stochastic_gradient_descent_of_the_search_has_its_usual_momentum():
+    make, _ = search.OPTIMIZERS["SGD"]
+    assert (make.func, make.keywords) == (optimizers.SGD, {"momentum": 0.9})
 
 
 def test_noises_are_the_five_gaussians_and_poisson():

@@ -30,6 +30,45 @@ def test_interval_of_the_best_follows_the_seed():
     assert first == again != other
 
 
+def test_best_is_shown_with_its_settings_and_its_scores_on_the_test_split():
+    record = {"patient": np.arange(30) // 3, "label": np.arange(30) % 3}
+    record["logits"] = np.eye(3)[record["label"]]
+    record["logits"][0] = [0, 1, 0]  # one of the 30 is wrong
+    table = page.test_table(trial_with(1, 0.5), record, 1)
+    (row,) = table.rows
+    settings = {name.capitalize(): value for name, value in PAPERS_CHOICE._asdict().items()}
+    assert (
+        list(row)
+        == [*settings, "Loss", "Accuracy", "MCC"]
+        == [column.name for column in page.COLUMNS]
+    )
+    assert settings.items() <= row.items() and row["Loss"] == 0.5
+    assert row["Accuracy"].mean == 29 / 30 and 0.9 < row["MCC"].mean < 1
+    assert "30 images of 10 patients" in table.note
+
+
+def test_table_of_trials_has_scores_of_those_alone_that_converged():
+    trials = [trial_with(i, loss) for i, loss in enumerate([0.5, np.nan, 0.25], start=1)]
+    trials = [trial._replace(epochs=7, seconds=90.0, parameters=12) for trial in trials]
+    trials[2] = trials[2]._replace(choice=GRID[5], accuracy=0.75, mcc=0.25)
+    table = page.trials_table(trials, 48)
+    assert [row["No."] for row in table.rows] == [3, 1, 2]
+    assert [row["Mark"] for row in table.rows] == ["best", "paper", "paper, diverged"]
+    assert {row["Param."] for row in table.rows} == {12}
+    best, *_, lost = table.rows
+    found = [best[name] for name in ("Loss", "Accuracy", "MCC", "Epochs", "Min.")]
+    assert found == [0.25, 0.75, 0.25, 7, 1.5] and not {"Loss", "Epochs", "Min."} & {*lost}
+    assert "accuracy of 0.750 on 48 independent images has a standard error of 0.062," in table.note
+
+
+def test_summary_counts_the_trials_that_diverged():
+    trials = [trial_with(i, loss) for i, loss in enumerate([0.5, np.nan, np.nan], start=1)]
+    lines = page.summary_lines(trials, trials[0]._replace(accuracy=0.75, mcc=0.5))
+    assert lines[1:3] == ["That is the paper's choice.", "Trials that diverged: 2."]
+    lines = page.summary_lines(trials[::-1], trials[0]._replace(accuracy=0.75, mcc=0.5))
+    assert len(lines) == 3 and lines[1] == "Trials that diverged: 2."  # the paper's among them
+
+
 def test_summary_names_the_best_and_the_papers_place():
     trials = [trial_with(i + 1, loss, GRID[i]) for i, loss in enumerate([0.5, 0.25])]
     test = trials[1]._replace(accuracy=0.75, mcc=0.5)
