@@ -148,6 +148,12 @@ def test_a_second_run_is_refused_and_takes_nothing_from_the_first(tmp_path):
     assert not lock.exists()
 
 
+def test_folder_of_a_lock_is_made(tmp_path):
+    lock = tmp_path / "new" / "deep" / "lock"
+    with locked(lock, tmp_path):
+        assert lock.exists()
+
+
 def test_a_lock_file_that_cannot_be_made_is_named(tmp_path, monkeypatch):
     denied = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "lock"))
     monkeypatch.setattr(filelock.FileLock, "acquire", nothing(denied))

@@ -245,6 +245,10 @@ IMPOSSIBLE = {
         labelled([0, 0, 114], [0, 0, 114], [299, 0, 0], kind=np.uint16),
         "eq",
     ),
+    "red and green of one brightness": (
+        labelled([0, 299, 0], [0, 299, 0], [0, 0, 587], kind=np.uint16),
+        "equally bright",
+    ),
     "white and a colour": (labelled([255] * 3, [0, 0, 200], [0, 0, 200]), "either of which"),
     "a dark film": (png(np.minimum(1 + MANY // 90, 8).astype(np.uint8) - (MANY < 9)), "9 values"),
     "bands of 20 levels": (png(np.clip(MANY // 20 - 12, 0, 20).astype(np.uint8)), "21 values"),

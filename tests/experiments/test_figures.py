@@ -410,6 +410,22 @@ def test_columns_of_heat_maps_bear_their_titles(sheets):
     assert titles == ["abnormal\npredicted normal", "normal", *[""] * 4]
 
 
+EXPLAINED = {
+    outlines: ["true outline", "Independent", "Joint"],
+    heat: ["lungs", "opacity"],
+    costs: ["Shared", "Separate models"],
+    curves: ["training", "validation", "best epoch", "learning rate reduced"],
+    dots: ["one fold", "mean over folds, 95 % interval", "paper"],
+}
+
+
+@pytest.mark.parametrize("draw", EXPLAINED)
+def test_legend_explains_every_line(draw, sheets):
+    draw()
+    (legend,) = sheets[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == EXPLAINED[draw]
+
+
 @pytest.mark.parametrize("draw", [denoising, heat])
 def test_a_scale_of_colours_has_no_frame(draw, sheets):
     draw()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ums.experiments import report
 from ums.experiments.report.denoising import denoising_gain, denoising_section
 from ums.experiments.report.page import Figure, Report, Section
 from ums.experiments.report.tables import Column, Table, formatted, formatted_p
@@ -200,6 +201,10 @@ def test_the_page_sets_spread_and_interval_apart_and_marks_a_verdict():
     ]
 
 
+def test_a_figure_is_named_without_its_bytes():
+    assert "PNG" not in repr(Figure("f", PNG, "caption", "text"))
+
+
 def test_a_section_shows_its_text_and_its_blocks_in_their_order():
     blocks = [small_table(name="first"), Figure("curve", SVG, "", ""), small_table(name="second")]
     report = small_report(sections=[Section("S", "One.\n\nTwo.", blocks)])
@@ -342,3 +347,24 @@ def test_small_images_have_fewer_scales_and_the_table_says_so(side, noted):
         denoising_gain(study)
         == "Denoising changes the PSNR by +7.5 dB to +7.5 dB, depending on the noise."
     )
+
+
+@pytest.mark.parametrize("denoises", [True, False])
+def test_page_of_a_modality_of_ones_own_shows_how_its_source_was_trained(denoises, monkeypatch):
+    made = []
+    monkeypatch.setattr(report.sections, "build", lambda study, *given, **more: (given, more))
+    monkeypatch.setattr(
+        report.sections, "source_curves", lambda study, label: made.append(label) or ["curves"]
+    )
+    monkeypatch.setattr(report, "denoising_section", lambda study: "panels")
+    monkeypatch.setattr(report, "denoising_gain", lambda study: "gain")
+    record = {"denoising": []} if denoises else {}
+    part = SimpleNamespace(one=lambda kind: record if kind == "source-test" else None)
+    about = {"title": "Brains", "source task": "flow"}
+    (text, source), more = report.plain_page(SimpleNamespace(parts={"": part}, about=about))
+    assert text.title == "Brains: one source, shared" and "joint" in text.subtitle
+    if denoises:
+        assert (source, more, made) == ("panels", {"summary": ["gain"]}, [])
+    else:
+        assert (source.title, source.text, source.blocks) == ("The source", "", ["curves"])
+        assert more == {} and made == ["Source: flow"]

@@ -1,5 +1,7 @@
 """The search's page: the order of trials, sentences, and the picture with its marks and axes."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -77,6 +79,29 @@ def test_summary_names_the_best_and_the_papers_place():
     assert lines[0].startswith(best)
     assert "number 2 of 2" in lines[1] and "accuracy 0.750, MCC 0.500" in lines[2]
     assert page.summary_lines(trials[:1], test)[1] == "That is the paper's choice."
+
+
+def test_page_says_of_what_it_is_and_how_many_trials_and_images_there_were(monkeypatch):
+    best, shown = trial_with(2, 0.25, GRID[1]), []
+    records = [{"label": [0, 1, 1], "patient": ["a", "b", "b"]} for _ in range(2)]
+    parts = {name: SimpleNamespace(records=records) for name in ("trials", "test")}
+    records[0] |= {"loss": 0.125, "accuracy": 0.75, "mcc": 0.5}
+    trials = iter([trial_with(1, 0.5), best])
+    monkeypatch.setattr(page, "trial_of", lambda number, record: next(trials))
+    monkeypatch.setattr(page, "test_table", lambda *given: shown.append(given) or "tested")
+    monkeypatch.setattr(page, "run_information", lambda study: "run")
+    about = {"rates": {"Adam": 0.001}, "seed": 7}
+    report = page.build(SimpleNamespace(parts=parts, about=about))
+    assert "hyperparameters" in report.title and "random search" in report.subtitle
+    trials, test = report.sections
+    assert f"2 of the {len(GRID)} combinations" in trials.text and "Adam 0.001, SGD" in trials.text
+    assert "3 images of 2 patients" in trials.text and test.blocks == ["tested"]
+    assert [block.name for block in trials.blocks] == ["search", "trials"]
+    tested = best._replace(loss=0.125, accuracy=0.75, mcc=0.5)
+    assert shown == [(tested, records[0], 7)] and "accuracy 0.750" in report.summary[-1]
+    del parts["test"]
+    with pytest.raises(FileNotFoundError, match="not finished; run it again"):
+        page.build(SimpleNamespace(parts=parts, about=about))
 
 
 # ---------------------------------------------------------------------------- the picture
