@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from data_prep.doppler import make_doppler
+from data_prep.doppler_flow import draw_patient
+from data_prep.doppler_screen import MACHINES, draw_layout
+from data_prep.doppler_spectrum import draw_texture
 from data_prep.synthetic import make_synthetic
 
 SUMS = """
@@ -79,3 +82,44 @@ def test_drawings_are_those_of_the_printed_results(drawn, part, off):
     if hasattr(made, part):
         expected = by_kind_and_part(SUMS)[kind, part]
         np.testing.assert_allclose(sums(getattr(made, part)), expected, rtol=0, atol=off)
+
+
+def drawn_at_random(what):
+    """The mean of each number over 400 draws."""
+    made = []
+    for i in range(400):
+        rng = np.random.default_rng(i)
+        if what == "patient":
+            drawn = draw_patient(rng, len(MACHINES))
+        elif what == "layout":
+            drawn = draw_layout(MACHINES[i % len(MACHINES)], rng)[1:]
+        else:
+            drawn = draw_texture(i % 3, int(what == "good"), rng)
+        made.append(np.hstack(drawn))
+    return np.mean(made, axis=0)
+
+
+MEANS = """
+patient numbers 1.51500 0.89182 0.03669 0.08750 0.36585 0.07736 0.16033 0.90712 0.75555 0.18526
+patient numbers 0.90563 0.63518 0.91860 0.59219 0.92627 0.12261 -0.23037 1.00000 -0.33260 0.31664
+layout numbers 0.03975 0.20609 0.93793 0.94578 0.30750 0.24500 0.44609
+good numbers 0.21447 0.30302 0.00791 0.05667 64.46250 -16.30910 -30.03978 -12.34420 0.15572 0.01235
+good numbers -36.82238 -2.48429 3.50439 32.31141 1.04311 0.00202 0.01838
+poor numbers 0.29316 0.30302 0.01283 0.05667 64.46250 -16.30910 -26.05637 -12.34420 0.15572 0.01235
+poor numbers -29.16184 -6.64478 0.50694 29.52865 1.04311 0.21946 0.16998
+"""
+
+
+@pytest.mark.parametrize("what", ["patient", "layout", "good", "poor"])
+def test_numbers_drawn_for_screens_are_those_of_the_printed_results(what):
+    expected = by_kind_and_part(MEANS)[what, "numbers"]
+    np.testing.assert_allclose(drawn_at_random(what), expected, rtol=0, atol=2e-5)
+
+
+def test_the_largest_wave_of_every_heart_is_1():
+    for seed in range(400):
+        patient = draw_patient(np.random.default_rng(seed), len(MACHINES))
+        waves = patient.muscle_early, patient.muscle_late, patient.muscle_systole
+        assert max(waves) == 1 and max(np.abs(patient.qrs)) == 1
+        assert patient.fibrillation or max(patient.early, patient.late) == 1
+        assert (patient.late == patient.muscle_late == patient.qrs[0] == 0) == patient.fibrillation
