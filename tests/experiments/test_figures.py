@@ -231,6 +231,7 @@ def test_a_drop_of_the_learning_rate_is_a_line_at_its_epoch_with_the_new_rate(sh
     ax = sheets[0].axes[0]
     assert [line[0][0] for line in points(ax.get_lines())[1:]] == [3, 5]
     assert [text.get_text() for text in ax.texts] == ["0.05", "0.02"]
+    assert [text.xy for text in ax.texts] == [(3, 1), (5, 1)]  # at the top
 
 
 def test_one_strategys_panels_share_its_colour(sheets):
@@ -424,6 +425,30 @@ def test_legend_explains_every_line(draw, sheets):
     draw()
     (legend,) = sheets[0].legends
     assert [text.get_text() for text in legend.get_texts()] == EXPLAINED[draw]
+
+
+OFFSETS = {  # in points, right and up
+    denoising: [(-4, 0)] * 2 + [(6, 6)] * 4,
+    outlines: [(-4, 0)] * 2 + [(6, 6)] * 4,
+    curves: [(0, 7), (3, 0)],
+    dots: [(0, 5)] * 3,
+    cosines: [(6, -5), (6, 5)],
+    costs: [(5, 0)],
+}
+
+
+@pytest.mark.parametrize("draw", OFFSETS)
+def test_notes_stand_beside_what_they_are_about(draw, sheets):
+    draw()
+    notes = [text for ax in sheets[0].axes for text in ax.texts if hasattr(text, "xyann")]
+    assert sorted(text.xyann for text in notes) == sorted(OFFSETS[draw])
+
+
+@pytest.mark.parametrize("lines", [0, 3])
+def test_rows_of_images_have_room_for_the_lines_above_each(lines):
+    low, high = (mosaic(["", ""], 4, np.zeros((30, 30)), n)[0] for n in (0, lines))
+    assert high.get_figheight() - low.get_figheight() == pytest.approx(2 * 0.17 * lines)
+    assert high.get_figwidth() == low.get_figwidth() == style.PAGE
 
 
 @pytest.mark.parametrize("draw", [denoising, heat])
