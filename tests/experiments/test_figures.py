@@ -20,6 +20,7 @@ from ums.experiments.report.pictures import (
 )
 from ums.experiments.report.plots import cosine_curves, crossover, fold_dots, training_curves
 from ums.experiments.report.style import METHOD_COLOURS, draw_outline, method_colours, titled_panels
+from ums.experiments.report.tables import formatted_p
 from ums.experiments.results.scores import Estimate
 from ums.metrics import iou
 from ums.training import History
@@ -308,7 +309,8 @@ def test_heat_maps_are_those_of_the_first_fold_with_its_shares(monkeypatch):
     )
     drawn = []
     monkeypatch.setattr(heat_maps, "heat_map_panel", lambda *given, name: drawn.append(given))
-    heat_maps.heat_map_section(group, seed=0)
+    (table,) = heat_maps.heat_map_section(group, seed=0).tables
+    assert [getattr(column, "format", "") for column in table.columns] == ["", "", formatted_p]
     images, maps, masks, titles, inside = drawn[0]
     assert (images, masks, titles) == ("ab", {"lungs": "masks"}, ["positive 1", "positive 2"])
     assert list(maps.values()) == arms
@@ -442,6 +444,17 @@ def test_notes_stand_beside_what_they_are_about(draw, sheets):
     draw()
     notes = [text for ax in sheets[0].axes for text in ax.texts if hasattr(text, "xyann")]
     assert sorted(text.xyann for text in notes) == sorted(OFFSETS[draw])
+
+
+@pytest.mark.parametrize(
+    ("count", "columns"), [(1, 1), (2, 2), (3, 3), (4, 2), (5, 3), (6, 2), (7, 3), (8, 2), (9, 3)]
+)
+def test_panels_stand_in_rows_in_their_order(count, columns):
+    sheet, panels = titled_panels([f"n{i}" for i in range(count)], 1)
+    specs = [ax.get_subplotspec() for ax in panels.values()]
+    places = [(spec.rowspan.start, spec.colspan.start) for spec in specs]
+    assert places == [divmod(i, columns) for i in range(count)]
+    assert [ax.axison for ax in sheet.axes] == [True] * count + [False] * (-count % columns)
 
 
 @pytest.mark.parametrize("lines", [0, 3])
