@@ -12,6 +12,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit
 
 from ums.data.decode import decode_mask
+from ums.data.mask import mask_of
 
 LABELS = np.zeros((24, 32), np.uint8)
 LABELS[4:20, 3:13], LABELS[4:20, 18:30] = 1, 2
@@ -300,6 +301,16 @@ def test_a_lossy_mask_in_a_dicom_of_two_values_is_read():
     content = encapsulate([pillow_jpeg2000(disc(0, 255, 255))])
     data = dicom(disc(0, 255, 255), JPEG2000, content)
     np.testing.assert_array_equal(read(data), disc(0, 1, 1))
+
+
+@pytest.mark.parametrize(("bright", "clear"), [(63, False), (64, True), (255, True)])
+def test_two_lossy_values_must_differ_by_a_quarter_of_the_range(bright, clear):
+    image = bright * LEFT.astype(np.uint8)
+    if clear:
+        np.testing.assert_array_equal(mask_of(image, lossy=True), LEFT)
+    else:
+        with pytest.raises(ValueError, match=f"0, {bright} are too near each other"):
+            mask_of(image, lossy=True)
 
 
 @pytest.mark.parametrize(

@@ -312,6 +312,15 @@ def test_every_source_names_its_page_licence_and_how_to_get_it():
         assert source.archive or "kaggle " in source.command
 
 
+def test_what_must_be_fetched_is_told_with_its_size_and_where_to_unpack_it(tmp_path, capsys):
+    assert main(["get", str(tmp_path), "--list"]) == 0
+    told = capsys.readouterr().out
+    for source in SOURCES:
+        if source.archive:
+            words = f"{source.archive}, {source.size / 1e6:,.0f} MB, to be unpacked in {tmp_path}"
+            assert words in told
+
+
 def test_archives_have_the_sizes_that_were_noted():
     sizes = {source.about["name"]: source.size for source in SOURCES if source.archive}
     assert sizes == {"Montgomery": 616_853_875, "Shenzhen": 3_770_205_534}

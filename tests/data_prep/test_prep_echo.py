@@ -236,6 +236,12 @@ def test_images_are_found_in_the_spelling_of_another_system(raw, spell):
     assert f"{ROWS[0]['file']} again, after row 2" in str(list_echo(raw).problems)
 
 
+@pytest.mark.parametrize(("word", "value"), [("low", 0), ("POOR", 0), ("Good", 1), ("", -1)])
+def test_quality_is_told_by_its_words(raw, word, value):
+    write_table(raw, [dict(row, quality=word) for row in ROWS])
+    assert {item.labels["quality"] for item in list_echo(raw).items} == {value}
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

@@ -221,6 +221,13 @@ def test_beginnings_of_names_are_patients_if_few_images_share_each(images_each, 
     assert (last in whose) == (told == "all")
 
 
+@pytest.mark.parametrize("ending", ["A", "b", "POST", "Pre", "IMG3", "20210304"])
+def test_counters_after_a_patient_are_told_in_small_and_large_letters(ending):
+    names = [f"P{p:03d}_{last}.png" for p in range(3) for last in ("c", ending)]
+    found, _ = name_patients(names, [""] * len(names))
+    assert found == [f"P{p:03d}" for p in range(3) for _ in range(2)]
+
+
 @pytest.mark.parametrize(
     "layout",
     [

@@ -429,6 +429,12 @@ def test_legend_explains_every_line(draw, sheets):
     assert [text.get_text() for text in legend.get_texts()] == EXPLAINED[draw]
 
 
+def test_best_epoch_is_written_at_its_loss(sheets):
+    training_curves({"Joint": History([1.0, 0.3, 0.2], [1.1, 0.2, 0.4], [1e-3] * 3)})
+    (best,) = [text for text in sheets[0].axes[0].texts if text.get_text() == "2"]
+    assert best.xy == (2, 0.2)
+
+
 OFFSETS = {  # in points, right and up
     denoising: [(-4, 0)] * 2 + [(6, 6)] * 4,
     outlines: [(-4, 0)] * 2 + [(6, 6)] * 4,
