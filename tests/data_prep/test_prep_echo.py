@@ -249,6 +249,7 @@ def test_quality_is_told_by_its_words(raw, word, value):
         ({"flow": "AV"}, "row 6 of labels.csv: flow is 'AV', should be MV, MA, TR or empty"),
         ({"quality": "fair"}, "quality is 'fair', should be POOR, GOOD, LOW or empty"),
         ({"patient": ""}, "row 6 of labels.csv: patient is empty"),
+        ({"file": ""}, "row 6 of labels.csv: file is empty"),
         ({"file": "p1/a0.png"}, "p1/a0.png again, after row 5"),
         ({"file": "p1/no.png"}, "row 6 of labels.csv: no such image"),
         ({"file": "../../no.png"}, "row 6 of labels.csv: no such image"),
@@ -358,3 +359,10 @@ def test_real_screens_are_prepared_by_their_panel(tmp_path):
     code, out = prepare(raw, "--box", "42", "342", "900", "390")
     assert code == 0 and len(everything(out)) == 8 and not skipped(out)
     assert all(image.std() > 10 for image, *_ in everything(out).values())
+
+
+def test_as_many_screens_are_drawn_as_the_paper_has(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        main(["echo", "--help"])
+    assert "number of images (2444)" in capsys.readouterr().out

@@ -349,6 +349,15 @@ def test_small_images_have_fewer_scales_and_the_table_says_so(side, noted):
     )
 
 
+@pytest.mark.parametrize("losses", [[], [0.5, 0.25]])
+def test_source_has_curves_of_its_own_name_if_it_was_trained(losses):
+    history = {"train": losses, "validation": losses, "learning_rate": [1e-3] * len(losses)}
+    record = {"history": history, "seconds": 1.0, "trainable": 1, "shared": 0}
+    part = SimpleNamespace(one=lambda kind: record)
+    curves = report.sections.source_curves(SimpleNamespace(parts={"": part}), "Source")
+    assert [figure.name for figure in curves] == ["training-source"] * bool(losses)
+
+
 @pytest.mark.parametrize("denoises", [True, False])
 def test_page_of_a_modality_of_ones_own_shows_how_its_source_was_trained(denoises, monkeypatch):
     made = []

@@ -35,6 +35,12 @@ def folds(group, k=3, seed=0):
     return group.folds(k, np.random.default_rng(seed))
 
 
+def test_group_may_have_one_task_only(groups):
+    group = groups[DIVERSE]
+    alone = replace(group, tasks=group.tasks[1:])
+    assert alone.train_set is group.train_set and alone.test_set is group.test_set
+
+
 # ---------------------------------------------------------------------------- folds
 
 EACH_GROUP = pytest.mark.parametrize("name", [DIVERSE, SIMILAR])
