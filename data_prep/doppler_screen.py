@@ -106,7 +106,7 @@ def draw_screen(
         _sector(screen, layout, rng)
     top, bottom, left, right = panel_box(layout, shape)
     curves = [np.rint(255 * np.linspace(0, 1, 256) ** power) for power in machine.tint]
-    lookup = np.stack(curves, axis=-1).astype(np.uint8)
+    lookup = np.stack(curves, axis=1).astype(np.uint8)
     screen[top:bottom, left:right] = lookup[np.rint(255 * grey).astype(np.uint8)]
     _scale(screen, (top, bottom, left, right), baseline, layout, rng)
     if layout.ecg > 0:

@@ -55,7 +55,7 @@ def contact_sheet(content: Content) -> bytes:
             at = (x + 3, y + TILE + 13 + 15 * line)
             text = text.encode("ascii", "replace").decode()  # all that OpenCV's font can draw
             cv2.putText(sheet, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (230,) * 3, 1, cv2.LINE_AA)
-            sheet[y + TILE : y + height, x + TILE :] = 0  # cut off what is too long for its tile
+            sheet[y + TILE :, x + TILE :] = 0  # cut off what is too long for its tile
     return bytes(cv2.imencode(".png", sheet)[1])
 
 

@@ -38,11 +38,17 @@ def test_to_numpy_copies_only_from_elsewhere():
 # ------------------------------------------------------------------------------ the device
 
 
-def broken_cupy(product):
-    """A CuPy that imports and whose probe comes out as ``product``."""
-    probe = types.SimpleNamespace(get=lambda: product)
-    array = type("probe", (), {"__matmul__": lambda a, b: probe})()
-    return types.SimpleNamespace(arange=lambda n, dtype: array, float32=np.float32)
+def broken_cupy(off):
+    """A CuPy that imports and whose products are ``off`` by a number."""
+
+    class Probe(np.ndarray):
+        def __matmul__(self, other):
+            return types.SimpleNamespace(get=lambda: np.dot(self, other) + off)
+
+    def arange(n, dtype):
+        return np.arange(n, dtype=dtype).view(Probe)
+
+    return types.SimpleNamespace(arange=arange, float32=np.float32)
 
 
 def test_gpu_without_cupy_says_why(monkeypatch):
@@ -52,14 +58,14 @@ def test_gpu_without_cupy_says_why(monkeypatch):
 
 
 def test_gpu_that_computes_wrongly_is_refused(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", broken_cupy(13.0))
+    monkeypatch.setitem(sys.modules, "cupy", broken_cupy(-1))
     with pytest.raises(RuntimeError, match=r"no working GPU: .*wrong result"):
         choose_device("gpu")
 
 
 def working_cupy(limit=0):
     """A CuPy whose memory pool has a limit already, 0 for none, and keeps what limit is asked for."""
-    cupy = broken_cupy(14.0)
+    cupy = broken_cupy(0)
     pool = types.SimpleNamespace(get_limit=lambda: limit, asked=[])
     pool.set_limit = lambda **limit: pool.asked.append(limit)
     cupy.get_default_memory_pool = lambda: pool
@@ -88,7 +94,7 @@ def test_gpu_memory_bounded_by_somebody_else_is_left_so(variable, limit, monkeyp
     assert asked == []
 
 
-@pytest.mark.parametrize("cupy", [None, broken_cupy(0.0)])
+@pytest.mark.parametrize("cupy", [None, broken_cupy(-1)])
 def test_auto_falls_back_to_the_cpu(cupy, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setenv("UMS_THREADS", "3")

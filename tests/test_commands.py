@@ -1,5 +1,6 @@
 """The commands without make: those that the README names are understood, and what is missing is one line."""
 
+import argparse
 import re
 import shlex
 import subprocess
@@ -35,6 +36,15 @@ def test_the_readme_names_a_way_without_make():
 def test_the_commands_of_the_pages_are_understood(command):
     module, *arguments = shlex.split(command)
     PARSERS[module]().parse_args(arguments)
+
+
+def test_help_of_the_preparing_commands_gives_an_example_that_is_understood():
+    parser = data_prep.__main__._parser()
+    (commands,) = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    for name in sorted(commands.keys() - {"get", "accept"}):
+        made_by, *arguments = shlex.split(commands[name].epilog.removeprefix("example: python -m "))
+        assert (made_by, arguments[0]) == ("data_prep", name)
+        assert parser.parse_args(arguments).set == name
 
 
 def without(packages, module, *arguments):

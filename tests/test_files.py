@@ -59,6 +59,14 @@ def test_a_drive_that_cannot_flush_is_written_to_all_the_same(name, tmp_path, mo
     assert (tmp_path / "a.txt").read_bytes() == b"new"
 
 
+@pytest.mark.parametrize("content", [b"new", lambda file: file.write(b"new")])
+def test_all_of_a_file_is_written_before_it_is_flushed(content, tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(os, "fsync", lambda handle: sizes.append(os.fstat(handle).st_size))
+    write_whole(tmp_path / "a.txt", content)
+    assert sizes[0] == 3
+
+
 def test_a_system_that_opens_no_folder_flushes_the_files_in_it(tmp_path, monkeypatch):
     opened, flushed, real = os.open, [], os.fsync
     (tmp_path / "a.txt").write_bytes(b"a")
@@ -138,6 +146,12 @@ def test_a_second_run_is_refused_and_takes_nothing_from_the_first(tmp_path):
     with locked(lock, folder):
         assert lock.exists()
     assert not lock.exists()
+
+
+def test_folder_of_a_lock_is_made(tmp_path):
+    lock = tmp_path / "new" / "deep" / "lock"
+    with locked(lock, tmp_path):
+        assert lock.exists()
 
 
 def test_a_lock_file_that_cannot_be_made_is_named(tmp_path, monkeypatch):

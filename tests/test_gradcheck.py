@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from ums import ops
-from ums.gradcheck import GradientError, check_gradients, check_layer, check_loss, relative_error
+from ums.gradcheck import (
+    GradientError,
+    _where,
+    check_gradients,
+    check_layer,
+    check_loss,
+    relative_error,
+)
 from ums.layers import BatchNorm, Conv2D, Dense, Dropout, Layer, Parameter, ReLU, Sequential
 from ums.watched import unregistered_parameters
 
@@ -128,6 +135,20 @@ def test_one_wrong_entry_is_rejected(change, rng):
     x = np.array([2.0, -1.0, 1.5])
     with pytest.raises(GradientError, match=r"1 of 3 entries differ, most at index \(1,\)"):
         check_gradients(square, wrong_at(1, change), {"x": x}, rng=rng)
+
+
+@pytest.mark.parametrize(
+    ("numeric", "off", "differs"),
+    [(2.0, 1.9e-6, 0), (2.0, 2.1e-6, 1), (-2.0, 1.9e-6, 0), (-2.0, 2.1e-6, 1)]
+    + [(n, sign * off, int(off > 1e-9)) for n in (0.0, 9e-4) for sign in (-1, 1)
+       for off in (0.95e-9, 1.05e-9)],
+)  # fmt: skip
+def test_entries_that_differ_by_a_millionth_are_counted(numeric, off, differs):
+    entries, expected = np.array([3, 4]), np.array([numeric, 1.0])
+    got = expected + np.array([off, 0.5])
+    text = _where((2, 3), entries, got, expected)
+    assert text.startswith(f"{1 + differs} of 2 entries differ, most at index (1, 1): expected 1 (")
+    assert text.endswith("got 1.5")
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])

@@ -349,6 +349,12 @@ def test_chain_is_a_sequence_of_its_layers(rng):
         net[3]
 
 
+def test_layer_cannot_stand_twice_in_a_chain(rng):
+    layer = Dense(3, 3, rng)
+    with pytest.raises(ValueError, match="it can stand in a chain only once"):
+        Sequential(layer, Dense(3, 3, rng), layer)
+
+
 def test_leaves_are_the_layers_of_nested_chains_in_order(rng):
     down, up = encoder(rng), head(rng)
     assert Sequential(down, Sequential(up)).leaves() == [*down, *up]

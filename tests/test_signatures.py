@@ -2,6 +2,7 @@
 
 import inspect
 from math import isnan
+from unittest.mock import ANY
 
 import pytest
 
@@ -10,6 +11,7 @@ from data_prep import (
     download,
     echo,
     layout,
+    look,
     options,
     protocol,
     reading,
@@ -18,21 +20,38 @@ from data_prep import (
     splits,
     synthetic,
     synthetic_sets,
+    workfolder,
     writing,
 )
 from data_prep.listing import Listing
-from ums import backend, finetuning, gradcheck, layers, networks, ops, optimizers, training
+from ums import (
+    backend,
+    checks,
+    files,
+    finetuning,
+    gradcheck,
+    layers,
+    networks,
+    ops,
+    optimizers,
+    source,
+    training,
+)
 from ums.checkpoint import Checkpoint
-from ums.data import augment, crop, header, mask, normalisation, prepared
+from ums.data import augment, crop, header, mask, normalisation, prepared, prepared_set, rows
+from ums.data import checks as data_checks
 from ums.data.noise import NOISES
+from ums.derived import recommendation
 from ums.derived.recommendation import Recommendations
 from ums.experiments import (
     arms,
+    datasets,
     jobs,
     pilot,
     replicates,
     run,
     runner,
+    search,
     search_space,
     store,
     study,
@@ -40,10 +59,17 @@ from ums.experiments import (
     testing,
 )
 from ums.experiments import cxr as cxr_study
+from ums.experiments import echo as echo_study
+from ums.experiments.report import pictures, sections, style
 from ums.experiments.results import intervals, scores, verdicts
 from ums.experiments.results.scores import Estimate
 from ums.finetuning import independent, separate, weighting
 from ums.metrics import image_quality, significance
+from ums.ops import conv, norm
+from ums.ops.fast import conv as fast_conv
+from ums.ops.fast import norm as fast_norm
+from ums.ops.fast import rows as fast_rows
+from ums.ops.fast import threads, winograd
 
 NARROW_OR_NOT = {"width": 1.0}
 CONVOLUTION = {"stride": 1, "dilation": 1}
@@ -121,6 +147,34 @@ DEFAULTS = [
     (sets.get_sets, {"fetch": True}),
     (reading.read_all, {"strict": False}),
     (writing.save_prepared, {"overwrite": False}),
+    (writing.check_replaceable, {"overwrite": False}),
+    (reading.full_digests, {"colour": False}),
+    (workfolder.WorkFolder, {"colour": False}),
+    (workfolder.Outcome, {"image": -1, "mask": -1}),
+    (synthetic.render, {"label": 0}),
+    (checks.check_integer, {"least": 1}),
+    (data_checks.check_images, {"stored": False, "entire": False}),
+    (header.Header, {"height": 0, "width": 0, "orientation": 1, "bits": 0, "palette": False,
+                     "transparent": -1, "zeros": 0}),
+    (mask.mask_of, {"lossy": False}),
+    (prepared_set.check_digests, {"edited": False, "arrays": True}),
+    (source.DenoisingExamples, {"fixed": False}),
+    (conv.conv2d_forward_plain, CONVOLUTION),
+    (fast_conv.conv2d_forward, CONVOLUTION),
+    (winograd.convolve, {"dilation": 1}),
+    (winograd.grad_weights, {"dilation": 1}),
+    (norm.batchnorm_forward_plain, IOFFE_SZEGEDY),
+    (fast_norm.batchnorm_forward, IOFFE_SZEGEDY),
+    (datasets.Layout, {"supervised": False}),
+    (echo_study.flow_classifier, {**NARROW_OR_NOT, "kernel": 3, "dilation": 2, "dropout": 0.5}),
+    (echo_study.segmentation_model, {"in_channels": 1, **NARROW_OR_NOT}),
+    (jobs.generator, {"replicate": 0}),
+    (search.SearchSettings, {"trials": 16, "epochs": 20, "width": 0.5, "patience": 8,
+                             "background": -1, "seed": 0}),
+    (pictures.mosaic, {"lines": 0}),
+    (pictures.recommendation_panel, {"each": 4}),
+    (sections.GroupText, {"score_table": 0, "cost_table": 0}),
+    (style.legend_below, {"dark": False}),
 ]  # fmt: skip
 
 
@@ -194,6 +248,30 @@ CONSTANTS = [
         "Pediatric test": {"images": 624, "normal": 234, "bacterial": 242, "viral": 148},
     }}),
     (rsna, {"CLASSES": ("Normal", "No Lung Opacity / Not Normal", "Lung Opacity")}),
+    (data_checks, {"BLACK": 8}),
+    (header, {"_MOST_TEXT": 2**20, "_PNG_CHANNELS": {0: 1, 2: 3, 3: 1, 4: 2, 6: 4},
+              "_FRAMES": {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}}),  # T.81, table B.1
+    (mask, {"_CLEAR": 64_000}),
+    (recommendation, {"USE": 0, "EXCLUDE": 1}),
+    (image_quality, {"K1": 0.01, "K2": 0.03}),
+    (search, {"OPTIMIZERS": {"SGD": (ANY, 0.01), "Adam": (optimizers.Adam, 0.001),
+                             "RMSprop": (optimizers.RMSprop, 0.001)}}),
+    (search_space, {"SPACE": {"kernel": (3, 5, 7), "dilation": (2, 3), "dropout": (0.1, 0.3, 0.5),
+                              "optimizer": ("SGD", "Adam", "RMSprop"), "batch": (16, 32, 64)}}),
+    # how much is held in memory, or worked on, at a time
+    (prepared, {"LARGE_BYTES": 2**32}),
+    (rows, {"PART_BYTES": 2**24}),
+    (files, {"_CHUNK": 2**24}),
+    (download, {"CHUNK": 2**20}),
+    (independent, {"FEATURE_BYTES": 2**30}),
+    (significance, {"PATTERN_SIGNS": 2**18}),
+    (fast_rows, {"BLOCK": 128}),
+    (threads, {"TILE_BYTES": 3 * 2**20, "GPU_TILE_BYTES": 2**29}),
+    (winograd, {"GROUP": 128}),
+    # how large things are drawn
+    (look, {"TILES": 48, "COLUMNS": 8, "TILE": 192, "CAPTION": 34, "MASK": (80, 220, 80),
+            "OPACITY": (60, 140, 255)}),
+    (style, {"PAGE": 9.4, "PIXELS_PER_INCH": 96, "DOTS_PER_INCH": 144}),
 ]  # fmt: skip
 
 
@@ -202,6 +280,11 @@ CONSTANTS = [
 )
 def test_constants_are_those_that_are_documented(module, expected):
     assert {name: getattr(module, name) for name in expected} == expected
+
+
+def test_stochastic_gradient_descent_of_the_search_has_its_usual_momentum():
+    make, _ = search.OPTIMIZERS["SGD"]
+    assert (make.func, make.keywords) == (optimizers.SGD, {"momentum": 0.9})
 
 
 def test_noises_are_the_five_gaussians_and_poisson():

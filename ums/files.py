@@ -121,7 +121,6 @@ def locked(lock: Path, folder: Path) -> Iterator[None]:
         import filelock  # not needed by the library's core
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("filelock is missing: python -m pip install filelock") from error
-    lock.parent.mkdir(parents=True, exist_ok=True)
     held = filelock.FileLock(lock, fallback_to_soft=False)
     try:
         held.acquire(timeout=0)

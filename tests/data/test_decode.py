@@ -223,6 +223,14 @@ def test_of_several_exif_segments_the_first_that_turns_counts(others):
     assert decode_grey(data, "x").shape == (16, 8)
 
 
+def test_nonsense_in_exif_leaves_the_word_to_xmp():
+    assert decode_grey(noted(".jpg", exif_of(9), XAP + ATTRIBUTE), "x").shape == (16, 8)
+
+
+def test_exif_digits_in_a_comment_do_not_turn_the_image():
+    assert decode_grey(noted(".png", (b"tEXt", b"Comment\0" + RAW)), "x").shape == (8, 16)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(("kind", "value"), [(3, "HH"), (4, "I"), (1, "BBH")])
 def test_the_orientation_is_read_in_both_byte_orders_and_all_types_of_integer(order, kind, value):

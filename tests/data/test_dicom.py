@@ -244,6 +244,26 @@ PADDED = {
         padded(65535, np.uint16),
         {"PixelPaddingValue": 65535, "BitsStored": 12, "HighBit": 11},
     ),
+    "signed, below the stored bits": (
+        padded(-5000, np.int16),
+        {"PixelPaddingValue": -5000, "BitsStored": 13, "HighBit": 12},
+    ),
+    "signed, above the stored bits": (
+        padded(4096, np.int16),
+        {"PixelPaddingValue": 4096, "BitsStored": 13, "HighBit": 12},
+    ),
+    "signed, the lowest of the stored bits": (
+        padded(-4096, np.int16),
+        {"PixelPaddingValue": -4096, "BitsStored": 13, "HighBit": 12},
+    ),
+    "the highest of the stored bits": (
+        padded(4095, np.uint16),
+        {"PixelPaddingValue": 4095, "BitsStored": 12, "HighBit": 11},
+    ),
+    "just beyond the stored bits": (
+        padded(4096, np.uint16),
+        {"PixelPaddingValue": 4096, "BitsStored": 12, "HighBit": 11},
+    ),
     "among other values": (padded(1500.4, np.uint16), {"PixelPaddingValue": 1500}),
     "rescaled": (
         padded(0, np.uint16),

@@ -12,6 +12,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit
 
 from ums.data.decode import decode_mask
+from ums.data.mask import mask_of
 
 LABELS = np.zeros((24, 32), np.uint8)
 LABELS[4:20, 3:13], LABELS[4:20, 18:30] = 1, 2
@@ -245,6 +246,10 @@ IMPOSSIBLE = {
         labelled([0, 0, 114], [0, 0, 114], [299, 0, 0], kind=np.uint16),
         "eq",
     ),
+    "red and green of one brightness": (
+        labelled([0, 299, 0], [0, 299, 0], [0, 0, 587], kind=np.uint16),
+        "equally bright",
+    ),
     "white and a colour": (labelled([255] * 3, [0, 0, 200], [0, 0, 200]), "either of which"),
     "a dark film": (png(np.minimum(1 + MANY // 90, 8).astype(np.uint8) - (MANY < 9)), "9 values"),
     "bands of 20 levels": (png(np.clip(MANY // 20 - 12, 0, 20).astype(np.uint8)), "21 values"),
@@ -296,6 +301,16 @@ def test_a_lossy_mask_in_a_dicom_of_two_values_is_read():
     content = encapsulate([pillow_jpeg2000(disc(0, 255, 255))])
     data = dicom(disc(0, 255, 255), JPEG2000, content)
     np.testing.assert_array_equal(read(data), disc(0, 1, 1))
+
+
+@pytest.mark.parametrize(("bright", "clear"), [(63, False), (64, True), (255, True)])
+def test_two_lossy_values_must_differ_by_a_quarter_of_the_range(bright, clear):
+    image = bright * LEFT.astype(np.uint8)
+    if clear:
+        np.testing.assert_array_equal(mask_of(image, lossy=True), LEFT)
+    else:
+        with pytest.raises(ValueError, match=f"0, {bright} are too near each other"):
+            mask_of(image, lossy=True)
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,15 @@ def test_what_a_mac_adds_to_an_archive_is_left_in_it(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "one", "two"]
 
 
+def test_what_a_mac_adds_may_be_damaged(tmp_path):
+    noise = [hashlib.sha512(name).digest() for name in (b"1", b"2")]
+    data = archive([("s/a.png", noise[0]), ("__MACOSX/s/._a.png", noise[1])])
+    at = data.index(noise[1])  # noise is not made smaller
+    (tmp_path / "a.zip").write_bytes(data[:at] + b"\0\0" + data[at + 2 :])
+    assert unpack(tmp_path / "a.zip", tmp_path) == ["s"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.png", "a.zip", "s"]
+
+
 def test_an_existing_folder_is_not_touched(tmp_path):
     (tmp_path / "a.zip").write_bytes(archive([("set/a.png", b"new")]))
     (tmp_path / "set").mkdir()
@@ -301,6 +310,21 @@ def test_every_source_names_its_page_licence_and_how_to_get_it():
     for source in SOURCES:
         assert source.page.startswith("https://") and source.about["licence"]
         assert source.archive or "kaggle " in source.command
+
+
+def test_what_must_be_fetched_is_told_with_its_size_and_where_to_unpack_it(tmp_path, capsys):
+    assert main(["get", str(tmp_path), "--list"]) == 0
+    told = capsys.readouterr().out
+    for source in SOURCES:
+        if source.archive:
+            words = f"{source.archive}, {source.size / 1e6:,.0f} MB, to be unpacked in {tmp_path}"
+            assert words in told
+
+
+def test_archives_have_the_sizes_that_were_noted():
+    sizes = {source.about["name"]: source.size for source in SOURCES if source.archive}
+    assert sizes == {"Montgomery": 616_853_875, "Shenzhen": 3_770_205_534}
+    assert [source.sha256 and len(source.sha256) for source in SOURCES] == [64, *[None] * 4]
 
 
 def test_tries_are_as_far_apart_as_asked(server, tmp_path, monkeypatch):

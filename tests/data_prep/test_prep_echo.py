@@ -263,6 +263,12 @@ def test_images_are_found_in_the_spelling_of_another_system(raw, spell):
     assert f"{ROWS[0]['file']} again, after row 2" in str(list_echo(raw).problems)
 
 
+@pytest.mark.parametrize(("word", "value"), [("low", 0), ("POOR", 0), ("Good", 1), ("", -1)])
+def test_quality_is_told_by_its_words(raw, word, value):
+    write_table(raw, [dict(row, quality=word) for row in ROWS])
+    assert {item.labels["quality"] for item in list_echo(raw).items} == {value}
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -270,6 +276,7 @@ def test_images_are_found_in_the_spelling_of_another_system(raw, spell):
         ({"flow": "AV"}, "row 6 of labels.csv: flow is 'AV', should be MV, MA, TR or empty"),
         ({"quality": "fair"}, "quality is 'fair', should be POOR, GOOD, LOW or empty"),
         ({"patient": ""}, "row 6 of labels.csv: patient is empty"),
+        ({"file": ""}, "row 6 of labels.csv: file is empty"),
         ({"file": "p1/a0.png"}, "p1/a0.png again, after row 5"),
         ({"file": "p1/no.png"}, "row 6 of labels.csv: no such image"),
         ({"file": "../../no.png"}, "row 6 of labels.csv: no such image"),
@@ -379,3 +386,10 @@ def test_real_screens_are_prepared_by_their_panel(tmp_path):
     code, out = prepare(raw, "--box", "42", "342", "900", "390")
     assert code == 0 and len(everything(out)) == 8 and not skipped(out)
     assert all(image.std() > 10 for image, *_ in everything(out).values())
+
+
+def test_as_many_screens_are_drawn_as_the_paper_has(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        main(["echo", "--help"])
+    assert "number of images (2444)" in capsys.readouterr().out

@@ -111,3 +111,61 @@ def test_ages_are_no_classes(images, monkeypatch):
     splits, labels = ["train"] * 60, {"age": np.arange(60), "sex": np.arange(60) % 2}
     summary_plot(Content(images, splits, splits, splits, labels), ())
     assert [text.get_text() for text in drawn[0].axes[2].get_xticklabels()] == ["sex 0", "sex 1"]
+
+
+def test_a_long_name_leaves_the_tiles_around_it_alone(images):
+    rows = np.arange(18, dtype=np.uint8)[:, None, None] + images[:18]
+    ids = [str(k) for k in range(18)]
+    long = [name if k != 9 else "W" * 30 for k, name in enumerate(ids)]
+    one, other = (
+        pixels(contact_sheet(Content(rows, names, ids, ["test"] * 18, {}))) for names in (ids, long)
+    )
+    row, column = look.TILE + look.CAPTION, look.TILE
+    changed = (one != other).any(axis=2)
+    assert changed[row : 2 * row, column : 2 * column].any()
+    changed[row : 2 * row, column : 2 * column] = False
+    assert not changed.any()
+    for place in range(18):  # below a tile that was written before, too
+        y, x = place // 8 * row, place % 8 * column
+        assert (one[y + 5, x + 5] == 120 + place).all()
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(1, [0]), (3, [0, 1, 2]), (48, list(range(48))), (95, list(range(0, 95, 2)))],
+)
+def test_the_sheet_shows_images_evenly_from_the_first_to_the_last(count, shown):
+    levels = np.arange(count, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
+    ids = [str(k) for k in range(count)]
+    drawn = pixels(contact_sheet(Content(levels, ids, ids, ["test"] * count, {})))
+    row = look.TILE + look.CAPTION
+    tops = drawn[5::row, 5 :: look.TILE, 0].ravel()[: len(shown)]
+    assert abs(tops.astype(int) - shown).max() <= 1
+
+
+def test_grey_levels_are_shares_of_all_pixels(images, monkeypatch):
+    drawn = []
+    canvas = type("Canvas", (), {"print_png": lambda self, file: None})
+    monkeypatch.setattr(look, "FigureCanvasAgg", lambda figure: drawn.append(figure) or canvas())
+    images[:15], splits = 255, ["train"] * 60
+    images[15:30] = 0
+    summary_plot(Content(images, splits, splits, splits, {}), ())
+    sizes, greys, _ = drawn[0].axes
+    shares, edges, _ = greys.patches[0].get_data()
+    assert (shares[[0, 120, 255]] == [0.25, 0.5, 0.25]).all() and shares.sum() == 1
+    assert edges.tolist() == list(range(257)) and greys.get_yscale() == "log"
+    assert [text.get_text() for text in sizes.texts] == ["not recorded"]
+
+
+def test_sizes_are_drawn_from_0_as_often_as_they_are(images, monkeypatch):
+    drawn = []
+    canvas = type("Canvas", (), {"print_png": lambda self, file: None})
+    monkeypatch.setattr(look, "FigureCanvasAgg", lambda figure: drawn.append(figure) or canvas())
+    splits = ["train"] * 60
+    summary_plot(Content(images, splits, splits, splits, {}), [(20, 30)] * 45 + [(40, 50)] * 15)
+    sizes = drawn[0].axes[0]
+    assert sizes.collections[0].get_offsets().tolist() == [[30, 20], [50, 40]]
+    assert sizes.collections[0].get_sizes().tolist() == [128, 48]
+    assert sizes.get_xlim()[0] == sizes.get_ylim()[0] == 0
+    legend = [text.get_text() for text in drawn[0].axes[2].get_legend().get_texts()]
+    assert legend == list(look.SPLITS)

@@ -195,6 +195,40 @@ def test_large_folders_may_be_patients(layout, patients):
 
 
 @pytest.mark.parametrize(
+    ("images_each", "told"),
+    [
+        ([1, 2], "all"),
+        ([FEW] * 3, "all"),
+        ([FEW + 1] * 3, ""),  # so many are slices, or classes
+        ([FEW + 1] * MANY, ""),
+        ([FEW + 1] * (MANY + 1), "all"),  # but not so many classes
+        ([FEW, FEW, FEW + 1], "all"),
+        ([FEW, FEW + 1, FEW + 1], ""),
+        ([5, 5, FEW + 1], "all but the last"),  # most of many images share it
+        ([5, 5, FEW], "all"),
+        ([5] * 8 + [40], "all"),
+        ([5] * 8 + [41], "all but the last"),
+        ([9], ""),
+    ],
+)
+def test_beginnings_of_names_are_patients_if_few_images_share_each(images_each, told):
+    names = [f"P{p:03d}_{i}.png" for p, n in enumerate(images_each) for i in range(n)]
+    found, _ = name_patients(names, [""] * len(names))
+    whose = {f"P{p:03d}" for p in range(len(images_each))} & {*found}
+    last = f"P{len(images_each) - 1:03d}"
+    by_words = {"": 0, "all but the last": len(images_each) - 1}
+    assert len(whose) == by_words.get(told, len(images_each))
+    assert (last in whose) == (told == "all")
+
+
+@pytest.mark.parametrize("ending", ["A", "b", "POST", "Pre", "IMG3", "20210304"])
+def test_counters_after_a_patient_are_told_in_small_and_large_letters(ending):
+    names = [f"P{p:03d}_{last}.png" for p in range(3) for last in ("c", ending)]
+    found, _ = name_patients(names, [""] * len(names))
+    assert found == [f"P{p:03d}" for p in range(3) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
     "layout",
     [
         "covid19_{}.png",

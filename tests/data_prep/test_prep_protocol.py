@@ -49,3 +49,19 @@ def test_a_part_is_no_problem_and_is_reported_beside_the_paper():
     whole = found("Shenzhen") | {"name": "Shenzhen", "counts": {"images": 662}}
     compare("Shenzhen", whole, "raw")
     assert lines(whole)[0].startswith("Shenzhen, the whole set: ")
+
+
+def test_a_class_that_was_not_counted_is_not_reported():
+    about = {"name": "Shenzhen", "found": {"images": 9, "masks": 8}, "counts": {"images": 7}}
+    assert lines(about) == [
+        "Shenzhen, not the whole set: found images 9 (paper 662); masks 8 (paper 566); kept 7 images"
+    ]
+
+
+def test_both_sides_of_a_set_have_a_line_with_their_own_counts():
+    sides = {"train": {"images": 5232}, "test": {"images": 9}}
+    about = {"name": "Pediatric", "found": sides, "counts": {"train": 5000, "test": 8}}
+    assert lines(about) == [
+        "Pediatric train, the whole set: found images 5232 (paper 5232); kept 5000 images",
+        "Pediatric test, not the whole set: found images 9 (paper 624); kept 8 images",
+    ]

@@ -164,6 +164,13 @@ def test_what_is_no_dicom_is_recorded_or_under_strict_an_error(raw, data, capsys
     assert list(skipped(out)) == [f"{TRAIN}/p4.dcm"] and len(load_prepared(out)) == 9
 
 
+def appended(table, row):
+    """Add a row to a table; its number."""
+    text = table.read_text()
+    table.write_text(f"{text}{row}\n", encoding="utf-8")
+    return len(text.splitlines()) + 1
+
+
 @pytest.mark.parametrize(
     ("table", "row", "why"),
     [
@@ -179,9 +186,7 @@ def test_what_is_no_dicom_is_recorded_or_under_strict_an_error(raw, data, capsys
     ],
 )
 def test_a_row_that_says_nothing_clear_is_reported(raw, table, row, why):
-    rows = len((raw / table).read_text().splitlines()) + 1
-    with open(raw / table, "a", encoding="utf-8") as file:
-        file.write(f"{row}\n")
+    rows = appended(raw / table, row)
     _, out = prepare(raw)
     assert skipped(out) == {table: why.replace("14", str(rows))}
 
@@ -200,9 +205,7 @@ def test_a_row_that_says_nothing_clear_is_reported(raw, table, row, why):
     ],
 )
 def test_a_film_whose_rows_contradict_each_other_is_left_out(raw, table, row, why):
-    rows = len((raw / table).read_text().splitlines()) + 1
-    with open(raw / table, "a", encoding="utf-8") as file:
-        file.write(f"{row}\n")
+    rows = appended(raw / table, row)
     _, out = prepare(raw)
     ((film, said),) = skipped(out).items()
     assert film == f"{TRAIN}/{row[:2]}.dcm" and row[:2] not in load_prepared(out).ids
@@ -215,9 +218,7 @@ UNUSABLE = ["nan,2,3,4,1", ",,,,1", "1,2,0,4,1", "-1,2,3,4,1", "1,2,3,inf,1", '"
 @pytest.mark.parametrize("row", [*UNUSABLE, "1,2,3,4,0", "1,2,3,,1", ",,,,2", ",,,,", ",,,,yes"])
 @pytest.mark.parametrize("film", ["p1", "p2"])
 def test_a_film_of_which_a_row_cannot_be_used_is_left_out(raw, film, row):
-    rows = len((raw / LABELS).read_text().splitlines()) + 1
-    with open(raw / LABELS, "a", encoding="utf-8") as file:
-        file.write(f"{film},{row}\n")
+    rows = appended(raw / LABELS, f"{film},{row}")
     _, out = prepare(raw)
     why = f"row {rows} of {LABELS}: neither Target 0 nor Target 1 with a box"
     assert skipped(out) == {f"{TRAIN}/{film}.dcm": why} and film not in load_prepared(out).ids

@@ -234,3 +234,34 @@ def test_ten_of_what_was_skipped_are_printed_and_the_rest_counted(skipped_files,
     assert skips.startswith(f"skipped {skipped_files}, {skipped_files // 2} of them equal")
     assert sum(line.startswith("  f") for line in files) == listed
     assert files[listed:] == ([f"  and {more}"] if more else [])
+
+
+def test_report_of_a_set_has_a_line_for_all_that_it_states():
+    about = {
+        "settings": {"fractions": [0.7, 0.3, 0.0]},
+        "counts": {"patients": 7, "train": 9, "validation": 0, "constant_masks": {"0": 0, "1": 2}},
+        "name": "Shenzhen",
+        "found": {"images": 9},
+        "patients": "by name",
+        "boxes": "of the panel",
+        "other_files": {".csv": 2, ".txt": 1},
+        "skipped": [],
+    }
+    about["counts"]["images"] = 9
+    assert list(_details(about, Path("about.json"))) == [
+        "no image for validation: 7 patients are too few to fill every split",
+        "Shenzhen, not the whole set: found images 9 (paper 662); kept 9 images",
+        "patients: 7, by name",
+        "boxes: of the panel",
+        "masks that are all 1: 2",
+        "not images: 2 files, .csv",
+        "not images: 1 files, .txt",
+    ]
+
+
+def test_report_of_a_set_that_states_little_is_short():
+    about = {"counts": {"constant_masks": {}}, "skipped": [{"file": "a", "why": "cut off"}]}
+    assert list(_details(about, Path("about.json"))) == [
+        "skipped 1, 0 of them equal to another picture (all of them in about.json):",
+        "  a: cut off",
+    ]

@@ -7,9 +7,10 @@ import pytest
 from full_disk import FULL, nothing
 from scipy.stats import rankdata
 
-from data_prep import synthetic_sets
+from data_prep import synthetic_disease, synthetic_sets
 from data_prep.__main__ import main
 from data_prep.synthetic import make_synthetic
+from data_prep.synthetic_disease import draw_disease
 from ums.data.prepared import load_prepared
 
 
@@ -202,3 +203,68 @@ def test_an_error_is_one_line_and_code_2(tmp_path, capsys):
     assert (
         code == 2 and capsys.readouterr().err == "error: 0 images asked for, should be at least 1\n"
     )
+
+
+# ---------------------------------------------------------------------------- disease
+
+
+@pytest.fixture
+def lungs():
+    """Positions from -1 to 1, and a field of which the right part is deeper."""
+    x, y = np.meshgrid(*[np.linspace(-1, 1, 201, dtype=np.float32)] * 2)
+    return x, y, (np.hypot(x + 0.5, y) < 0.3) | (np.hypot(x - 0.4, y - 0.1) < 0.4)
+
+
+@pytest.mark.parametrize(("too_small", "tries"), [(0, 1), (3, 4), (7, 8), (8, 8)])
+def test_disease_that_is_too_small_is_drawn_again_and_at_last_is_a_nodule(
+    too_small, tries, lungs, monkeypatch
+):
+    x, y, field = lungs
+    least, drawn = int(np.ceil(field.sum() / 150)), []
+
+    def lobar(x, y, field, rng):
+        mask = np.zeros(field.shape, bool)
+        rows, columns = np.nonzero(field)
+        enough = least - (len(drawn) < too_small)
+        mask[rows[:enough], columns[:enough]] = mask[0, 0] = True  # the corner is no lung
+        drawn.append(mask)
+        return mask * 0.5, mask
+
+    monkeypatch.setitem(synthetic_disease._MAKERS, "lobar", lobar)
+    rng = np.random.default_rng(0)
+    kind, density, mask = draw_disease(x, y, field, {"lobar": 1.0}, rng)
+    assert len(drawn) == tries
+    if too_small < 8:
+        assert kind == "lobar" and mask.sum() == least and not mask[0, 0]
+        return
+    assert kind == "nodules"  # round, in the middle of the larger lung
+    off = np.hypot(x - 0.4, y - 0.1)
+    np.testing.assert_array_equal(
+        mask[abs(off - 0.09) > 0.015], (off < 0.09)[abs(off - 0.09) > 0.015]
+    )
+    np.testing.assert_allclose(density**2, np.maximum(1 - (off / 0.09) ** 2, 0), atol=0.3)
+    assert density.max() == 1 and not density[off > 0.11].any()
+
+
+@pytest.mark.parametrize(("n", "kept"), [(3, False), (4, True)])
+def test_disease_in_a_small_field_has_four_pixels_at_least(n, kept, monkeypatch):
+    x, y = np.meshgrid(*[np.linspace(-1, 1, 12, dtype=np.float32)] * 2)
+    mask = np.zeros(x.shape, bool)
+    mask[2, 2 : 2 + n] = True
+    monkeypatch.setitem(
+        synthetic_disease._MAKERS, "lobar", lambda *given: (mask * 1.0, mask.copy())
+    )
+    kind, *_ = draw_disease(x, y, x < 2, {"lobar": 1.0}, np.random.default_rng(0))
+    assert (kind == "lobar") == kept
+
+
+@pytest.mark.parametrize("hospital", "ABC")
+def test_kinds_of_disease_are_as_frequent_as_their_hospital_has_them(hospital):
+    expected = {
+        "A": [{"infiltrate": 0.34, "consolidation": 0.26, "ground glass": 0.12, "nodules": 0.18,
+               "effusion": 0.10}],
+        "B": [{"infiltrate": 0.10, "consolidation": 0.34, "ground glass": 0.22, "nodules": 0.12,
+               "effusion": 0.22}],
+        "C": [{"lobar": 1.0}, {"interstitial": 1.0}],
+    }  # fmt: skip
+    assert list(synthetic_disease.MIXTURES[hospital]) == expected[hospital]

@@ -52,6 +52,12 @@ def help_of(capsys, *command):
     return " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("study", [s for s in DEFAULTS if s != "search"])
+def test_results_go_to_a_folder_of_the_studys_name(study, capsys):
+    name = "cxr" if study == "ablation" else study
+    assert f"folder to write (results/{name})" in help_of(capsys, study)
+
+
 def test_help_names_every_study(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "1000")
     text = help_of(capsys)

@@ -308,6 +308,134 @@ def test_figure_says_what_is_where(draw, sheets):
     assert WORDS[draw] <= found
 
 
+def test_columns_and_rows_of_outlines_are_methods_and_images(sheets):
+    outlines()
+    axes = sheets[0].axes
+    assert [ax.get_title() for ax in axes] == ["Independent", "Joint", "", ""]
+    for ax, image in zip(axes, images(2).repeat(2, axis=0), strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), image)
+    assert [len(ax.collections) for ax in axes] == [2, 2, 1, 2]  # the last prediction is empty
+    labels = [ax.texts[0].get_text() for ax in axes[::2]]
+    assert labels == ["a", "b"]
+
+
+def test_columns_of_denoising_are_clean_noisy_denoised_and_the_error(sheets):
+    denoising()
+    rows = np.reshape(sheets[0].axes[:8], (2, 4))
+    assert [ax.get_title() for ax in rows[0]] == ["Clean", "Noisy", "Denoised", "Error"]
+    for n, row in enumerate(rows):
+        shown = [ax.images[0].get_array() for ax in row]
+        for seed in range(3):
+            np.testing.assert_array_equal(shown[seed], images(2, seed)[n])
+        error = abs(images(2, 2)[n].astype(float) - images(2)[n])
+        np.testing.assert_array_equal(shown[3], error)
+
+
+def test_columns_of_heat_maps_bear_their_titles(sheets):
+    heat()
+    titles = [ax.get_title() for ax in sheets[0].axes[:6]]
+    assert titles == ["abnormal\npredicted normal", "normal", *[""] * 4]
+
+
+EXPLAINED = {
+    outlines: ["true outline", "Independent", "Joint"],
+    heat: ["lungs", "opacity"],
+    costs: ["Shared", "Separate models"],
+    curves: ["training", "validation", "best epoch"],
+}
+
+
+@pytest.mark.parametrize("draw", EXPLAINED)
+def test_legend_explains_every_line(draw, sheets):
+    draw()
+    (legend,) = sheets[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == EXPLAINED[draw]
+
+
+def test_best_epoch_is_written_at_its_loss(sheets):
+    training_curves({"Joint": [History([1.0, 0.3, 0.2], [1.1, 0.2, 0.4], [1e-3] * 3)]})
+    (best,) = [text for text in sheets[0].axes[0].texts if text.get_text() == "2"]
+    assert best.xy == (2, 0.2)
+
+
+OFFSETS = {  # in points, right and up
+    denoising: [(-4, 0)] * 2 + [(6, 6)] * 4,
+    outlines: [(-4, 0)] * 2 + [(6, 6)] * 4,
+    curves: [(0, 7)],
+    cosines: [(6, -5), (6, 5)],
+    costs: [(5, 0)],
+}
+
+
+@pytest.mark.parametrize("draw", OFFSETS)
+def test_notes_stand_beside_what_they_are_about(draw, sheets):
+    draw()
+    notes = [text for ax in sheets[0].axes for text in ax.texts if hasattr(text, "xyann")]
+    assert sorted(text.xyann for text in notes) == sorted(OFFSETS[draw])
+
+
+@pytest.mark.parametrize(
+    ("count", "columns"), [(1, 1), (2, 2), (3, 3), (4, 2), (5, 3), (6, 2), (7, 3), (8, 2), (9, 3)]
+)
+def test_panels_stand_in_rows_in_their_order(count, columns):
+    sheet, panels = titled_panels([f"n{i}" for i in range(count)], 1)
+    specs = [ax.get_subplotspec() for ax in panels.values()]
+    places = [(spec.rowspan.start, spec.colspan.start) for spec in specs]
+    assert places == [divmod(i, columns) for i in range(count)]
+    assert [ax.axison for ax in sheet.axes] == [True] * count + [False] * (-count % columns)
+
+
+@pytest.mark.parametrize("lines", [0, 3])
+def test_rows_of_images_have_room_for_the_lines_above_each(lines):
+    low, high = (mosaic(["", ""], 4, np.zeros((30, 30)), n)[0] for n in (0, lines))
+    assert high.get_figheight() - low.get_figheight() == pytest.approx(2 * 0.17 * lines)
+    assert high.get_figwidth() == low.get_figwidth() == style.PAGE
+
+
+@pytest.mark.parametrize("draw", [denoising, heat])
+def test_a_scale_of_colours_has_no_frame(draw, sheets):
+    draw()
+    bar = sheets[0].axes[-1]
+    assert not bar.spines["outline"].get_visible()
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "columns"), [(1, 1, 1), (3, 1, 3), (4, 1, 4), (5, 2, 4), (9, 3, 4)]
+)
+def test_examples_stand_in_rows_of_four(count, rows, columns, sheets):
+    titles = [f"n{i}" for i in range(count)]
+    examples_panel(images(count), titles, [i % 2 == 0 for i in range(count)])
+    axes = sheets[0].axes
+    assert len(axes) == rows * columns
+    expected = [f"{'✗' if i % 2 else '✓'} n{i}" for i in range(count)]
+    assert [ax.get_title() for ax in axes if ax.images] == expected
+
+
+def test_label_beside_a_low_image_is_broken_after_eight_letters():
+    _, axes = mosaic(["abcd efg hij"], 4, np.zeros((1, 30)))
+    assert axes[0, 0].texts[0].get_text() == "abcd efg\nhij"
+    _, axes = mosaic(["abcd efg hij"], 1, np.zeros((30, 30)))
+    assert axes[0, 0].texts[0].get_text() == "abcd efg hij"
+
+
+@pytest.mark.parametrize(
+    ("losses", "scale"),
+    [
+        ([1, 9], "linear"),
+        ([1, 10], "linear"),
+        ([1, 10.5], "log"),
+        ([2, 20, 21, float("nan")], "log"),
+        ([0, 50], "linear"),
+        ([-1, 50], "linear"),
+        ([0.5, 6, float("inf")], "log"),
+    ],
+)
+def test_losses_that_span_more_than_a_factor_of_ten_are_on_a_logarithmic_axis(losses, scale):
+    ax = Sheet().subplots()
+    style.scale_losses(ax, losses)
+    assert ax.get_yscale() == scale
+
+
 def test_errors_of_all_rows_are_on_one_scale_from_none(sheets):
     denoising()
     last = [

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from made_tables import FIVE, HIGHER, small_table
 
+from ums.experiments import report
 from ums.experiments.report.denoising import denoising_gain, denoising_section
 from ums.experiments.report.page import Figure, Report, Section
 from ums.experiments.report.tables import Column, Table
@@ -96,6 +97,10 @@ def test_the_page_sets_spread_and_interval_apart_and_marks_a_verdict():
 @pytest.mark.parametrize("verdict", Verdict)
 def test_every_verdict_has_a_look_of_its_own(verdict):
     assert f".verdict.{verdict.value} {{" in small_report().html()
+
+
+def test_a_figure_is_named_without_its_bytes():
+    assert "PNG" not in repr(Figure("f", PNG, "caption", "text"))
 
 
 def test_a_section_shows_its_text_and_its_blocks_in_their_order():
@@ -270,3 +275,33 @@ def test_gain_of_denoising_is_told_beside_the_best_filters():
         "Denoising changes the PSNR by −2.0 dB to +7.5 dB, depending on the noise; the best of "
         "2 filters that know the noise, by +0.5 dB to +4.0 dB."
     )
+
+
+@pytest.mark.parametrize("losses", [[], [0.5, 0.25]])
+def test_source_has_curves_of_its_own_name_if_it_was_trained(losses):
+    history = {"train": losses, "validation": losses, "learning_rate": [1e-3] * len(losses)}
+    record = {"history": history, "seconds": 1.0, "trainable": 1, "shared": 0}
+    part = SimpleNamespace(one=lambda kind: record)
+    curves = report.sections.source_curves(SimpleNamespace(parts={"": part}), "Source")
+    assert [figure.name for figure in curves] == ["training-source"] * bool(losses)
+
+
+@pytest.mark.parametrize("denoises", [True, False])
+def test_page_of_a_modality_of_ones_own_shows_how_its_source_was_trained(denoises, monkeypatch):
+    made = []
+    monkeypatch.setattr(report.sections, "build", lambda study, *given, **more: (given, more))
+    monkeypatch.setattr(
+        report.sections, "source_curves", lambda study, label: made.append(label) or ["curves"]
+    )
+    monkeypatch.setattr(report, "denoising_section", lambda study: "panels")
+    monkeypatch.setattr(report, "denoising_gain", lambda study: "gain")
+    record = {"denoising": []} if denoises else {}
+    part = SimpleNamespace(one=lambda kind: record if kind == "source-test" else None)
+    about = {"title": "Brains", "source task": "flow"}
+    (text, source), more = report.plain_page(SimpleNamespace(parts={"": part}, about=about))
+    assert text.title == "Brains: one source, shared" and "joint" in text.subtitle
+    if denoises:
+        assert (source, more, made) == ("panels", {"summary": ["gain"]}, [])
+    else:
+        assert (source.title, source.text, source.blocks) == ("The source", "", ["curves"])
+        assert more == {} and made == ["Source: flow"]

@@ -2,6 +2,11 @@
 
 import json
 import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import replace
@@ -139,7 +144,7 @@ def test_levels_share_the_records_in_which_nothing_differs(folders, tmp_path, mo
     parts = {"": Part(ONE, PRIMARY_ARMS)}
     for name, changes in (
         ("same", {}),
-        ("labels", {"labels": 17}),
+        ("labels", {"labels": 14}),
         ("source", {"source_steps": 8}),
     ):
         parts[name] = Part(replace(ONE, **changes), PRIMARY_ARMS)
@@ -151,6 +156,17 @@ def test_levels_share_the_records_in_which_nothing_differs(folders, tmp_path, mo
     assert set(jobs["same"]) < set(jobs[""])  # but for the pictures
     assert kinds["labels"] == {"source", "source-test", *cases}
     assert kinds["source"] == {f"{group}-scratch" for group in (DIVERSE, SIMILAR)} | cases
+
+
+def test_arms_beside_those_that_sharing_is_judged_by_may_have_fewer_replicates(folders, tmp_path):
+    place = small_place(CXR, folders, tmp_path)
+    settings = replace(SMALL, replicates=3, other_replicates=1)
+    study = runner.study_of(place, Part(settings, (SEPARATE_RAW, SCRATCH, INDEPENDENT)))
+    jobs = [(job.arm, job.replicate) for job in study.jobs() if job.kind == TUNE]
+    assert dict(Counter(jobs)) == {
+        **{(arm, 1): 2 for arm in (SEPARATE_RAW, SCRATCH, INDEPENDENT)},
+        **{(SCRATCH, replicate): 2 for replicate in (2, 3)},
+    }
 
 
 # ---------------------------------------------------------------------------- what waits for what
@@ -207,7 +223,7 @@ class Pool:
     def __init__(self, needs):
         self.needs, self.running, self.done, self.most = needs, [], [], 0
 
-    def __call__(self, processes, context):
+    def __call__(self, processes, context, initializer):
         return nullcontext(self)
 
     def submit(self, function, place, item):
@@ -271,7 +287,8 @@ def test_more_replicates_keep_those_there_are(finished, folders, tmp_path, compu
     for name, content in contents(finished).items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    run(folders, tmp_path, {"": Part(replace(SMALL, replicates=3), ARMS_RUN)})
+    place = small_place(CXR, folders, tmp_path, (DIVERSE,))  # the other has blocks for two alone
+    runner.run(place, {"": Part(replace(SMALL, replicates=3), ARMS_RUN)}, report=lambda _: None)
     assert computed.records and all("replicate3" in name for name in computed.records)
 
 
@@ -370,6 +387,36 @@ def test_jobs_in_processes_leave_what_they_leave_one_after_another(folders, tmp_
     runner.run(one, parts, 1, said.append)
     assert said[0] == f"{tmp_path / 'a'}: {len(found)} of 6 jobs are done"
     assert records_in(tmp_path / "a") == expected
+
+
+WAITS = """
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from ums.experiments.runner import end_with_parent
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
+        pool.submit(time.sleep, 0).result()
+        print(*pool._processes, flush=True)
+        pool.submit(time.sleep, 600).result()
+"""
+
+
+def test_processes_end_with_the_one_that_started_them_whatever_ends_it(tmp_path):
+    (tmp_path / "waits.py").write_text(WAITS)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "waits.py"], stdout=subprocess.PIPE, env=environment, text=True
+    ) as parent:
+        started = parent.stdout.readline()
+        parent.kill()
+    with pytest.raises(ProcessLookupError):
+        for _ in range(300):
+            time.sleep(0.1)
+            os.kill(int(started), 0)
 
 
 # ---------------------------------------------------------------------------- what was run

@@ -1,5 +1,7 @@
 """The search's page: the order of trials, sentences, and the picture with its marks and axes."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,45 @@ def test_interval_of_the_best_follows_the_seed():
     assert first == again != other
 
 
+def test_best_is_shown_with_its_settings_and_its_scores_on_the_test_split():
+    record = {"patient": np.arange(30) // 3, "label": np.arange(30) % 3}
+    record["logits"] = np.eye(3)[record["label"]]
+    record["logits"][0] = [0, 1, 0]  # one of the 30 is wrong
+    table = page.test_table(trial_with(1, 0.5), record, 1)
+    (row,) = table.rows
+    settings = {name.capitalize(): value for name, value in PAPERS_CHOICE._asdict().items()}
+    assert (
+        list(row)
+        == [*settings, "Loss", "Accuracy", "MCC"]
+        == [column.name for column in page.COLUMNS]
+    )
+    assert settings.items() <= row.items() and row["Loss"] == 0.5
+    assert row["Accuracy"].mean == 29 / 30 and 0.9 < row["MCC"].mean < 1
+    assert "30 images of 10 patients" in table.note
+
+
+def test_table_of_trials_has_scores_of_those_alone_that_converged():
+    trials = [trial_with(i, loss) for i, loss in enumerate([0.5, np.nan, 0.25], start=1)]
+    trials = [trial._replace(epochs=7, seconds=90.0, parameters=12) for trial in trials]
+    trials[2] = trials[2]._replace(choice=GRID[5], accuracy=0.75, mcc=0.25)
+    table = page.trials_table(trials, 48)
+    assert [row["No."] for row in table.rows] == [3, 1, 2]
+    assert [row["Mark"] for row in table.rows] == ["best", "paper", "paper, diverged"]
+    assert {row["Param."] for row in table.rows} == {12}
+    best, *_, lost = table.rows
+    found = [best[name] for name in ("Loss", "Accuracy", "MCC", "Epochs", "Min.")]
+    assert found == [0.25, 0.75, 0.25, 7, 1.5] and not {"Loss", "Epochs", "Min."} & {*lost}
+    assert "accuracy of 0.750 on 48 independent images has a standard error of 0.062," in table.note
+
+
+def test_summary_counts_the_trials_that_diverged():
+    trials = [trial_with(i, loss) for i, loss in enumerate([0.5, np.nan, np.nan], start=1)]
+    lines = page.summary_lines(trials, trials[0]._replace(accuracy=0.75, mcc=0.5))
+    assert lines[1:3] == ["That is the paper's choice.", "Trials that diverged: 2."]
+    lines = page.summary_lines(trials[::-1], trials[0]._replace(accuracy=0.75, mcc=0.5))
+    assert len(lines) == 3 and lines[1] == "Trials that diverged: 2."  # the paper's among them
+
+
 def test_summary_names_the_best_and_the_papers_place():
     trials = [trial_with(i + 1, loss, GRID[i]) for i, loss in enumerate([0.5, 0.25])]
     test = trials[1]._replace(accuracy=0.75, mcc=0.5)
@@ -38,6 +79,29 @@ def test_summary_names_the_best_and_the_papers_place():
     assert lines[0].startswith(best)
     assert "number 2 of 2" in lines[1] and "accuracy 0.750, MCC 0.500" in lines[2]
     assert page.summary_lines(trials[:1], test)[1] == "That is the paper's choice."
+
+
+def test_page_says_of_what_it_is_and_how_many_trials_and_images_there_were(monkeypatch):
+    best, shown = trial_with(2, 0.25, GRID[1]), []
+    records = [{"label": [0, 1, 1], "patient": ["a", "b", "b"]} for _ in range(2)]
+    parts = {name: SimpleNamespace(records=records) for name in ("trials", "test")}
+    records[0] |= {"loss": 0.125, "accuracy": 0.75, "mcc": 0.5}
+    trials = iter([trial_with(1, 0.5), best])
+    monkeypatch.setattr(page, "trial_of", lambda number, record: next(trials))
+    monkeypatch.setattr(page, "test_table", lambda *given: shown.append(given) or "tested")
+    monkeypatch.setattr(page, "run_information", lambda study: "run")
+    about = {"rates": {"Adam": 0.001}, "seed": 7}
+    report = page.build(SimpleNamespace(parts=parts, about=about))
+    assert "hyperparameters" in report.title and "random search" in report.subtitle
+    trials, test = report.sections
+    assert f"2 of the {len(GRID)} combinations" in trials.text and "Adam 0.001, SGD" in trials.text
+    assert "3 images of 2 patients" in trials.text and test.blocks == ["tested"]
+    assert [block.name for block in trials.blocks] == ["search", "trials"]
+    tested = best._replace(loss=0.125, accuracy=0.75, mcc=0.5)
+    assert shown == [(tested, records[0], 7)] and "accuracy 0.750" in report.summary[-1]
+    del parts["test"]
+    with pytest.raises(FileNotFoundError, match="not finished; run it again"):
+        page.build(SimpleNamespace(parts=parts, about=about))
 
 
 # ---------------------------------------------------------------------------- the picture

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache
+from multiprocessing import connection
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 from ums.backend import choose_device
@@ -218,7 +221,7 @@ def _side_by_side(
     """Run jobs in processes of their own, as soon as those they need are done."""
     context = multiprocessing.get_context("spawn")  # a fork would copy the pools of threads
     running: dict[Future, str] = {}
-    with ProcessPoolExecutor(processes, context) as pool:
+    with ProcessPoolExecutor(processes, context, end_with_parent) as pool:
         try:
             while todo:
                 for file, item in todo.items():
@@ -238,6 +241,18 @@ def _side_by_side(
             for child in children:  # none writes to the folder once it is free again
                 child.join()
             raise
+
+
+def end_with_parent() -> None:
+    """In a process of a pool: end when the process that started it does, by whatever signal."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
 
 
 def run_item(place: Place, item: Item) -> None:

@@ -53,6 +53,9 @@ class Settings:
     """
 
     replicates: int = setting(2, "times that everything is drawn and trained anew")
+    other_replicates: int = setting(
+        0, "replicates of the arms that the sharing of an encoder is not judged by; 0: as many"
+    )
     width: float = setting(0.5, "scale of every channel count; 1 is the paper's")
     labels: int = setting(150, "labelled images that a group of tasks is trained on")
     source_images: int = setting(1000, "images that the source is trained on")
@@ -77,7 +80,7 @@ class Settings:
     def __post_init__(self) -> None:
         # Report an error now rather than after the source is trained.
         least = dict.fromkeys(("replicates", "labels", "source_images", "evaluations", "batch"), 1)
-        for name, low in {**least, "source_steps": 0, "seed": 0}.items():
+        for name, low in {**least, "other_replicates": 0, "source_steps": 0, "seed": 0}.items():
             check_integer(name.replace("_", " "), getattr(self, name), low)
         for name in ("steps", *(["source_steps"] if self.source_steps else [])):
             check_integer(name.replace("_", " "), getattr(self, name), self.evaluations)

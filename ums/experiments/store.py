@@ -149,9 +149,8 @@ class Store:
         if arrays:
             write(path.with_suffix(".npz"), arrays, None, full_key)
         record = {**plain(record), "key": full_key, "made by": made_by(), "arrays": bool(arrays)}
-        write_whole(
-            path, (json.dumps(with_digest(record)) + "\n").encode()
-        )  # a PSNR may be infinite
+        text = json.dumps(with_digest(record))  # Python's JSON, as a PSNR may be infinite
+        write_whole(path, f"{text}\n".encode())
         return record
 
     def weights(

@@ -13,7 +13,7 @@ from ums.checkpoint import Checkpoint
 from ums.data import Prepared
 from ums.derived import GRAD_CAM, HIRES_CAM, heat_maps
 from ums.experiments import evaluation, testing
-from ums.experiments.arms import ARMS
+from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.datasets import Datasets, fingerprint
 from ums.experiments.jobs import CASES, PICTURES, PILOT, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.modality import Modality, Pictures
@@ -135,7 +135,13 @@ class Study:
                 for arm in self.pilot_arms(group)
                 for trial in range(1, len(trials(arm)) + 1)
             ]
-        tuned = [(group.name, arm) for group in groups for arm in self.arms_of(group)]
+        others = self.settings.other_replicates or replicate
+        tuned = [
+            (group.name, arm)
+            for group in groups
+            for arm in self.arms_of(group)
+            if arm in PRIMARY_ARMS or replicate <= others
+        ]
         return jobs + [Job(TUNE, name, arm, replicate, seed=seed) for name, arm in tuned]
 
     def jobs(self, main: bool = True) -> list[Job]:

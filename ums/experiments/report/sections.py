@@ -201,11 +201,17 @@ def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
     if "outlines case" in group.pictures:
         blocks.append(_outlines(group))
     how = (
-        f"A score is the mean over {group.replicates} replicates ± their standard deviation, with the 95 % "
+        f"A score is the mean over {_replicates(group)} ± their standard deviation, with the 95 % "
         "interval over other trainings and other patients; the F-score of classes and the AUC of more than "
         f"two have none. {condition([group])}"
     )
     return Section(group.title, f"{how.strip()}\n\n{text}", blocks)
+
+
+def _replicates(group: GroupResults) -> str:
+    counts = {len(group.runs[arm]) for arm in group.arms}
+    fewer = f" (of some methods {min(counts)})" if len(counts) > 1 else ""
+    return f"{max(counts)} replicates{fewer}"
 
 
 def _outlines(group: GroupResults) -> Figure:

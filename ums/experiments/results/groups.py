@@ -81,7 +81,7 @@ class GroupResults:
         self.tasks = [_task(name, cases) for name, cases in self.cases.items()]
         self.runs = {arm: records.of("tune", group, arm) for arm in records.arms(group)}
         self.arms = tuple(arm for arm in self.runs if arm != CONTROL)
-        self.replicates = len(next(iter(self.runs.values())))
+        self.replicates = max(map(len, self.runs.values()))
         self.costs: dict[str, dict[str, list[TrainingCost]]] = {
             arm: {
                 t.name: [cost_of(r["tasks"][t.name]) for r in runs]
@@ -172,8 +172,13 @@ class GroupResults:
     def contrast(
         self, better: str, worse: str, task: str, measure: str = "", family: int = 1
     ) -> Contrast:
-        """The difference of two arms on a task's test cases, by default in the task's own measure."""
+        """The difference of two arms on a task's test cases, by default in the task's own measure.
+
+        It is that of the replicates which both arms have, the first ones.
+        """
         a, b = (self.measured(arm, task, measure) for arm in (better, worse))
+        both = min(len(a.values), len(b.values))
+        a, b = a.first(both), b.first(both)
         return self._contrast(a, b, measure or self.task(task).measure, family)
 
     def _contrast(self, a: Measured, b: Measured, measure: str, family: int = 1) -> Contrast:

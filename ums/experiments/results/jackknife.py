@@ -40,6 +40,11 @@ class Measured:
         if found is not None and (len(found) != 2 or found[0] != self.values.size):
             raise ValueError(f"pseudo-values must be ({self.values.size}, G), got {found}")
 
+    def first(self, replicates: int) -> Measured:
+        """The first replicates alone."""
+        patients = None if self.patients is None else self.patients[:replicates]
+        return Measured(self.values[:replicates], patients)
+
     def __sub__(self, other: Measured) -> Measured:
         """The paired differences of two arms, replicate by replicate and patient by patient.
 
