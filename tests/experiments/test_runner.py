@@ -21,7 +21,7 @@ from small_sets import CPU, SMALL, hospital, note_computed, save_all, small_plac
 from ums.experiments import runner, store
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.cxr import ABNORMALITY, CXR, LUNGS, ChestXRay
-from ums.experiments.estimate import Time
+from ums.experiments.estimate import Time, measured, seconds_of
 from ums.experiments.factors import FACTORS
 from ums.experiments.jobs import CASES, PICTURES, PILOT, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.names import (
@@ -347,8 +347,8 @@ def test_time_that_is_left_is_estimated_from_jobs_that_are_done_or_tried(
     folders, tmp_path, monkeypatch
 ):
     """A job of 4 steps took 8 seconds; others, of 8 steps, are tried."""
-    monkeypatch.setattr(runner.estimate, "measured", lambda done: {("source", "", ""): Time(0, 2)})
-    tried = {("tune", DIVERSE, SINGLE): Time(1, 3), ("cases", DIVERSE, ""): Time(0, 0)}
+    monkeypatch.setattr(runner.estimate, "measured", lambda done: {("source", ""): Time(0, 2)})
+    tried = {("tune", DIVERSE): Time(1, 3), ("cases", DIVERSE): Time(0, 0)}
     asked = []
     monkeypatch.setattr(runner.estimate, "tried", lambda _, kinds: asked.append(kinds) or tried)
     parts = [Part(replace(ONE, steps=steps), (SINGLE,)) for steps in (4, 8)]
@@ -361,7 +361,22 @@ def test_time_that_is_left_is_estimated_from_jobs_that_are_done_or_tried(
     todo = {name: items[name] for name in "bcd"}
     seconds = SECONDS(small_place(CXR, folders, tmp_path), items, todo)
     assert seconds == {"b": 4 * 2, "c": 1 + 8 * 3, "d": 1 + 8 * 3}
-    assert asked == [{("tune", DIVERSE, SINGLE)}]
+    assert asked == [{("tune", DIVERSE)}]
+
+
+def test_arms_of_a_group_count_as_alike_in_proportion_to_their_steps(tmp_path):
+    """Two arms took 4 and 8 seconds for 2 steps."""
+    paths = []
+    for number, (arm, wall) in enumerate([(SINGLE, 4.0), (JOINT, 8.0)]):
+        store = Store(tmp_path)
+        record = {"job": Job(TUNE, DIVERSE, arm, 1).to_dict(), "wall": wall}
+        store.record(f"job{number}", {}, lambda record=record: (record, {}))
+        paths.append((replace(ONE, steps=2), store.record_path(f"job{number}", {})))
+    times = measured(paths)
+    assert times == {("tune", DIVERSE): Time(0, 3.0)}
+    pilot = Job(PILOT, DIVERSE, SCRATCH, -1, 1)
+    assert seconds_of(replace(ONE, steps=10), pilot, times) == 30
+    assert seconds_of(ONE, Job(TUNE, SIMILAR, SINGLE, 1), times) == 1
 
 
 # ---------------------------------------------------------------------------- in processes

@@ -1,7 +1,8 @@
 """How long the jobs of a study that are not done will take, before they are started.
 
-A job takes as long as a finished one of its kind, group and arm, in proportion to its steps. Where none is
-finished, one is tried with a few steps in a folder that is thrown away.
+All arms of a group take about as long: they train each task for as many steps. A job takes as long as those
+of its kind and group that are finished, in proportion to its steps. Where none is finished, one is
+tried with a few steps in a folder that is thrown away.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import NamedTuple
 
 from ums.experiments.jobs import PILOT, SOURCE, TUNE, Job
@@ -22,7 +24,7 @@ from ums.experiments.study import Study
 STEPS = 6
 """Steps of a job that is tried."""
 
-Kind = tuple[str, str, str]
+Kind = tuple[str, str]
 
 
 class Time(NamedTuple):
@@ -37,8 +39,8 @@ class Time(NamedTuple):
 
 
 def kind_of(job: Job) -> Kind:
-    """Jobs of one kind take as long; a pilot's trial as long as tuning."""
-    return TUNE if job.kind == PILOT else job.kind, job.group, job.arm
+    """Jobs of one kind take about as long; a pilot's trial as long as tuning."""
+    return TUNE if job.kind == PILOT else job.kind, job.group
 
 
 def steps_of(settings: Settings, job: Job) -> int:
@@ -48,29 +50,28 @@ def steps_of(settings: Settings, job: Job) -> int:
 
 def measured(finished: Iterable[tuple[Settings, Path]]) -> dict[Kind, Time]:
     """Kind -> time, from records of finished jobs."""
-    times = {}
+    found: dict[Kind, list[float]] = {}
     for settings, path in finished:
         record = read_record(path)
         job = Job(**record["job"])
-        steps = max(1, steps_of(settings, job))
-        times[kind_of(job)] = Time(0, record["wall"] / steps)
-    return times
+        found.setdefault(kind_of(job), []).append(record["wall"] / max(1, steps_of(settings, job)))
+    return {kind: Time(0, mean(steps)) for kind, steps in found.items()}
 
 
 def tried(study: Study, kinds: Iterable[Kind]) -> dict[Kind, Time]:
-    """Kind -> time, by a few steps of each kind of job of a study."""
-    kinds, times = set(kinds), {}
+    """Kind -> time, by a few steps of the first job of each kind, and of the source."""
+    wanted = set(kinds)
+    times: dict[Kind, Time] = {}
     few = replace(study.settings, source_steps=STEPS, steps=STEPS, evaluations=1)
     with tempfile.TemporaryDirectory(prefix="ums-") as folder:
         run = Run(few, study.run.device, Store(Path(folder)), progress=False)
         trial = Study(study.modality, study.datasets, run, study.arms)
         for job in trial.jobs_of(1):
-            if kind_of(job) in kinds or job.kind == SOURCE:
+            if (kind := kind_of(job)) in wanted - set(times) or job.kind == SOURCE:
                 record = trial.record(job)
                 trainings = record["tasks"].values() if job.kind == TUNE else [record]
                 seconds = sum(one.get("seconds", 0) for one in trainings)
-                fixed = max(0.0, record["wall"] - seconds)
-                times[kind_of(job)] = Time(fixed, seconds / STEPS)
+                times[kind] = Time(max(0.0, record["wall"] - seconds), seconds / STEPS)
     return times
 
 

@@ -36,8 +36,11 @@ class Trial(NamedTuple):
 DEFAULT = Trial(1e-3)
 """For what no pilot has tried."""
 
-ALONE = tuple(map(Trial, (3e-3, 1e-3, 3e-4, 1e-4)))
-BY_ONE_LOSS = (*(Trial(rate, "equal") for rate in (1e-3, 3e-4, 1e-4)), Trial(1e-3, "uncertainty"))
+ALONE = tuple(map(Trial, (3e-2, 1e-2, 3e-3, 1e-3, 3e-4)))
+BY_ONE_LOSS = (
+    *(Trial(rate, "uncertainty") for rate in (3e-2, 1e-2, 3e-3, 1e-3)),
+    Trial(1e-2, "equal"),
+)
 
 
 def trials(arm: str) -> tuple[Trial, ...]:

@@ -21,6 +21,7 @@ from ums.experiments.report.words import (
 from ums.experiments.results.contrasts import QUESTIONS, Question, answer, family
 from ums.experiments.results.groups import MARGIN, GroupResults, TaskInfo
 from ums.experiments.results.pilots import replicates_needed, verdict_chances
+from ums.experiments.results.published import published
 from ums.experiments.results.scores import Estimate
 from ums.experiments.results.verdicts import MARGINS, Contrast, Verdict
 
@@ -97,19 +98,39 @@ def secondary_sentences(found: Sequence[Answer]) -> list[str]:
     return lines
 
 
-def answer_section(groups: Sequence[GroupResults], found: Sequence[Answer]) -> Section:
-    """The answer in words, the forest plot of all contrasts, and their table."""
+def answer_section(
+    groups: Sequence[GroupResults],
+    found: Sequence[Answer],
+    title: str = "When does sharing pay?",
+    name: str = "contrasts",
+) -> Section:
+    """The answer in words, the forest plot of all contrasts, and their table, both of that name."""
     panels: dict[str, dict[str, Contrast]] = {}
     for a in found:
         panels.setdefault(a.task.title, {})[a.question.name.capitalize()] = a.contrast
     measures = {a.task.title: a.task.measure for a in found}
-    plot = forest(panels, measures, "contrasts")
+    plot = forest(panels, measures, name)
     paragraphs = (primary_sentences(found), secondary_sentences(found), [condition(groups)])
     text = "\n\n".join(" ".join(filter(None, lines)) for lines in paragraphs)
-    return Section("When does sharing pay?", text, [plot, _table(found)])
+    return Section(title, text, [plot, _table(found, name)])
 
 
-def _table(found: Sequence[Answer]) -> Table:
+def published_section(name: str) -> Section | None:
+    """The same of the records that are published with the project, if there are any of the study."""
+    study = published(name)
+    if study is None:
+        return None
+    records = study.parts[""]
+    groups = [GroupResults(records, group) for group in records.groups]
+    replicates = max(group.replicates for group in groups)
+    title = f"Beside it: the published records, {replicates} replicates"
+    section = answer_section(groups, answers(groups), title, "published-contrasts")
+    data = "; ".join([*dict.fromkeys(study.about["data"].values())])
+    section.text += f"\n\nImages: {data}. All results: ums/experiments/RESULTS.md."
+    return section
+
+
+def _table(found: Sequence[Answer], name: str) -> Table:
     """Questions in rows, tasks in columns."""
     rows: dict[str, dict[str, Any]] = {}
     for a in found:
@@ -126,9 +147,7 @@ def _table(found: Sequence[Answer]) -> Table:
         "intervals, of which one in twenty is wrong by chance."
     )
     columns = ["Question", "Difference", *(Column(task, "{:+.3f}") for task in tasks)]
-    return Table(
-        "contrasts", "What differs, and by how much", columns, list(rows.values()), note=note
-    )
+    return Table(name, "What differs, and by how much", columns, list(rows.values()), note=note)
 
 
 def _heading(task: TaskInfo) -> str:

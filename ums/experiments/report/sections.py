@@ -22,6 +22,7 @@ from ums.experiments.report.answer import (
     power_section,
     power_sentences,
     primary_sentences,
+    published_section,
     spreads,
 )
 from ums.experiments.report.claims import claims_section, verdicts_of
@@ -106,7 +107,8 @@ def build(
     sections = [answer_section(groups, found)] if found else []
     sections += factor_sections(study, groups)
     power = power_section(groups, found)
-    sections += [power] if power else []
+    beside = published_section(study.name)
+    sections += [section for section in (power, beside) if section]
     lines = [*primary_sentences(found)[:2], *power_sentences(spreads(found), family(groups))]
     if text.claims:
         numbers = {name: (own.score_table, own.cost_table) for name, own in text.groups.items()}

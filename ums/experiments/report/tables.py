@@ -116,6 +116,13 @@ class Table:
         ]
         return "\n".join([self.title, "", *body, *(["", self.note] if self.note else [])]) + "\n"
 
+    def markdown(self) -> str:
+        """The table in Markdown, without its title and note."""
+        names = [f"{column.name}, {of}" if of else column.name for column, of in self.layout()]
+        sides = ["--:" if self.is_numeric(column) else "---" for column, _ in self.layout()]
+        rows = [names, sides, *([str(cell) for cell in row] for row in self.cells())]
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
     def to_dict(self) -> dict[str, Any]:
         """The unrounded table as JSON values."""
         content = vars(self) | {"columns": [column.name for column in self.columns]}
