@@ -102,17 +102,19 @@ def test_difference_of_two_arms_is_paired():
     assert (a - Measured(b.values)).patients is None
 
 
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        (Measured(np.zeros(2)), Measured(np.zeros(3))),
-        (Measured(np.zeros(2), np.zeros((2, 4))), Measured(np.zeros(1), np.zeros((1, 4)))),
-        (Measured(np.zeros(2), np.zeros((2, 4))), Measured(np.zeros(2), np.zeros((2, 1)))),
-    ],
-)
-def test_arms_that_are_not_paired_are_refused(a, b):
-    with pytest.raises(ValueError, match="must be paired, got"):
+def test_arms_whose_patients_are_not_the_same_are_refused():
+    a, b = (Measured(np.zeros(2), np.zeros((2, patients))) for patients in (4, 1))
+    with pytest.raises(ValueError, match=r"^patients must be paired, got 4 and 1$"):
         a - b
+
+
+def test_arms_are_paired_over_the_first_replicates_which_both_have():
+    more = Measured(np.array([1.0, 2, 4]), np.array([[1.0, 3], [2, 6], [9, 9]]))
+    fewer = Measured(np.array([0.5, 1]), np.array([[1.0, 1], [1, 1]]))
+    for difference, sign in ((more - fewer, 1), (fewer - more, -1)):
+        assert (difference.values * sign).tolist() == [0.5, 1]
+        assert (difference.patients * sign).tolist() == [[0, 2], [1, 5]]
+    assert (Measured(np.array([1.0, 2])) - fewer).values.tolist() == [0.5, 1]
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (2, 2)])

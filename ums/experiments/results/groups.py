@@ -177,8 +177,6 @@ class GroupResults:
         It is that of the replicates which both arms have, the first ones.
         """
         a, b = (self.measured(arm, task, measure) for arm in (better, worse))
-        both = min(len(a.values), len(b.values))
-        a, b = a.first(both), b.first(both)
         return self._contrast(a, b, measure or self.task(task).measure, family)
 
     def _contrast(self, a: Measured, b: Measured, measure: str, family: int = 1) -> Contrast:

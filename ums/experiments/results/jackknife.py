@@ -40,27 +40,22 @@ class Measured:
         if found is not None and (len(found) != 2 or found[0] != self.values.size):
             raise ValueError(f"pseudo-values must be ({self.values.size}, G), got {found}")
 
-    def first(self, replicates: int) -> Measured:
-        """The first replicates alone."""
-        patients = None if self.patients is None else self.patients[:replicates]
-        return Measured(self.values[:replicates], patients)
-
     def __sub__(self, other: Measured) -> Measured:
-        """The paired differences of two arms, replicate by replicate and patient by patient.
+        """The paired differences of two arms, patient by patient, of the replicates that both have.
+
+        Those are the first ones, where one arm has more than the other.
 
         Raises:
-            ValueError: They have other numbers of replicates or of patients.
+            ValueError: They have other numbers of patients.
         """
+        R = min(len(self.values), len(other.values))
+        values = self.values[:R] - other.values[:R]
         if self.patients is None or other.patients is None:
-            return Measured(_paired(self.values, other.values))
-        patients = _paired(self.patients, other.patients)
-        return Measured(self.values - other.values, patients)
-
-
-def _paired(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    if a.shape != b.shape:
-        raise ValueError(f"replicates and patients must be paired, got {a.shape} and {b.shape}")
-    return np.asarray(a - b)
+            return Measured(values)
+        a, b = self.patients[:R], other.patients[:R]
+        if a.shape != b.shape:
+            raise ValueError(f"patients must be paired, got {a.shape[1]} and {b.shape[1]}")
+        return Measured(values, a - b)
 
 
 def jackknifed(measure: Callable[[np.ndarray], np.ndarray], patients: np.ndarray) -> Measured:
