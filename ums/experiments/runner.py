@@ -189,10 +189,11 @@ def run_items(
     start = time.perf_counter()
 
     def finished(job: Job) -> None:
-        minutes, left = (time.perf_counter() - start) / 60, sum(seconds[file] for file in todo)
-        left *= minutes / max(expected - left, 1e-9)
-        number = count - len(todo)
-        report(f"{number}/{count} {job.name}: {minutes:.1f} minutes, about {left:.0f} to go")
+        took, left = time.perf_counter() - start, sum(seconds[file] for file in todo)
+        trust = expected / 20 + 1e-9  # in the estimate, until more has been measured
+        pace = (took + trust / processes) / (expected - left + trust)
+        number, minutes = count - len(todo), f"{took / 60:.1f} minutes, about {left * pace / 60:.0f}"
+        report(f"{number}/{count} {job.name}: {minutes} to go")
 
     if processes == 1:
         for file, item in list(todo.items()):
