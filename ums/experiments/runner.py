@@ -192,7 +192,10 @@ def run_items(
         took, left = time.perf_counter() - start, sum(seconds[file] for file in todo)
         trust = expected / 20 + 1e-9  # in the estimate, until more has been measured
         pace = (took + trust / processes) / (expected - left + trust)
-        number, minutes = count - len(todo), f"{took / 60:.1f} minutes, about {left * pace / 60:.0f}"
+        number, minutes = (
+            count - len(todo),
+            f"{took / 60:.1f} minutes, about {left * pace / 60:.0f}",
+        )
         report(f"{number}/{count} {job.name}: {minutes} to go")
 
     if processes == 1:

@@ -47,7 +47,7 @@ def denoising_section(
     if not study.about["source trained"]:
         text += f" {UNTRAINED}"
     curves = source_curves(study, "Source: denoising (MSE)")
-    tables = [_scores(noises, printed, side), _filters(noises)]
+    tables = [_scores(noises, printed, side), filter_table(noises)]
     return Section("The source: denoising", text, [*tables, panel, *curves])
 
 
@@ -79,7 +79,7 @@ def _scores(
     return Table(anchor, title, columns, rows, printed, note)
 
 
-def _filters(noises: list[dict[str, Any]]) -> Table:
+def filter_table(noises: list[dict[str, Any]]) -> Table:
     """PSNR and SSIM of the network and of filters that learn nothing."""
     filters = list(noises[0]["strengths"])
     methods = {"network": "denoised"} | {name: name for name in filters}

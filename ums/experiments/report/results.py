@@ -1,0 +1,128 @@
+"""The results page of the project, ``ums/experiments/RESULTS.md``, from the records published with it.
+
+``python -m ums.experiments.report.results FOLDER NAME`` publishes the records of a finished study under
+a name, such as "cxr", and writes the page and its figures anew; without arguments it writes the page alone.
+Every number of the page stands in ``RESULTS.md.jinja`` as an expression.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from pathlib import Path
+
+import jinja2
+
+from ums.experiments.report import cxr, echo
+from ums.experiments.report.answer import answer_section, answers
+from ums.experiments.report.claims import claims_section, verdicts_of
+from ums.experiments.report.denoising import filter_table
+from ums.experiments.report.factors import factor_sections
+from ums.experiments.report.group import arm_cost_table, overview_table, places
+from ums.experiments.report.heat_maps import heat_map_table
+from ums.experiments.report.page import Figure, Section
+from ums.experiments.report.sections import costs_of
+from ums.experiments.report.tables import Table, formatted
+from ums.experiments.report.words import claims_counted, contrasts_counted
+from ums.experiments.results.groups import GroupResults
+from ums.experiments.results.published import FOLDER, publish, published
+from ums.experiments.results.records import StudyRecords, read_study
+from ums.files import write_whole
+
+PAGE = FOLDER.parent / "RESULTS.md"
+TEXTS = {"cxr": cxr.TEXT, "echo": echo.TEXT}
+NAMES = ("cxr", "real", "echo")
+"""Under which records are published."""
+
+
+class Told:
+    """What the page may say of one published study."""
+
+    def __init__(self, study: StudyRecords):
+        self.study = study
+        records = study.parts[""]
+        self.groups = {name: GroupResults(records, name) for name in records.groups}
+        self.answers = answers(list(self.groups.values()))
+        self.costs = {name: costs_of(study, group) for name, group in self.groups.items()}
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        """The sections of the study's page that the published records suffice for."""
+        groups, text = list(self.groups.values()), TEXTS[self.study.name]
+        numbers = {name: (own.score_table, own.cost_table) for name, own in text.groups.items()}
+        return [
+            answer_section(groups, self.answers),
+            claims_section(groups, self.costs, text.claims, numbers),
+            *factor_sections(self.study, groups),
+        ]
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """Name -> table."""
+        found = [table for section in self.sections for table in section.tables]
+        for group in self.groups.values():
+            found += [overview_table(group, where, name) for where, name in places(group).items()]
+            found.append(arm_cost_table(group, self.costs[group.name]))
+            methods = dict.fromkeys(m for maps in group.heat_maps.values() for m in maps)
+            found += [heat_map_table(group, method) for method in methods]
+        if tests := self.study.parts[""].of("source-test"):
+            found += [filter_table(tests[0]["denoising"])] if "denoising" in tests[0] else []
+        return {table.name: table for table in found}
+
+    @property
+    def figures(self) -> list[Figure]:
+        """All figures."""
+        return [figure for section in self.sections for figure in section.figures]
+
+    def table(self, name: str, *columns: str) -> str:
+        """A table in Markdown, with some of its columns or all."""
+        table = self.tables[name]
+        kept = [c for c in table.columns if c.name in columns or not columns]
+        rows = [{c.name: row.get(c.name) for c in kept} for row in table.rows]
+        return Table(name, table.title, kept, rows).markdown()
+
+    def difference(self, question: str, task: str) -> str:
+        """A contrast with its interval and verdict."""
+        (found,) = (
+            a.contrast for a in self.answers if (a.question.name, a.task.name) == (question, task)
+        )
+        return formatted(found)
+
+    def counted(self, *questions: str) -> str:
+        """What the contrasts of questions say, in words."""
+        return contrasts_counted(
+            a.contrast.verdict for a in self.answers if a.question.name in questions
+        )
+
+    @property
+    def claimed(self) -> str:
+        """How many of the paper's claims hold, in words."""
+        verdicts = verdicts_of(self.tables["claims"].rows)
+        return f"of {len(verdicts)} claims {claims_counted(verdicts)}"
+
+
+def results_page(folder: Path = FOLDER) -> str:
+    """The text of the page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+    )
+    studies = {name: published(name, folder) for name in NAMES}
+    told = {name: Told(study) for name, study in studies.items() if study}
+    return environment.get_template("RESULTS.md.jinja").render(told)
+
+
+def main(arguments: list[str]) -> None:
+    """Publish a study's records, if one is named, and write the page."""
+    if arguments:
+        folder, name = arguments
+        publish(read_study(folder), FOLDER / f"{name}.json.xz")
+        for figure in Told(read_study(folder)).figures:
+            write_whole(FOLDER / f"{name}-{figure.name}{figure.suffix}", figure.data)
+    write_whole(PAGE, results_page().encode())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
