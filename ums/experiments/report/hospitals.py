@@ -1,0 +1,199 @@
+"""The section across hospitals: heads of abnormality, thresholds, outlines of the lungs, and patients."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+from ums.experiments.names import HELD_OUT, LOGITS, STRATEGIES, TEST, VALIDATION
+from ums.experiments.report.group import places
+from ums.experiments.report.page import Section
+from ums.experiments.report.tables import Column, Table, formatted
+from ums.experiments.report.words import LABELS, condition, contrasts_counted, listed
+from ums.experiments.results.groups import MARGIN, GroupResults
+from ums.experiments.results.jackknife import Measured, jackknifed, weighted_auc
+from ums.experiments.results.scores import Estimate
+from ums.experiments.results.verdicts import Verdict
+from ums.metrics.calibration import brier, calibration
+from ums.metrics.operating_point import at_threshold, threshold_for
+from ums.metrics.subgroups import age_groups
+
+LUNGS, ABNORMALITY = "lungs", "abnormality"
+OWN = "own head"
+DERIVED = IN_LUNGS, ON_FILM, EVERYWHERE = "inside the lungs", "on the film", "everywhere"
+"""Derived heads by where they pool features, as records name them."""
+
+FEWEST = 5
+"""Images of each class, for a group of patients to be scored by itself."""
+
+FOLLOWS = {
+    Verdict.HOLDS: "it helps",
+    Verdict.REFUTED: "it harms",
+    Verdict.NEGLIGIBLE: "it makes no difference that matters for",
+    Verdict.OPEN: "it stays open whether it helps or harms",
+}
+"""Verdict on the head inside the lungs, less the own one -> what is said of the arms."""
+
+
+def hospital_sections(group: GroupResults) -> list[Section]:
+    """The section "Across hospitals"; none where no arm has derived heads."""
+    if not any("derived" in runs[0] for runs in group.runs.values()):
+        return []
+    heads = head_table(group)
+    text = (
+        "What is left of a task at another hospital? An arm's own head pools features over the whole image. "
+        "Derived heads are logistic regressions on the same features, pooled inside the lungs that the arm's "
+        "lung network predicts; on the film; or everywhere, which shows what the region alone adds. "
+        "Nothing was fitted to images of the other hospital or chosen by them."
+    )
+    found = f"{text}\n\n{findings(group, heads.rows)} {condition([group])}".strip()
+    tables = [heads, decision_table(group), outline_table(group), patient_table(group)]
+    return [Section("Across hospitals", found, [table for table in tables if table])]
+
+
+def findings(group: GroupResults, rows: list[dict[str, Any]]) -> str:
+    """What the table of heads shows, and what follows for the arms."""
+
+    def differences(head: str, other: str) -> str:
+        found = [row[f"Less {other}"] for row in rows if row["Features"] == head]
+        low, high = (formatted(end(c.mean for c in found), "{:+.3f}") for end in (min, max))
+        return f"{contrasts_counted(c.verdict for c in found)} arms ({low} to {high})"
+
+    lungs = [row for row in rows if row["Features"] == IN_LUNGS]
+    named: dict[Verdict, list[str]] = {verdict: [] for verdict in FOLLOWS}
+    for row in lungs:
+        named[row[f"Less {OWN}"].verdict].append(row["Arm"].lower())
+    follows = "; ".join(f"{FOLLOWS[v]} {listed(arms)}" for v, arms in named.items() if arms)
+    against = listed(f"{head} {differences(head, OWN)}" for head in DERIVED)
+    counts = listed(str(n) for n in sorted({row[f"Less {OWN}"].replicates for row in lungs}))
+    patients = len(np.unique(group.patients(ABNORMALITY)))
+    return (
+        f"At {group.test_name}, the AUC less that of the own head, by where features are pooled: {against}. "
+        f"Inside the lungs, less everywhere: {differences(IN_LUNGS, EVERYWHERE)}. So with {counts} "
+        f"replicates and {patients} patients, of the head inside the lungs: {follows}. The intervals are "
+        "plain; one in twenty is wrong by chance."
+    )
+
+
+def head_table(group: GroupResults) -> Table:
+    """AUC of every head of every arm at both hospitals, and paired differences at the other one."""
+    rows: list[dict[str, Any]] = []
+    shown = _places(group, ABNORMALITY)
+    for arm in (arm for arm in LABELS if group.has(arm, ABNORMALITY)):
+        heads = (OWN, *DERIVED) if "derived" in group.runs[arm][0] else (OWN,)
+        aucs = {head: {where: _auc(group, arm, where, head) for where in shown} for head in heads}
+        for head, there in aucs.items():
+            row: dict[str, Any] = {"Arm": LABELS[arm], "Features": head}
+            row |= {f"AUC, {shown[where]}": group.estimated(auc) for where, auc in there.items()}
+            for other in (other for other in (OWN, EVERYWHERE) if head not in (OWN, other)):
+                row[f"Less {other}"] = group.contrasted(there[TEST], aucs[other][TEST], "AUC")
+            rows.append(row)
+    note = (
+        "Mean over replicates ± standard deviation, with the 95 % interval over other trainings and other "
+        "patients, of each task's network of its own best epoch. Less: the paired difference at "
+        f"{group.test_name}; ≈ within the margin of {MARGIN:g}, ✓ above 0, ✗ below 0, ? open."
+    )
+    names = [f"AUC, {name}" for name in shown.values()]
+    columns = ["Arm", "Features", *names, f"Less {OWN}", f"Less {EVERYWHERE}"]
+    return Table("hospitals-heads", "Heads of abnormality", columns, rows, note=note)
+
+
+def decision_table(group: GroupResults) -> Table:
+    """Calibration of the own heads at both hospitals, and what a threshold set at one does there."""
+    rows: list[dict[str, Any]] = [
+        {"Arm": LABELS[arm], "Images": name, **_decided(group, arm, where)}
+        for arm in (arm for arm in LABELS if group.has(arm, ABNORMALITY))
+        for where, name in _places(group, ABNORMALITY).items()
+    ]
+    note = (
+        "Own heads; mean over replicates ± standard deviation. An intercept below 0 (calibration in the "
+        "large): probabilities of abnormality are too high; a slope below 1: they are too extreme. The "
+        "threshold has the highest sensitivity + specificity on the validation images, all of the training "
+        "hospital. –: not defined in every replicate."
+    )
+    title = "Calibration, and a threshold set at the training hospital"
+    return Table("hospitals-decisions", title, list(rows[0]), rows, note=note)
+
+
+def _decided(group: GroupResults, arm: str, where: str) -> dict[str, Estimate]:
+    labels, found = group.labels(ABNORMALITY, where), []
+    for record, z in zip(group.runs[arm], _log_odds(group, arm, where), strict=True):
+        known = record["tasks"][ABNORMALITY][VALIDATION]
+        chosen_by = np.array(known["label"]), np.diff(known[LOGITS])[:, 0]
+        point = [math.nan] * 2
+        if len(np.unique(chosen_by[0])) == 2:
+            _, *point, _ = at_threshold(labels, z, threshold_for(*chosen_by))
+        found.append((brier(labels, expit(z)), *calibration(labels, z), *point))
+    names = ("Brier score", "Intercept", "Slope", "Sensitivity", "Specificity")
+    columns = np.where(np.isfinite(found), found, math.nan).T
+    return {name: Estimate(column) for name, column in zip(names, columns, strict=True)}
+
+
+def outline_table(group: GroupResults) -> Table:
+    """IoU and boundary distance of the lungs at both hospitals."""
+    asked = [
+        (Column(f"{measure}, {name}", pattern), measure, where)
+        for where, name in _places(group, LUNGS).items()
+        for measure, pattern in (("IoU", "{:.3f}"), ("HD95", "{:.2f}"))
+    ]
+    rows = [
+        {"Arm": LABELS[arm]}
+        | {c.name: group.estimate(arm, LUNGS, measure, where) for c, measure, where in asked}
+        for arm in LABELS
+        if group.has(arm, LUNGS)
+    ]
+    note = "HD95: the 95 % Hausdorff distance of the outlines, in pixels; lower is better."
+    columns = ["Arm", *(column for column, *_ in asked)]
+    return Table("hospitals-outlines", "Lungs at both hospitals", columns, rows, note=note)
+
+
+def patient_table(group: GroupResults) -> Table | None:
+    """AUC of the paper's arms by age and sex; None where neither is known of enough images."""
+    rows: list[dict[str, Any]] = []
+    for where, name in _places(group, ABNORMALITY).items():
+        known, labels = group.cases[ABNORMALITY][where], group.labels(ABNORMALITY, where)
+        of_age = age_groups(np.array(known.get("age", [-1] * len(labels))))
+        of_sex = np.take(["female", "male", ""], known.get("sex", [-1] * len(labels)))
+        for groups in (of_sex, of_age):
+            for member in np.unique(groups[groups != ""]).tolist():
+                cases = groups == member
+                well, ill = np.bincount(labels[cases], minlength=2).tolist()
+                if min(well, ill) >= FEWEST:
+                    row = {"Images": name, "Patients": member, "Normal": well, "Abnormal": ill}
+                    aucs = {
+                        LABELS[arm]: group.estimated(_auc(group, arm, where, OWN, cases))
+                        for arm in STRATEGIES
+                        if group.has(arm, ABNORMALITY)
+                    }
+                    rows.append(row | aucs)
+    note = "AUC of the own heads. Groups of patients differ in more than age (in years) or sex."
+    title = "Abnormality by age and sex"
+    return Table("hospitals-patients", title, list(rows[0]), rows, note=note) if rows else None
+
+
+def _auc(
+    group: GroupResults, arm: str, where: str, head: str, cases: Any = slice(None)
+) -> Measured:
+    """Of some of the cases."""
+    labels, patients = group.labels(ABNORMALITY, where), group.patients(ABNORMALITY, where)
+    scores = _log_odds(group, arm, where, head)[:, cases]
+    return jackknifed(partial(weighted_auc, labels=labels[cases], scores=scores), patients[cases])
+
+
+def _log_odds(group: GroupResults, arm: str, where: str, head: str = OWN) -> np.ndarray:
+    """(R, P) log odds of abnormality by a head of each replicate."""
+    if head == OWN:
+        logits = group.values(arm, ABNORMALITY, LOGITS, where)
+    else:
+        logits = np.array([r["derived"][head][where][LOGITS] for r in group.runs[arm]], float)
+    return np.asarray(logits[..., 1] - logits[..., 0])
+
+
+def _places(group: GroupResults, task: str) -> dict[str, str]:
+    """The training hospital first."""
+    names = places(group)
+    return {where: names[where] for where in (HELD_OUT, TEST) if where in group.cases[task]}
