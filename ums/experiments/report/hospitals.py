@@ -123,11 +123,10 @@ def _decided(group: GroupResults, arm: str, where: str) -> dict[str, Estimate]:
     labels, found = group.labels(ABNORMALITY, where), []
     for record, z in zip(group.runs[arm], _log_odds(group, arm, where), strict=True):
         known = record["tasks"][ABNORMALITY][VALIDATION]
-        chosen_by = np.array(known["label"]), np.diff(known[LOGITS])[:, 0]
-        point = [math.nan] * 2
-        if len(np.unique(chosen_by[0])) == 2:
-            _, *point, _ = at_threshold(labels, z, threshold_for(*chosen_by))
-        found.append((brier(labels, expit(z)), *calibration(labels, z), *point))
+        threshold = threshold_for(np.array(known["label"]), np.diff(known[LOGITS])[:, 0])
+        point = at_threshold(labels, z, threshold)
+        values = (brier(labels, expit(z)), *calibration(labels, z))
+        found.append((*values, point.sensitivity, point.specificity))
     names = ("Brier score", "Intercept", "Slope", "Sensitivity", "Specificity")
     columns = np.where(np.isfinite(found), found, math.nan).T
     return {name: Estimate(column) for name, column in zip(names, columns, strict=True)}
@@ -153,25 +152,21 @@ def outline_table(group: GroupResults) -> Table:
 
 def patient_table(group: GroupResults) -> Table | None:
     """AUC of the paper's arms by age and sex; None where neither is known of enough images."""
+    arms = [arm for arm in STRATEGIES if group.has(arm, ABNORMALITY)]
     rows: list[dict[str, Any]] = []
     for where, name in _places(group, ABNORMALITY).items():
         known, labels = group.cases[ABNORMALITY][where], group.labels(ABNORMALITY, where)
-        of_age = age_groups(np.array(known.get("age", [-1] * len(labels))))
-        of_sex = np.take(["female", "male", ""], known.get("sex", [-1] * len(labels)))
-        for groups in (of_sex, of_age):
+        unknown = [-1] * len(labels)
+        of_sex = np.take(["female", "male", ""], known.get("sex", unknown))
+        for groups in (of_sex, age_groups(np.array(known.get("age", unknown)))):
             for member in np.unique(groups[groups != ""]).tolist():
                 cases = groups == member
                 well, ill = np.bincount(labels[cases], minlength=2).tolist()
                 if min(well, ill) >= FEWEST:
                     row = {"Images": name, "Patients": member, "Normal": well, "Abnormal": ill}
-                    aucs = {
-                        LABELS[arm]: group.estimated(_auc(group, arm, where, OWN, cases))
-                        for arm in STRATEGIES
-                        if group.has(arm, ABNORMALITY)
-                    }
-                    rows.append(row | aucs)
-    note = "AUC of the own heads. Groups of patients differ in more than age (in years) or sex."
-    title = "Abnormality by age and sex"
+                    aucs = {LABELS[arm]: _auc(group, arm, where, OWN, cases) for arm in arms}
+                    rows.append(row | {arm: group.estimated(auc) for arm, auc in aucs.items()})
+    title, note = "Abnormality by age and sex", "AUC of the own heads; age in years."
     return Table("hospitals-patients", title, list(rows[0]), rows, note=note) if rows else None
 
 
