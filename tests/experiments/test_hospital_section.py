@@ -13,6 +13,7 @@ from ums.experiments.report import hospitals
 from ums.experiments.report.hospitals import DERIVED, OWN, hospital_sections
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.jackknife import Measured
+from ums.experiments.results.scores import Estimate
 from ums.experiments.results.verdicts import Verdict, contrast
 
 ARMS = ("independent", "joint", "separate")
@@ -207,9 +208,12 @@ def test_text_says_what_follows_for_each_arm():
     rows = made({"Joint": Verdict.HOLDS, "Single": Verdict.OPEN, "Scratch": Verdict.OPEN})
     text = hospitals.findings(results(), rows)
     counts = "scores higher in 1 and is open in 2 arms (+0.030 to +0.200)"
-    assert f"inside the lungs {counts}, on the film {counts} and everywhere {counts}." in text
+    pooled = " and ".join(
+        [f"inside the lungs it {counts}, on the film it {counts}", f"everywhere it {counts}"]
+    )
+    assert f"pooled {pooled}. Inside the lungs, less everywhere, it {counts}." in text
     assert (
-        "with 2 replicates and 20 patients, of the head inside the lungs: it helps joint; it stays "
+        "with at most 2 replicates, and 20 patients, of the one inside the lungs: it helps joint; it stays "
         "open whether it helps or harms single and scratch." in text
     )
 
@@ -219,3 +223,16 @@ def test_text_does_not_say_that_a_head_helps_where_it_does_not():
     text = hospitals.findings(results(), rows)
     assert "it helps" not in text
     assert "it harms single; it makes no difference that matters for joint." in text
+
+
+def test_text_says_what_a_threshold_does_at_each_hospital():
+    here, there = ([Estimate([0.5, 0.7]), Estimate([0.2])], [Estimate([0.9]), Estimate([1.0])])
+    rows = [
+        {"Images": name, "Sensitivity": hit, "Specificity": spared}
+        for name, scores in (("A", here), ("B", there))
+        for hit, spared in (scores, scores[::-1])
+    ]
+    assert hospitals.passed_on(rows) == (
+        "A threshold set at the training hospital calls abnormal, on average, 40 % of the ill and 60 % "
+        "of the well at A and 95 % of the ill and 5 % of the well at B."
+    )

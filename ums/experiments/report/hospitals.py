@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Any
 
@@ -12,8 +11,8 @@ from scipy.special import expit
 from ums.experiments.names import HELD_OUT, LOGITS, STRATEGIES, TEST, VALIDATION
 from ums.experiments.report.group import places
 from ums.experiments.report.page import Section
-from ums.experiments.report.tables import Column, Table, formatted
-from ums.experiments.report.words import LABELS, condition, contrasts_counted, listed
+from ums.experiments.report.tables import Table, formatted
+from ums.experiments.report.words import LABELS, condition, contrasts_counted, listed, percent
 from ums.experiments.results.groups import MARGIN, GroupResults
 from ums.experiments.results.jackknife import Measured, jackknifed, weighted_auc
 from ums.experiments.results.scores import Estimate
@@ -38,50 +37,58 @@ FOLLOWS = {
 }
 """Verdict on the head inside the lungs, less the own one -> what is said of the arms."""
 
+Rows = list[dict[str, Any]]
+
 
 def hospital_sections(group: GroupResults) -> list[Section]:
     """The section "Across hospitals"; none where no arm has derived heads."""
     if not any("derived" in runs[0] for runs in group.runs.values()):
         return []
-    heads = head_table(group)
+    heads, decisions = head_table(group), decision_table(group)
     text = (
         "What is left of a task at another hospital? An arm's own head pools features over the whole image. "
         "Derived heads are logistic regressions on the same features, pooled inside the lungs that the arm's "
         "lung network predicts; on the film; or everywhere, which shows what the region alone adds. "
-        "Nothing was fitted to images of the other hospital or chosen by them."
+        "No image of the other hospital was used to fit or to choose anything."
     )
-    found = f"{text}\n\n{findings(group, heads.rows)} {condition([group])}".strip()
-    tables = [heads, decision_table(group), outline_table(group), patient_table(group)]
-    return [Section("Across hospitals", found, [table for table in tables if table])]
+    found = f"{findings(group, heads.rows)} {passed_on(decisions.rows)} {condition([group])}"
+    tables = (heads, decisions, outline_table(group), patient_table(group))
+    return [Section("Across hospitals", f"{text}\n\n{found.strip()}", [t for t in tables if t])]
 
 
-def findings(group: GroupResults, rows: list[dict[str, Any]]) -> str:
-    """What the table of heads shows, and what follows for the arms."""
+def passed_on(rows: Rows) -> str:
+    """What a threshold does at each hospital, on average over the arms."""
+    said = []
+    for name in dict.fromkeys(row["Images"] for row in rows):
+        there = [row for row in rows if row["Images"] == name]
+        hit, spared = (np.mean([r[m].mean for r in there]) for m in ("Sensitivity", "Specificity"))
+        said.append(f"{percent(hit)} of the ill and {percent(1 - spared)} of the well at {name}")
+    return f"A threshold set at the training hospital calls abnormal, on average, {listed(said)}."
+
+
+def findings(group: GroupResults, rows: Rows) -> str:
+    """What the derived heads change at the other hospital, and what follows for the arms."""
 
     def differences(head: str, other: str) -> str:
         found = [row[f"Less {other}"] for row in rows if row["Features"] == head]
         low, high = (formatted(end(c.mean for c in found), "{:+.3f}") for end in (min, max))
         return f"{contrasts_counted(c.verdict for c in found)} arms ({low} to {high})"
 
-    lungs = [row for row in rows if row["Features"] == IN_LUNGS]
-    named: dict[Verdict, list[str]] = {verdict: [] for verdict in FOLLOWS}
-    for row in lungs:
-        named[row[f"Less {OWN}"].verdict].append(row["Arm"].lower())
+    lungs = [(row["Arm"], row[f"Less {OWN}"]) for row in rows if row["Features"] == IN_LUNGS]
+    against = listed(f"{head} it {differences(head, OWN)}" for head in DERIVED)
+    named = {v: [a.lower().replace(",", "") for a, c in lungs if c.verdict is v] for v in FOLLOWS}
     follows = "; ".join(f"{FOLLOWS[v]} {listed(arms)}" for v, arms in named.items() if arms)
-    against = listed(f"{head} {differences(head, OWN)}" for head in DERIVED)
-    counts = listed(str(n) for n in sorted({row[f"Less {OWN}"].replicates for row in lungs}))
-    patients = len(np.unique(group.patients(ABNORMALITY)))
     return (
-        f"At {group.test_name}, the AUC less that of the own head, by where features are pooled: {against}. "
-        f"Inside the lungs, less everywhere: {differences(IN_LUNGS, EVERYWHERE)}. So with {counts} "
-        f"replicates and {patients} patients, of the head inside the lungs: {follows}. The intervals are "
-        "plain; one in twenty is wrong by chance."
+        f"At {group.test_name}, the AUC less that of the own head: pooled {against}. Inside the lungs, less "
+        f"everywhere, it {differences(IN_LUNGS, EVERYWHERE)}. So with at most {group.replicates} replicates, "
+        f"and {len(np.unique(group.patients(ABNORMALITY)))} patients, of the one inside the lungs: {follows}. "
+        "The intervals are plain; one in twenty is wrong by chance."
     )
 
 
 def head_table(group: GroupResults) -> Table:
     """AUC of every head of every arm at both hospitals, and paired differences at the other one."""
-    rows: list[dict[str, Any]] = []
+    rows: Rows = []
     shown = _places(group, ABNORMALITY)
     for arm in (arm for arm in LABELS if group.has(arm, ABNORMALITY)):
         heads = (OWN, *DERIVED) if "derived" in group.runs[arm][0] else (OWN,)
@@ -104,7 +111,7 @@ def head_table(group: GroupResults) -> Table:
 
 def decision_table(group: GroupResults) -> Table:
     """Calibration of the own heads at both hospitals, and what a threshold set at one does there."""
-    rows: list[dict[str, Any]] = [
+    rows: Rows = [
         {"Arm": LABELS[arm], "Images": name, **_decided(group, arm, where)}
         for arm in (arm for arm in LABELS if group.has(arm, ABNORMALITY))
         for where, name in _places(group, ABNORMALITY).items()
@@ -128,32 +135,30 @@ def _decided(group: GroupResults, arm: str, where: str) -> dict[str, Estimate]:
         values = (brier(labels, expit(z)), *calibration(labels, z))
         found.append((*values, point.sensitivity, point.specificity))
     names = ("Brier score", "Intercept", "Slope", "Sensitivity", "Specificity")
-    columns = np.where(np.isfinite(found), found, math.nan).T
+    columns = np.where(np.isfinite(found), found, np.nan).T
     return {name: Estimate(column) for name, column in zip(names, columns, strict=True)}
 
 
 def outline_table(group: GroupResults) -> Table:
     """IoU and boundary distance of the lungs at both hospitals."""
-    asked = [
-        (Column(f"{measure}, {name}", pattern), measure, where)
-        for where, name in _places(group, LUNGS).items()
-        for measure, pattern in (("IoU", "{:.3f}"), ("HD95", "{:.2f}"))
-    ]
-    rows = [
+    rows: Rows = [
         {"Arm": LABELS[arm]}
-        | {c.name: group.estimate(arm, LUNGS, measure, where) for c, measure, where in asked}
+        | {
+            f"{measure}, {name}": group.estimate(arm, LUNGS, measure, where)
+            for where, name in _places(group, LUNGS).items()
+            for measure in ("IoU", "HD95")
+        }
         for arm in LABELS
         if group.has(arm, LUNGS)
     ]
     note = "HD95: the 95 % Hausdorff distance of the outlines, in pixels; lower is better."
-    columns = ["Arm", *(column for column, *_ in asked)]
-    return Table("hospitals-outlines", "Lungs at both hospitals", columns, rows, note=note)
+    return Table("hospitals-outlines", "Lungs at both hospitals", list(rows[0]), rows, note=note)
 
 
 def patient_table(group: GroupResults) -> Table | None:
     """AUC of the paper's arms by age and sex; None where neither is known of enough images."""
     arms = [arm for arm in STRATEGIES if group.has(arm, ABNORMALITY)]
-    rows: list[dict[str, Any]] = []
+    rows: Rows = []
     for where, name in _places(group, ABNORMALITY).items():
         known, labels = group.cases[ABNORMALITY][where], group.labels(ABNORMALITY, where)
         unknown = [-1] * len(labels)
