@@ -208,12 +208,12 @@ def test_text_says_what_follows_for_each_arm():
     rows = made({"Joint": Verdict.HOLDS, "Single": Verdict.OPEN, "Scratch": Verdict.OPEN})
     text = hospitals.findings(results(), rows)
     counts = "scores higher in 1 and is open in 2 arms (+0.030 to +0.200)"
-    pooled = " and ".join(
-        [f"inside the lungs it {counts}, on the film it {counts}", f"everywhere it {counts}"]
-    )
-    assert f"pooled {pooled}. Inside the lungs, less everywhere, it {counts}." in text
     assert (
-        "with at most 2 replicates, and 20 patients, of the one inside the lungs: it helps joint; it stays "
+        f"inside the lungs, it {counts}; on the film, it {counts}; everywhere, it {counts}." in text
+    )
+    assert f"Inside the lungs, against everywhere, it {counts}." in text
+    assert (
+        "with at most 2 replicates, and 20 patients, of the head inside the lungs: it helps joint; it stays "
         "open whether it helps or harms single and scratch." in text
     )
 
@@ -233,6 +233,6 @@ def test_text_says_what_a_threshold_does_at_each_hospital():
         for hit, spared in (scores, scores[::-1])
     ]
     assert hospitals.passed_on(rows) == (
-        "A threshold set at the training hospital calls abnormal, on average, 40 % of the ill and 60 % "
-        "of the well at A and 95 % of the ill and 5 % of the well at B."
+        "A threshold set at the training hospital calls abnormal, mean of arms: at A 40 % of the ill and "
+        "60 % of the well; at B 95 % of the ill and 5 % of the well."
     )

@@ -47,9 +47,9 @@ def hospital_sections(group: GroupResults) -> list[Section]:
     heads, decisions = head_table(group), decision_table(group)
     text = (
         "What is left of a task at another hospital? An arm's own head pools features over the whole image. "
-        "Derived heads are logistic regressions on the same features, pooled inside the lungs that the arm's "
-        "lung network predicts; on the film; or everywhere, which shows what the region alone adds. "
-        "No image of the other hospital was used to fit or to choose anything."
+        "Derived heads are logistic regressions on the same features, pooled inside the lungs (as the arm's "
+        "lung network predicts them), on the film, or everywhere; the last two show what the region adds. "
+        "No label of the other hospital was used to fit or to choose anything."
     )
     found = f"{findings(group, heads.rows)} {passed_on(decisions.rows)} {condition([group])}"
     tables = (heads, decisions, outline_table(group), patient_table(group))
@@ -62,8 +62,10 @@ def passed_on(rows: Rows) -> str:
     for name in dict.fromkeys(row["Images"] for row in rows):
         there = [row for row in rows if row["Images"] == name]
         hit, spared = (np.mean([r[m].mean for r in there]) for m in ("Sensitivity", "Specificity"))
-        said.append(f"{percent(hit)} of the ill and {percent(1 - spared)} of the well at {name}")
-    return f"A threshold set at the training hospital calls abnormal, on average, {listed(said)}."
+        said.append(f"at {name} {percent(hit)} of the ill and {percent(1 - spared)} of the well")
+    return (
+        f"A threshold set at the training hospital calls abnormal, mean of arms: {'; '.join(said)}."
+    )
 
 
 def findings(group: GroupResults, rows: Rows) -> str:
@@ -75,14 +77,14 @@ def findings(group: GroupResults, rows: Rows) -> str:
         return f"{contrasts_counted(c.verdict for c in found)} arms ({low} to {high})"
 
     lungs = [(row["Arm"], row[f"Less {OWN}"]) for row in rows if row["Features"] == IN_LUNGS]
-    against = listed(f"{head} it {differences(head, OWN)}" for head in DERIVED)
+    against = "; ".join(f"{head}, it {differences(head, OWN)}" for head in DERIVED)
     named = {v: [a.lower().replace(",", "") for a, c in lungs if c.verdict is v] for v in FOLLOWS}
     follows = "; ".join(f"{FOLLOWS[v]} {listed(arms)}" for v, arms in named.items() if arms)
     return (
-        f"At {group.test_name}, the AUC less that of the own head: pooled {against}. Inside the lungs, less "
-        f"everywhere, it {differences(IN_LUNGS, EVERYWHERE)}. So with at most {group.replicates} replicates, "
-        f"and {len(np.unique(group.patients(ABNORMALITY)))} patients, of the one inside the lungs: {follows}. "
-        "The intervals are plain; one in twenty is wrong by chance."
+        f"The AUC of a derived head at {group.test_name}, against the own head's: {against}. Inside the "
+        f"lungs, against everywhere, it {differences(IN_LUNGS, EVERYWHERE)}. So with at most "
+        f"{group.replicates} replicates, and {len(np.unique(group.patients(ABNORMALITY)))} patients, of "
+        f"the head inside the lungs: {follows}. The intervals are plain; one in twenty is wrong by chance."
     )
 
 
