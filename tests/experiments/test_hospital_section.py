@@ -14,11 +14,12 @@ from ums.experiments.report.hospitals import DERIVED, OWN, hospital_sections
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.jackknife import Measured
 from ums.experiments.results.scores import Estimate
-from ums.experiments.results.verdicts import Verdict, contrast
+from ums.experiments.results.verdicts import Contrast, contrast
+from ums.metrics.significance import Interval
 
 ARMS = ("independent", "joint", "separate")
-VALIDATED = {"label": [0, 1, 0, 1], LOGITS: [[1, 0], [0, 0.5], [0, 0.2], [0, 2]]}
-"""The highest sensitivity + specificity is at log odds of 0.5."""
+THRESHOLDS = (0.5, -0.5)
+"""Log odds with the highest sensitivity + specificity on the validation images, by replicate."""
 
 
 def jobs_with_heads(**cases):
@@ -31,7 +32,8 @@ def jobs_with_heads(**cases):
                 record["tasks"]["abnormality"][where] |= known
         if job.kind != "tune":
             continue
-        record["tasks"]["abnormality"][VALIDATION] = VALIDATED
+        logits = [[1, 0], [0, THRESHOLDS[job.replicate - 1]], [0, -0.7], [0, 2]]
+        record["tasks"]["abnormality"][VALIDATION] = {"label": [0, 1, 0, 1], LOGITS: logits}
         for where, scores in record["tasks"]["lungs"][OWN_EPOCH].items():
             scores["HD95"] = rng.uniform(2, 9, len(labels_of(where)))
         if job.arm != "separate":
@@ -133,12 +135,9 @@ def test_calibration_and_errors_are_those_of_each_replicate():
     assert row["Brier score"].values == pytest.approx(briers)
     for z, intercept in zip(scores, row["Intercept"].values, strict=True):
         assert expit(z + intercept).mean() == pytest.approx(labels.mean())
-    assert row["Sensitivity"].values == pytest.approx(
-        [np.mean(z[labels == 1] >= 0.5) for z in scores]
-    )
-    assert row["Specificity"].values == pytest.approx(
-        [np.mean(z[labels == 0] < 0.5) for z in scores]
-    )
+    for k, (z, least) in enumerate(zip(scores, THRESHOLDS, strict=True)):
+        assert row["Sensitivity"].values[k] == pytest.approx(np.mean(z[labels == 1] >= least))
+        assert row["Specificity"].values[k] == pytest.approx(np.mean(z[labels == 0] < least))
     assert np.isnan(row["Sensitivity"].low)
 
 
@@ -182,36 +181,33 @@ def test_sets_without_age_and_sex_have_no_table_of_them():
     assert list(tables(results())) == ["heads", "decisions", "outlines"]
 
 
-def made(verdicts):
-    """Rows of the table of heads whose contrasts have the verdicts, arm by arm."""
-    means = {
-        Verdict.HOLDS: 0.2,
-        Verdict.REFUTED: -0.2,
-        Verdict.NEGLIGIBLE: 0.01,
-        Verdict.OPEN: 0.03,
-    }
-    noise = {Verdict.OPEN: 0.2}
-    rows = []
-    for arm, verdict in verdicts.items():
-        spread = noise.get(verdict, 0.001)
-        values = means[verdict] + np.array([-spread, spread])
-        less = contrast(Measured(values), Measured(np.zeros(2)), 0.05)
-        assert less.verdict is verdict
-        rows += [
-            {"Arm": arm, "Features": head, "Less own head": less, "Less everywhere": less}
-            for head in DERIVED
-        ]
-    return rows
+def less(low, high):
+    """A contrast with this interval."""
+    interval = Interval(low, high)
+    return Contrast((low + high) / 2, interval, interval, 2, 0.05)
+
+
+HELPS, HARMS, ALIKE, OPEN = less(0.1, 0.3), less(-0.3, -0.1), less(0.0, 0.02), less(-0.2, 0.26)
+
+
+def made(**contrasts):
+    """Rows of the table of heads, arm by arm."""
+    return [
+        {"Arm": arm, "Features": head, "Less own head": contrast, "Less everywhere": ALIKE}
+        for arm, contrast in contrasts.items()
+        for head in DERIVED
+    ]
 
 
 def test_text_says_what_follows_for_each_arm():
-    rows = made({"Joint": Verdict.HOLDS, "Single": Verdict.OPEN, "Scratch": Verdict.OPEN})
+    rows = made(Joint=HELPS, Single=OPEN, Scratch=OPEN)
     text = hospitals.findings(results(), rows)
     counts = "scores higher in 1 and is open in 2 arms (+0.030 to +0.200)"
     assert (
         f"inside the lungs, it {counts}; on the film, it {counts}; everywhere, it {counts}." in text
     )
-    assert f"Inside the lungs, against everywhere, it {counts}." in text
+    alike = "differs by less than the margin in 3 arms (+0.010 to +0.010)"
+    assert f"Inside the lungs, against everywhere, it {alike}." in text
     assert (
         "with at most 2 replicates, and 20 patients, of the head inside the lungs: it helps joint; it stays "
         "open whether it helps or harms single and scratch." in text
@@ -219,7 +215,7 @@ def test_text_says_what_follows_for_each_arm():
 
 
 def test_text_does_not_say_that_a_head_helps_where_it_does_not():
-    rows = made({"Joint": Verdict.NEGLIGIBLE, "Single": Verdict.REFUTED})
+    rows = made(Joint=ALIKE, Single=HARMS)
     text = hospitals.findings(results(), rows)
     assert "it helps" not in text
     assert "it harms single; it makes no difference that matters for joint." in text
