@@ -229,6 +229,6 @@ def test_text_says_what_a_threshold_does_at_each_hospital():
         for hit, spared in (scores, scores[::-1])
     ]
     assert hospitals.passed_on(rows) == (
-        "A threshold set at the training hospital calls abnormal, mean of arms: at A 40 % of the ill and "
-        "60 % of the well; at B 95 % of the ill and 5 % of the well."
+        "The arms' thresholds, set at the training hospital, call abnormal on average: 40 % of the ill and "
+        "60 % of the well at A; 95 % of the ill and 5 % of the well at B."
     )

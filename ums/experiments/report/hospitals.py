@@ -62,10 +62,8 @@ def passed_on(rows: Rows) -> str:
     for name in dict.fromkeys(row["Images"] for row in rows):
         there = [row for row in rows if row["Images"] == name]
         hit, spared = (np.mean([r[m].mean for r in there]) for m in ("Sensitivity", "Specificity"))
-        said.append(f"at {name} {percent(hit)} of the ill and {percent(1 - spared)} of the well")
-    return (
-        f"A threshold set at the training hospital calls abnormal, mean of arms: {'; '.join(said)}."
-    )
+        said.append(f"{percent(hit)} of the ill and {percent(1 - spared)} of the well at {name}")
+    return f"The arms' thresholds, set at the training hospital, call abnormal on average: {'; '.join(said)}."
 
 
 def findings(group: GroupResults, rows: Rows) -> str:
