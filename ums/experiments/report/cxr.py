@@ -7,6 +7,7 @@ from dataclasses import replace
 from ums.experiments.names import CLASSIFICATION, DIVERSE, SEGMENTATION, SIMILAR
 from ums.experiments.report import sections
 from ums.experiments.report.denoising import UNTRAINED, denoising_gain, denoising_section
+from ums.experiments.report.hospitals import hospital_sections
 from ums.experiments.report.page import Report
 from ums.experiments.report.sections import GroupText, PageText, overlap_note
 from ums.experiments.results import paper
@@ -51,6 +52,7 @@ def build(study: StudyRecords) -> Report:
     """The whole page."""
     text = TEXT if study.about["source trained"] else replace(TEXT, cost_note=UNTRAINED)
     if not study.parts[""].of("source-test"):
-        return sections.build(study, text, None)
+        return sections.build(study, text, None, hospital_sections)
     source = denoising_section(study, paper.denoising())
-    return sections.build(study, text, source, summary=[denoising_gain(study)])
+    gain = [denoising_gain(study)]
+    return sections.build(study, text, source, hospital_sections, gain)

@@ -177,9 +177,10 @@ class GroupResults:
         It is that of the replicates which both arms have, the first ones.
         """
         a, b = (self.measured(arm, task, measure) for arm in (better, worse))
-        return self._contrast(a, b, measure or self.task(task).measure, family)
+        return self.contrasted(a, b, measure or self.task(task).measure, family)
 
-    def _contrast(self, a: Measured, b: Measured, measure: str, family: int = 1) -> Contrast:
+    def contrasted(self, a: Measured, b: Measured, measure: str, family: int = 1) -> Contrast:
+        """The difference of two paired measures, within the measure's range."""
         found = contrast(a, b, MARGINS.get(measure, MARGIN), self.overlap, family)
         low, high = _range(measure)
         most = high - low
@@ -189,7 +190,7 @@ class GroupResults:
     def cost_of_one_encoder(self, arm: str, task: str) -> Contrast:
         """What a task loses by the epoch that is best for all: ONE_ENCODER less OWN_EPOCH."""
         a, b = (self.measured(arm, task, "", TEST, epoch) for epoch in (ONE_ENCODER, OWN_EPOCH))
-        return self._contrast(a, b, self.task(task).measure)
+        return self.contrasted(a, b, self.task(task).measure)
 
     @property
     def conditional(self) -> bool:
