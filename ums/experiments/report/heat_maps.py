@@ -10,6 +10,7 @@ from ums.experiments.report.pictures import heat_map_panel
 from ums.experiments.report.tables import Column, Table
 from ums.experiments.report.words import LABELS
 from ums.experiments.results.groups import GroupResults
+from ums.experiments.results.jackknife import in_both
 
 DRAWN = (*STRATEGIES, SINGLE, SCRATCH, CONTROL)
 MASS, POINTING = "mass inside the ", "pointing at the "
@@ -73,7 +74,8 @@ def heat_map_table(group: GroupResults, method: str) -> Table:
             columns.setdefault(name, "{:.0%}" if measure == "empty" else "")
             if measure.startswith(MASS) and arm != CONTROL and CONTROL in group.heat_maps:
                 control = group.of_heat_maps(CONTROL, method, measure)
-                row[f"{name}, less control"] = group.estimated(ours - control, -1, 1)
+                a, b = in_both(ours, control)
+                row[f"{name}, less control"] = group.estimated(a - b, -1, 1)
                 columns.setdefault(f"{name}, less control", "{:+.3f}")
         rows.append(row)
     even = {

@@ -23,6 +23,7 @@ from ums.experiments.results.costs import TrainingCost, cost_of
 from ums.experiments.results.intervals import over_trainings_and_patients
 from ums.experiments.results.jackknife import (
     Measured,
+    in_both,
     jackknifed,
     weighted_auc,
     weighted_mcc,
@@ -176,9 +177,7 @@ class GroupResults:
 
         It is that of the replicates which both arms have, the first ones.
         """
-        a, b = (self.measured(arm, task, measure) for arm in (better, worse))
-        both = min(len(a.values), len(b.values))
-        a, b = a.first(both), b.first(both)
+        a, b = in_both(*(self.measured(arm, task, measure) for arm in (better, worse)))
         return self._contrast(a, b, measure or self.task(task).measure, family)
 
     def _contrast(self, a: Measured, b: Measured, measure: str, family: int = 1) -> Contrast:

@@ -57,6 +57,12 @@ class Measured:
         return Measured(self.values - other.values, patients)
 
 
+def in_both(a: Measured, b: Measured) -> tuple[Measured, Measured]:
+    """Two arms with the replicates that both have, the first ones."""
+    replicates = min(len(a.values), len(b.values))
+    return a.first(replicates), b.first(replicates)
+
+
 def _paired(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.shape != b.shape:
         raise ValueError(f"replicates and patients must be paired, got {a.shape} and {b.shape}")
