@@ -235,7 +235,10 @@ def test_contrasts_are_the_differences_of_the_records(question, page):
 @pytest.mark.parametrize("name", ["Alternating − single", "Joint − single", "Single − scratch"])
 def test_contrasts_of_a_level_are_those_of_its_own_records(name, page):
     arms = name.lower().split(" − ")
-    for part, level, replicates in (("", "as in the study", 2), (PARTS[1], "another hospital's", 1)):
+    for part, level, replicates in (
+        ("", "as in the study", 2),
+        (PARTS[1], "another hospital's", 1),
+    ):
         row = page.row("factor-hospital", Difference=name, Level=level, Replicates=replicates)
         for task, column in COLUMNS.items():
             expected = page.difference(GROUPS[task], *arms, task, part=part)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import cdist
 from pages import Page, is_drawn, mcc
+from scipy.spatial.distance import cdist
 from small_sets import CPU, SMALL, echoes, small_place, small_study
 
 from ums.data import Normalisation, rows
@@ -352,9 +352,7 @@ def test_scores_on_the_page_are_those_of_the_records(group, task, page):
         if arm == SOURCE_HEAD and task in (ENVELOPE, QUALITY):
             assert column not in row  # what the source was not trained for
         else:
-            np.testing.assert_allclose(
-                row[column].values, page.scores(group, arm, task), atol=1e-9
-            )
+            np.testing.assert_allclose(row[column].values, page.scores(group, arm, task), atol=1e-9)
 
 
 @pytest.mark.parametrize(

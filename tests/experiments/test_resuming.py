@@ -10,7 +10,8 @@ import sys
 import numpy as np
 import pytest
 from full_disk import nothing
-from small_sets import SMALL, note_computed, save_all, small_place
+from matplotlib.figure import Figure
+from small_sets import SMALL, blank, note_computed, save_all, small_place
 from study_runs import OPTIONS, error_line, jobs_in, records_alone, run, short
 
 from ums.experiments import runner, tuning
@@ -118,11 +119,16 @@ def test_damaged_weights_are_trained_again(folders, finished, out, monkeypatch):
 # ---------------------------------------------------------------------------- the page again
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages whose figures are blank, which takes less time."""
+    monkeypatch.setattr(Figure, "savefig", blank)
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_page_needs_neither_images_nor_weights(finished, tmp_path, monkeypatch):
-    computed, folder = (
-        note_computed(monkeypatch),
-        records_alone(finished, tmp_path / "records only"),
-    )
+    computed = note_computed(monkeypatch)
+    folder = records_alone(finished, tmp_path / "records only")
     assert main(["report", str(folder)]) == 0
     assert computed.weights == computed.records == [] and not (folder / "weights").exists()
 
@@ -159,6 +165,7 @@ def test_folder_without_a_study_is_named(tmp_path, capsys):
     assert str(tmp_path / "nowhere" / "study.json") in error_line(capsys)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_modality_of_ones_own_has_a_plain_page(out):
     study = read_verified(out / "study.json")
     about = study["about"] | {"title": "brains"}
