@@ -190,7 +190,7 @@ def exchange(one, two):
 
 
 def test_checkpoints_exchanged_by_hand_are_named_and_ignored(tmp_path, capsys):
-    one, two = (Checkpoint(tmp_path / f"{k}.npz", 0, {"fold": k}) for k in (1, 2))
+    one, two = (Checkpoint(tmp_path / f"{k}.npz", 0, {"job": k}) for k in (1, 2))
     for checkpoint in (one, two):
         checkpoint.save(ARRAYS, RECORD)
     exchange(one.path, two.path)
@@ -204,7 +204,7 @@ def test_checkpoints_exchanged_by_hand_are_named_and_ignored(tmp_path, capsys):
     assert one.load()[1] == two.load()[1] == RECORD
 
 
-@pytest.mark.parametrize("key", [None, {"fold": 1}])
+@pytest.mark.parametrize("key", [None, {"job": 1}])
 def test_parts_of_a_checkpoint_are_not_taken_for_each_other_or_the_whole(key, tmp_path):
     whole = Checkpoint(tmp_path / "x.npz", 0, key)
     each = [whole, whole.part("a"), whole.part("b"), whole.part("a").part("b")]
@@ -217,11 +217,11 @@ def test_parts_of_a_checkpoint_are_not_taken_for_each_other_or_the_whole(key, tm
     assert all(checkpoint.load()[1] == RECORD for checkpoint in each)
 
 
-@pytest.mark.parametrize("key", [None, {"fold": 2}, {"fold": "1"}, {"fold": 1, "seed": 0}, [1]])
+@pytest.mark.parametrize("key", [None, {"job": 2}, {"fold": "1"}, {"fold": 1, "seed": 0}, [1]])
 def test_file_of_another_key_is_not_read(key, tmp_path):
-    write(tmp_path / "a.npz", ARRAYS, RECORD, {"fold": 1})
+    write(tmp_path / "a.npz", ARRAYS, RECORD, {"job": 1})
     assert read(tmp_path / "a.npz", key) is None
-    assert read(tmp_path / "a.npz", {"fold": 1})[1] == RECORD
+    assert read(tmp_path / "a.npz", {"job": 1})[1] == RECORD
 
 
 def test_check_that_fails_keeps_the_checkpoint_before(tmp_path):

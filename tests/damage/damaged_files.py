@@ -19,6 +19,7 @@ from data_prep.rsna import MAPPING, list_rsna
 from data_prep.unlabelled import list_unlabelled
 from data_prep.writing import Content, save_prepared
 from ums.data import load_prepared
+from ums.experiments.jobs import Job
 from ums.experiments.results.records import read_study
 from ums.experiments.runner import write_study
 from ums.experiments.store import Store
@@ -200,7 +201,7 @@ def kept_weights(folder, rng, k):
 
 def study_record(folder, rng, k):
     store = Store(folder)
-    job = {"kind": "source", "group": "", "arm": "", "fold": 0, "replicate": 0}
+    job = Job("source", replicate=1).to_dict()
     store.record("source", {}, lambda: ({"job": job, "seconds": 1.5}, {}))
     path = store.record_path("source", {})
     write_study(folder, "cxr", {"seed": 0}, {"": [path.name]}, store)

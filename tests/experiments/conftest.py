@@ -1,19 +1,16 @@
 """Fixtures that the tests of the experiments share."""
 
 import pytest
+from study_runs import quicken
 
-from ums.experiments import cxr, evaluation, runner
 from ums.experiments.results import scores
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    """What takes long and is tested by itself: estimates of time, maps of many images, filters."""
+    """Studies without what takes long in them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_seconds", lambda _, __, todo: dict.fromkeys(todo, 1.0))
-        patch.setattr(cxr, "DENOISED_AT_MOST", {"test": 2, "validation": 1})
-        patch.setattr(evaluation, "OCCLUDED", 1)
-        patch.setattr(evaluation, "CURVES", 1)
+        quicken(patch)
         yield
 
 

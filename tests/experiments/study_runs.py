@@ -5,7 +5,8 @@ import shutil
 
 from small_tuning import Trainings
 
-from ums.experiments import cxr
+from ums.derived import HIRES_CAM, OCCLUSION, heat_map, lung_pooling, map_measures
+from ums.experiments import cxr, evaluation, runner, study
 from ums.experiments.__main__ import main
 from ums.finetuning import Tuned
 from ums.training import History
@@ -15,9 +16,21 @@ OPTIONS += ["--source-steps", "4", "--steps", "4", "--evaluations", "2", "--rate
 OPTIONS += ["--batch", "8", "--processes", "1", "--device", "cpu", "--quiet"]
 
 
-def run(study, folders, out, *more):
+def quicken(patch):
+    """Leave out what takes long in a study and is tested by itself: estimates, filters, maps, fits."""
+    patch.setattr(runner, "_seconds", lambda _, __, todo: dict.fromkeys(todo, 1.0))
+    patch.setattr(cxr, "DENOISED_AT_MOST", {"test": 2, "validation": 1})
+    patch.setattr(study, "SHOWN", 2)
+    patch.setattr(evaluation, "OCCLUDED", 1)
+    patch.setattr(evaluation, "CURVES", 1)
+    patch.setattr(map_measures, "CURVE_STEPS", 2)
+    patch.setitem(heat_map.METHODS, OCCLUSION, heat_map.METHODS[HIRES_CAM])
+    patch.setattr(lung_pooling, "PENALTIES", lung_pooling.PENALTIES[-1:])
+
+
+def run(name, folders, out, *more):
     """The exit code of a study with small settings; later options replace earlier ones."""
-    return main([study, str(folders), "--out", str(out), *OPTIONS, *more])
+    return main([name, str(folders), "--out", str(out), *OPTIONS, *more])
 
 
 def tables(out, without=()):

@@ -11,10 +11,10 @@ from small_tuning import (
     bytes_of,
     job_of,
     network_of,
-    records_of,
     small_groups,
     small_source,
     small_tuning,
+    tune_all,
 )
 
 from ums.data import normalise
@@ -79,7 +79,7 @@ def shapes(network):
 @EACH_GROUP
 def test_arms_from_the_source_begin_with_its_encoder(name, groups, tmp_path, trainings):
     source = small_source()
-    records_of(small_tuning(groups[name], tmp_path, source=source))
+    tune_all(small_tuning(groups[name], tmp_path, source=source))
     for arm in {*MOVING, *FROZEN} & set(arms_of(groups[name])):
         assert trainings.of(arm)
         for call in trainings.of(arm):
@@ -90,7 +90,7 @@ def test_arms_from_the_source_begin_with_its_encoder(name, groups, tmp_path, tra
 @EACH_GROUP
 def test_arms_from_scratch_begin_at_random_in_the_same_shapes(name, groups, tmp_path, trainings):
     tuning = small_tuning(groups[name], tmp_path)
-    records_of(tuning)
+    tune_all(tuning)
     source, encoders = {a.tobytes() for a in weights_in(tuning.source())}, {}
     for arm in FROM_RANDOM:
         for call in trainings.of(arm):
@@ -126,7 +126,7 @@ def test_segmentation_head_begins_as_the_source_s_decoder_but_for_its_last_layer
 @EACH_GROUP
 def test_baseline_has_models_of_its_own_that_begin_at_random(name, groups, tmp_path, trainings):
     tuning = small_tuning(groups[name], tmp_path)
-    records_of(tuning)
+    tune_all(tuning)
     source = {a.tobytes() for a in weights_in(tuning.source())}
     for arm in OWN_MODELS:
         models = trainings.tasks(arm)
@@ -159,7 +159,7 @@ def test_only_the_paper_s_baseline_learns_from_cleaned_images(
 ):
     monkeypatch.setattr(cxr, "denoise", lambda denoiser, images, *how: np.asarray(images) // 2)
     tuning = small_tuning(groups[name], tmp_path)
-    records_of(tuning)
+    tune_all(tuning)
     raw = np.asarray(groups[name].train_set.images)
     for call in trainings:
         for task in call.tasks:
@@ -180,7 +180,7 @@ def test_no_image_outside_the_draw_is_cleaned_for_training(groups, tmp_path, mon
 
 
 def test_the_baseline_of_an_untrained_source_takes_images_as_they_are(groups, tmp_path, trainings):
-    records_of(small_tuning(groups[SIMILAR], tmp_path, replace(SMALL, source_steps=0)))
+    tune_all(small_tuning(groups[SIMILAR], tmp_path, replace(SMALL, source_steps=0)))
     raw = groups[SIMILAR].train_set.images
     for task in trainings.tasks(SEPARATE):
         assert np.array_equal(task.train.inputs[task.train.rows], raw[task.train.rows])
@@ -190,7 +190,7 @@ def test_the_baseline_of_an_untrained_source_takes_images_as_they_are(groups, tm
 def test_augmentation_reaches_what_is_trained_on_and_nothing_else(
     augment, groups, tmp_path, trainings
 ):
-    records_of(small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, augment=augment)))
+    tune_all(small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, augment=augment)))
     for call in trainings:
         for task in call.tasks:
             assert task.validation.augment is None
@@ -200,7 +200,7 @@ def test_augmentation_reaches_what_is_trained_on_and_nothing_else(
 
 
 def test_background_of_the_normalisation_reaches_every_training(groups, tmp_path, trainings):
-    records_of(small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, background=70)))
+    tune_all(small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, background=70)))
     images = groups[DIVERSE].train_set.images[:3]
     expected = normalise(images, background=70)
     assert abs(expected - normalise(images)).max() > 0.1

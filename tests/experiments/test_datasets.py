@@ -99,13 +99,6 @@ def of_side(side):
     return spoil
 
 
-def class_missing(number, split):
-    """No image of one class of the children in one part."""
-    kind, test = np.arange(72) // 12 % 3, np.arange(72) % 12 >= 8
-    kind[(kind == number) & (test == (split == "test"))] = -1
-    return remade(children, "pneumonia", labels={"pneumonia": kind})
-
-
 SPOILT = {
     "no label": (remade(hospital, "target", labels={"sick": np.zeros(48, int)}),
                  r"/target/table.csv has no column 'abnormal'"),

@@ -18,12 +18,12 @@ def defaults_of(study):
 
 DEFAULTS = {
     "cxr": Settings(
-        replicates=2, width=0.5, labels=150, source_images=1000, source_from="own",
-        source_steps=1500, steps=300, evaluations=10, batch=16, source_rate=1e-3, rate=0.0,
+        replicates=2, other_replicates=0, width=0.5, labels=150, source_images=1000, source_from="own",
+        source_steps=1500, steps=300, evaluations=10, batch=16, source_rate=3e-3, rate=0.0,
         augment=True, background=8, seed=0,
     ),
     "echo": Settings(
-        replicates=2, width=1.0, labels=400, source_images=1200, source_from="own",
+        replicates=2, other_replicates=0, width=1.0, labels=400, source_images=1200, source_from="own",
         source_steps=1000, steps=600, evaluations=10, batch=16, source_rate=1e-3, rate=0.0,
         augment=False, background=-1, seed=0,
     ),

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pages import Page, is_drawn, mcc
 from scipy.spatial.distance import cdist
-from small_sets import CPU, SMALL, echoes, small_study
+from small_sets import CPU, SMALL, echoes, small_place, small_study
 
 from ums.data import Normalisation, rows
 from ums.data.normalisation import normalise
-from ums.experiments import echo
+from ums.experiments import echo, runner
 from ums.experiments.arms import ARMS
 from ums.experiments.echo import (
     ECHO,
@@ -21,7 +22,7 @@ from ums.experiments.echo import (
     flow_examples,
     nearest_neighbours,
 )
-from ums.experiments.jobs import PICTURES, SOURCE_TEST, TUNE, Job
+from ums.experiments.jobs import PICTURES, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.names import (
     CLASSIFICATION,
     DIVERSE,
@@ -36,6 +37,9 @@ from ums.experiments.names import (
 )
 from ums.experiments.record_files import read_arrays
 from ums.experiments.replicates import Draw
+from ums.experiments.report.words import LABELS
+from ums.experiments.results import read_study
+from ums.experiments.runner import Part
 from ums.experiments.settings import Settings
 from ums.experiments.testing import cases_of
 from ums.layers import Sequential
@@ -213,14 +217,12 @@ def test_screens_are_never_turned(rng):
 
 
 @pytest.fixture(scope="module")
-def finished(datasets, tmp_path_factory):
+def finished(folders, tmp_path_factory):
     """A replicate of some arms, to be left as it is."""
-    out = tmp_path_factory.mktemp("echo")
-    arms = (SEPARATE, SINGLE, INDEPENDENT, SOURCE_HEAD)
-    study = small_study(ECHO, datasets, out, replace(SETTINGS, replicates=1), arms)
-    for job in study.jobs():
-        study.record(job)
-    return study
+    place = small_place(ECHO, folders, tmp_path_factory.mktemp("echo"))
+    part = Part(replace(SETTINGS, replicates=1), (SEPARATE, SINGLE, INDEPENDENT, SOURCE_HEAD))
+    runner.run(place, {"": part}, report=lambda _: None)
+    return runner.study_of(place, part)
 
 
 def record_of(study, group, arm):
@@ -296,6 +298,127 @@ def test_source_is_tested_on_its_test_patients_beside_the_nearest_of_the_others(
         normalise(source.images[test], background=-1), keep=False
     )
     np.testing.assert_allclose(record[LOGITS], y, atol=1e-4)
+
+
+# ---------------------------------------------------------------------------- the page
+
+
+@pytest.fixture(scope="module")
+def page(finished):
+    """The page of the small run."""
+    return Page(read_study(finished.run.store.folder))
+
+
+COLUMNS = {
+    (DIVERSE, ENVELOPE): "Envelope segmentation, IoU",
+    (DIVERSE, QUALITY): "Image quality, MCC",
+    (DIVERSE, FLOW): "Flow, MCC",
+    (SIMILAR, "MV-MA"): "MV vs MA, MCC",
+    (SIMILAR, "MV-TR"): "MV vs TR, MCC",
+    (SIMILAR, "MA-TR"): "MA vs TR, MCC",
+}
+CONTENTS = {
+    "When does sharing pay?": ["contrasts", "contrasts"],  # a figure and its table
+    "The paper's claims": ["claims", "headlines"],
+    "The arms": ["arms"],
+    "The source: flow": ["source", "source-examples", "training-source"],
+    "Tasks with diverse annotations": [
+        "diverse-test", "table-7-segmentation", "table-7-classification", "outlines",
+    ],
+    "Derived: recommendation": [
+        "recommendation", "recommendation-tables", "recommendation-causes", "recommendations",
+    ],
+    "Cost: diverse tasks": ["diverse-arms", "table-8", "crossover-diverse"],
+    "Training: diverse tasks": ["training-diverse"],
+    "Tasks with similar annotations": ["similar-test", "table-9-classification"],
+    "Cost: similar tasks": ["similar-arms", "table-10", "crossover-similar"],
+    "Training: similar tasks": ["training-similar"],
+}  # fmt: skip
+
+
+def test_page_has_its_sections_in_their_order_each_with_its_tables_and_figures(page):
+    assert list(page.contents.items()) == list(CONTENTS.items())
+
+
+def test_no_figure_is_empty(page):
+    assert len(page.sheets) == 10
+    assert not [name for name, sheet in page.sheets.items() if not is_drawn(sheet)]
+
+
+@pytest.mark.parametrize(("group", "task"), COLUMNS)
+def test_scores_on_the_page_are_those_of_the_records(group, task, page):
+    for arm in (SEPARATE, SINGLE, INDEPENDENT, SOURCE_HEAD):
+        row, column = page.row(f"{group}-test", Arm=LABELS[arm]), COLUMNS[group, task]
+        if arm == SOURCE_HEAD and task in (ENVELOPE, QUALITY):
+            assert column not in row  # what the source was not trained for
+        else:
+            np.testing.assert_allclose(row[column].values, page.scores(group, arm, task), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("question", "better", "worse"),
+    [("Freezing", INDEPENDENT, SINGLE), ("A new head", INDEPENDENT, SOURCE_HEAD)],
+)
+def test_contrasts_on_the_page_are_the_differences_of_the_records(question, better, worse, page):
+    row = page.row("contrasts", Question=question)
+    for (group, task), column in COLUMNS.items():
+        if worse == SOURCE_HEAD and task in (ENVELOPE, QUALITY):
+            assert column not in row
+        else:
+            assert row[column].mean == pytest.approx(page.difference(group, better, worse, task))
+
+
+def test_source_stands_beside_what_needs_no_network(page, finished):
+    record = finished.record(Job(SOURCE_TEST, replicate=1))
+    label = np.array(record["label"])
+    for method, logits in (
+        ("Source", np.array(record[LOGITS])),
+        ("Nearest neighbour, by pixels", np.eye(3)[record["nearest neighbour"]]),
+        ("The commonest flow", np.eye(3)[[record["commonest"]] * len(label)]),
+    ):
+        row = page.row("source", Method=method)
+        assert row["MCC"].mean == pytest.approx(mcc(label, logits))
+        assert row["Accuracy"].mean == pytest.approx((logits.argmax(axis=1) == label).mean())
+
+
+@pytest.mark.parametrize("arm", [SEPARATE, SINGLE, INDEPENDENT])
+def test_recommendation_follows_from_the_logits_of_both_heads(arm, page, finished):
+    """To be excluded are tricuspid regurgitations (2) of poor quality (0)."""
+    group = finished.datasets.group(DIVERSE)
+    tests = [group.task(name).test for name in (FLOW, QUALITY)]
+    known = np.intersect1d(*(test.rows for test in tests))
+    chances = []
+    for name, test in zip((FLOW, QUALITY), tests, strict=True):
+        scores = record_of(finished, DIVERSE, arm)["tasks"][name][OWN_EPOCH][TEST][LOGITS]
+        z = np.exp(np.array(scores)[np.isin(test.rows, known)])
+        chances.append(z / z.sum(axis=1, keepdims=True))
+    labels = group.test_set.labels
+    truth = (labels["flow"][known] == 2) & (labels["quality"][known] == 0)
+    rules = {
+        "P(TR) P(poor) > 1/2": chances[0][:, 2] * chances[1][:, 0] > 0.5,
+        "both likeliest": (chances[0].argmax(axis=1) == 2) & (chances[1].argmax(axis=1) == 0),
+    }
+    for rule, excluded in rules.items():
+        row = page.row("recommendation", Arm=LABELS[arm], **{"Excluded where": rule})
+        assert row["Sensitivity"].mean == pytest.approx(excluded[truth].mean())
+        assert row["Specificity"].mean == pytest.approx((~excluded)[~truth].mean())
+        expected = mcc(truth.astype(int), np.eye(2)[excluded.astype(int)])
+        assert row["MCC"].mean == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", [DIVERSE, SIMILAR])
+def test_costs_on_the_page_are_those_of_the_records(name, page, finished):
+    """The source counts on the side of the heads alone: the baseline has no denoiser."""
+    source = finished.record(Job(SOURCE, replicate=1))["seconds"] / 60
+    table = {DIVERSE: "table-8", SIMILAR: "table-10"}[name]
+    for arm, whole, of in (
+        (INDEPENDENT, "Shared source (flow) and heads", source),
+        (SEPARATE, "All models", 0),
+    ):
+        tasks = record_of(finished, name, arm)["tasks"].values()
+        minutes = sum(task["seconds"] for task in tasks) / 60
+        assert page.row(f"{name}-arms", Arm=LABELS[arm])["Minutes"].mean == pytest.approx(minutes)
+        assert page.row(table, Part=whole)["Minutes"].mean == pytest.approx(minutes + of)
 
 
 # ---------------------------------------------------------------------------- the source's test

@@ -47,6 +47,14 @@ def test_shares_are_means_over_images_and_beside_them_stands_the_area():
     assert even == {"Arm": "A map that is the same everywhere", MASS: 0.3}
 
 
+def test_control_of_fewer_replicates_stands_beside_those_that_it_has():
+    group = group_with({"independent": mass(MORE, LESS), CONTROL: mass(LESS, LESS)[:1]})
+    ours = heat_map_table(group, "CAM").rows[0]
+    assert len(ours[MASS].values) == 2
+    less = ours[f"{MASS}, less control"]
+    assert less.values == pytest.approx([np.mean(MORE) - np.mean(LESS)])
+
+
 def test_images_without_a_map_are_left_out_of_shares():
     group = group_with({"independent": mass([NAN, 0.2, 0.4, NAN, 0.6], LESS)})
     row = heat_map_table(group, "CAM").rows[0]

@@ -296,7 +296,7 @@ def test_page_of_a_modality_of_ones_own_shows_how_its_source_was_trained(denoise
     monkeypatch.setattr(report, "denoising_section", lambda study: "panels")
     monkeypatch.setattr(report, "denoising_gain", lambda study: "gain")
     record = {"denoising": []} if denoises else {}
-    part = SimpleNamespace(one=lambda kind: record if kind == "source-test" else None)
+    part = SimpleNamespace(of=lambda kind: [record] if kind == "source-test" else [])
     about = {"title": "Brains", "source task": "flow"}
     (text, source), more = report.plain_page(SimpleNamespace(parts={"": part}, about=about))
     assert text.title == "Brains: one source, shared" and "joint" in text.subtitle

@@ -10,7 +10,8 @@ import sys
 import numpy as np
 import pytest
 from full_disk import nothing
-from small_sets import SMALL, note_computed, save_all, small_place
+from matplotlib.figure import Figure
+from small_sets import SMALL, blank, note_computed, save_all, small_place
 from study_runs import OPTIONS, error_line, jobs_in, records_alone, run, short
 
 from ums.experiments import runner, tuning
@@ -22,8 +23,6 @@ from ums.reading import read_verified, with_digest
 
 ARMS = ("scratch", "single", "independent", "joint")
 PARTS = {"": Part(SMALL, ARMS)}
-# Tests of the page itself wait for the page by replicate; then this goes.
-NEEDS_PAGE = pytest.mark.skip(reason="needs the page by replicate")
 
 
 @pytest.fixture(autouse=True)
@@ -120,17 +119,20 @@ def test_damaged_weights_are_trained_again(folders, finished, out, monkeypatch):
 # ---------------------------------------------------------------------------- the page again
 
 
-@NEEDS_PAGE
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages whose figures are blank, which takes less time."""
+    monkeypatch.setattr(Figure, "savefig", blank)
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_page_needs_neither_images_nor_weights(finished, tmp_path, monkeypatch):
-    computed, folder = (
-        note_computed(monkeypatch),
-        records_alone(finished, tmp_path / "records only"),
-    )
+    computed = note_computed(monkeypatch)
+    folder = records_alone(finished, tmp_path / "records only")
     assert main(["report", str(folder)]) == 0
     assert computed.weights == computed.records == [] and not (folder / "weights").exists()
 
 
-@NEEDS_PAGE
 @pytest.mark.parametrize("gone", [1, 3])
 def test_unfinished_study_is_refused_with_the_number_of_missing_records(gone, out, capsys):
     records = sorted((out / "records").glob("*.json"))
@@ -142,7 +144,6 @@ def test_unfinished_study_is_refused_with_the_number_of_missing_records(gone, ou
     assert str(out / "records") in line and not (out / "report.html").exists()
 
 
-@NEEDS_PAGE
 @pytest.mark.parametrize("spoil", [cut, lambda path: path.write_text("[]")])
 def test_record_that_cannot_be_read_is_named(spoil, out, capsys):
     path = jobs_in(out / "records", "json")["diverse-joint-replicate1"]
@@ -151,7 +152,6 @@ def test_record_that_cannot_be_read_is_named(spoil, out, capsys):
     assert f"{path} cannot be read" in error_line(capsys)
 
 
-@NEEDS_PAGE
 @pytest.mark.parametrize("spoil", [lambda path: path.unlink(), cut], ids=["gone", "cut"])
 def test_pictures_that_cannot_be_read_are_named(spoil, out, capsys):
     path = jobs_in(out / "records", "npz")["source-test-replicate1"]
@@ -160,13 +160,12 @@ def test_pictures_that_cannot_be_read_are_named(spoil, out, capsys):
     assert str(path) in error_line(capsys)
 
 
-@NEEDS_PAGE
 def test_folder_without_a_study_is_named(tmp_path, capsys):
     assert main(["report", str(tmp_path / "nowhere")]) == 2
     assert str(tmp_path / "nowhere" / "study.json") in error_line(capsys)
 
 
-@NEEDS_PAGE
+@pytest.mark.usefixtures("undrawn")
 def test_modality_of_ones_own_has_a_plain_page(out):
     study = read_verified(out / "study.json")
     about = study["about"] | {"title": "brains"}
@@ -181,9 +180,12 @@ def test_modality_of_ones_own_has_a_plain_page(out):
 
 KILLED = """
 import os, signal, sys
+import pytest
+from study_runs import quicken
 from ums.experiments import __main__ as command
 from ums.experiments.store import Store
 
+quicken(pytest.MonkeyPatch())
 Store.__init__.__defaults__ = (0.0,)  # a checkpoint after every epoch
 command.write_report = lambda folder: (folder, "")
 left, rename = int(sys.argv[1]), os.replace

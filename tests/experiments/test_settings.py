@@ -12,8 +12,8 @@ from ums.experiments.settings import OTHER, Settings, add_options, described, fr
 from ums.training import FitSettings
 
 ANOTHER = {
-    "replicates": 7, "width": 0.25, "labels": 60, "source_images": 90, "source_from": OTHER,
-    "source_steps": 0, "steps": 50, "evaluations": 5, "batch": 4, "source_rate": 0.02,
+    "replicates": 7, "other_replicates": 3, "width": 0.25, "labels": 60, "source_images": 90,
+    "source_from": OTHER, "source_steps": 0, "steps": 50, "evaluations": 5, "batch": 4, "source_rate": 0.02,
     "rate": 0.003, "augment": False, "background": -1, "seed": 11,
 }  # fmt: skip
 """Another value of every setting."""
@@ -36,6 +36,7 @@ def parser_of(defaults):
     [
         ("replicates", 0, "replicates must be at least 1, got 0"),
         ("replicates", 2.5, "replicates must be a whole number, got 2.5"),
+        ("other_replicates", -1, "other replicates must be at least 0, got -1"),
         ("labels", 0, "labels must be at least 1, got 0"),
         ("labels", 0.5, "labels must be a whole number, got 0.5"),
         ("source_images", 0, "source images must be at least 1, got 0"),

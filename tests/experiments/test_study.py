@@ -21,6 +21,7 @@ from small_tuning import Trainings, bytes_of, network_of
 from ums.data import load_prepared
 from ums.derived import GRAD_CAM, HIRES_CAM
 from ums.experiments import evaluation
+from ums.experiments import study as study_module
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.cxr import ABNORMALITY, CXR, LUNGS
 from ums.experiments.echo import ECHO
@@ -47,7 +48,7 @@ from ums.experiments.names import (
 from ums.experiments.record_files import read_arrays, read_record
 from ums.experiments.runner import described_run
 from ums.experiments.settings import OTHER, Settings
-from ums.experiments.study import SHOWN, Study
+from ums.experiments.study import Study
 from ums.experiments.tasks import TaskGroup
 
 CHEST = tuple(arm for arm in ARMS if arm != SOURCE_HEAD)
@@ -159,6 +160,7 @@ TRAINED = {"source", "scratch", "single"}
 # setting -> (another value, jobs whose key changes)
 CHANGES = {
     "replicates": (3, set()),
+    "other_replicates": (1, set()),
     "width": (0.06, {*TRAINED, "pictures"}),
     "labels": (17, {"scratch", "single", "pictures"}),
     "source_images": (17, {"source", "single", "pictures"}),
@@ -420,7 +422,7 @@ def test_outlines_shown_go_from_the_best_to_the_worst(datasets, tmp_path, monkey
 
 def test_heat_maps_shown_are_of_the_first_abnormal_images(finished):
     shown, test = arrays_of(finished, DIVERSE), finished.datasets.groups[0].test_set
-    rows = np.flatnonzero(test.labels["abnormal"] == 1)[:SHOWN]
+    rows = np.flatnonzero(test.labels["abnormal"] == 1)[: study_module.SHOWN]
     np.testing.assert_array_equal(shown["heat maps images"], test.images[rows])
     np.testing.assert_array_equal(shown["heat maps in lungs"], test.masks[rows] > 0)
     assert all(

@@ -13,10 +13,10 @@ from small_tuning import (
     bytes_of,
     job_of,
     network_of,
-    records_of,
     small_groups,
     small_source,
     small_tuning,
+    tune_all,
 )
 
 from ums.data import Examples
@@ -42,6 +42,7 @@ from ums.experiments.names import (
     SINGLE_LONG,
 )
 from ums.experiments.rates import Trial
+from ums.experiments.run import training_record
 from ums.experiments.settings import Settings
 from ums.finetuning import Equal, Uncertainty
 from ums.optimizers import Optimizer
@@ -166,7 +167,7 @@ def test_encoder_updates_of_the_records_are_those_that_were_done(seen):
 
 @EACH_GROUP
 def test_every_arm_has_the_same_schedule_and_length(name, groups, tmp_path, trainings):
-    records_of(small_tuning(groups[name], tmp_path))
+    tune_all(small_tuning(groups[name], tmp_path))
     for call in trainings:
         steps = 2 * (len(groups[name].tasks) if call.job.arm == SINGLE_LONG else 1)
         assert call.training.settings == FitSettings(2, 8, 1e-3, steps=steps, schedule="cosine")
@@ -284,7 +285,7 @@ def rates_of(trainings, arm):
 
 
 def test_every_task_has_the_rate_that_the_pilot_chose(groups, tmp_path, trainings, table):
-    records_of(small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, rate=0.0)))
+    tune_all(small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, rate=0.0)))
     assert rates_of(trainings, SINGLE) == rates_of(trainings, SINGLE_LONG) == [0.25, 1e-3]
     assert rates_of(trainings, INDEPENDENT) == [1e-3, 0.125]
     assert rates_of(trainings, CONTROL) == [0.125]
@@ -296,7 +297,7 @@ def test_every_task_has_the_rate_that_the_pilot_chose(groups, tmp_path, training
 def test_rate_of_the_settings_goes_before_the_pilot_s_but_weights_stay(
     groups, tmp_path, trainings, table
 ):
-    records_of(small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, rate=0.0625)))
+    tune_all(small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, rate=0.0625)))
     assert {call.training.settings.learning_rate for call in trainings} == {0.0625}
     assert isinstance(trainings.of(JOINT)[0].weights, Uncertainty)
 
@@ -327,6 +328,7 @@ CHANGES = {
     "background": (20, EVERYTHING),
     "seed": (1, EVERYTHING),
     "replicates": (3, ()),
+    "other_replicates": (1, ()),
     "source_images": (15, ()),  # these are in the source's key
     "source_from": ("other", ()),
     "source_steps": (8, ()),
@@ -341,10 +343,10 @@ def test_every_setting_is_looked_at_below():
 @pytest.mark.parametrize("setting", CHANGES)
 def test_weights_of_another_setting_are_never_taken(setting, groups, tmp_path, trainings, computed):
     value, again = CHANGES[setting]
-    records_of(small_tuning(groups[DIVERSE], tmp_path))
+    tune_all(small_tuning(groups[DIVERSE], tmp_path))
     computed.clear()
     other = small_tuning(groups[DIVERSE], tmp_path, replace(SMALL, **{setting: value}))
-    records_of(other)
+    tune_all(other)
     assert computed.weights == [job_of(other, arm).name for arm in again]
 
 
@@ -352,11 +354,11 @@ def test_another_choice_of_the_pilot_trains_again_what_it_is_for(
     groups, tmp_path, trainings, computed, table
 ):
     settings = replace(SMALL, rate=0.0)
-    records_of(small_tuning(groups[DIVERSE], tmp_path, settings))
+    tune_all(small_tuning(groups[DIVERSE], tmp_path, settings))
     computed.clear()
     table["cxr", DIVERSE, SINGLE, ABNORMALITY] = Trial(0.0078125)
     tuning = small_tuning(groups[DIVERSE], tmp_path, settings)
-    records_of(tuning)
+    tune_all(tuning)
     assert computed.weights == [job_of(tuning, arm).name for arm in (SINGLE, SINGLE_LONG)]
 
 
@@ -364,7 +366,7 @@ def test_another_choice_of_the_pilot_trains_again_what_it_is_for(
 def test_weights_of_other_data_are_never_taken(name, groups, tmp_path, trainings, computed):
     for data in ("a", "b"):
         tuning = small_tuning(groups[name], tmp_path, data=data)
-        records_of(tuning)
+        tune_all(tuning)
     assert computed.weights == 2 * [job_of(tuning, arm).name for arm in arms_of(groups[name])]
 
 
@@ -394,14 +396,19 @@ def test_each_network_is_trained_once_and_on_a_second_run_none(name, groups, tmp
 
     for tuner in TUNERS:
         monkeypatch.setattr(module, tuner, noting(tuner, getattr(module, tuner)))
-    first = records_of(small_tuning(groups[name], tmp_path))
+    first = tune_all(small_tuning(groups[name], tmp_path))
     tasks, control = len(groups[name].tasks), name == DIVERSE
     expected = {"train_task": 5 * tasks, "tune_independently": tasks + control}
     expected |= {"tune_alternately": 1, "tune_jointly": 2}
     assert {tuner: trained.count(tuner) for tuner in TUNERS} == expected
     trained.clear()
-    second = records_of(small_tuning(groups[name], tmp_path))
-    assert trained == [] and repr(second) == repr(first)  # times and scores to the last digit
+    second = tune_all(small_tuning(groups[name], tmp_path))
+    assert trained == []
+    for arm, task in [(arm, task) for arm, outcomes in first.items() for task in outcomes]:
+        one, two = (outcomes[arm][task] for outcomes in (first, second))
+        assert training_record(one.tuned) == training_record(two.tuned)  # times to the last digit
+        for epoch, network in one.networks.items():
+            assert bytes_of(network) == bytes_of(two.networks[epoch])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What students get wrong in lesson 1: (name, a piece of the solution, what stands in its place)."""
 
-LOOP = "for n in range(len(images)):"
 EXPOSED = "images[n][film[n]].mean(), images[n][film[n]].std()"
 DRAWN = "testing = np.isin(patients, drawn)"
 
