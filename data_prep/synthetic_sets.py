@@ -27,7 +27,7 @@ LABELS = {"A": "abnormal", "B": "abnormal", "C": "pneumonia"}
 """The label of a hospital's images; "pneumonia" has the values of ``data_prep.pediatric``."""
 
 CHILDREN_FRACTIONS = (0.8, 0.0, 0.2)
-"""Hospital C is split as the pediatric set is: a part for cross-validation and a test part."""
+"""Hospital C is split as the pediatric set is: a part to learn from and a test part."""
 
 
 @dataclass(frozen=True)
