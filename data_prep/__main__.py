@@ -173,12 +173,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="set", required=True, metavar="SET")
     _synthetic_command(commands)
-    for name, (_, about, holds) in _SETS.items():
-        command = commands.add_parser(
-            name,
-            help=about["source"],
-            epilog=f"example: python -m data_prep {name} raw/{name} data/{name} --size 256",
-        )
+    for name, (make_list, about, holds) in _SETS.items():
+        described = sys.modules[make_list.__module__].__doc__
+        command = _folders_command(commands, name, about["source"], described)
+        command.epilog = f"example: python -m data_prep {name} raw/{name} data/{name} --size 256"
         command.add_argument("raw", help=f"the folder that {holds}")
         if name == "unlabelled":
             _patient(command)
@@ -233,6 +231,7 @@ def _synthetic_command(commands: Any) -> None:
     command = commands.add_parser(
         "synthetic",
         help="synthetic chest X-rays with exact lung masks, without a download",
+        description="Draw one set of synthetic chest X-rays; every image shows another patient.",
         epilog="example: python -m data_prep synthetic data/B --images 500 --hospital B --seed 1",
     )
     command.add_argument("--images", type=int, default=1000, help="number of images (%(default)s)")
