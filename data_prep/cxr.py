@@ -14,8 +14,8 @@ name.
 
 Without a folder of raw data all are synthetic: source and target from hospital A, test from B and
 pneumonia from C. With --other there is also source-other, a source from B whose patients are not those
-of the test set. For each replicate of the study there are other patients to learn from, and a fifth more
-to validate with; those of split "test", which is never learned from, are the same for any number of
+of the test set. For each replicate of the study there are other patients to learn from, and a fifth as
+many to validate with; those of split "test", which is never learned from, are the same for any number of
 replicates. A folder that was made from the same files with the same settings is kept.
 """
 

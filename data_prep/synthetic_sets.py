@@ -73,7 +73,7 @@ ROLES = {
 class Sizes:
     """How many synthetic images a replicate of the study learns from.
 
-    A fifth more are drawn for validation.
+    A fifth as many are drawn for validation.
 
     Attributes:
         images: Images of the source.
