@@ -6,22 +6,22 @@
 #: ARMS                   ways to train that are compared, such as "scratch single joint" (all)
 #: FACTORS                what else is varied: labels, source, hospital, background (nothing)
 #: SIZE                   side of the images in pixels, a multiple of 16 (64; echo 96)
-#: IMAGES                 synthetic images that the source learns from (1000), or Doppler screens (2444)
+#: IMAGES                 images that the source learns from (1000), or Doppler screens of a replicate (2444)
 #: LABELS                 labelled images that a group of tasks learns from (150; echo 400)
 #: REPLICATES, LEVELS     times that everything is drawn and trained anew (2), and at each level of a factor (2)
 #: WIDTH                  scales every channel count; 1 is the paper's (0.5; reproduce-echo 1)
 #: SOURCE_STEPS, STEPS    training steps of the source (1500; echo 1000) and of each task (300; echo 600)
 #: EVALUATIONS            times in a training that the validation loss is measured (10)
-#: EPOCHS                 epochs of a trial of search-echo (20)
-#: PROCESSES, PILOT       jobs side by side (one a processor); replicates that choose learning rates (0)
+#: PROCESSES              jobs side by side (one for each processor)
+#: PILOT                  instead of the study, choose its learning rates with so many replicates, at most 3
 #: BATCH, SEED            images per batch (16); the seed of every random number (0)
 #: DEVICE                 cpu, gpu or auto (auto)
-#: TRIALS                 combinations that search-echo tries (16); 162 is all of them
+#: TRIALS, EPOCHS         combinations that search-echo tries (16; 162 is all of them), epochs of each at most (20)
 #: PREPARED, OUT          where prepared images and results go
 #: LESSON, BENCH          number of one lesson; options of the benchmark, such as "--only networks"
 #: COUNT, ONLY            mutants (300), and where: beginnings of paths, such as ums/ops (all)
 #: PYTHON                 the Python that makes .venv (python3)
-#: UMS_THREADS            CPU threads (all processors)
+#: UMS_THREADS            CPU threads (all processors; 1 for each job of a study)
 #: CUPY_GPU_MEMORY_LIMIT  most GPU memory that CuPy takes (nine tenths)
 
 # What a user gives is text: make expands no part of it, and `q` quotes it, so that the shell runs no part of it.
@@ -61,8 +61,10 @@ common = $(call option,SEED,seed) $(call option,DEVICE,device)
 prepare = $(call option,SIZE,size) $(call option,SEED,seed)
 replicates = $(call option,REPLICATES,replicates)
 other = $(if $(filter hospital,$(FACTORS)),$(call option,LEVELS,other))
+# One level of the factor has so many; fewer could not be drawn from.
+most_labels = $(if $(filter labels,$(FACTORS)),--labels=500)
 prepare_cxr = $(run) data_prep cxr $(prepared) $(prepare) $(if $(DATA),$(call option,DATA,data),\
-  $(call option,IMAGES,images) $(call option,LABELS,labels) $(replicates) $(other))
+  $(call option,IMAGES,images) $(or $(call option,LABELS,labels),$(most_labels)) $(replicates) $(other))
 prepare_echo = $(run) data_prep $(if $(DATA),echo-folder $(call q,$(DATA)),echo) $(prepared) $(prepare) \
   $(if $(DATA),,$(call option,IMAGES,images) $(replicates))
 several = $(if $($1),--$2 $(call each,$($1)))
@@ -93,7 +95,7 @@ reproduce-cxr-full: default-REPLICATES = 5
 reproduce-cxr-full: default-SOURCE_STEPS = 20000
 reproduce-cxr-full: default-STEPS = 3000
 reproduce-cxr-full: default-OUT = results/cxr-full
-reproduce-cxr-full: reproduce-cxr  ## the same with the paper's size and width; for a GPU
+reproduce-cxr-full: reproduce-cxr  ## the same with the paper's size and width, and longer; for a GPU
 
 reproduce-echo search-echo: default-SIZE = 96
 reproduce-echo search-echo: default-IMAGES = 2444

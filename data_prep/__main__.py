@@ -173,19 +173,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="set", required=True, metavar="SET")
     _synthetic_command(commands)
-    for name, (_, about, holds) in _SETS.items():
-        command = commands.add_parser(
-            name,
-            help=about["source"],
-            epilog=f"example: python -m data_prep {name} raw/{name} data/{name} --size 256",
-        )
+    for name, (make_list, about, holds) in _SETS.items():
+        described = sys.modules[make_list.__module__].__doc__
+        command = _folders_command(commands, name, about["source"], described)
+        command.epilog = f"example: python -m data_prep {name} raw/{name} data/{name} --size 256"
         command.add_argument("raw", help=f"the folder that {holds}")
         if name == "unlabelled":
             _patient(command)
         _common(command, strict=True)
     _other_commands(commands)
     command = _folders_command(
-        commands, "cxr", "the four sets of the chest X-ray study, real or synthetic", cxr.__doc__
+        commands, "cxr", "the sets of the chest X-ray study, real or synthetic", cxr.__doc__
     )
     command.epilog = "example: python -m data_prep cxr prepared/real --data raw --size 128"
     command.add_argument("--data", help="folder of raw sets; without it the sets are synthetic")
@@ -197,14 +195,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _sizes(command: Any) -> None:
-    text = "synthetic images of the source that a replicate trains on (%(default)s)"
+    text = "synthetic images that a replicate's source learns from (%(default)s)"
     command.add_argument("--images", type=int, default=1000, help=text)
     text = (
-        "synthetic labelled images of each hospital that a replicate trains on (15 %% of --images)"
+        "synthetic labelled images that the tasks of a replicate learn from, in target and as many in "
+        "pneumonia (15 %% of --images)"
     )
     command.add_argument("--labels", type=int, help=text)
     _replicates(command)
-    text = "for so many replicates also draw a source from the other hospital (%(default)s)"
+    text = "replicates that get a source from the other hospital as well (%(default)s)"
     command.add_argument("--other", type=int, default=0, help=text)
 
 
@@ -232,6 +231,7 @@ def _synthetic_command(commands: Any) -> None:
     command = commands.add_parser(
         "synthetic",
         help="synthetic chest X-rays with exact lung masks, without a download",
+        description="Draw one set of synthetic chest X-rays; every image shows another patient.",
         epilog="example: python -m data_prep synthetic data/B --images 500 --hospital B --seed 1",
     )
     command.add_argument("--images", type=int, default=1000, help="number of images (%(default)s)")
@@ -252,7 +252,7 @@ def _echo_commands(commands: Any) -> None:
         commands, "echo", "the two sets of the Doppler study, synthetic", echo.__doc__
     )
     command.epilog = "example: python -m data_prep echo prepared/echo --images 1000 --size 128"
-    text = "number of images that a replicate learns from (%(default)s)"
+    text = "number of images that a replicate learns from and validates with (%(default)s)"
     command.add_argument("--images", type=int, default=2444, help=text)
     text = "number of their patients (default: each has as many as in the paper, 100 for 2,444)"
     command.add_argument("--patients", type=int, help=text)

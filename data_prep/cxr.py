@@ -1,4 +1,4 @@
-"""The four prepared folders of the chest X-ray experiment, in one go.
+"""The prepared folders of the chest X-ray study, in one go.
 
     source      images to learn denoising from, without labels
     target      the training hospital: lung masks and the label "abnormal"
@@ -12,10 +12,10 @@ which RSNA's is a part, so the two are not mixed) and of the pediatric training 
 it is the target again, with the same split. The pediatric test part is in no source, under whatever
 name.
 
-Without a folder of raw data all four are synthetic: source and target from hospital A, test from B and
-pneumonia from C. If wanted, there is also a folder source-other, a source from B whose patients are not
-those of the test set. Images to learn from are drawn for each replicate of the study anew, one replicate
-after the other in the tables; the images of split "test" come last, and are the same for any number of
+Without a folder of raw data all are synthetic: source and target from hospital A, test from B and
+pneumonia from C. With --other there is also source-other, a source from B whose patients are not those
+of the test set. For each replicate of the study there are other patients to learn from, and a fifth as
+many to validate with; those of split "test", which is never learned from, are the same for any number of
 replicates. A folder that was made from the same files with the same settings is kept.
 """
 
@@ -60,7 +60,7 @@ def prepare_cxr(
     """Make, or keep, the prepared folders ``out``/source, target, test and pneumonia.
 
     Args:
-        out: The folder of all four.
+        out: The folder of all of them.
         data: The folder of raw sets; None stands for synthetic images.
         sizes: How many synthetic images to draw.
         options: Size, seed and strictness, and how to find the patients of an unlabelled source.
@@ -68,8 +68,8 @@ def prepare_cxr(
         report: Called with one line for each set that is not there or not used.
 
     Returns:
-        The folders. Where ``data`` has no pediatric set with train and test, pneumonia is missing.
-        A folder that is missing, but was made from other data or with other sizes, is removed.
+        The folders. One that is not among them, but was made from other data or with other sizes, is
+        removed.
 
     Raises:
         FileExistsError: One of the folders exists and holds more than a prepared set.

@@ -70,7 +70,7 @@ def make_doppler(
     """Draw synthetic Doppler images, ordered by patient.
 
     Flows are in the paper's proportions and a third of the images have a quality label, as there.
-    Every image has a seed of its own, drawn from ``rng``: neither the size nor the number of threads
+    Every image has a seed of its own, drawn from ``rng``: neither the size nor the number of processes
     changes which patients and flows are drawn.
 
     Args:

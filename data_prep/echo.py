@@ -1,13 +1,14 @@
-"""The two prepared folders of the Doppler experiment, in one go (UMS-Rep, section 4.2).
+"""The two prepared folders of the Doppler study, in one go (UMS-Rep, section 4.2).
 
-    source    70 % of the patients: train, validation and test of the shared flow classifier
-    target    30 %: train, to be folded for tuning and validating the heads, and test, half as many
+    source    70 % of the patients, for the shared flow classifier
+    target    30 % of the patients, for the tasks
 
 Both hold masks of the envelopes and the labels "flow" (0 MV, 1 MA, 2 TR) and "quality" (0 poor, 1 good,
-absent for most). They are made from your own folder (see "echo-folder"), or synthetic. Synthetic patients
-to learn from are drawn for each replicate of the study anew, 70 % and 30 %, one replicate after the other
-in the tables; those of split "test" come last, however many replicates there are. A folder that was
-made from the same files with the same settings is kept.
+absent for most). They are made from your own folder (see "echo-folder"), where a tenth of the source's and
+a third of the target's patients are split "test", which is never learned from; or they are synthetic. Then
+there are other patients to learn from for each replicate of the study, 70 % and 30 %, and those of split
+"test" are the same for any number of replicates. A folder that was made from the same files with the same
+settings is kept.
 """
 
 import hashlib

@@ -9,15 +9,14 @@ learning", Cell 172 (2018) 1122-1131. As published, in a folder chest_xray:
     val/                                         in some copies: 16 images taken out of train
 
 The owners split train and test by patient, and this split is kept. val is joined to train, which
-makes the 5,232 images of UMS-Rep, section 3.1, for cross-validation by
-:func:`ums.data.stratified_folds`.
+makes the 5,232 images of UMS-Rep, section 3.1.
 
 A patient is "personN", or "IM-nnnn" or "NORMAL2-IM-nnnn" (two series). We assume that a number stands
 for one person within train (val included) and for another within test, and that bacterial and viral
 images of one number show one person. The numbers look as if bacteria and viruses were counted
 separately: each series continues from train to test, and the viral person100 of train can hardly be the
 bacterial one of test. But mistaking two children for one costs little, while the reverse would put a
-child into both sides of a fold.
+child into training and validation.
 """
 
 import os

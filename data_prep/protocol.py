@@ -20,12 +20,12 @@ COUNTS = {
 }
 USE = {
     "RSNA": "paper: source, denoising, split by patient 70/20/10; here the same, from the seed",
-    "Shenzhen": "paper: lungs and abnormality, 10-fold cross-validation on all images; here one "
-    "split by patient 70/20/10 from the seed, or folds of it by ums.data.stratified_folds",
+    "Shenzhen": "paper: lungs and abnormality, 10-fold cross-validation on all images; here split "
+    "by patient 70/20/10 from the seed: 10 % put aside, replicates draw from the rest",
     "Montgomery": "paper: test set of models trained on Shenzhen; here too, all of its images "
     "whatever their split",
     "Pediatric": "paper: three pairwise tasks, 10-fold cross-validation on train, test held out; "
-    "here the same parts",
+    "here the same parts, replicates draw from train",
 }
 """How the paper uses each set, and how we do."""
 

@@ -64,7 +64,7 @@ def make_synthetic(
     """Draw synthetic chest X-rays.
 
     An opacity lies within the lung mask, which is drawn as if there were none. Every image has a seed
-    of its own, drawn from ``rng``, so the result does not depend on the number of threads.
+    of its own, drawn from ``rng``, so the result does not depend on the number of processes.
 
     Args:
         n: Number of images.

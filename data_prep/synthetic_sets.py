@@ -27,7 +27,7 @@ LABELS = {"A": "abnormal", "B": "abnormal", "C": "pneumonia"}
 """The label of a hospital's images; "pneumonia" has the values of ``data_prep.pediatric``."""
 
 CHILDREN_FRACTIONS = (0.8, 0.0, 0.2)
-"""Hospital C is split as the pediatric set is: a part for cross-validation and a test part."""
+"""Hospital C is split as the pediatric set is: a part to learn from and a test part."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ ROLES = {
 class Sizes:
     """How many synthetic images a replicate of the study learns from.
 
-    A fifth more are drawn for validation.
+    A fifth as many are drawn for validation.
 
     Attributes:
         images: Images of the source.

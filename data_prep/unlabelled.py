@@ -1,7 +1,7 @@
 """Any folder of PNG, JPEG or DICOM images, for training an encoder without labels.
 
 The pediatric X-rays of D. Kermany et al. (2018, CC BY 4.0) and those of the NIH (X. Wang et al.,
-2017) are of this kind. :mod:`data_prep.patients` determines the patients.
+2017) are of this kind. The rules that determine the patients stand in data_prep/patients.py.
 """
 
 from collections import Counter
@@ -25,8 +25,7 @@ def list_unlabelled(raw: str | Path, patient: str | None = None) -> Listing:
 
     Args:
         raw: The folder.
-        patient: A regular expression whose first group, searched in the path below ``raw``, is the
-            patient; None applies the rules of :mod:`data_prep.patients`.
+        patient: As in :class:`data_prep.options.Options`.
 
     Raises:
         FileNotFoundError: There is no such folder.

@@ -1,4 +1,4 @@
-"""Write prepared folders, each whole or not at all; the format is that of :mod:`ums.data.prepared`."""
+"""Write prepared folders; the format is that of :mod:`ums.data.prepared`."""
 
 import csv
 import json

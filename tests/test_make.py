@@ -121,6 +121,8 @@ def test_the_options_of_every_study_arrive(make):
     prepare, study = make("reproduce-cxr", "LABELS=90", "LEVELS=3", "FACTORS=hospital labels")
     assert prepare[6:] == ["--images=1000", "--labels=90", "--replicates=2", "--other=3"]
     assert {"--labels=90", "--level-replicates=3", "--source-images=1000"} < set(study)
+    prepare, study = make("reproduce-cxr", "FACTORS=labels source")  # enough for the largest level
+    assert "--labels=500" in prepare and not any("--labels" in option for option in study)
     given = {"IMAGES": "9", "LABELS": "9", "REPLICATES": "2", "OUT": "mine"}
     prepare, study = make("reproduce-echo", environment=given)
     assert prepare[-2:] == ["--images=9", "--replicates=2"] and study[4] == "--out=mine"

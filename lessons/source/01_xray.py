@@ -288,7 +288,7 @@ image_row(visits[found[:6]], [f"nearest: {p}" for p in patients[found[:6]]])
 # %% [markdown]
 # In five cases of these six it has found another film of the same patient: it recognises the patient, not the illness. The library never splits any other way:
 # [split_by_patient](data_prep/splits.py:split_by_patient) when a set is prepared, and
-# [stratified_folds](ums/data/folds.py:stratified_folds) for cross-validation, which also keep the classes in
+# [stratified_folds](ums/data/folds.py:stratified_folds) when a study draws from it, which also keep the classes in
 # proportion.
 #
 # ## Think

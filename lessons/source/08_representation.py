@@ -345,10 +345,11 @@ for title, scores in (("opacity, AUC", opacity), ("lungs, F-score", lungs)):
 # 0.003 to 0.03. What did not: with 8 labels the supervised encoder once had 0.51; the denoised one was clearly better than random for the opacity
 # with 96 labels, 0.62 against 0.45 and 0.67 against 0.50, and not here; its decoder did help with 8 outlines, by less than 0.01.
 #
-# On real films the project found the same division. On Montgomery's films, in the table of the [README](README.md), heads on the frozen denoised encoder
-# outline the lungs as well as separate models do (IoU 0.886 and 0.880), and tell abnormal from normal hardly better than by chance
-# (AUC 0.52, where separate models have 0.70). What it takes for sharing to pay, one thing changed at a time, is a study of its own:
-# [ablations](ums/experiments/ablation_list.py:ABLATIONS), where *untrained source* is the random encoder of this lesson.
+# The project's study asks the same of larger networks, with everything drawn and trained anew many times. Its [arms](ums/experiments/arms.py:ARMS)
+# differ in one thing each, and the curves of this lesson have their places among them: *independent* is a head on the denoised encoder, held still,
+# *scratch* is *everything learns*, and *single* starts from the denoised encoder and lets it learn too. How many labels there are and how
+# long the source was trained are [factors](ums/experiments/factors.py:FACTORS): with no steps of the source, *independent* would be the random
+# encoder of this lesson. What came out is among its [results](ums/experiments/RESULTS.md).
 #
 # ## Think
 #
@@ -368,8 +369,8 @@ for title, scores in (("opacity, AUC", opacity), ("lungs, F-score", lungs)):
 #    Put a smaller head on (one 1 x 1 convolution on the 3 x 3 map and its upsampling), or take fewer films: if the encoders then
 #    part, the decoder had made up for them.
 # 2. The dots are draws of labelled films, for *one* encoder of each kind. Another start of the source, other children and other test films
-#    move them as well, and did: in two other runs it was better. Not seeing a difference is not the same as there being none. So: several
-#    sources from several seeds, folds instead of one test set, and a test on paired differences (lesson 11).
+#    move them as well, and did: in two other runs it was better. Not seeing a difference is not the same as there being none. So: draw and train
+#    all of it anew many times, sources too, and look at the interval of the paired differences (lesson 11): is it narrow, and near 0?
 # 3. Not as it stands: it has used 260 labels more. It is fair where these labels exist anyway, which is the paper's case for Doppler echo. If they must
 #    be paid for, compare it with *everything learns* on 96 + 260 labels.
 # 4. In the squared error: a small opacity is a few pixels of 2304, and leaving it out costs next to nothing. One could weigh the

@@ -305,7 +305,7 @@ plt.show()
 # the network calls normal. So a map on the disease does not make the answer right, nor a map off it the answer wrong.
 #
 # And look at the control: its maps are as clear, as colourful, and here and there they touch an outline. Whoever shows a map must show what a map
-# looks like when there is nothing to see. In the study of the real films the share is printed beside such a control
+# looks like when there is nothing to see. In the study the share is printed beside such a control
 # ([heat_map_section](ums/experiments/report/heat_maps.py:heat_map_section)).
 #
 # ## What was asked?
