@@ -38,7 +38,7 @@ from ums import (
     training,
 )
 from ums.checkpoint import Checkpoint
-from ums.data import augment, crop, header, mask, normalisation, prepared, prepared_set, rows
+from ums.data import augment, header, mask, normalisation, prepared, prepared_set, rows
 from ums.data import checks as data_checks
 from ums.data.noise import NOISES
 from ums.derived import recommendation
@@ -93,7 +93,6 @@ DEFAULTS = [
     (training.Training, {"progress": True}),
     (training.predict, {"size": 32}),
     (separate.denoise, {"size": 32}),
-    (independent.renew_statistics, {"passes": 3}),
     (finetuning.Tuned, {"shared": 0}),
     (layers.Conv2D, {"kernel": 3, **CONVOLUTION}),
     (layers.BatchNorm, IOFFE_SZEGEDY),
@@ -125,8 +124,6 @@ DEFAULTS = [
     (normalisation.Normalisation, FOREGROUND),
     (normalisation.normalise, FOREGROUND),
     (normalisation.denormalise, FOREGROUND),
-    (crop.foreground_box, FOREGROUND),
-    (crop.crop_to_foreground, FOREGROUND),
     (prepared.load_prepared, {"edited": False}),
     (Recommendations, {"threshold": 0.5}),
     (Checkpoint, {"every": 60.0}),
@@ -212,7 +209,6 @@ CONSTANTS = [
                 "ECHO_ENCODER": (8, 16, 32, 64, 128, 256), "ECHO_DECODER": (128, 64, 32, 16, 8),
                 "SEPARATE_CLASSIFIER": (16, 32, 64, 128, 256, 512)}),
     (normalisation, {"BACKGROUND": 8}),
-    (crop, {"LEAST": 0.2}),
     (mask, {"MAX_LABELS": 24}),
     (header, {"MAX_PIXELS": 64 * 2**20}),
     (weighting, {"LEAST": 1e-3}),

@@ -8,8 +8,7 @@ from small_tasks import CHANNELS, CPU, abnormality, bytes_of, encoder, lungs
 
 from ums.data import Examples, normalise
 from ums.finetuning import independent, tune_independently
-from ums.finetuning.independent import feature_bytes, features, on_features, renew_statistics
-from ums.layers import BatchNorm, Sequential
+from ums.finetuning.independent import feature_bytes, features, on_features
 from ums.optimizers import SGD
 from ums.training import FitSettings, Training, predict
 
@@ -51,43 +50,6 @@ def test_encoder_is_shared_and_never_copied(rng):
     source, tasks = encoder(rng), [abnormality(rng), lungs(rng)]
     tuned = tune(source, tasks, rng)
     assert [result.network.layers for result in tuned.values()] == [(source, t.head) for t in tasks]
-
-
-# ------------------------------------------------------------- the encoder's statistics, on request
-
-
-def test_renewed_statistics_are_those_of_the_images(rng):
-    mean, deviation = np.array([5.0, -1.0, 0.0]), np.array([2.0, 0.5, 1.0])
-    images = rng.normal(mean, deviation, (64, 8, 8, 3)).astype(np.float32)
-    encoder = Sequential(BatchNorm(3))
-    encoder.freeze()
-    examples = Examples(images, None, np.arange(64), np.asarray)
-    renew_statistics(encoder, examples, Training(FitSettings(batch=8), rng), passes=10)
-    (norm,) = encoder.layers
-    np.testing.assert_allclose(norm.running_mean, mean, atol=0.1)
-    np.testing.assert_allclose(norm.running_var, deviation**2, rtol=0.1)
-
-
-def test_every_image_is_seen_three_times_for_new_statistics(rng, monkeypatch):
-    seen, source = [], encoder(rng)
-    monkeypatch.setattr(source, "forward", lambda x, **how: seen.append(x[:, 0, 0, 0]))
-    images = np.arange(10.0).reshape(10, 1, 1, 1)
-    examples = Examples(images, None, np.arange(10), np.asarray)
-    renew_statistics(source, examples, Training(FitSettings(batch=4), rng))
-    assert sorted(np.concatenate(seen)) == sorted([*range(10)] * 3)
-    assert sorted(np.concatenate(seen[:3])) == list(range(10))
-
-
-def test_renewing_moves_running_statistics_alone_and_leaves_the_encoder_frozen(rng):
-    source = encoder(rng)
-    source.freeze()
-    before = bytes_of(source)
-    renew_statistics(source, lungs(rng).train, Training(FitSettings(batch=4), rng))
-    changed = {
-        name.split(".")[-1] for name, value in bytes_of(source).items() if value != before[name]
-    }
-    assert changed == {"running_mean", "running_var"}
-    assert source.frozen and all(parameter.grad is None for parameter in source.parameters())
 
 
 # ---------------------------------------------------------------------------- the two paths

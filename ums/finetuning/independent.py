@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from ums.backend import Device
-from ums.data.examples import Dataset, Examples, epoch_batches
+from ums.data.examples import Examples
 from ums.finetuning.loop import train_task
 from ums.finetuning.tasks import Task, Tuned, check_tasks
 from ums.layers import Layer, Sequential
@@ -63,24 +63,6 @@ def on_features(encoder: Layer, task: Task, device: Device) -> Task | None:
         return None
     train, validation = (features(encoder, part, device) for part in (train, validation))
     return replace(task, train=train, validation=validation)
-
-
-def renew_statistics(
-    encoder: Layer, examples: Dataset, training: Training, passes: int = 3
-) -> None:
-    """Replace the running statistics of an encoder's batch norms by those of other images.
-
-    Weights stay as they are. The statistics of a frozen batch norm were measured on the source's
-    images, and images of other hospitals may differ (Li et al., "Revisiting batch normalization for
-    practical domain adaptation", 2017). The encoder is frozen afterwards. All images are seen
-    ``passes`` times, in batches of the settings' size; targets are not needed.
-    """
-    encoder.freeze(False)
-    for _ in range(passes):
-        for chosen in epoch_batches(len(examples), training.settings.batch, training.rng):
-            x, _ = examples.batch(chosen)
-            encoder.forward(training.device.put(x), training=True, keep=False)
-    encoder.freeze()
 
 
 def features(encoder: Layer, examples: Examples, device: Device) -> Examples:

@@ -23,7 +23,6 @@ from ums.experiments.results.costs import TrainingCost, cost_of
 from ums.experiments.results.intervals import over_trainings_and_patients
 from ums.experiments.results.jackknife import (
     Measured,
-    in_both,
     jackknifed,
     weighted_auc,
     weighted_mcc,
