@@ -12,7 +12,6 @@ import lzma
 from pathlib import Path
 from typing import Any
 
-from ums.experiments.jobs import PICTURES
 from ums.experiments.names import ONE_ENCODER
 from ums.experiments.results.records import Record, Records, StudyRecords
 from ums.files import write_whole
@@ -30,7 +29,7 @@ LEFT_OUT = {
 """What is not published of a record, wherever it stands."""
 
 ONLY_MAIN = {"Accuracy", "HD95", "heat map", "derived", "held-out", "validation", "history"}
-"""What is not published of the records of a level of a factor."""
+"""What is not published of the networks of a level of a factor."""
 
 
 def publish(study: StudyRecords, path: Path) -> None:
@@ -45,7 +44,8 @@ def publish(study: StudyRecords, path: Path) -> None:
         kept = [(f, r) for f, r in zip(of.files, of.records, strict=True) if _is_kept(r)]
         jobs[part] = [file for file, _ in kept]
         for file, record in kept:
-            reduced = _reduced(record, LEFT_OUT | (ONLY_MAIN if part else set()))
+            more = ONLY_MAIN if part and record["job"]["kind"] != "cases" else set()
+            reduced = _reduced(record, LEFT_OUT | more)
             records.setdefault(file, reduced)  # of those in common, the main part's
     content = {"study": study.name, "about": study.about, "jobs": jobs, "records": records}
     content[DIGEST] = digest_of(content)
@@ -76,7 +76,7 @@ def published(name: str, folder: Path = FOLDER) -> StudyRecords | None:
 
 
 def _is_kept(record: Record) -> bool:
-    return bool(record["job"]["kind"] != PICTURES)
+    return bool(record["job"]["kind"] != "pictures")
 
 
 def _reduced(value: Any, left_out: set[str]) -> Any:
