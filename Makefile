@@ -61,10 +61,10 @@ common = $(call option,SEED,seed) $(call option,DEVICE,device)
 prepare = $(call option,SIZE,size) $(call option,SEED,seed)
 replicates = $(call option,REPLICATES,replicates)
 other = $(if $(filter hospital,$(FACTORS)),$(call option,LEVELS,other))
-# One level of the factor has so many; fewer could not be drawn from.
+# One level of the factor has so many; the last of two options counts.
 most_labels = $(if $(filter labels,$(FACTORS)),--labels=500)
 prepare_cxr = $(run) data_prep cxr $(prepared) $(prepare) $(if $(DATA),$(call option,DATA,data),\
-  $(call option,IMAGES,images) $(or $(call option,LABELS,labels),$(most_labels)) $(replicates) $(other))
+  $(call option,IMAGES,images) $(call option,LABELS,labels) $(most_labels) $(replicates) $(other))
 prepare_echo = $(run) data_prep $(if $(DATA),echo-folder $(call q,$(DATA)),echo) $(prepared) $(prepare) \
   $(if $(DATA),,$(call option,IMAGES,images) $(replicates))
 several = $(if $($1),--$2 $(call each,$($1)))

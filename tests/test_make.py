@@ -119,9 +119,10 @@ def test_the_options_of_every_study_arrive(make):
     assert prepare[3:] == ["prepared/cxr-synthetic-256", "--size=256", "--seed=0", *sizes]
     assert {"--pilot=2", "--width=1", "--steps=3000", "--out=results/cxr-full"} < set(study)
     prepare, study = make("reproduce-cxr", "LABELS=90", "LEVELS=3", "FACTORS=hospital labels")
-    assert prepare[6:] == ["--images=1000", "--labels=90", "--replicates=2", "--other=3"]
+    labels = ["--labels=90", "--labels=500"]  # enough for the largest level, the last counts
+    assert prepare[6:] == ["--images=1000", *labels, "--replicates=2", "--other=3"]
     assert {"--labels=90", "--level-replicates=3", "--source-images=1000"} < set(study)
-    prepare, study = make("reproduce-cxr", "FACTORS=labels source")  # enough for the largest level
+    prepare, study = make("reproduce-cxr", "FACTORS=labels source")
     assert "--labels=500" in prepare and not any("--labels" in option for option in study)
     given = {"IMAGES": "9", "LABELS": "9", "REPLICATES": "2", "OUT": "mine"}
     prepare, study = make("reproduce-echo", environment=given)

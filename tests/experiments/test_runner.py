@@ -21,6 +21,7 @@ from small_sets import CPU, SMALL, hospital, note_computed, save_all, small_plac
 from ums.experiments import runner, store
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.cxr import ABNORMALITY, CXR, LUNGS, ChestXRay
+from ums.experiments.echo import ECHO
 from ums.experiments.estimate import Time, measured, seconds_of
 from ums.experiments.factors import FACTORS
 from ums.experiments.jobs import CASES, PICTURES, PILOT, SOURCE, SOURCE_TEST, TUNE, Job
@@ -124,6 +125,11 @@ def test_levels_change_what_their_labels_say_and_have_four_arms_and_replicates_o
         for name, changes in LEVELS.items()
     }
     assert list(parts_of(main, ARMS_RUN, FACTORS[2:3], 7)) == ["", "hospital: another hospital's"]
+
+
+def test_level_at_which_the_study_itself_is_is_refused():
+    with pytest.raises(ValueError, match=r"^background: all pixels count: the study itself is at"):
+        parts_of(ECHO.defaults, ARMS_RUN, FACTORS[3:], 2)
 
 
 def test_part_that_cannot_be_run_is_named_and_leaves_nothing(folders, tmp_path, computed):

@@ -1,6 +1,6 @@
-"""Folds for cross-validation: by patient, and each with its part of every class.
+"""Parts of a data set by patient, each with its share of every class.
 
-UMS-Rep, section 4.1, takes ten. Images of one patient are much alike: a network tested on a patient of
+Images of one patient are much alike: a network tested on a patient of
 its training set would be tested on images that it almost knows.
 """
 

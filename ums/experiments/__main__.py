@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     for modality in MODALITIES:
-        text = f"{modality.title}: the source, three strategies and separate models"
+        text = f"{modality.title}: when does sharing an encoder pay?"
         command = add(modality.name, text, partial(_study, modality))
         _add_basics(command, modality, modality.layout.folders, modality.defaults)
         _add_study_options(command, modality)

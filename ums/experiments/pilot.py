@@ -14,6 +14,7 @@ import numpy as np
 
 from ums.checks import check_integer
 from ums.experiments.arms import ARMS
+from ums.experiments.jobs import SOURCE
 from ums.experiments.rates import trials
 from ums.experiments.replicates import PILOTS
 from ums.experiments.results.pilots import best_trial
@@ -51,6 +52,13 @@ def run(place: Place, part: Part, replicates: int, processes: int = 1) -> Path:
     datasets_of(place)  # where they are missing, no folder is made
     with Store(place.out):
         study = study_of(place, part)
+        pools = {
+            name: study.pool(name) for name in (SOURCE, *(g.name for g in study.datasets.groups))
+        }
+        for name in (name for name, pool in pools.items() if not pool.has_block(-replicates)):
+            print(
+                f"{name}: too few images for a pilot with patients of its own; it shares the study's"
+            )
         jobs = [job for r in range(1, replicates + 1) for job in study.jobs_of(-r)]
         run_items(place, items_of(study, part, jobs), processes)
         rows = [

@@ -104,12 +104,16 @@ class Pool:
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
 
+    def has_block(self, replicate: int) -> bool:
+        """Whether a replicate, or a pilot's, has patients of its own."""
+        return self.disjoint and (replicate > 0 or self._blocks + replicate >= self.replicates)
+
     def _chosen(self, replicate: int) -> np.ndarray:
-        """The block of a replicate; the whole pool for one, or for a pilot, that has none of its own."""
+        """The block of a replicate; the whole pool for one that has none."""
+        if not self.has_block(replicate):
+            return np.arange(len(self.rows))
         number = replicate - 1 if replicate > 0 else self._blocks + replicate
-        if self.disjoint and (replicate > 0 or number >= self.replicates):
-            return np.flatnonzero(self._block_of == number)
-        return np.arange(len(self.rows))
+        return np.flatnonzero(self._block_of == number)
 
     def _split(self, chosen: np.ndarray, rng: np.random.Generator) -> Draw:
         """Training and validation images, by patient, of those chosen."""

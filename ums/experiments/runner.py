@@ -70,7 +70,7 @@ def parts_of(
     pool has enough patients for both or for neither.
 
     Raises:
-        ValueError: A level's settings are out of range; the message names the level.
+        ValueError: A level's settings are out of range, or those of the study; the message names the level.
     """
     parts = {"": Part(settings, tuple(arms))}
     for factor in factors:
@@ -80,6 +80,8 @@ def parts_of(
                 changed = replace(level.change(settings), replicates=replicates)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from error
+            if replace(changed, replicates=settings.replicates) == settings:
+                raise ValueError(f"{name}: the study itself is at this level")
             parts[name] = Part(changed, PRIMARY_ARMS)
     return parts
 

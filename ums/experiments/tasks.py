@@ -145,12 +145,22 @@ class TaskGroup:
         return next(task for task in self.tasks if task.name == name)
 
     def draws(self, images: int, replicates: int, seed: int) -> Pool:
-        """What replicates draw their training images from; images without a class are one of their own."""
+        """What replicates draw their training images from; images without a class are one of their own.
+
+        Raises:
+            ValueError: There are fewer images than a draw takes; the message names the folder.
+        """
         strata, patients = self.strata[self.pool], self.train_set.patients[self.pool]
         unlabelled = strata < 0
         enough = len(np.unique(patients[unlabelled])) > len(self.pool) / images
         strata = np.where(unlabelled, strata.max() + 1 if enough else 0, strata)
-        return Pool(self.pool, patients, strata, images, replicates, seed, self.name)
+        pool = Pool(self.pool, patients, strata, images, replicates, seed, self.name)
+        if (n := len(self.pool)) < pool.wanted:
+            raise ValueError(
+                f"{self.train_set.folder}: there are {n} images to draw from, should be {pool.wanted} at "
+                f"least: {images} labels, and a fifth as many to choose the epoch by"
+            )
+        return pool
 
     def check(self, draw: Draw, batch: int) -> None:
         """Check that every task can be trained on a draw.
