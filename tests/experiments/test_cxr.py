@@ -191,6 +191,7 @@ CONTENTS = {
         "diverse-test", "diverse-held-out", "table-3-segmentation", "table-3-classification",
         "diverse-one-encoder", "outlines",
     ],
+    "Across hospitals": ["hospitals-heads", "hospitals-decisions", "hospitals-outlines"],
     "Heat maps": [*MAPS, "heat-maps-diverse-occlusion", *MAPS],
     "Cost: diverse tasks": ["diverse-arms", "table-4", "crossover-diverse"],
     "Training: diverse tasks": ["training-diverse", "cosines-diverse"],

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from made_records import in_memory, jobs_of, labels_of, results_of
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from ums.experiments import hospitals as recorded
 from ums.experiments.names import DIVERSE, HELD_OUT, LOGITS, OWN_EPOCH, TEST, VALIDATION
@@ -16,6 +14,9 @@ from ums.experiments.results.jackknife import Measured
 from ums.experiments.results.scores import Estimate
 from ums.experiments.results.verdicts import Contrast, contrast
 from ums.metrics.significance import Interval
+
+metrics = pytest.importorskip("sklearn.metrics")
+linear = pytest.importorskip("sklearn.linear_model")
 
 ARMS = ("independent", "joint", "separate")
 THRESHOLDS = (0.5, -0.5)
@@ -92,7 +93,7 @@ def test_every_head_has_its_auc_at_both_hospitals():
         arm = row["Arm"].split()[0].lower()
         for where, name in PLACES.items():
             expected = [
-                roc_auc_score(labels_of(where), z)
+                metrics.roc_auc_score(labels_of(where), z)
                 for z in log_odds(group, arm, where, row["Features"])
             ]
             assert row[f"AUC, {name}"].values == pytest.approx(expected)
@@ -107,7 +108,7 @@ def test_heads_differ_by_paired_contrasts_at_the_other_hospital(other, heads):
     def measured(head):
         def auc(kept=slice(None)):
             scores = log_odds(group, "independent", TEST, head)
-            return np.array([roc_auc_score(labels[kept], z[kept]) for z in scores])
+            return np.array([metrics.roc_auc_score(labels[kept], z[kept]) for z in scores])
 
         without = [auc(patients != g) for g in range(20)]
         return Measured(auc(), np.array([20 * auc() - 19 * one for one in without]).T)
@@ -128,10 +129,11 @@ def test_calibration_and_errors_are_those_of_each_replicate():
     assert (row["Arm"], row["Images"]) == ("Joint", "a test set")
     labels, scores = labels_of(TEST), log_odds(group, "joint", TEST, OWN)
     slopes = [
-        LogisticRegression(C=np.inf, tol=1e-10).fit(z[:, None], labels).coef_.item() for z in scores
+        linear.LogisticRegression(C=np.inf, tol=1e-10).fit(z[:, None], labels).coef_.item()
+        for z in scores
     ]
     assert row["Slope"].values == pytest.approx(slopes, abs=1e-4)
-    briers = [brier_score_loss(labels, expit(z)) for z in scores]
+    briers = [metrics.brier_score_loss(labels, expit(z)) for z in scores]
     assert row["Brier score"].values == pytest.approx(briers)
     for z, intercept in zip(scores, row["Intercept"].values, strict=True):
         assert expit(z + intercept).mean() == pytest.approx(labels.mean())
@@ -173,7 +175,10 @@ def test_groups_of_patients_are_scored_by_themselves_where_there_are_enough():
     assert {row["Images"] for row in rows} == {"a test set"}  # three of a class are too few
     for row, cases in zip(rows, expected.values(), strict=True):
         assert (row["Normal"], row["Abnormal"]) == tuple(np.bincount(labels[cases]))
-        aucs = [roc_auc_score(labels[cases], z[cases]) for z in log_odds(group, "joint", TEST, OWN)]
+        aucs = [
+            metrics.roc_auc_score(labels[cases], z[cases])
+            for z in log_odds(group, "joint", TEST, OWN)
+        ]
         assert row["Joint"].values == pytest.approx(aucs)
 
 

@@ -12,7 +12,7 @@ from ums.experiments.report.results import PAGE, results_page
 from ums.experiments.report.sections import build
 from ums.experiments.results import published as module
 from ums.experiments.results.groups import GroupResults
-from ums.experiments.results.published import publish, published
+from ums.experiments.results.published import FOLDER, publish, published
 
 ARMS = (SINGLE, ALTERNATING, JOINT)
 
@@ -83,3 +83,11 @@ def test_page_of_a_study_has_the_published_contrasts_beside_its_own(study, folde
 
 def test_every_number_of_the_results_page_is_that_of_the_published_records():
     assert PAGE.read_text(encoding="utf-8") == results_page()
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json.xz")), ids=lambda path: path.name)
+def test_every_published_study_is_small_and_has_replicates(path):
+    study = published(path.name.removesuffix(".json.xz"))
+    assert path.stat().st_size < 15e6
+    for name in study.parts[""].groups:
+        assert GroupResults(study.parts[""], name).replicates > 1

@@ -45,7 +45,9 @@ EACH_GROUP = pytest.mark.parametrize("name", [DIVERSE, SIMILAR])
 
 def test_more_labels_than_there_are_images_to_draw_from_are_refused(groups):
     group = groups[DIVERSE]
-    text = r"target: there are 40 images to draw from, should be 42 at least: 35 labels, and a fifth"
+    text = (
+        r"target: there are 40 images to draw from, should be 42 at least: 35 labels, and a fifth"
+    )
     with pytest.raises(ValueError, match=text):
         group.draws(35, 2, 0)
     assert rows_of(drawn(group, 33)) == set(group.pool.tolist())

@@ -199,7 +199,7 @@ class GroupResults:
 
 
 def _task(name: str, cases: Record) -> TaskInfo:
-    counts = {where: len(cases[where]["patient"]) for where in cases if isinstance(cases[where], dict)}
+    counts = {w: len(cases[w]["patient"]) for w in cases if isinstance(cases[w], dict)}
     return TaskInfo(name, cases["title"], cases["kind"], cases["classes"], counts)
 
 

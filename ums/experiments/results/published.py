@@ -12,7 +12,6 @@ import lzma
 from pathlib import Path
 from typing import Any
 
-from ums.experiments.jobs import PICTURES, TUNE
 from ums.experiments.names import ONE_ENCODER
 from ums.experiments.results.records import Record, Records, StudyRecords
 from ums.files import write_whole
@@ -45,8 +44,8 @@ def publish(study: StudyRecords, path: Path) -> None:
         kept = [(f, r) for f, r in zip(of.files, of.records, strict=True) if _is_kept(r)]
         jobs[part] = [file for file, _ in kept]
         for file, record in kept:
-            of_level = part and record["job"]["kind"] == TUNE
-            reduced = _reduced(record, LEFT_OUT | (ONLY_MAIN if of_level else set()))
+            more = ONLY_MAIN if part and record["job"]["kind"] != "cases" else set()
+            reduced = _reduced(record, LEFT_OUT | more)
             records.setdefault(file, reduced)  # of those in common, the main part's
     content = {"study": study.name, "about": study.about, "jobs": jobs, "records": records}
     content[DIGEST] = digest_of(content)
@@ -77,7 +76,7 @@ def published(name: str, folder: Path = FOLDER) -> StudyRecords | None:
 
 
 def _is_kept(record: Record) -> bool:
-    return bool(record["job"]["kind"] != PICTURES)
+    return bool(record["job"]["kind"] != "pictures")
 
 
 def _reduced(value: Any, left_out: set[str]) -> Any:
