@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -20,10 +21,11 @@ from ums.experiments.report.denoising import filter_table
 from ums.experiments.report.factors import factor_sections
 from ums.experiments.report.group import arm_cost_table, overview_table, places
 from ums.experiments.report.heat_maps import heat_map_table
+from ums.experiments.report.hospitals import hospital_sections
 from ums.experiments.report.page import Figure, Section
 from ums.experiments.report.sections import costs_of
 from ums.experiments.report.tables import Table, formatted
-from ums.experiments.report.words import claims_counted, contrasts_counted
+from ums.experiments.report.words import claims_counted
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.published import FOLDER, publish, published
 from ums.experiments.results.records import StudyRecords, read_study
@@ -63,6 +65,7 @@ class Told:
         for group in self.groups.values():
             found += [overview_table(group, where, name) for where, name in places(group).items()]
             found.append(arm_cost_table(group, self.costs[group.name]))
+            found += [table for each in hospital_sections(group) for table in each.tables]
             methods = dict.fromkeys(m for maps in group.heat_maps.values() for m in maps)
             found += [heat_map_table(group, method) for method in methods]
         if tests := self.study.parts[""].of("source-test"):
@@ -88,17 +91,20 @@ class Told:
         )
         return formatted(found)
 
-    def counted(self, *questions: str) -> str:
-        """What the contrasts of questions say, in words."""
-        return contrasts_counted(
-            a.contrast.verdict for a in self.answers if a.question.name in questions
-        )
-
     @property
     def claimed(self) -> str:
         """How many of the paper's claims hold, in words."""
         verdicts = verdicts_of(self.tables["claims"].rows)
-        return f"of {len(verdicts)} claims {claims_counted(verdicts)}"
+        return f"Of {len(verdicts)} claims, {claims_counted(verdicts)}"
+
+    @property
+    def replicates(self) -> int:
+        """The largest number of replicates of an arm."""
+        return max(group.replicates for group in self.groups.values())
+
+    def setting(self, text: str) -> Any:
+        """The value of a setting, by its help text."""
+        return self.study.about["settings"][text]
 
 
 def results_page(folder: Path = FOLDER) -> str:
