@@ -67,7 +67,12 @@ def test_names_that_need_more_are_loaded_when_asked_for():
 def test_an_installation_has_every_file_that_the_package_reads():
     package = Path(ums.__file__).parent
     settings = (package.parent / "pyproject.toml").read_text(encoding="utf-8")
-    for path in (p for p in package.rglob("*.*") if p.suffix not in (".py", ".pyc", ".md")):
-        folder = ".".join(path.parent.relative_to(package.parent).parts)
-        files = rf"(\*{re.escape(path.suffix)}|{re.escape(path.name)})"
+    read_by_people = (".md", ".svg")
+    for path in (
+        p for p in package.rglob("*.*") if p.suffix not in (".py", ".pyc", *read_by_people)
+    ):
+        home = next(folder for folder in path.parents if (folder / "__init__.py").is_file())
+        folder = ".".join(home.relative_to(package.parent).parts)
+        inside = "/".join((*path.parent.relative_to(home).parts, ""))
+        files = rf"{inside}(\*{re.escape(path.suffix)}|{re.escape(path.name)})"
         assert re.search(rf'^"?{folder}"? = \[.*"{files}"', settings, re.M), path

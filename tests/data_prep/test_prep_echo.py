@@ -392,4 +392,7 @@ def test_as_many_screens_are_drawn_as_the_paper_has(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit):
         main(["echo", "--help"])
-    assert "number of images that a replicate learns from (2444)" in capsys.readouterr().out
+    assert (
+        "number of images that a replicate learns from and validates with (2444)"
+        in capsys.readouterr().out
+    )

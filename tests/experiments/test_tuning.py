@@ -175,7 +175,7 @@ def test_every_arm_has_the_same_schedule_and_length(name, groups, tmp_path, trai
 
 # ---------------------------------------------------------------------------- which epoch is kept
 
-RESTLESS = replace(SMALL, steps=12, evaluations=6, source_steps=6, rate=0.03)
+RESTLESS = replace(SMALL, steps=12, evaluations=6, source_steps=6, rate=0.1)
 
 
 @pytest.fixture(scope="module")
