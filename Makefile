@@ -5,7 +5,7 @@
 #: TASKS                  diverse or similar, to run one of the two groups of tasks (both)
 #: ARMS                   ways to train that are compared, such as "scratch single joint" (all)
 #: FACTORS                what else is varied: labels, source, hospital, background (nothing)
-#: SIZE                   side of the images in pixels, a multiple of 16 (64; echo 96)
+#: SIZE                   side of the images in pixels, a multiple of 16 (48; echo 96)
 #: IMAGES                 images that the source learns from (1000), or Doppler screens of a replicate (2444)
 #: LABELS                 labelled images that a group of tasks learns from (150; echo 400)
 #: REPLICATES, LEVELS     times that everything is drawn and trained anew (2), and at each level of a factor (2)
@@ -42,7 +42,7 @@ prepared = $(call q,$(call of,PREPARED))
 out = --out=$(call q,$(call of,OUT))
 
 default-PYTHON = python3
-default-SIZE = 64
+default-SIZE = 48
 default-REPLICATES = 2
 default-LEVELS = 2
 default-SEED = 0
