@@ -143,15 +143,17 @@ def test_factors_are_those_of_the_list_in_its_order(given, tmp_path, capsys):
 def test_there_is_a_process_for_every_processor_or_as_many_as_are_asked_for(
     threads, processors, asked, expected, given, monkeypatch, tmp_path
 ):
-    """A job's results depend on its threads, which are one, or what UMS_THREADS says."""
+    """A job's results depend on its threads, which are one, or what UMS_THREADS says; BLAS has as many."""
     monkeypatch.setattr("os.cpu_count", lambda: processors)
-    monkeypatch.delenv("UMS_THREADS", raising=False)
+    for name in ("UMS_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
     if threads:
         monkeypatch.setenv("UMS_THREADS", threads)
     assert run("cxr", "a folder", tmp_path, "--processes", str(asked)) == 2
     assert given[0]["processes"] == expected
-    assert os.environ["UMS_THREADS"] == (threads or "1")
-    monkeypatch.setenv("UMS_THREADS", "1")  # what was set is taken back
+    for name in ("UMS_THREADS", "OMP_NUM_THREADS"):
+        assert os.environ[name] == (threads or "1")
+        monkeypatch.setenv(name, "1")  # what was set is taken back
 
 
 def test_on_a_gpu_there_is_one_process(given, monkeypatch, tmp_path):

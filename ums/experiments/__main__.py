@@ -120,6 +120,7 @@ def _study(modality: Modality, options: argparse.Namespace) -> Path | None:
     settings, processes = from_options(Settings, options), options.processes
     if choose_device(options.device).xp is np:  # results depend on the number of threads of a job
         threads = int(os.environ.setdefault("UMS_THREADS", "1"))
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # BLAS in the processes, too
         processes = processes or max(1, (os.cpu_count() or 1) // threads)
     groups = tuple(options.groups) if options.groups else None
     where = (Path(options.prepared), groups, Path(options.out))
