@@ -26,9 +26,8 @@ compute the same in :mod:`ums.ops.fast.conv`, which never builds the whole of A.
 """
 
 from ums.backend import Array, array_module
-from ums.ops.arguments import check_floats, check_upstream
+from ums.ops.arguments import check_floats, check_upstream, zeros_around
 from ums.ops.fast import conv as fast
-from ums.ops.fast.rows import zeros_around
 
 
 def im2col(
@@ -51,11 +50,7 @@ def im2col(
 
 
 def col2im(
-    dA: Array,
-    shape: tuple[int, int, int, int],
-    stride: int = 1,
-    dilation: int = 1,
-    padding: str = "symmetric",
+    dA: Array, shape: tuple, stride: int = 1, dilation: int = 1, padding: str = "symmetric"
 ) -> Array:
     """Add every window back to where it came from: (N, OH, OW, K, K, C) -> ``shape``.
 

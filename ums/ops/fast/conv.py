@@ -12,14 +12,9 @@ The arguments have been checked by the functions of the same names in :mod:`ums.
 import numpy as np
 
 from ums.backend import Array, array_module
+from ums.ops.arguments import zeros_around
 from ums.ops.fast import winograd
-from ums.ops.fast.rows import (
-    channel_sums,
-    padded_rows,
-    transposed_product,
-    zeros_around,
-    zeros_for_sum,
-)
+from ums.ops.fast.rows import channel_sums, padded_rows, transposed_product, zeros_for_sum
 from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
 
 

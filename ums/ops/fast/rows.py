@@ -25,17 +25,6 @@ def padded_rows(x: Array, first: int, height: int, p: int) -> Array:
     return band
 
 
-def zeros_around(size: int, K: int, stride: int, dilation: int, padding: str) -> tuple[int, int]:
-    """The zeros before and after one side of an image: see :mod:`ums.ops.conv`."""
-    p = dilation * (K - 1) // 2
-    if padding == "symmetric":
-        return p, p
-    if padding != "same":
-        raise ValueError(f"padding must be 'symmetric' or 'same', got {padding!r}")
-    total = max(0, (-(-size // stride) - 1) * stride + 2 * p + 1 - size)
-    return total // 2, total - total // 2
-
-
 def long_rows(x: Array) -> tuple[Array, int]:
     """x (..., W, C) as rows of W C numbers, and W: one long inner loop instead of W short ones."""
     W = x.shape[-2] if x.ndim > 2 and x.size else 1
