@@ -28,7 +28,9 @@ def test_onnxruntime_agrees_on_the_papers_networks(k, tmp_path, rng):
 @pytest.mark.parametrize("side", [12, 13])
 @pytest.mark.parametrize("padding", ["symmetric", "same"])
 @pytest.mark.parametrize("channels_first", [False, True])
-def test_every_layer_in_either_layout_for_any_batch(N, side, padding, channels_first, tmp_path, rng):
+def test_every_layer_in_either_layout_for_any_batch(
+    N, side, padding, channels_first, tmp_path, rng
+):
     network, x = every_layer(rng), images(rng, side, 10, 2, N)
     network[0][0].padding = padding
     to_onnx(network, x.shape[1:], tmp_path / "net.onnx", channels_first)

@@ -93,9 +93,9 @@ def run_torch(module, x):
 
 
 def keras():
-    """Keras on PyTorch."""
+    """Keras on PyTorch, which writes no settings to the home folder."""
     pytest.importorskip("torch")
-    os.environ["KERAS_BACKEND"] = "torch"
+    os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": os.devnull}
     return pytest.importorskip("keras")
 
 
@@ -111,7 +111,10 @@ def _keras_layer(there, layer, settings):
     twice = there.UpSampling2D(2)
     if isinstance(layer, Conv2D | UpsampleConv2D):
         K, _, _, O = layer.w.value.shape
-        steps = {"strides": getattr(layer, "stride", 1), "dilation_rate": getattr(layer, "dilation", 1)}
+        steps = {
+            "strides": getattr(layer, "stride", 1),
+            "dilation_rate": getattr(layer, "dilation", 1),
+        }
         conv = there.Conv2D(O, K, padding="same", **{**steps, **settings})
         return [twice, conv] if isinstance(layer, UpsampleConv2D) else [conv]
     if isinstance(layer, Dense):

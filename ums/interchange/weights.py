@@ -6,7 +6,7 @@ matched; whether activations, pooling and upsampling agree shows in the outputs 
 """
 
 from collections.abc import Mapping
-from itertools import pairwise, zip_longest
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -72,9 +72,9 @@ def load_keras(network: Layer, model: Any) -> None:
     """
     theirs = [layer for layer in _leaves(model) if layer.weights]
     arrays = {
-        f"{layer.name} ({i}).{variable.name}": array
+        f"{layer.name} ({i}).{variable.name}": np.asarray(variable)
         for i, layer in enumerate(theirs)
-        for variable, array in zip(layer.weights, layer.get_weights(), strict=True)
+        for variable in layer.weights
     }
     places = _places(network, arrays, KERAS)
     pairs = list(zip(_with_weights(network), theirs, strict=True))
@@ -110,10 +110,9 @@ def _with_weights(network: Layer) -> list[Layer]:
 
 def _from_torch(state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Arrays in ums's layout, in float64, which holds every other dtype."""
-    kinds = set(pairwise(key.rpartition(".")[2] for key in state_dict))
-    if ("bias", "weight") in kinds and ("weight", "bias") not in kinds:
-        raise ValueError("the arrays are sorted by name, not in the order of the layers")
     tensors = {k: v for k, v in state_dict.items() if not k.endswith("num_batches_tracked")}
+    if [*tensors] == sorted(tensors) and any(key.endswith("bias") for key in tensors):
+        raise ValueError("the arrays are sorted by name, not in the order of the layers")
     arrays = {key: tensor.detach().cpu().double().numpy() for key, tensor in tensors.items()}
     return {k: a.transpose(2, 3, 1, 0) if a.ndim == 4 else a.T for k, a in arrays.items()}
 
