@@ -84,15 +84,17 @@ def made(rng):
 nn = torch.nn
 MISFITS = [
     ((nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)),
-     r"Conv2D\(1, 4\) \(layer 0\) has \(3, 3, 1, 4\), but 0\.weight \(5, 5, 1, 4\)"),
+     r"w of Conv2D\(1, 4\) \(layer 0\) is \(3, 3, 1, 4\), 0\.weight is \(5, 5, 1, 4\)"),
     ((nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1)),
-     r"BatchNorm\(4\) \(layer 1\) has .*running_mean.*, but 1\. \['weight', 'bias'\]"),
-    ((nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)), r"layer 2 .* is Conv2D\(4, 2, kernel=1\) here, None"),
+     r"gamma of BatchNorm\(4\) \(layer 1\) is \(4,\), 1\.weight is \(1, 1, 4, 2\)"),
+    ((nn.Conv2d(1, 4, 3), nn.PReLU(4), nn.Conv2d(4, 2, 1)),
+     r"running_mean of BatchNorm\(4\) \(layer 1\) is \(4,\), 1\.running_mean is missing"),
+    ((nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)),
+     r"layer 2 .* is Conv2D\(4, 2, kernel=1\) here and None there"),
     ((nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1), nn.Linear(2, 2)),
-     r"layer 3 .* is None here, 3\. there"),
-    ((nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.PReLU(), nn.Conv2d(4, 2, 1)),
-     r"Conv2D\(4, 2, kernel=1\) \(layer 2\) has \['weight', 'bias'\], but 2\. \['weight'\]|"
-     r"has \(1, 1, 4, 2\), but 2\.weight"),
+     r"layer 3 .* is None here and 3 there"),
+    ((nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.utils.spectral_norm(nn.Conv2d(4, 2, 1))),
+     r"2\.weight is missing|no place for"),
     ((nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)), "sorted by name"),
 ]  # fmt: skip
 

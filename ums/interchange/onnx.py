@@ -11,8 +11,11 @@ from ums.files import write_whole
 from ums.layer import Layer
 from ums.ops.arguments import zeros_around
 
-TWICE = [np.zeros(0, np.float32), np.array([1, 1, 2, 2], np.float32)]  # no region, the scales
-NEAREST = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+OPERATORS = {
+    layers.BatchNorm: ["BatchNormalization"], layers.Conv2D: ["Conv"], layers.Dense: ["Gemm"],
+    layers.Dropout: [], layers.GlobalAveragePool: ["GlobalAveragePool", "Flatten"],
+    layers.ReLU: ["Relu"], layers.Upsample2D: ["Resize"], layers.UpsampleConv2D: ["Resize", "Conv"],
+}  # fmt: skip
 
 
 def to_onnx(
@@ -20,8 +23,8 @@ def to_onnx(
 ) -> None:
     """Write a network, as it is at inference, to an ONNX file; needs the extra ``onnx``.
 
-    The graph takes ``input`` to ``output``, both float32 of any number of examples. It holds layers
-    alone: images must come in normalised, and what comes out are logits.
+    The graph takes ``input`` to ``output``, both float32, for any number of examples. It holds layers
+    alone: images come in normalised, and logits go out.
 
     Args:
         network: Any nesting of the layers of :mod:`ums.layers`.
@@ -35,59 +38,55 @@ def to_onnx(
     """
     from onnx import TensorProto, checker, helper, numpy_helper
 
-    steps, last = _steps(network, shape, not channels_first)
-    nodes, arrays, name = [], [], "input"
-    for i, (operator, weights, attributes) in enumerate(steps):
-        inputs = [name, *(f"{operator}_{i}_{k}" for k in range(len(weights)))]
-        name = f"{operator}_{i}" if i < len(steps) - 1 else "output"
+    nodes: list[Any] = []
+    arrays: list[Any] = []
+
+    def add(operator: str, *weights: np.ndarray, **attributes: Any) -> None:
+        names = [f"{operator}_{len(nodes)}_{k}" for k in range(len(weights))]
+        arrays.extend(map(numpy_helper.from_array, weights, names))
+        inputs, name = (
+            [nodes[-1].output[0] if nodes else "input", *names],
+            f"{operator}_{len(nodes)}",
+        )
         nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
-        arrays += map(numpy_helper.from_array, weights, inputs[1:])
-    ends = []
-    for name, (*sides, C) in (("input", shape), ("output", last)):
-        axes = ["N", C, *sides] if channels_first else ["N", *sides, C]
-        ends.append([helper.make_tensor_value_info(name, TensorProto.FLOAT, axes)])
-    graph = helper.make_graph(nodes, "ums", ends[0], ends[1], arrays)
+
+    def end(name: str, shape: tuple[int, ...]) -> Any:
+        sides = (*shape[-1:], *shape[:-1]) if channels_first else shape
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *sides])
+
+    last = shape
+    if len(shape) == 3 and not channels_first:
+        add("Transpose", perm=(0, 3, 1, 2))
+    for layer in network.leaves():
+        before, last = last, layer.output_shape(last)
+        if type(layer) not in OPERATORS:  # not even a subclass, which may compute something else
+            raise ValueError(f"{layer} is none of the layers of ums.layers, which can be exported")
+        for operator in OPERATORS[type(layer)]:
+            weights, attributes = _details(operator, layer, before)
+            add(operator, *weights, **attributes)
+    if len(last) == 3 and not channels_first:
+        add("Transpose", perm=(0, 2, 3, 1))
+    add("Identity")
+    nodes[-1].output[0] = "output"
+    graph = helper.make_graph(nodes, "ums", [end("input", shape)], [end("output", last)], arrays)
     opsets = [helper.make_opsetid("", 17)]  # of 2022, as the file's format, for older runtimes
     model = helper.make_model(graph, producer_name="ums", opset_imports=opsets, ir_version=8)
     checker.check_model(model, full_check=True)
     write_whole(Path(path), model.SerializeToString())
 
 
-def _steps(network: Layer, shape: tuple[int, ...], turn: bool) -> tuple[list, tuple[int, ...]]:
-    """Operators with their weights and attributes, and the shape of the output."""
-    steps: list = [("Transpose", [], {"perm": (0, 3, 1, 2)})] if turn and len(shape) == 3 else []
-    for layer in network.leaves():
-        before, shape = shape, layer.output_shape(shape)
-        steps += _operators(layer, before)
-    turn = turn and len(shape) == 3
-    end = ("Transpose", [], {"perm": (0, 2, 3, 1)}) if turn else ("Identity", [], {})
-    return [*steps, end], shape
-
-
-def _operators(layer: Any, shape: tuple[int, ...]) -> list:
+def _details(operator: str, layer: Any, shape: tuple[int, ...]) -> tuple[list, dict[str, Any]]:
+    """The weights and attributes of one of a layer's operators."""
     weights = [to_numpy(array).astype(np.float32) for array in layer.state_dict().values()]
-    if len(weights) == 2 and weights[0].ndim == 4:
+    if operator == "Conv":
+        usual: dict[str, Any] = {"stride": 1, "dilation": 1, "padding": "symmetric"}
+        s, d, padding = (getattr(layer, name, value) for name, value in usual.items())
+        zeros = [zeros_around(side, len(weights[0]), s, d, padding) for side in shape[:2]]
+        pads = [side[end] for end in (0, 1) for side in zeros]
         weights[0] = weights[0].transpose(3, 2, 0, 1)  # (O, C, K, K)
-    twice = ("Resize", TWICE, {"mode": "nearest", **NEAREST})
-    match type(layer):  # itself: a class derived from it may compute something else
-        case layers.Conv2D:
-            s, d = layer.stride, layer.dilation
-            K = weights[0].shape[2]
-            zeros = [zeros_around(side, K, s, d, layer.padding) for side in shape[:2]]
-            pads = [side[end] for end in (0, 1) for side in zeros]
-            return [("Conv", weights, {"strides": [s, s], "dilations": [d, d], "pads": pads})]
-        case layers.UpsampleConv2D:
-            return [twice, ("Conv", weights, {"pads": [1, 1, 1, 1]})]
-        case layers.Upsample2D:
-            return [twice]
-        case layers.BatchNorm:
-            return [("BatchNormalization", weights, {"epsilon": layer.eps})]
-        case layers.Dense:
-            return [("Gemm", weights, {})]
-        case layers.ReLU:
-            return [("Relu", [], {})]
-        case layers.GlobalAveragePool:
-            return [("GlobalAveragePool", [], {}), ("Flatten", [], {})]
-        case layers.Dropout:
-            return []
-    raise ValueError(f"{layer!r} is none of the layers of ums.layers, which can be exported")
+        return weights, {"strides": [s, s], "dilations": [d, d], "pads": pads}
+    if operator == "Resize":  # no region, the scales
+        weights = [np.zeros(0, np.float32), np.array([1, 1, 2, 2], np.float32)]
+        kind = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return weights, {"mode": "nearest", **kind}
+    return weights, {"epsilon": layer.eps} if operator == "BatchNormalization" else {}

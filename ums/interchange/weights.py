@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ums.backend import Array, to_numpy
-from ums.layer import Layer, copy_arrays
+from ums.backend import Array, array_module, to_numpy
+from ums.layer import Layer
 from ums.layers import BatchNorm, Conv2D
 
 TORCH = {"w": "weight", "b": "bias", "gamma": "weight", "beta": "bias"}
-MOVING = {"running_mean": "moving_mean", "running_var": "moving_variance"}
-KERAS = {"w": "kernel", "b": "bias", **MOVING}
-LEFT_OUT = ("b", "gamma", "beta")  # 0, 1 and 0 where the other framework's layer has none
+KERAS = dict(w="kernel", b="bias", running_mean="moving_mean", running_var="moving_variance")
+LEFT_OUT = {"b": 0.0, "gamma": 1.0, "beta": 0.0}  # where the other layer was made without it
 
 
 def load_torch(network: Layer, state_dict: Mapping[str, Any]) -> None:
@@ -30,15 +29,15 @@ def load_torch(network: Layer, state_dict: Mapping[str, Any]) -> None:
             sorted by name: load it into the module first.
 
     Raises:
-        ValueError: The layers or their shapes differ, said in ums's layout, or the arrays are sorted
-            by name; nothing is changed then.
+        ValueError: The layers or their shapes (in ums's layout) differ, or the arrays are sorted by
+            name; nothing is changed then.
     """
-    arrays = _from_torch(state_dict)
-    _copy(arrays, _places(network, arrays, TORCH))
+    for _, _, value, found in _matched(network, _from_torch(state_dict), TORCH):
+        value[...] = array_module(value).asarray(found)
 
 
 def to_torch_state(network: Layer, state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """A network's weights and running statistics for the ``load_state_dict`` of a PyTorch module.
+    """A network's weights and running statistics, for the ``load_state_dict`` of a PyTorch module.
 
     ``state_dict`` is the module's, for its names, dtypes and devices; it is not changed.
 
@@ -46,21 +45,21 @@ def to_torch_state(network: Layer, state_dict: Mapping[str, Any]) -> dict[str, A
         ValueError: As in :func:`load_torch`, or the network has a bias that the module lacks.
     """
     state = dict(state_dict)
-    for key, value in _places(network, _from_torch(state_dict), TORCH).items():
+    for _, key, value, found in _matched(network, _from_torch(state_dict), TORCH):
         array = to_numpy(value)
         if key in state:
             turned = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
             state[key] = state[key].new_tensor(turned)
-        elif (array != _left_out(key)).any():
-            raise ValueError(f"the module has no {key}, and the network's is not {_left_out(key)}")
+        elif (array != found).any():
+            raise ValueError(f"the module has no {key}, and the network's is not {found}")
     return state
 
 
 def load_keras(network: Layer, model: Any) -> None:
     """Copy the weights and running statistics of a Keras 3 model into a network, in place.
 
-    The network takes over the model's "same" padding, and the ``epsilon`` and ``momentum`` of its batch
-    norms. They are no weights: where saved weights are loaded, the layers must be made with them.
+    The network takes over "same" padding, and the ``epsilon`` and ``momentum`` of batch norms. They are
+    no weights: a network that saved weights are loaded into must be made with them.
 
     Args:
         network: A network of the same architecture.
@@ -76,36 +75,26 @@ def load_keras(network: Layer, model: Any) -> None:
         for i, layer in enumerate(theirs)
         for variable in layer.weights
     }
-    places = _places(network, arrays, KERAS)
-    pairs = list(zip(_with_weights(network), theirs, strict=True))
-    for own, other in pairs:
-        _check_steps(own, other)
-    _copy(arrays, places)
-    for own, other in pairs:
+    matched = _matched(network, arrays, KERAS)
+    pairs = dict(zip(dict.fromkeys(layer for layer, *_ in matched), theirs, strict=True))
+    for own, other in pairs.items():
+        if hasattr(other, "strides"):  # a convolution
+            moves = {getattr(own, "stride", 1)}, {getattr(own, "dilation", 1)}
+            pads = other.padding == "same" or max(other.kernel_size) == 1
+            if not pads or (set(other.strides), set(other.dilation_rate)) != moves:
+                there = f"strides {other.strides}, dilation {other.dilation_rate}"
+                raise ValueError(f"{other.name} has {there}, padding {other.padding!r}: not {own}")
+    for _, _, value, found in matched:
+        value[...] = array_module(value).asarray(found)
+    for own, other in pairs.items():
         if isinstance(own, Conv2D):
             own.padding = "same"
         elif isinstance(own, BatchNorm):
             own.eps, own.momentum = other.epsilon, other.momentum
 
 
-def _check_steps(own: Layer, other: Any) -> None:
-    if hasattr(other, "strides"):  # a convolution
-        steps = [(getattr(own, name, 1),) * 2 for name in ("stride", "dilation")]
-        found = [tuple(other.strides), tuple(other.dilation_rate)]
-        pads = other.padding == "same" or set(other.kernel_size) == {1}
-        if found != steps or not pads:
-            there = (
-                f"{other.name} strides {found[0]}, dilation {found[1]}, padding {other.padding!r}"
-            )
-            raise ValueError(f"{own!r} has strides {steps[0]}, dilation {steps[1]}, but {there}")
-
-
 def _leaves(model: Any) -> list:
     return [leaf for layer in getattr(model, "layers", ()) for leaf in _leaves(layer)] or [model]
-
-
-def _with_weights(network: Layer) -> list[Layer]:
-    return [layer for layer in network.leaves() if layer.state_dict()]
 
 
 def _from_torch(state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -117,34 +106,26 @@ def _from_torch(state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {k: a.transpose(2, 3, 1, 0) if a.ndim == 4 else a.T for k, a in arrays.items()}
 
 
-def _places(network: Layer, arrays: Mapping[str, Array], names: dict[str, str]) -> dict[str, Array]:
-    """The network's own arrays by the other framework's keys, also of those it was made without."""
-    groups: dict[str, list[str]] = {}
-    for key in arrays:
-        kind = key.rpartition(".")[2]
-        groups.setdefault(key.removesuffix(kind), []).append(kind)
-    places = {}
-    for i, (layer, prefix) in enumerate(zip_longest(_with_weights(network), groups)):
+def _matched(
+    network: Layer, arrays: Mapping[str, Array], names: Mapping[str, str]
+) -> list[tuple[Layer, str, Array, Array | float]]:
+    """Of each array of the network: its layer, its key in ``arrays``, itself, and what is there."""
+    matched = []
+    layers = [layer for layer in network.leaves() if layer.state_dict()]
+    prefixes = dict.fromkeys(key.rpartition(".")[0] for key in arrays)
+    for i, (layer, prefix) in enumerate(zip_longest(layers, prefixes)):
         if layer is None or prefix is None:
-            raise ValueError(f"layer {i} of those with weights is {layer} here, {prefix} there")
-        own = {names.get(name, name): value for name, value in layer.state_dict().items()}
-        needed = {names.get(name, name) for name in layer.state_dict() if name not in LEFT_OUT}
-        if not needed <= set(groups[prefix]) <= own.keys():
-            raise ValueError(f"{layer} (layer {i}) has {[*own]}, but {prefix} {groups[prefix]}")
-        for kind, value in own.items():
-            key = prefix + kind
-            if key in arrays and arrays[key].shape != value.shape:
+            raise ValueError(f"layer {i} with weights is {layer} here and {prefix} there")
+        for name, value in layer.state_dict().items():
+            key = f"{prefix}.{names.get(name, name)}".lstrip(".")
+            found = arrays.get(key, LEFT_OUT.get(name))
+            if np.shape(found) not in ((), value.shape) or found is None:
+                there = "missing" if found is None else found.shape
                 raise ValueError(
-                    f"{layer} (layer {i}) has {value.shape}, but {key} {arrays[key].shape}"
+                    f"{name} of {layer} (layer {i}) is {value.shape}, {key} is {there}"
                 )
-            places[key] = value
-    return places
-
-
-def _copy(arrays: Mapping[str, Array], places: dict[str, Array]) -> None:
-    blank = {key: np.full(value.shape, _left_out(key)) for key, value in places.items()}
-    copy_arrays({**blank, **arrays}, places)
-
-
-def _left_out(key: str) -> float:
-    return 1.0 if key.endswith(("weight", "gamma")) else 0.0
+            matched.append((layer, key, value, found))
+    surplus = arrays.keys() - {key for _, key, _, _ in matched}
+    if surplus:
+        raise ValueError(f"the network has no place for {', '.join(sorted(surplus))}")
+    return matched
