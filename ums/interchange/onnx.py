@@ -44,11 +44,8 @@ def to_onnx(
     def add(operator: str, *weights: np.ndarray, **attributes: Any) -> None:
         names = [f"{operator}_{len(nodes)}_{k}" for k in range(len(weights))]
         arrays.extend(map(numpy_helper.from_array, weights, names))
-        inputs, name = (
-            [nodes[-1].output[0] if nodes else "input", *names],
-            f"{operator}_{len(nodes)}",
-        )
-        nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
+        inputs, output = [nodes[-1].output[0] if nodes else "input", *names], f"y_{len(nodes)}"
+        nodes.append(helper.make_node(operator, inputs, [output], **attributes))
 
     def end(name: str, shape: tuple[int, ...]) -> Any:
         sides = (*shape[-1:], *shape[:-1]) if channels_first else shape
