@@ -125,6 +125,9 @@ OPS = {
     "conv2d": Op("fast.conv", CONV, _in_tiles("conv2d")),
     "conv2d, dilated": Op("fast.conv", CONV, _in_tiles("conv2d", dilation=2)),
     "conv2d, strided": Op("fast.conv", CONV, _in_tiles("conv2d", stride=2, dilation=2)),
+    "conv2d, same": Op(
+        "fast.conv", CONV | {"x": (3, 6, 8, 3)}, _in_tiles("conv2d", stride=2, padding="same")
+    ),
     "conv2d, plain": Op("conv", CONV, _conv2d_plain(2, 2)),
     "conv2d, winograd": Op("fast.winograd", CONV | {"x": (3, 8, 4, 3)}, _winograd),
     "upsample2d": Op("upsample", {"x": (2, 3, 5, 3)}, _named("upsample2d")),
@@ -224,6 +227,11 @@ BUGS = {
         ("overlaps overwritten", ADD_WINDOW, ADD_WINDOW.replace("+=", "=")),
         ("padding not cut off", CUT_TILE, "dx[images] = x_pad[:, :H, :W]"),
         ("reshaped instead of transposed", "w.reshape(-1, O).T", "w.reshape(O, -1)"),
+    ],
+    "conv2d, same": [
+        ("rows begin where symmetric ones do", CONV_PLACES, CONV_PLACES.replace("p - above + ", "")),
+        ("columns begin where symmetric ones do", CONV_PLACES, CONV_PLACES.replace("p - left", "")),
+        ("padding forgotten for dw", CONV_COLUMNS, CONV_COLUMNS.replace("padding", "'symmetric'")),
     ],
     "conv2d, plain": [
         ("reshaped instead of transposed", "w.reshape(K * K * C, O).T", "w.reshape(O, K * K * C)"),
