@@ -125,6 +125,9 @@ OPS = {
     "conv2d": Op("fast.conv", CONV, _in_tiles("conv2d")),
     "conv2d, dilated": Op("fast.conv", CONV, _in_tiles("conv2d", dilation=2)),
     "conv2d, strided": Op("fast.conv", CONV, _in_tiles("conv2d", stride=2, dilation=2)),
+    "conv2d, same": Op(
+        "fast.conv", CONV | {"x": (3, 6, 8, 3)}, _in_tiles("conv2d", stride=2, padding="same")
+    ),
     "conv2d, plain": Op("conv", CONV, _conv2d_plain(2, 2)),
     "conv2d, winograd": Op("fast.winograd", CONV | {"x": (3, 8, 4, 3)}, _winograd),
     "upsample2d": Op("upsample", {"x": (2, 3, 5, 3)}, _named("upsample2d")),
@@ -184,8 +187,9 @@ def mutant(module: str, snippet: str, replacement: str) -> ModuleType:
 
 TURNED = "xp.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))"
 CONV_BIAS = "db += channel_sums(dy[images, top:bottom])"
-CONV_COLUMNS = "_columns(x[images], top, bottom, w.shape[0], stride, dilation)"
-CONV_SPREAD = "_add_windows(x_pad[:, top * stride :], dA, stride, dilation)"
+CONV_COLUMNS = "_columns(x[images], slice(top, bottom), w.shape[0], stride, dilation, padding)"
+CONV_SPREAD = "_add_windows(places, dA, stride, dilation)"
+CONV_PLACES = "x_pad[:, p - above + top * stride :, p - left :]"
 ADD_WINDOW = "v : v + together] += dA"
 ADD_PLACE = "dx_pad[:, rows, columns] += dA"
 WINOGRAD_BIAS = "db += column_sums(out.reshape(-1, O))"
@@ -217,21 +221,26 @@ BUGS = {
     ],
     "conv2d, strided": [
         ("stride forgotten", CONV_SPREAD, CONV_SPREAD.replace("dA, stride", "dA, 1")),
-        ("stride forgotten between tiles", CONV_SPREAD, CONV_SPREAD.replace("top * stride", "top")),
+        ("stride forgotten between tiles", CONV_PLACES, CONV_PLACES.replace("top * stride", "top")),
         ("dilation forgotten for dx", CONV_SPREAD, CONV_SPREAD.replace("dilation", "1")),
         ("dilation forgotten for dw", CONV_COLUMNS, CONV_COLUMNS.replace("dilation", "1")),
         ("overlaps overwritten", ADD_WINDOW, ADD_WINDOW.replace("+=", "=")),
         ("padding not cut off", CUT_TILE, "dx[images] = x_pad[:, :H, :W]"),
         ("reshaped instead of transposed", "w.reshape(-1, O).T", "w.reshape(O, -1)"),
     ],
+    "conv2d, same": [
+        ("rows begin where symmetric ones do", CONV_PLACES, CONV_PLACES.replace("p - above + ", "")),
+        ("columns begin where symmetric ones do", CONV_PLACES, CONV_PLACES.replace("p - left", "")),
+        ("padding forgotten for dw", CONV_COLUMNS, CONV_COLUMNS.replace("padding", "'symmetric'")),
+    ],
     "conv2d, plain": [
         ("reshaped instead of transposed", "w.reshape(K * K * C, O).T", "w.reshape(O, K * K * C)"),
         ("dw left transposed", "(A.T @ dy).reshape", "(dy.T @ A).reshape"),
         ("mean instead of sum for the bias", "w.shape), dy.sum(axis=0)", "w.shape), dy.mean(axis=0)"),
         ("overlaps overwritten", ADD_PLACE, ADD_PLACE.replace("+=", "=")),
-        ("padding not cut off", "return dx_pad[:, p : p + H, p : p + W]",
+        ("padding not cut off", "return dx_pad[:, top : top + H, left : left + W]",
          "return dx_pad[:, :H, :W]"),
-        ("stride forgotten", "C), x.shape, stride, dilation)", "C), x.shape, 1, dilation)"),
+        ("stride forgotten", "C), x.shape, stride, dilation", "C), x.shape, 1, dilation"),
     ],
     "conv2d, winograd": [
         ("output's transformation not transposed", "xp.asarray(AT2, x.dtype).T, out",

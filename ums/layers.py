@@ -79,22 +79,31 @@ class Conv2D(Layer):
     """The convolution of :mod:`ums.ops.conv`, its kernel K x K, K odd: H becomes ceil(H / stride).
 
     C channels in, O channels out; ``stride`` is the step of the kernel and ``dilation`` the spacing
-    of its weights, in pixels. :func:`ums.layer.he_normal` draws the weights; the bias starts at 0.
+    of its weights, in pixels. ``padding`` is "symmetric", or "same" as TensorFlow and Keras pad, which
+    differs where the stride is above 1. :func:`ums.layer.he_normal` draws the weights; the bias starts at 0.
     """
 
     _grad_input = staticmethod(ops.conv2d_grad_input)
     _grad_weights = staticmethod(ops.conv2d_grad_weights)
 
     def __init__(
-        self, C: int, O: int, rng: Generator, kernel: int = 3, stride: int = 1, dilation: int = 1
+        self,
+        C: int,
+        O: int,
+        rng: Generator,
+        kernel: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+        padding: str = "symmetric",
     ):
         super().__init__()
         self.w = Parameter(he_normal((kernel, kernel, C, O), rng))
         self.b = Parameter(np.zeros(O, np.float32))
-        self.stride, self.dilation = stride, dilation
+        self.stride, self.dilation, self.padding = stride, dilation, padding
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
-        return ops.conv2d_forward(x, self.w.value, self.b.value, self.stride, self.dilation)
+        settings = self.stride, self.dilation, self.padding
+        return ops.conv2d_forward(x, self.w.value, self.b.value, *settings)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         self._check_input(shape, "H, W, C", self.w.value.shape[2])
@@ -103,8 +112,9 @@ class Conv2D(Layer):
 
     def __repr__(self) -> str:
         K, _, C, O = self.w.value.shape
-        settings = {"kernel": (K, 3), "stride": (self.stride, 1), "dilation": (self.dilation, 1)}
-        others = (f", {k}={value}" for k, (value, usual) in settings.items() if value != usual)
+        usual = {"kernel": 3, "stride": 1, "dilation": 1, "padding": "symmetric"}
+        own = vars(self) | {"kernel": K}
+        others = (f", {k}={own[k]!r}" for k, value in usual.items() if own[k] != value)
         return f"Conv2D({C}, {O}{''.join(others)})"
 
 
@@ -191,7 +201,8 @@ class BatchNorm(Layer):
         return {"running_mean": self.running_mean, "running_var": self.running_var}
 
     def __repr__(self) -> str:
-        return f"BatchNorm({self.gamma.value.size})"
+        eps = "" if self.eps == 1e-5 else f", eps={self.eps}"
+        return f"BatchNorm({self.gamma.value.size}{eps})"
 
 
 class Sequential(Layer):

@@ -38,6 +38,11 @@ def conv2d(stride=1, dilation=1):
     return function
 
 
+def conv2d_same(x, w, b):
+    """Stride 2 with a kernel of 3 on even sides, as TensorFlow pads it: zeros right and below."""
+    return nhwc(F.conv2d(F.pad(nchw(x), (0, 1, 0, 1)), w.permute(3, 2, 0, 1), b, 2))
+
+
 def batchnorm(training):
     def function(x, gamma, beta):
         C = x.shape[-1]
@@ -61,6 +66,7 @@ TORCH_OPS = {
     "conv2d": conv2d(),
     "conv2d, dilated": conv2d(dilation=2),
     "conv2d, strided": conv2d(2, 2),
+    "conv2d, same": conv2d_same,
     "conv2d, plain": conv2d(2, 2),
     "conv2d, winograd": conv2d(),
     "upsample2d": upsample2d,

@@ -42,3 +42,13 @@ def check_upstream(dy: Array, shape: tuple[int, ...], dtype: np.dtype | None = N
         raise TypeError(f"dy must be {dtype} as the op's input was, got {dy.dtype}")
     if dy.shape != shape:
         raise ValueError(f"dy must have the output's shape {shape}, got {dy.shape}")
+
+
+def zeros_around(size: int, K: int, stride: int, dilation: int, padding: str) -> tuple[int, int]:
+    """The zeros before and after a side of an image that a convolution pads (:mod:`ums.ops.conv`)."""
+    if padding not in ("symmetric", "same"):
+        raise ValueError(f"padding must be 'symmetric' or 'same', got {padding!r}")
+    total = dilation * (K - 1)
+    if padding == "same":
+        total = max(0, (-(-size // stride) - 1) * stride + total + 1 - size)
+    return total // 2, total - total // 2

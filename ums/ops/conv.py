@@ -4,9 +4,16 @@ For an input x of shape (N, H, W, C) and a kernel w of shape (K, K, C, O) with K
 
     y[n, i, j, o] = b[o] + sum_{u,v,c} x_pad[n, s i + d u, s j + d v, c] w[u, v, c, o]
 
-where s is the stride, d the dilation and x_pad is x with p = d (K - 1) / 2 zeros on every side, so
-that y is (N, OH, OW, O) with OH = ceil(H / s) and OW = ceil(W / s). Writing each window of x_pad as
-one row of a matrix A makes the convolution a matrix product, and its gradients two more:
+where s is the stride, d the dilation and x_pad is x with zeros around it, so that y is (N, OH, OW, O)
+with OH = ceil(H / s) and OW = ceil(W / s). The padding is
+
+    "symmetric":  p = d (K - 1) / 2 zeros on every side, as in PyTorch;
+    "same":       max(0, (OH - 1) s + 2p + 1 - H), what the windows reach, half of it above the
+                  image and the odd one below, and so for the columns: as in TensorFlow and Keras.
+
+They are equal for s = 1. For K = 3, s = 2, d = 1 and an even H, "symmetric" is (1, 1) and "same" is
+(0, 1). Writing each window of x_pad as one row of a matrix A makes the convolution a matrix product,
+and its gradients two more:
 
     y = A w + b,    dw = A^T dy,    db = sum of dy over rows,    dx = col2im(dA),    dA = dy w^T
 
@@ -19,18 +26,20 @@ compute the same in :mod:`ums.ops.fast.conv`, which never builds the whole of A.
 """
 
 from ums.backend import Array, array_module
-from ums.ops.arguments import check_floats, check_upstream
+from ums.ops.arguments import check_floats, check_upstream, zeros_around
 from ums.ops.fast import conv as fast
 
 
-def im2col(x: Array, kernel: int, stride: int = 1, dilation: int = 1) -> Array:
+def im2col(
+    x: Array, kernel: int, stride: int = 1, dilation: int = 1, padding: str = "symmetric"
+) -> Array:
     """Every window the kernel sees, side by side: (N, H, W, C) -> (N, OH, OW, K, K, C)."""
     check_floats(x=x)
     xp = array_module(x)
     N, H, W, C = x.shape
     K, OH, OW = kernel, -(-H // stride), -(-W // stride)  # -(-a // b) rounds up
-    p = dilation * (K - 1) // 2
-    x_pad = xp.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))  # (N, H + 2p, W + 2p, C)
+    zeros = [zeros_around(side, K, stride, dilation, padding) for side in (H, W)]
+    x_pad = xp.pad(x, ((0, 0), *zeros, (0, 0)))
     A = xp.empty((N, OH, OW, K, K, C), x.dtype)
     for u in range(K):
         for v in range(K):
@@ -41,7 +50,7 @@ def im2col(x: Array, kernel: int, stride: int = 1, dilation: int = 1) -> Array:
 
 
 def col2im(
-    dA: Array, shape: tuple[int, int, int, int], stride: int = 1, dilation: int = 1
+    dA: Array, shape: tuple, stride: int = 1, dilation: int = 1, padding: str = "symmetric"
 ) -> Array:
     """Add every window back to where it came from: (N, OH, OW, K, K, C) -> ``shape``.
 
@@ -50,34 +59,35 @@ def col2im(
     check_floats(dA=dA)
     N, H, W, C = shape
     _, OH, OW, K, _, _ = dA.shape
-    p = dilation * (K - 1) // 2
-    dx_pad = array_module(dA).zeros((N, H + 2 * p, W + 2 * p, C), dA.dtype)
+    top, bottom = zeros_around(H, K, stride, dilation, padding)
+    left, right = zeros_around(W, K, stride, dilation, padding)
+    dx_pad = array_module(dA).zeros((N, top + H + bottom, left + W + right, C), dA.dtype)
     for u in range(K):
         for v in range(K):
             rows = slice(dilation * u, dilation * u + stride * OH, stride)
             columns = slice(dilation * v, dilation * v + stride * OW, stride)
             dx_pad[:, rows, columns] += dA[:, :, :, u, v]  # (N, OH, OW, C)
-    return dx_pad[:, p : p + H, p : p + W]
+    return dx_pad[:, top : top + H, left : left + W]
 
 
 def conv2d_forward_plain(
-    x: Array, w: Array, b: Array, stride: int = 1, dilation: int = 1
+    x: Array, w: Array, b: Array, stride: int = 1, dilation: int = 1, padding: str = "symmetric"
 ) -> tuple[Array, tuple]:
     """y = A w + b."""
-    check_conv2d(x, w, b, stride, dilation)
+    check_conv2d(x, w, b, stride, dilation, padding)
     K, _, C, O = w.shape
-    A = im2col(x, K, stride, dilation)  # (N, OH, OW, K, K, C)
+    A = im2col(x, K, stride, dilation, padding)  # (N, OH, OW, K, K, C)
     N, OH, OW = A.shape[:3]
     y = A.reshape(N * OH * OW, K * K * C) @ w.reshape(K * K * C, O) + b
-    return y.reshape(N, OH, OW, O), (x, w, stride, dilation)
+    return y.reshape(N, OH, OW, O), (x, w, stride, dilation, padding)
 
 
 def conv2d_grad_weights_plain(dy: Array, cache: tuple) -> tuple[Array, Array]:
     """dw = A^T dy and db = sum dy."""
     _check_upstream(dy, cache)
-    x, w, stride, dilation = cache
+    x, w, stride, dilation, padding = cache
     K, _, C, O = w.shape
-    A = im2col(x, K, stride, dilation).reshape(-1, K * K * C)
+    A = im2col(x, K, stride, dilation, padding).reshape(-1, K * K * C)
     dy = dy.reshape(-1, O)
     return (A.T @ dy).reshape(w.shape), dy.sum(axis=0)
 
@@ -85,11 +95,11 @@ def conv2d_grad_weights_plain(dy: Array, cache: tuple) -> tuple[Array, Array]:
 def conv2d_grad_input_plain(dy: Array, cache: tuple) -> Array:
     """dx = col2im(dA), where dA = dy w^T."""
     _check_upstream(dy, cache)
-    x, w, stride, dilation = cache
+    x, w, stride, dilation, padding = cache
     K, _, C, O = w.shape
     N, OH, OW, _ = dy.shape
     dA = dy.reshape(-1, O) @ w.reshape(K * K * C, O).T
-    return col2im(dA.reshape(N, OH, OW, K, K, C), x.shape, stride, dilation)
+    return col2im(dA.reshape(N, OH, OW, K, K, C), x.shape, stride, dilation, padding)
 
 
 def conv2d_backward_plain(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
@@ -98,17 +108,17 @@ def conv2d_backward_plain(dy: Array, cache: tuple) -> tuple[Array, Array, Array]
 
 
 def conv2d_forward(
-    x: Array, w: Array, b: Array, stride: int = 1, dilation: int = 1
+    x: Array, w: Array, b: Array, stride: int = 1, dilation: int = 1, padding: str = "symmetric"
 ) -> tuple[Array, tuple]:
     """y (N, ceil(H / stride), ceil(W / stride), O) of x (N, H, W, C), w (K, K, C, O) and b (O,).
 
     Raises:
-        ValueError: The shapes do not fit each other, the kernel is even, or the stride or the
-            dilation is below 1.
+        ValueError: The shapes do not fit each other, the kernel is even, the stride or the dilation
+            is below 1, or ``padding`` is neither "symmetric" nor "same".
         TypeError: x, w and b are not all float32 or all float64.
     """
-    check_conv2d(x, w, b, stride, dilation)
-    return fast.conv2d_forward(x, w, b, stride, dilation)
+    check_conv2d(x, w, b, stride, dilation, padding)
+    return fast.conv2d_forward(x, w, b, stride, dilation, padding)
 
 
 def conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
@@ -128,7 +138,9 @@ def conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
     return conv2d_grad_input(dy, cache), *conv2d_grad_weights(dy, cache)
 
 
-def check_conv2d(x: Array, w: Array, b: Array, stride: int, dilation: int) -> None:
+def check_conv2d(
+    x: Array, w: Array, b: Array, stride: int, dilation: int, padding: str = "symmetric"
+) -> None:
     """Raise a ValueError or TypeError that names the shapes if the arguments do not fit."""
     check_floats(x=x, w=w, b=b)
     if x.ndim != 4 or w.ndim != 4 or w.shape[0] != w.shape[1] or x.shape[3] != w.shape[2]:
@@ -141,9 +153,10 @@ def check_conv2d(x: Array, w: Array, b: Array, stride: int, dilation: int) -> No
         raise ValueError(f"b must be (O,) for w (K, K, C, O), got {b.shape} and {w.shape}")
     if stride < 1 or dilation < 1:
         raise ValueError(f"stride and dilation must be at least 1, got {stride} and {dilation}")
+    zeros_around(x.shape[1], w.shape[0], stride, dilation, padding)  # raises if there is no such
 
 
 def _check_upstream(dy: Array, cache: tuple) -> None:
-    x, w, stride, _ = cache
+    x, w, stride, *_ = cache
     N, H, W, _ = x.shape
     check_upstream(dy, (N, -(-H // stride), -(-W // stride), w.shape[3]), x.dtype)

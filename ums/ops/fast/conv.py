@@ -12,17 +12,23 @@ The arguments have been checked by the functions of the same names in :mod:`ums.
 import numpy as np
 
 from ums.backend import Array, array_module
+from ums.ops.arguments import zeros_around
 from ums.ops.fast import winograd
 from ums.ops.fast.rows import channel_sums, padded_rows, transposed_product, zeros_for_sum
 from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
 
 
 def conv2d_forward(
-    x: Array, w: Array, b: Array | None, stride: int = 1, dilation: int = 1
+    x: Array,
+    w: Array,
+    b: Array | None,
+    stride: int = 1,
+    dilation: int = 1,
+    padding: str = "symmetric",
 ) -> tuple[Array, tuple]:
     """y = A w + b (no b if it is None), tile by tile."""
     xp = array_module(x)
-    cache = (x, w, stride, dilation)
+    cache = (x, w, stride, dilation, padding)
     if xp is np and winograd.pays(x.shape, w.shape, stride, dilation):
         return winograd.convolve(x, w, b, dilation), cache
     N, H, W, _ = x.shape
@@ -31,7 +37,7 @@ def conv2d_forward(
     w2 = w.reshape(-1, O)
 
     def work(images: slice, top: int, bottom: int) -> None:
-        A = _columns(x[images], top, bottom, K, stride, dilation)
+        A = _columns(x[images], slice(top, bottom), K, stride, dilation, padding)
         out = y[images, top:bottom].reshape(-1, O)
         xp.matmul(A, w2, out=out)
         if b is not None:
@@ -43,7 +49,7 @@ def conv2d_forward(
 
 def conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     """(dw, db): every thread adds up the products A^T dy of its tiles."""
-    x, w, stride, dilation = cache
+    x, w, stride, dilation, padding = cache
     xp = array_module(dy)
     if xp is np and winograd.pays(x.shape, w.shape, stride, dilation):
         return winograd.grad_weights(x, dy, dilation)
@@ -53,7 +59,7 @@ def conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     def work(start: int, stop: int) -> tuple[Array, Array]:
         dw, db = zeros_for_sum((w.size // O, O), w), zeros_for_sum((O,), w)
         for images, top, bottom in work_list[start:stop]:
-            A = _columns(x[images], top, bottom, w.shape[0], stride, dilation)
+            A = _columns(x[images], slice(top, bottom), w.shape[0], stride, dilation, padding)
             dw += transposed_product(A, dy[images, top:bottom].reshape(-1, O))
             db += channel_sums(dy[images, top:bottom])
         return dw, db
@@ -68,20 +74,21 @@ def conv2d_grad_input(dy: Array, cache: tuple) -> Array:
     With stride 1 the gradient is itself a convolution of dy, with the kernel turned by 180 degrees
     and its channel axes exchanged; otherwise dx = col2im(dy w^T).
     """
-    x, w, stride, dilation = cache
+    x, w, stride, dilation, padding = cache
     if stride == 1:
         xp = array_module(dy)
         turned = xp.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))  # (K, K, O, C)
         return conv2d_forward(dy, turned, None, 1, dilation)[0]
-    return _spread(dy, x.shape, w, stride, dilation)
+    return _spread(dy, x.shape, w, stride, dilation, padding)
 
 
-def _spread(dy: Array, shape: tuple, w: Array, stride: int, dilation: int) -> Array:
+def _spread(dy: Array, shape: tuple, w: Array, stride: int, dilation: int, padding: str) -> Array:
     """dx (N, H, W, C) = col2im(dy w^T), tile by tile; an image belongs to one thread."""
     xp = array_module(dy)
     _, H, W, C = shape
     OW, O, K = dy.shape[2], dy.shape[3], w.shape[0]
     p = dilation * (K - 1) // 2
+    (above, _), (left, _) = (zeros_around(side, K, stride, dilation, padding) for side in (H, W))
     dx = xp.empty(shape, dy.dtype)
     wT = w.reshape(-1, O).T
 
@@ -94,7 +101,8 @@ def _spread(dy: Array, shape: tuple, w: Array, stride: int, dilation: int) -> Ar
             dA = scratch("columns", (len(dy2), K * K * C), dy.dtype, xp)
             xp.matmul(dy2, wT, out=dA)
             dA = dA.reshape(n, bottom - top, OW, K, K, C)
-            _add_windows(x_pad[:, top * stride :], dA, stride, dilation)
+            places = x_pad[:, p - above + top * stride :, p - left :]
+            _add_windows(places, dA, stride, dilation)
         dx[images] = x_pad[:, p : p + H, p : p + W]
 
     for_each(work, by_images(_tiles(dy.shape, w)), xp)
@@ -107,16 +115,18 @@ def _tiles(y_shape: tuple, w: Array) -> list:
     return tiles(N, OH, OW * (w.size // O) * w.dtype.itemsize, array_module(w))
 
 
-def _columns(x: Array, top: int, bottom: int, K: int, stride: int, dilation: int) -> Array:
-    """The windows of output rows top..bottom of images x (n, H, W, C), as rows of a matrix."""
-    n, _, W, C = x.shape
+def _columns(x: Array, band: slice, K: int, stride: int, dilation: int, padding: str) -> Array:
+    """The windows of a band of output rows of images x (n, H, W, C), as rows of a matrix."""
+    n, H, W, C = x.shape
     if K == 1 and stride == 1:
-        return x[:, top:bottom].reshape(-1, C)
-    rows, OW = bottom - top, -(-W // stride)
+        return x[:, band].reshape(-1, C)
+    rows, OW = band.stop - band.start, -(-W // stride)
     p = dilation * (K - 1) // 2
-    band = padded_rows(x, top * stride - p, (rows - 1) * stride + 2 * p + 1, p)
+    (above, _), (left, _) = (zeros_around(side, K, stride, dilation, padding) for side in (H, W))
+    first, height = band.start * stride - above, (rows - 1) * stride + 2 * p + 1
+    x_pad = padded_rows(x, first, height, p)[:, :, p - left :]
     A = scratch("columns", (n, rows, OW, K, K, C), x.dtype, array_module(x))
-    A[...] = _windows(band, K, rows, OW, stride, dilation)
+    A[...] = _windows(x_pad, K, rows, OW, stride, dilation)
     return A.reshape(n * rows * OW, K * K * C)
 
 
