@@ -81,7 +81,7 @@ def list_echo(raw: str | Path, box: Box | None = None) -> Listing:
     for name, path in path_of.items():
         if name not in row_of:
             problems.append((path, f"no row in {table.name}"))
-    items, one = _one_spelling(items)
+    items, one = one_spelling(items)
     about = {"patients": f"by the column patient of {table.name}{one}"}
     if zeros := sum(_box_of(row) == (0, 0, 0, 0) for _, row in rows):
         about["boxes"] = f"{zeros} rows of {table.name} say 0, 0, 0, 0, taken for none"
@@ -93,7 +93,7 @@ def _below(path: Path, raw: Path) -> str:
     return "/".join(path.relative_to(raw).with_suffix("").parts[1:])
 
 
-def _one_spelling(items: list[Item]) -> tuple[list[Item], str]:
+def one_spelling(items: list[Item]) -> tuple[list[Item], str]:
     """Give all spellings of a patient's name the first of them; return a note of which they are."""
     spelt: dict[str, dict[str, None]] = {}
     for item in items:

@@ -9,12 +9,15 @@ from data_prep.names import Problem, nfc
 Row = dict[str, str]
 
 
-def read_table(path: Path, columns: Sequence[str]) -> tuple[list[tuple[int, Row]], list[Problem]]:
+def read_table(
+    path: Path, columns: Sequence[str], optional: Sequence[str] = ()
+) -> tuple[list[tuple[int, Row]], list[Problem]]:
     """Read a table whose first row names the columns.
 
     Args:
         path: The file, in UTF-8.
         columns: The columns that it must have; their case does not matter.
+        optional: Columns that it may have, of which the same holds.
 
     Returns:
         The number of each row, as a spreadsheet counts, and its values without blanks at the ends;
@@ -33,7 +36,7 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[tuple[int, Row]
             header, *lines = list(csv.reader(file)) or [[]]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not readable as CSV: {error}") from error
-    spelt = {name.lower(): name for name in columns}
+    spelt = {name.lower(): name for name in (*columns, *optional)}
     header = [spelt.get(name.strip().lower(), name.strip()) for name in header]
     if wrong := [name for name in columns if header.count(name) != 1]:
         found = ", ".join(header)
