@@ -181,7 +181,10 @@ def _columns(rows: Sequence[Row], about: dict) -> dict[str, dict[str, int | floa
         if kind == "numbers":
             kind += f" {min(values.values()):g} to {max(values.values()):g}"
         elif values:
-            kind += " " + ", ".join(f"{text}: {known[text]}" for text in values)
+            counts: Counter[str | float] = Counter()
+            for text, value in sorted(values.items(), key=lambda pair: pair[1]):
+                counts[text if kind == "classes" else value] += known[text]
+            kind += " " + ", ".join(f"{shown}: {n}" for shown, n in counts.items())
         about["understood"][f"column {name}"] = f"{kind}; {len(rows) - known.total()} not known"
         columns |= {name: values} if values else {}
     return columns
