@@ -309,7 +309,7 @@ def test_values_are_targets_with_nan_where_they_are_not_known(with_numbers):
 
 
 @pytest.mark.parametrize(("new", "why"), [
-    ("p0,train,1,0,old", "age is 'old', should be empty or a number"),
+    ("p0,train,1,0,old", "age should be empty or numbers: .*'old'"),
     ("p0,train,1,0,1e999", "numbers 'age' should be finite"),
     ("p0,train,1,0,21", "'age' is not as it was written"),
 ])  # fmt: skip
@@ -328,5 +328,5 @@ def test_mask_value_above_the_classes_is_refused(tmp_path, rng):
 
 def test_numbers_of_the_name_of_a_label_are_refused(tmp_path, rng):
     content = Content(pictures(rng), numbers={"abnormal": AGES}, **columns())
-    with pytest.raises(ValueError, match=r"numbers 'abnormal' .* under a name of their own"):
+    with pytest.raises(ValueError, match=r"numbers 'abnormal' .* under their own name"):
         save_prepared(tmp_path / "m", content)

@@ -1,11 +1,41 @@
-"""Measures of several labels and of masks of several classes, against scikit-learn's."""
+"""Measures of numbers, several labels and masks of several classes, against scikit-learn's."""
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, jaccard_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    jaccard_score,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 
 from ums.metrics import roc_auc, segmentation
-from ums.metrics.several import average_precision, by_class, by_label
+from ums.metrics.several import average_precision, by_class, by_label, errors
+
+
+def test_errors_of_known_numbers_equal_those_of_scikit_learn(rng):
+    t, y = rng.normal(40, 9, 30), rng.normal(40, 9, 30)
+    theirs = [f(t[3:], y[3:]) for f in (mean_absolute_error, root_mean_squared_error, r2_score)]
+    t[:3] = np.nan
+    np.testing.assert_allclose(errors(t, y), theirs, rtol=1e-12)
+
+
+def test_errors_worked_by_hand():
+    found = errors(np.array([0.0, 2, 4]), np.array([0.0, 2, 7]))
+    assert (found.mae, found.rmse, found.r2) == pytest.approx((1, 3**0.5, 1 - 9 / 8))
+    assert np.isnan(errors(np.full(3, 0.1), np.arange(3)).r2)
+
+
+@pytest.mark.parametrize(
+    ("targets", "predictions"),
+    [([1.0, 2], [1.0]), ([np.nan] * 2, [1.0, 2]), ([1.0, 2], [1.0, np.nan]), ([[1.0]], [[1.0]])],
+)
+def test_what_has_no_error_is_refused_with_both_shapes(targets, predictions):
+    with pytest.raises(ValueError, match=r"some are known, .*\(N,\), got \("):
+        errors(np.array(targets), np.array(predictions))
 
 
 @pytest.mark.parametrize("levels", [3, 1000])  # many equal scores, and none
@@ -55,11 +85,11 @@ def test_each_class_of_masks_equals_scikit_learn(measure, theirs, rng):
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.full((2, 4, 4), 3), np.zeros((2, 4, 4)), np.full((2, 4, 4), -1)]
+    "wrong", [np.full((2, 4, 4), 3), np.full((2, 4, 4), 0.5), np.full((2, 4, 4), -1)]
 )
 def test_masks_that_are_not_of_the_classes_are_refused(wrong):
     right = np.zeros((2, 4, 4), int)
-    with pytest.raises(ValueError, match=r"target must be integers in 0..2, got"):
+    with pytest.raises(ValueError, match=r"target must be classes in 0..2, got"):
         by_class(segmentation.iou, wrong, right, 3)
-    with pytest.raises(ValueError, match=r"prediction must be integers in 0..2, got"):
+    with pytest.raises(ValueError, match=r"prediction must be classes in 0..2, got"):
         by_class(segmentation.iou, right, wrong, 3)

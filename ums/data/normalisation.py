@@ -103,5 +103,5 @@ def normalise(
 def denormalise(
     outputs: np.ndarray, images: np.ndarray, background: int = BACKGROUND
 ) -> np.ndarray:
-    """A network's outputs (N, H, W, 1) or (N, H, W, C) as images again; see :meth:`Normalisation.invert`."""
+    """A network's outputs (N, H, W, 1) or (N, H, W, C) as images; see :meth:`Normalisation.invert`."""
     return Normalisation(background).invert(outputs, images)

@@ -125,18 +125,19 @@ def _columns(path: Path, about: dict, header: list[str], *rows: list[str]) -> di
     columns = dict(zip(header, values, strict=True))
     ids, patients, splits = (np.array(columns.pop(c), dtype=str) for c in FIXED_COLUMNS[:3])
     has_mask = _integers(path, "has_mask", columns.pop("has_mask"), "[01]", "0 or 1") == 1
-    numeric = [name for name in about.get("numbers", ()) if name in columns]
-    numbers = {name: _numbers(path, name, columns.pop(name)) for name in numeric}
+    numbers = {
+        n: _numbers(path, n, columns.pop(n)) for n in about.get("numbers", ()) if n in columns
+    }
     labels = {name: _integers(path, name, values) for name, values in columns.items()}
     fixed = dict(ids=ids, patients=patients, splits=splits, has_mask=has_mask)
     return dict(**fixed, labels=labels, numbers=numbers)
 
 
 def _numbers(path: Path, name: str, values: Sequence[str]) -> np.ndarray:
-    pattern = r"([-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?)?"
-    wanted = "empty or a number"
-    _check_pattern(path, name, values, pattern, wanted)
-    return np.array([value or "nan" for value in values]).astype(np.float32)
+    try:
+        return np.array([value or "nan" for value in values]).astype(np.float32)
+    except ValueError as error:
+        raise ValueError(f"{path}: {name} should be empty or numbers: {error}") from error
 
 
 def _integers(
@@ -146,14 +147,10 @@ def _integers(
     pattern: str = "[0-9]{0,9}",
     wanted: str = "empty or a whole number from 0",
 ) -> np.ndarray:
-    _check_pattern(path, name, values, pattern, wanted)
-    return np.array([int(value or -1) for value in values], dtype=np.int64)
-
-
-def _check_pattern(path: Path, name: str, values: Sequence[str], pattern: str, wanted: str) -> None:
     for row, value in enumerate(values, start=2):
         if not re.fullmatch(pattern, value):
             raise ValueError(f"{path}, row {row}: {name} is {value!r:.200}, should be {wanted}")
+    return np.array([int(value or -1) for value in values], dtype=np.int64)
 
 
 def check_prepared(prepared: Prepared) -> None:
@@ -221,11 +218,9 @@ def _check_columns(path: Path, prepared: Prepared) -> None:
                 f"under a name of its own; found {values.dtype} from {values.min()}"
             )
     for name, values in prepared.numbers.items():
-        taken = name in (*FIXED_COLUMNS, *prepared.labels, "")
-        if taken or values.dtype != np.float32 or np.isinf(values).any():
+        if name in (*FIXED_COLUMNS, *prepared.labels, "") or np.isinf(values).any():
             raise ValueError(
-                f"{path}: numbers {name!r:.200} should be finite float32, or NaN where absent, under a "
-                f"name of their own; found {values.dtype}"
+                f"{path}: numbers {name!r:.200} should be finite, under their own name"
             )
 
 

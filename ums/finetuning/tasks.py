@@ -122,8 +122,8 @@ def _check_masks(
     targets, rows = np.asanyarray(examples.targets), examples.rows
     if output[:-1] != targets.shape[1:]:
         size = f"{(*targets.shape[1:], 1)}, the size of the masks, or K channels for K classes"
-        advice = multiples(head, image)
-        raise ValueError(f"{name} masks need a head with outputs {size}, got {output}{advice}")
+        found = f"{output}{multiples(head, image)}"
+        raise ValueError(f"{name} masks need a head with outputs {size}, got {found}")
     for chosen in in_order(len(rows), 256):
         masks = np.asarray(targets[rows[chosen]])
         check_mask_values(masks, f"{name} masks", max(2, output[-1]))
@@ -133,16 +133,14 @@ def _check_values(name: str, loss: Loss, examples: Examples, output: tuple[int, 
     targets = np.asarray(examples.targets)[examples.rows]
     if targets.ndim == 1 and targets.dtype.kind != "f":
         if len(output) != 1 or output[0] < 2:
-            raise ValueError(
-                f"{name} labels need a head with (classes,) outputs, got {output}; numbers are floats"
-            )
+            found = f"{output}; numbers are floats"
+            raise ValueError(f"{name} labels need a head with (classes,) outputs, got {found}")
         check_labels(targets, f"{name} labels", output[0])
         return
-    wanted = targets.shape[1:] or (1,)
-    if output != wanted:
+    if output != (wanted := targets.shape[1:] or (1,)):
+        found = f"{output}; labels of classes are integers (N,)"
         raise ValueError(
-            f"{name} numbers {targets.shape} need a head with {wanted} outputs, got {output}; labels "
-            "of classes are integers (N,)"
+            f"{name} numbers {targets.shape} need a head with {wanted} outputs, got {found}"
         )
     check_numbers(targets, f"{name} numbers", binary=loss in (bce, known_bce))
     if loss in (mse, bce) and np.isnan(targets).any():

@@ -121,21 +121,16 @@ def _of_known(loss: Callable, y: Array, target: Array, right: float) -> tuple[Ar
 def softmax_dice(
     logits: Array, classes: Array, weight: float = 0.5, eps: float = 1.0
 ) -> tuple[Array, Array]:
-    """Equation (1) for masks of K classes: weight CE + (1 - weight) Dice, of softmax probabilities y.
+    """Equation (1) for masks of K classes: weight CE + (1 - weight) Dice, with y = softmax(z).
 
-    CE is :func:`categorical_cross_entropy` over all pixels, and Dice the mean of the Dice losses of
-    each image and class, the background included, as in :func:`dice`; with its dL/dy,
-    dL/dz_k = y_k (dL/dy_k - sum_j y_j dL/dy_j). The classes 0..K-1 are integers or whole floats
-    (N, H, W) or (N, H, W, 1), for logits (N, H, W, K).
-
-    Raises:
-        ValueError: The shapes do not fit, or on the CPU a class is not in 0..K-1.
+    CE is :func:`categorical_cross_entropy` over all pixels; Dice, as in :func:`dice`, is the mean over
+    images and classes, the background included, and dL/dz_k = y_k (dL/dy_k - sum_j y_j dL/dy_j).
+    Logits are (N, H, W, K), classes 0..K-1 integers or whole floats (N, H, W) or (N, H, W, 1).
     """
     shape = logits.shape[:-1]
     if logits.ndim < 3 or classes.shape not in (shape, (*shape, 1)):
-        raise ValueError(
-            f"logits must be (N, H, W, K) and masks (N, H, W), got {logits.shape} and {classes.shape}"
-        )
+        found = f"{logits.shape} and {classes.shape}"
+        raise ValueError(f"logits must be (N, H, W, K) and masks (N, H, W), got {found}")
     N, K = len(logits), logits.shape[-1]
     whole = classes.reshape(-1).astype(np.int64)
     ce, d_ce = categorical_cross_entropy(logits.reshape(-1, K), whole)
@@ -144,11 +139,9 @@ def softmax_dice(
     both, t_sum, y_sum = (a.sum(axis=1, keepdims=True, dtype=np.float64) for a in (t * y, t, y))
     I, U = 2 * both + eps, t_sum + y_sum + eps  # (N, 1, K)
     value = weight * ce + (1 - weight) * (1 - I / U).mean().astype(y.dtype)
-    I, U = I.astype(y.dtype), U.astype(y.dtype)
-    dy = (I - 2 * t * U) / (U * U * (N * K))
+    dy = ((I - 2 * t * U) / (U * U * (N * K))).astype(y.dtype)
     dz = y * (dy - (y * dy).sum(axis=2, keepdims=True))
-    gradient = weight * d_ce.reshape(dz.shape) + (1 - weight) * dz
-    return value, gradient.reshape(logits.shape)
+    return value, (weight * d_ce.reshape(dz.shape) + (1 - weight) * dz).reshape(logits.shape)
 
 
 def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
