@@ -28,7 +28,7 @@ from data_prep.names import Problem, pair_masks, unusable
 from data_prep.tables import Row, read_table
 from data_prep.unlabelled import list_unlabelled
 from ums.backend import thread_count
-from ums.data.decode import decode_grey, is_dicom
+from ums.data.decode import decode_grey
 from ums.data.header import read_header
 from ums.data.mask import MAX_LABELS
 from ums.data.prepared import FIXED_COLUMNS, SPLITS
@@ -68,26 +68,26 @@ def _stem(name: str) -> str:
 
 
 def _with_masks(raw: Path, items: list[Item], about: dict, problems: list[Problem]) -> list[Item]:
+    """Give the images their masks, and these the grey values that all masks have together."""
     masks, others = find_files(raw / "masks")
-    images = [item.image for item in items]
     mask_of, unclear = pair_masks(
-        images, masks, lambda path: _stem("/".join(path.relative_to(raw).parts[1:]))
+        [item.image for item in items],
+        masks,
+        lambda path: _stem("/".join(path.relative_to(raw).parts[1:])),
     )
     problems += others + unclear
     with ThreadPoolExecutor(thread_count()) as pool:
         read = dict(zip(mask_of, pool.map(_grey_values, mask_of.items()), strict=True))
-    for image, why in read.items():
-        if isinstance(why, str):
-            problems.append((mask_of.pop(image), f"{why}; its image is kept"))
+    for image, found in read.items():
+        if isinstance(found, str):
+            problems.append((mask_of.pop(image), f"{found}; its image is kept"))
     values = tuple(sorted(set().union(*(read[image] for image in mask_of))))
     classes = ", ".join(f"{grey}: {k}" for k, grey in enumerate(values))
     about["understood"]["masks"] = f"{len(mask_of)}, grey value and its class {classes}"
-    about["mask_values"] = list(values)
+    about |= {"mask_values": list(values)} if values else {}
     return [
-        replace(item, masks=(mask_of[item.image],), values=values)
-        if item.image in mask_of
-        else item
-        for item in items
+        replace(i, masks=(mask_of[i.image],), values=values) if i.image in mask_of else i
+        for i in items
     ]
 
 
@@ -95,68 +95,33 @@ def _grey_values(pair: tuple[Path, Path]) -> set[int] | str:
     """Return the grey values of an image's mask, or why it cannot be used."""
     image, mask = pair
     try:
-        grey, sides = decode_grey(mask.read_bytes(), mask.name), _sides(image)
+        grey = decode_grey(mask.read_bytes(), mask.name)
+        sides = grey.shape
+        with suppress(ValueError):  # of a DICOM or damaged image, which reading will tell
+            header = read_header(image.read_bytes())
+            sides = (header.height, header.width)[:: 1 if header.orientation < 5 else -1]
     except (OSError, ValueError) as error:
         return str(error).removeprefix(f"{mask.name}: ")
-    values = set(np.unique(grey).tolist())
-    if sides not in (None, grey.shape):
+    if sides != grey.shape:
         return f"{grey.shape} pixels (height, width), its image {sides}"
+    values = set(np.unique(grey).tolist())
     if len(values) > MAX_LABELS + 1:
         return f"{len(values)} grey values, should be {MAX_LABELS + 1} at most: saved with loss?"
     return values
 
 
-def _sides(image: Path) -> tuple[int, int] | None:
-    """Return height and width by an image's header; None if it is damaged, which reading will tell."""
-    try:
-        if is_dicom(data := image.read_bytes()):
-            from ums.data.dicom import pydicom
-
-            dataset = pydicom.dcmread(image, stop_before_pixels=True)
-            return int(dataset.Rows), int(dataset.Columns)
-        header = read_header(data)
-        sides = header.height, header.width
-        return sides if header.orientation < 5 else sides[::-1]
-    except Exception:  # damaged bytes raise anything
-        return None
-
-
 def _with_rows(table: Path, items: list[Item], about: dict, problems: list[Problem]) -> list[Item]:
+    """Return the images that have a row, with what it says."""
     rows, short = read_table(table, ["file"], ["patient", "split"])
-    item_of = {name: item for item in items for name in (_stem(item.id), item.id.casefold())}
-    has_split = any(row.get("split") for _, row in rows)
-    kept: dict[str, Row] = {}
-    named, split_of = set(), {}
-    for number, row in rows:
-        name = row["file"].replace("\\", "/").removeprefix("images/")
-        patient, split = row.get("patient", "-"), row["split"] if has_split else ""
-        item, why = item_of.get(name.casefold()), ""
-        if item is None:
-            why = f"no such image: {name}"
-        elif item.id in named:
-            why = f"{name} again"
-        elif not patient or unusable(patient):
-            why = f"patient is {patient!r}"
-        elif has_split and split not in SPLITS:
-            why = f"split is {split!r}, should be {', '.join(SPLITS)}"
-        else:
-            kept[item.id] = row
-        named.add(item.id if item else "")
-        if why:
-            problems.append((item.image if item else table, f"row {number} of {table.name}: {why}"))
-    problems += short + [(i.image, f"no row in {table.name}") for i in items if i.id not in named]
-    columns = _columns([*kept.values()], about)
-    items = [item for item in items if item.id in kept]
-    for k, item in enumerate(items):
-        row = kept[item.id]
-        labels = {
-            name: values[row[name]] for name, values in columns.items() if row[name] in values
-        }
-        split = row["split"] if has_split else ""
-        items[k] = replace(
-            item, patient=row.get("patient", item.patient), split=split, labels=labels
-        )
-    if rows and "patient" in rows[0][1]:
+    problems += short
+    kept = _matched(table, rows, items, problems)
+    columns = _columns([row for _, row in kept], about)
+    items, split_of = [], {}
+    for item, row in kept:
+        labels = {name: of[row[name]] for name, of in columns.items() if row[name] in of}
+        own = {name: row[name] for name in ("patient", "split") if name in row}
+        items.append(replace(item, labels=labels, **own))
+    if kept and "patient" in kept[0][1]:
         items, note = one_spelling(items)
         about["patients"] = f"by the column patient of {table.name}{note}"
     for item in items:
@@ -166,25 +131,47 @@ def _with_rows(table: Path, items: list[Item], about: dict, problems: list[Probl
     return items
 
 
+def _matched(
+    table: Path, rows: Sequence[tuple[int, Row]], items: list[Item], problems: list[Problem]
+) -> list[tuple[Item, Row]]:
+    item_of = {name: item for item in items for name in (_stem(item.id), item.id.casefold())}
+    splits = SPLITS if any(row.get("split") for _, row in rows) else ("",)
+    kept, named = [], set()
+    for number, row in rows:
+        name = row["file"].replace("\\", "/").removeprefix("images/")
+        item, why = item_of.get(name.casefold()), ""
+        if item is None:
+            why = f"no such image: {name}"
+        elif item.id in named:
+            why = f"{name} again"
+        elif not row.get("patient", "-") or unusable(row.get("patient", "-")):
+            why = f"patient is {row['patient']!r}"
+        elif row.get("split", "") not in splits:
+            why = f"split is {row['split']!r}, should be {', '.join(splits)}"
+        else:
+            kept.append((item, row))
+        named.add(item.id if item else "")
+        if why:
+            problems.append((item.image if item else table, f"row {number} of {table.name}: {why}"))
+    problems += [(i.image, f"no row in {table.name}") for i in items if i.id not in named]
+    return kept
+
+
 def _columns(rows: Sequence[Row], about: dict) -> dict[str, dict[str, int | float]]:
     """Return what the known texts of each column stand for, and record what was understood."""
     columns, about["label_values"] = {}, {}
-    for name in rows[0] if rows else ():
-        if name in ("file", "patient", "split"):
-            continue
+    for name in set(rows[0]) - {"file", "patient", "split"} if rows else ():
         known = Counter(row[name] for row in rows if row[name].lower() not in ("", "nan"))
         kind, values = _understood(known)
         if not name or name in FIXED_COLUMNS or unusable(name):
             kind, values = "left out: no column may have this name", {}
         elif kind == "classes":
             about["label_values"][name] = {str(k): text for text, k in values.items()}
-        if kind == "numbers":
+            kind += " " + ", ".join(f"{text}: {known[text]}" for text in values)
+        elif kind == "numbers":
             kind += f" {min(values.values()):g} to {max(values.values()):g}"
         elif values:
-            counts: Counter[str | float] = Counter()
-            for text, value in sorted(values.items(), key=lambda pair: pair[1]):
-                counts[text if kind == "classes" else value] += known[text]
-            kind += " " + ", ".join(f"{shown}: {n}" for shown, n in counts.items())
+            kind += f", 1 in {sum(n for t, n in known.items() if values[t])} of {known.total()}"
         about["understood"][f"column {name}"] = f"{kind}; {len(rows) - known.total()} not known"
         columns |= {name: values} if values else {}
     return columns
@@ -195,9 +182,7 @@ def _understood(known: Counter[str]) -> tuple[str, dict[str, int | float]]:
     with suppress(ValueError):  # of float, of a text
         numbers = {text: float(text) for text in known}
         if {*numbers.values()} <= {0, 1}:
-            return ("label" if known else "left out: empty"), {
-                t: int(n) for t, n in numbers.items()
-            }
+            return "label" if known else "left out: empty", {t: int(numbers[t]) for t in known}
         if np.isfinite([*numbers.values()]).all():
             return "numbers", dict(numbers)
     if len(known) > min(MOST_CLASSES, max(2, known.total() / 2)):

@@ -187,7 +187,7 @@ def _check_mask(mask: np.ndarray, name: str, shape: tuple[int, int], classes: in
         raise ValueError(f"mask {name} decoded to {found}, should be uint8 of 0 and 1")
 
 
-def _small_mask(mask: np.ndarray, size: int, values: tuple[int, ...]) -> np.ndarray:
+def _small_mask(mask: np.ndarray, size: int, values: tuple[int, ...] = ()) -> np.ndarray:
     if values:
         return resize_classes(mask, size, len(values))
     small = resize_mask(mask, size)

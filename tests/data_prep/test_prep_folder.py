@@ -59,7 +59,7 @@ def test_columns_are_classes_numbers_and_labels_where_they_are_known(raw):
     assert listing.about["understood"] == {
         "column view": "classes AP: 4, PA: 3; 1 not known",
         "column age": "numbers -3 to 1000; 1 not known",
-        "column effusion": "label 0: 3, 1: 4; 1 not known",
+        "column effusion": "label, 1 in 4 of 7; 1 not known",
         "column remark": "left out: 8 different texts; 0 not known",
     }
     assert [item.patient for item in listing.items] == [*"AABBCDEF"] and not listing.problems
