@@ -25,7 +25,7 @@ import numpy as np
 from data_prep.echo_folder import one_spelling
 from data_prep.listing import Item, Listing, find_files, need_folders
 from data_prep.names import Problem, pair_masks, unusable
-from data_prep.tables import Row, read_table
+from data_prep.tables import Row, match_rows, read_table
 from data_prep.unlabelled import list_unlabelled
 from ums.backend import thread_count
 from ums.data.decode import decode_grey
@@ -113,15 +113,30 @@ def _grey_values(pair: tuple[Path, Path]) -> set[int] | str:
 def _with_rows(table: Path, items: list[Item], about: dict, problems: list[Problem]) -> list[Item]:
     """Return the images that have a row, with what it says."""
     rows, short = read_table(table, ["file"], ["patient", "split"])
-    problems += short
-    kept = _matched(table, rows, items, problems)
-    columns = _columns([row for _, row in kept], about)
-    items, split_of = [], {}
-    for item, row in kept:
+    path_of = {
+        folder + name: i.image
+        for i in items
+        for name in (_stem(i.id), i.id.casefold())
+        for folder in ("", "images/")
+    }
+    splits = SPLITS if any(row.get("split") for _, row in rows) else ("",)
+
+    def complaint(row: Row) -> str | None:
+        if not row.get("patient", "-") or unusable(row.get("patient", "-")):
+            return f"patient is {row['patient']!r}"
+        wrong = row.get("split", "") not in splits
+        return f"split is {row['split']!r}, should be {', '.join(splits)}" if wrong else None
+
+    row_of, wrong = match_rows(table, rows, path_of, complaint)
+    problems += short + wrong
+    columns, split_of = _columns([*row_of.values()], about), {}
+    items = [item for item in items if item.image in row_of]
+    for k, item in enumerate(items):
+        row = row_of[item.image]
         labels = {name: of[row[name]] for name, of in columns.items() if row[name] in of}
         own = {name: row[name] for name in ("patient", "split") if name in row}
-        items.append(replace(item, labels=labels, **own))
-    if kept and "patient" in kept[0][1]:
+        items[k] = replace(item, labels=labels, **own)
+    if rows and "patient" in rows[0][1]:
         items, note = one_spelling(items)
         about["patients"] = f"by the column patient of {table.name}{note}"
     for item in items:
@@ -129,32 +144,6 @@ def _with_rows(table: Path, items: list[Item], about: dict, problems: list[Probl
             both = f"{split} and in {item.split}"
             raise ValueError(f"{table}: patient {item.patient!r} is in {both}, not in one split")
     return items
-
-
-def _matched(
-    table: Path, rows: Sequence[tuple[int, Row]], items: list[Item], problems: list[Problem]
-) -> list[tuple[Item, Row]]:
-    item_of = {name: item for item in items for name in (_stem(item.id), item.id.casefold())}
-    splits = SPLITS if any(row.get("split") for _, row in rows) else ("",)
-    kept, named = [], set()
-    for number, row in rows:
-        name = row["file"].replace("\\", "/").removeprefix("images/")
-        item, why = item_of.get(name.casefold()), ""
-        if item is None:
-            why = f"no such image: {name}"
-        elif item.id in named:
-            why = f"{name} again"
-        elif not row.get("patient", "-") or unusable(row.get("patient", "-")):
-            why = f"patient is {row['patient']!r}"
-        elif row.get("split", "") not in splits:
-            why = f"split is {row['split']!r}, should be {', '.join(splits)}"
-        else:
-            kept.append((item, row))
-        named.add(item.id if item else "")
-        if why:
-            problems.append((item.image if item else table, f"row {number} of {table.name}: {why}"))
-    problems += [(i.image, f"no row in {table.name}") for i in items if i.id not in named]
-    return kept
 
 
 def _columns(rows: Sequence[Row], about: dict) -> dict[str, dict[str, int | float]]:

@@ -103,7 +103,7 @@ def test_what_does_not_belong_together_is_named_before_an_image_is_read(raw):
         "images/f1.png": same,
         "images/f1.jpg": same,
         "images/extra.png": "no row in labels.csv",
-        "images/f0.png": "row 11 of labels.csv: f0.png again",
+        "images/f0.png": "row 11 of labels.csv: f0.png again, after row 2",
         "labels.csv": "row 10 of labels.csv: no such image: f77.png",
         "masks/other.png": "a mask without an image",
         "masks/f2.png": "40 grey values, should be 25 at most: saved with loss?; its image is kept",
