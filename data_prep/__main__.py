@@ -13,6 +13,7 @@ try:
         cxr,
         echo,
         echo_folder,
+        folder,
         montgomery,
         pediatric,
         protocol,
@@ -45,6 +46,11 @@ _SETS = {
     ),
     "rsna": (rsna.list_rsna, rsna.ABOUT, f"holds {rsna.TRAIN} and the two tables"),
     "unlabelled": (unlabelled.list_unlabelled, unlabelled.ABOUT, "holds images, at any depth"),
+    "folder": (
+        folder.list_folder,
+        folder.ABOUT,
+        "holds images, and perhaps masks and labels.csv",
+    ),
 }
 
 
@@ -90,7 +96,7 @@ def _options(options: Namespace) -> Options:
 def _real(options: Namespace) -> list[Prepared]:
     make_list, about, _ = _SETS[options.set]
     check_replaceable(options.out, options.overwrite)
-    more = {"patient": options.patient} if options.set == "unlabelled" else {}
+    more = {"patient": options.patient} if hasattr(options, "patient") else {}
     return [prepare(make_list(options.raw, **more), options.out, _options(options), about)]
 
 
@@ -143,6 +149,8 @@ def _details(about: dict, path: Path, most: int = 10) -> Iterator[str]:
         yield from protocol.lines(about)
     if "patients" in about:
         yield f"patients: {about['counts']['patients']}, {about['patients']}"
+    for what, understood in about.get("understood", {}).items():
+        yield f"{what}: {understood}"
     if "readings" in about:
         yield "readings: age of {age}, sex of {sex} of {images} images".format(**about["readings"])
     if "boxes" in about:
@@ -178,8 +186,11 @@ def _parser() -> argparse.ArgumentParser:
         command = _folders_command(commands, name, about["source"], described)
         command.epilog = f"example: python -m data_prep {name} raw/{name} data/{name} --size 256"
         command.add_argument("raw", help=f"the folder that {holds}")
-        if name == "unlabelled":
+        if name in ("unlabelled", "folder"):
             _patient(command)
+        if name == "folder":
+            text = "keep the images in RGB (default: grey)"
+            command.add_argument("--colour", action="store_true", help=text)
         _common(command, strict=True)
     _other_commands(commands)
     command = _folders_command(
@@ -270,7 +281,7 @@ def _echo_commands(commands: Any) -> None:
 
 def _patient(command: Any) -> None:
     text = (
-        "regular expression whose first group, searched in the path of an unlabelled image, is its "
+        "regular expression whose first group, searched in the path of an image, is its "
         "patient (default: by DICOM headers, folders and known names; the rule is printed)"
     )
     command.add_argument("--patient", metavar="REGEX", help=text)

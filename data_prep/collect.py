@@ -98,7 +98,11 @@ def _save(
     if not splits[0]:
         rng = np.random.default_rng(options.seed)
         splits = split_by_patient(patients, FRACTIONS, rng).tolist()
-    names = sorted({name for item in items for name in item.labels})
+    known = {name: value for item in items for name, value in item.labels.items()}
+    names, numeric = (
+        sorted(name for name, value in known.items() if isinstance(value, float) == floats)
+        for floats in (False, True)
+    )
     shapes = [outcome.shape for outcome in outcomes]
     has_mask = np.array([outcome.mask >= 0 for outcome in outcomes])
     masks, opacities = None, None
@@ -115,6 +119,7 @@ def _save(
         masks=masks,
         opacities=opacities,
         has_mask=has_mask,
+        numbers={n: np.array([item.labels.get(n, np.nan) for item in items]) for n in numeric},
         about=about | {"original_sizes": describe_sizes(shapes)},
     )
     pictures = draw_pictures(content, shapes)

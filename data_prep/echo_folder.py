@@ -14,7 +14,6 @@ and about.json records it.
 import os
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from data_prep.doppler_flow import FLOWS
 from data_prep.doppler_spectrum import QUALITIES
 from data_prep.listing import Item, Listing, find_files, need_folders
 from data_prep.names import Problem, name_within, pair_masks, unusable
-from data_prep.tables import Row, read_table
+from data_prep.tables import Row, match_rows, read_table
 
 ABOUT = {
     "name": "Doppler echocardiograms",
@@ -61,27 +60,12 @@ def list_echo(raw: str | Path, box: Box | None = None) -> Listing:
     masks, others = _files(raw / "masks", (".png",)) if os.path.lexists(raw / "masks") else ([], [])
     mask_of, unclear = pair_masks(images, masks, lambda path: _below(path, raw))
     problems += others + unclear + short
-    path_of = {name_within(path, raw / "images"): path for path in images}
-    files = Counter(name.casefold() for name in path_of)
-    unique = {name.casefold(): name for name in path_of if files[name.casefold()] == 1}
-    items: list[Item] = []
-    row_of: dict[str, int] = {}
-    for number, row in rows:
-        if row["file"] not in path_of:
-            file = row["file"].replace("\\", "/")
-            row["file"] = file if file in path_of else unique.get(file.casefold(), row["file"])
-        name, why = row["file"], _complaint(row, row_of)
-        if not why and name not in path_of:
-            why = f"no such image: {name}"
-        row_of.setdefault(name, number)
-        if why:
-            problems.append((path_of.get(name, table), f"row {number} of {table.name}: {why}"))
-        else:
-            items.append(_item(row, path_of[name], mask_of.get(path_of[name]), box))
-    for name, path in path_of.items():
-        if name not in row_of:
-            problems.append((path, f"no row in {table.name}"))
-    items, one = _one_spelling(items)
+    name_of = {path: name_within(path, raw / "images") for path in images}
+    path_of = {name.casefold(): path for path, name in name_of.items()}
+    row_of, wrong = match_rows(table, rows, path_of, _complaint)
+    problems += wrong
+    items = [_item(name_of[p], row, p, mask_of.get(p), box) for p, row in row_of.items()]
+    items, one = one_spelling(items)
     about = {"patients": f"by the column patient of {table.name}{one}"}
     if zeros := sum(_box_of(row) == (0, 0, 0, 0) for _, row in rows):
         about["boxes"] = f"{zeros} rows of {table.name} say 0, 0, 0, 0, taken for none"
@@ -93,7 +77,7 @@ def _below(path: Path, raw: Path) -> str:
     return "/".join(path.relative_to(raw).with_suffix("").parts[1:])
 
 
-def _one_spelling(items: list[Item]) -> tuple[list[Item], str]:
+def one_spelling(items: list[Item]) -> tuple[list[Item], str]:
     """Give all spellings of a patient's name the first of them; return a note of which they are."""
     spelt: dict[str, dict[str, None]] = {}
     for item in items:
@@ -119,21 +103,17 @@ def _box_of(row: Row) -> Box | None:
     return x, y, width, height
 
 
-def _item(row: Row, path: Path, mask: Path | None, box: Box | None) -> Item:
+def _item(name: str, row: Row, path: Path, mask: Path | None, box: Box | None) -> Item:
     stated = _box_of(row)
     if stated and any(stated):
         box = stated
     labels = {n: v[row[n].upper()] if row[n] else -1 for n, v in _VALUES.items()}
     masks = () if mask is None else (mask,)
-    return Item(row["file"], row["patient"], path, masks, labels, box=box)
+    return Item(name, row["patient"], path, masks, labels, box=box)
 
 
-def _complaint(row: Row, row_of: dict[str, int]) -> str | None:
-    """Say what is wrong with a row of the table, if anything; ``row_of`` holds the files before it."""
-    if not row["file"]:
-        return "file is empty"
-    if row["file"] in row_of:
-        return f"{row['file']} again, after row {row_of[row['file']]}"
+def _complaint(row: Row) -> str | None:
+    """Say what is wrong with a row of the table, if anything."""
     if not _plain(row["patient"]):
         return "patient is empty"
     if unusable(row["patient"]):

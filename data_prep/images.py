@@ -20,9 +20,17 @@ def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
 
     The areas are exact. ``cv2.INTER_AREA`` rounds them, and picks single pixels if an axis grows.
     """
+    return np.ascontiguousarray(2 * _areas(mask, size) > mask.size).view(np.uint8)
+
+
+def resize_classes(mask: np.ndarray, size: int, classes: int) -> np.ndarray:
+    """Resize (H, W) of 0 .. classes - 1 to (size, size) uint8: the class of the largest area."""
+    return np.argmax([_areas(mask == k, size) for k in range(classes)], axis=0).astype(np.uint8)
+
+
+def _areas(mask: np.ndarray, size: int) -> np.ndarray:
     area = _at_edges(_at_edges(cv2.integral(np.asarray(mask, np.uint8)), size).T, size).T
-    area = np.diff(np.diff(area, axis=0), axis=1)
-    return np.ascontiguousarray(2 * area > mask.size).view(np.uint8)
+    return np.diff(np.diff(area, axis=0), axis=1)
 
 
 def _at_edges(integral: np.ndarray, size: int) -> np.ndarray:

@@ -22,20 +22,23 @@ class Item:
         patient: The name of the patient.
         image: The file.
         masks: The files whose union is the mask.
-        labels: A value from 0 for each label that the image has.
+        labels: A value from 0 for each label that the image has; a float is a number, not a class.
         split: The published split of the image; empty where the set comes without one.
         boxes: Where the disease is, as (x, y, width, height) in pixels.
         box: The part of image and masks to take, likewise; None for all of it.
+        values: The grey values of the one mask that are its classes 0 .. K - 1; none for masks of the
+            foreground, as :func:`ums.data.decode.decode_mask` finds it.
     """
 
     id: str
     patient: str
     image: Path
     masks: tuple[Path, ...] = ()
-    labels: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, int | float] = field(default_factory=dict)
     split: str = ""
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     box: tuple[int, int, int, int] | None = None
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from data_prep.boxes import check_within
 from data_prep.duplicates import Digests, digests
-from data_prep.images import resize_image, resize_mask
+from data_prep.images import resize_classes, resize_image, resize_mask
 from data_prep.listing import Item
 from data_prep.workfolder import Outcome, Refused, WorkFolder
 from ums.backend import thread_count
@@ -120,6 +120,8 @@ def _key(item: Item, raw: Path) -> str:
     parts = [] if item.box is None else [f"box {item.box}"]
     if item.boxes:
         parts.append(f"boxes {item.boxes}")
+    if item.values:
+        parts.append(f"values {item.values}")
     for path in (item.image, *item.masks):
         name = os.path.relpath(path, raw)
         try:
@@ -145,13 +147,13 @@ def _read(
         shape: tuple[int, int] = image.shape[:2]
         check_within(item, shape)
         for path in item.masks:
-            part = decode_mask(path.read_bytes(), path.name)
-            _check_mask(part, path.name, shape)
+            part = _decode_mask(path, item.values)
+            _check_mask(part, path.name, shape, len(item.values) or 2)
             mask = part if mask is None else mask | part
         image = _cut(image, item.box)
         if (image == image[0, 0]).all():
             raise ValueError(f"one grey level: every pixel is {image[0, 0]}")
-        small = None if mask is None else _small_mask(_cut(mask, item.box), size)
+        small = None if mask is None else _small_mask(_cut(mask, item.box), size, item.values)
     except ValueError as error:
         return str(error).removeprefix(f"{item.image.name}: ")
     except OSError as error:
@@ -167,18 +169,27 @@ def _check_image(image: np.ndarray, colour: bool) -> None:
         raise ValueError(f"decoded to {image.dtype} {image.shape}, should be {expected}")
 
 
-def _check_mask(mask: np.ndarray, name: str, shape: tuple[int, int]) -> None:
-    """Check what a decoder returned for a mask: uint8 of 0 and 1, of the shape of its image."""
+def _decode_mask(path: Path, values: tuple[int, ...]) -> np.ndarray:
+    if not values:
+        return decode_mask(path.read_bytes(), path.name)
+    grey = decode_grey(path.read_bytes(), path.name)
+    return np.searchsorted(values, grey).astype(np.uint8)
+
+
+def _check_mask(mask: np.ndarray, name: str, shape: tuple[int, int], classes: int = 2) -> None:
+    """Check what a decoder returned for a mask: uint8 of 0 and 1, or of classes, as large as its image."""
     if mask.shape != shape:
         found = " x ".join(str(side) for side in mask.shape)
         expected = f"{shape[0]} x {shape[1]}"
         raise ValueError(f"mask {name} is {found} (height x width), its image {expected}")
-    if mask.dtype != np.uint8 or mask.max() > 1:
+    if mask.dtype != np.uint8 or mask.max() >= classes:
         found = f"{mask.dtype} up to {mask.max()}"
         raise ValueError(f"mask {name} decoded to {found}, should be uint8 of 0 and 1")
 
 
-def _small_mask(mask: np.ndarray, size: int) -> np.ndarray:
+def _small_mask(mask: np.ndarray, size: int, values: tuple[int, ...] = ()) -> np.ndarray:
+    if values:
+        return resize_classes(mask, size, len(values))
     small = resize_mask(mask, size)
     if not small.any():
         raise ValueError(f"nothing is left of its mask at {size} x {size} pixels")

@@ -1,7 +1,7 @@
 """Tables in CSV that come with the images of a set."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from data_prep.names import Problem, nfc
@@ -9,12 +9,15 @@ from data_prep.names import Problem, nfc
 Row = dict[str, str]
 
 
-def read_table(path: Path, columns: Sequence[str]) -> tuple[list[tuple[int, Row]], list[Problem]]:
+def read_table(
+    path: Path, columns: Sequence[str], optional: Sequence[str] = ()
+) -> tuple[list[tuple[int, Row]], list[Problem]]:
     """Read a table whose first row names the columns.
 
     Args:
         path: The file, in UTF-8.
         columns: The columns that it must have; their case does not matter.
+        optional: Columns that it may have, of which the same holds.
 
     Returns:
         The number of each row, as a spreadsheet counts, and its values without blanks at the ends;
@@ -33,7 +36,7 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[tuple[int, Row]
             header, *lines = list(csv.reader(file)) or [[]]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not readable as CSV: {error}") from error
-    spelt = {name.lower(): name for name in columns}
+    spelt = {name.lower(): name for name in (*columns, *optional)}
     header = [spelt.get(name.strip().lower(), name.strip()) for name in header]
     if wrong := [name for name in columns if header.count(name) != 1]:
         found = ", ".join(header)
@@ -51,3 +54,34 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[tuple[int, Row]
             why = f"row {number}: {len(values)} values for {len(header)} columns"
             problems.append((path, why))
     return rows, problems
+
+
+def match_rows(
+    table: Path,
+    rows: Sequence[tuple[int, Row]],
+    path_of: Mapping[str, Path],
+    complaint: Callable[[Row], str | None],
+) -> tuple[dict[Path, Row], list[Problem]]:
+    """Find the row of each image, by the column "file", and what is wrong with the others.
+
+    ``path_of`` holds the images by their names in lower case, and ``complaint`` says what else is wrong
+    with a row, if anything. Images without a row are problems, too.
+    """
+    kept: dict[Path, Row] = {}
+    first: dict[Path | None, int] = {}
+    problems: list[Problem] = []
+    for number, row in rows:
+        name = row["file"].replace("\\", "/")
+        path = path_of.get(name.casefold())
+        if path is None:
+            why = f"no such image: {name}" if name else "file is empty"
+        elif first.setdefault(path, number) != number:
+            why = f"{name} again, after row {first[path]}"
+        else:
+            why = complaint(row) or ""
+        if path and not why:
+            kept[path] = row
+        else:
+            problems.append((path or table, f"row {number} of {table.name}: {why}"))
+    without = (path for path in dict.fromkeys(path_of.values()) if path not in first)
+    return kept, problems + [(path, f"no row in {table.name}") for path in without]

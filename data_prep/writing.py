@@ -42,7 +42,9 @@ class Content:
         images: (N, H, W) or (N, H, W, 3) uint8.
         ids, patients, splits: N strings each.
         labels: A name for each label, and its (N,) integers, -1 where an image is not labelled.
-        masks, opacities: (N, H, W) uint8 of 0 and 1, or None.
+        numbers: A name for each column of numbers, and its (N,) floats, NaN where not known.
+        masks, opacities: (N, H, W) uint8 of 0 and 1, or None; masks also of as many values as
+            ``about`` lists under "mask_values".
         has_mask: N booleans; None stands for "all" where there are masks and "none" otherwise.
         about: The content of about.json, to which the counts are added.
     """
@@ -56,6 +58,7 @@ class Content:
     opacities: Any = None
     has_mask: Any = None
     about: dict = field(default_factory=dict)
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
     def as_prepared(self, folder: Path) -> Prepared:
         """Return the set as it will be read from ``folder``.
@@ -76,7 +79,8 @@ class Content:
             splits=_strings(self.splits),
             has_mask=np.asarray(has_mask, dtype=bool),
             labels={name: np.asarray(values) for name, values in self.labels.items()},
-            about=dict(self.about),
+            about=dict(self.about) | ({"numbers": [*self.numbers]} if self.numbers else {}),
+            numbers={name: np.asarray(values, np.float32) for name, values in self.numbers.items()},
         )
         check_prepared(prepared)
         return prepared
@@ -241,8 +245,9 @@ def _write_files(folder: Path, prepared: Prepared, pictures: Mapping[str, bytes]
         (folder / name).write_bytes(content)
     with open(folder / "table.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*FIXED_COLUMNS, *prepared.labels])
+        writer.writerow([*FIXED_COLUMNS, *prepared.labels, *prepared.numbers])
         labels = [["" if v < 0 else int(v) for v in column] for column in prepared.labels.values()]
+        labels += [["" if np.isnan(v) else str(v) for v in n] for n in prepared.numbers.values()]
         has_mask = prepared.has_mask.astype(int)
         writer.writerows(
             zip(prepared.ids, prepared.patients, prepared.splits, has_mask, *labels, strict=True)

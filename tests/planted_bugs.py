@@ -118,6 +118,17 @@ def _masks(shape):
     return lambda rng: (rng.random(shape) < 0.4).astype(float)
 
 
+def _some(draw):
+    """Targets of which the second row, and one in the first, are not known."""
+
+    def target(rng):
+        drawn = draw(rng)
+        drawn[0, 2] = drawn[1] = np.nan
+        return drawn
+
+    return target
+
+
 CONV = {"x": (3, 7, 6, 3), "w": (3, 3, 3, 3), "b": (3,)}
 NORM = {"x": (2, 3, 5, 4), "gamma": (4,), "beta": (4,)}
 
@@ -152,6 +163,13 @@ LOSSES = {
     "bce_dice": Loss(IMAGE, _masks(IMAGE), lambda m: partial(m.bce_dice, weight=0.3, eps=0.5)),
     "categorical_cross_entropy": Loss(
         (6, 4), lambda rng: rng.integers(0, 4, 6), lambda m: m.categorical_cross_entropy
+    ),
+    "known_mse": Loss((5, 4), _some(lambda rng: rng.normal(size=(5, 4))), lambda m: m.known_mse),
+    "known_bce": Loss((5, 4), _some(_masks((5, 4))), lambda m: m.known_bce),
+    "softmax_dice": Loss(
+        (3, 4, 5, 3),
+        lambda rng: rng.integers(0, 3, (3, 4, 5)),
+        lambda m: partial(m.softmax_dice, weight=0.3, eps=0.5),
     ),
 }
 
@@ -350,6 +368,22 @@ BUGS = {
         ("mean over classes too", "(y - onehot) / N", "(y - onehot) / (N * K)"),
         ("wrong sign", "(y - onehot) / N", "(onehot * 1 - y) / N"),
         ("labels forgotten", "(y - onehot) / N", "y / N"),
+    ],
+    "known_mse": [
+        ("mean over all elements", "gradient * scale", "gradient"),
+        ("scaled the wrong way", "gradient * scale", "gradient / scale"),
+        ("factor 2 forgotten", "2 / prediction.size", "1 / prediction.size"),
+    ],
+    "known_bce": [
+        ("mean over all elements", "gradient * scale", "gradient"),
+        ("unknown pulled", "gradient * scale", "gradient * scale + (1 - known)"),
+        ("mean forgotten", "(y - target) / size", "y - target"),
+    ],
+    "softmax_dice": [
+        ("softmax forgotten", "y * (dy - (y * dy).sum(axis=2, keepdims=True))", "y * dy"),
+        ("mean over images only", "(U * U * (N * K))", "(U * U * N)"),
+        ("cross-entropy alone", " + (1 - weight) * dz", " + 0 * dz"),
+        ("classes exchanged", "(I - 2 * t * U)", "(I - 2 * (1 - t) * U)"),
     ],
 }  # fmt: skip
 

@@ -155,3 +155,28 @@ def test_history_and_cost_come_with_the_source(rng):
     tuned = learned(discs(rng))
     assert len(tuned.history.train) == len(tuned.history.validation) == 2
     assert tuned.trainable == sum(p.value.size for p in tuned.network.parameters())
+
+
+def source_of(network, images, rng):
+    return trained(network, images, np.arange(4), np.arange(4), FitSettings(epochs=1, batch=4), rng)
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs", "message"),
+    [
+        ((40, 40), 1, r"\(40, 40, 1\) come out as \(48, 48, 1\): .* must be multiples of 16$"),
+        ((32, 32), 3, r"\(32, 32, 1\) come out as \(32, 32, 3\)$"),
+        ((32, 32, 3), 1, r"\(32, 32, 3\) come out as \(32, 32, 1\)$"),
+    ],
+)
+def test_source_whose_output_is_not_of_the_images_shape_is_refused(shape, outputs, message, rng):
+    images = rng.integers(0, 256, (4, *shape), dtype=np.uint8)
+    network = denoising_autoencoder(rng, 3 if len(shape) == 3 else 1, outputs, width=0.05)
+    with pytest.raises(ValueError, match=f"source: denoising: images of {message}"):
+        source_of(network, images, rng)
+
+
+def test_source_of_three_channels_is_trained(rng):
+    images = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    network = denoising_autoencoder(rng, 3, 3, width=0.05)
+    assert np.isfinite(source_of(network, images, rng).history.validation).all()

@@ -11,7 +11,7 @@ from ums.data.checks import check_images, check_rows
 from ums.data.noise import NOISES, corrupt
 from ums.data.normalisation import STANDARD, Normalisation
 from ums.finetuning.loop import train_task
-from ums.finetuning.tasks import Task, Tuned
+from ums.finetuning.tasks import Task, Tuned, check_size
 from ums.layers import Layer
 from ums.ops import mse
 from ums.optimizers import RMSprop
@@ -22,7 +22,7 @@ class DenoisingExamples:
     """Noisy images with their clean versions for targets, in place of :class:`ums.data.Examples`.
 
     Args:
-        images: (M, H, W) in 0..255, clean.
+        images: (M, H, W) or (M, H, W, C) in 0..255, clean.
         rows: The rows of ``images`` to use, (N,) integers.
         rng: Draws the noise: its kind and strength for each image, and its pixels.
         fixed: Whether an image has the same noise in every epoch, as for validation.
@@ -49,7 +49,7 @@ class DenoisingExamples:
         return len(self.rows)
 
     def batch(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Noisy inputs and clean targets, float32 (n, H, W, 1), normalised as the noisy ones."""
+        """Noisy inputs and clean targets, float32 (n, H, W, C), normalised as the noisy ones."""
         clean = self.images[self.rows[chosen]]
         if self.seeds is None:
             noisy = corrupt(clean, self.rng, NOISES)
@@ -73,6 +73,11 @@ def train_denoising(
     ``autoencoder.layers[0]`` is the encoder to share afterwards. The training set has new noise in
     every epoch, drawn from ``training.rng`` if an interrupted training is to continue exactly; the
     noise of the validation set is fixed.
+
+    Raises:
+        ValueError: The autoencoder's outputs have not the size of the images, or their channels.
     """
+    for part in (train, validation):
+        check_size(autoencoder, (*part.images.shape[1:], 1)[:3], "source: denoising")
     task = Task("source: denoising", autoencoder, mse, train, validation, RMSprop)
     return train_task(task, training)

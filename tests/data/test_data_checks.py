@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ums.data.checks import check_binary, check_images, check_labels, check_masks, check_rows
+from ums.data.checks import check_images, check_labels, check_mask_values, check_masks, check_rows
 
 
 def ramp(dtype, low, high):
@@ -97,12 +97,12 @@ def test_masks_are_bytes_or_booleans_of_their_images_size():
 
 @pytest.mark.parametrize(("most", "advice"), [(255, "divide by 255"), (2, "one class"), (7, "")])
 def test_mask_with_other_values_than_0_and_1_is_refused(most, advice):
-    check_binary(ramp(np.uint8, 0, 1), "masks.npy")
-    check_binary(ramp(bool, 0, 1))
+    check_mask_values(ramp(np.uint8, 0, 1), "masks.npy")
+    check_mask_values(ramp(bool, 0, 1))
     with pytest.raises(
         ValueError, match=f"^masks.npy must be 0 and 1, .* up to {most}: .*{advice}"
     ):
-        check_binary(ramp(np.uint8, 0, most), "masks.npy")
+        check_mask_values(ramp(np.uint8, 0, most), "masks.npy")
 
 
 @pytest.mark.parametrize(

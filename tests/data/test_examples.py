@@ -5,6 +5,7 @@ import pytest
 
 from ums.backend import choose_device
 from ums.data import Examples, Normalisation, denormalise, epoch_batches, normalise
+from ums.data.augment import Augmentation
 from ums.data.examples import device_batch, in_order
 from ums.data.normalisation import BACKGROUND
 
@@ -63,6 +64,9 @@ def test_denormalise_inverts_normalise_but_for_the_border(dtype, rng):
     images = pictures(rng, 5, 8, 6).astype(dtype)
     restored = denormalise(normalise(images), images)
     assert restored.shape == images.shape and restored.dtype == np.float32
+    np.testing.assert_array_equal(
+        denormalise(normalise(images[..., None]), images[..., None])[..., 0], restored
+    )
     np.testing.assert_allclose(restored, np.where(images > BACKGROUND, images, 0), atol=1e-3)
 
 
@@ -256,6 +260,7 @@ def scaled(rng):
         lambda x: Normalisation(-1)(x),
         lambda x: normalise(255 * x, like=x),
         lambda x: denormalise(np.zeros((3, 8, 8, 1)), x),
+        lambda x: denormalise(np.zeros((3, 8, 8, 1)), x[..., None]),
         lambda x: Examples(x, None, np.arange(3)),
     ],
 )
@@ -277,7 +282,10 @@ def test_outputs_of_another_size_do_not_become_images(shape, rng):
     ("targets", "message"),
     [
         (np.array([0, 1, -1, 0, 0, 0]), "labels must be classes from 0, got -1"),
-        (np.array([0.0, 1, 0, 0, 0, 0]), "labels must be integers"),
+        (np.array(["a"] * 6), "labels must be integers"),
+        (np.array([0.0, 1, 0, 0, 0, np.inf]), "numbers must be finite or NaN, got inf"),
+        (np.array([0.0, 1, 0, 0, 0, np.nan]), "numbers must be known in part, .* in example 5"),
+        (np.array([[1, 2]] * 5 + [[np.nan] * 2]), "known in part, got only NaN in example 5"),
         (np.zeros((6, 4, 5), np.uint8), r"masks must be \(6, 4, 4\), as their images"),
         (np.zeros((6, 4, 4, 1), np.uint8), r"masks must be .* got \(6, 4, 4, 1\)"),
         (np.zeros((6, 4, 4)), "masks must be .* float64"),
@@ -299,11 +307,22 @@ def test_rows_outside_the_set_are_refused(rows, rng):
         Examples(pictures(rng, 6, 4, 4), None, rows)
 
 
-def test_masks_of_0_and_255_are_refused_in_their_batch(rng):
-    masks = (pictures(rng, 6, 4, 4) > 128) * np.uint8(255)
-    examples = Examples(pictures(rng, 6, 4, 4), masks, np.arange(6))
-    with pytest.raises(ValueError, match="masks must be 0 and 1, got values up to 255"):
-        examples.batch(np.arange(2))
+@pytest.mark.parametrize(
+    ("targets", "shape"),
+    [
+        (np.array([1.5, 2, 3, np.nan]), (2, 1)),
+        (np.array([[0, 1, 0], [1, 1, 1], [0, 0, 1], [1, 0, 1]]), (2, 3)),
+        (np.arange(64).reshape(4, 4, 4).astype(np.uint8), (2, 4, 4, 1)),
+    ],
+)
+def test_numbers_several_labels_and_masks_of_classes_are_float32_in_a_batch(targets, shape, rng):
+    examples = Examples(
+        pictures(rng, 4, 4, 4), targets, np.array([2, 0, 1]), augment=Augmentation(rng)
+    )
+    _, t = examples.batch(np.array([1, 0]))
+    assert t.shape == shape and t.dtype == np.float32
+    if t.ndim == 2:
+        np.testing.assert_array_equal(t, targets[[0, 2]].reshape(shape))
 
 
 def test_boolean_masks_are_those_of_0_and_1(rng):

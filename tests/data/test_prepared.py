@@ -277,3 +277,56 @@ def test_boolean_masks_are_refused_by_name(tmp_path, rng):
     images = pictures(rng)
     with pytest.raises(ValueError, match=r"masks\.npy must be uint8, found bool"):
         save_prepared(tmp_path / "a", Content(images, masks=images > 99, **columns()))
+
+
+# ---------------------------------------------------------------------------- numbers, mask classes
+
+
+AGES = np.array([20.5, np.nan, -3, 1e-7, 0.1, 6e8, 7, 8, 9, 10], np.float32)
+
+
+@pytest.fixture
+def with_numbers(tmp_path, rng):
+    images, about = pictures(rng), {"mask_values": [0, 127, 255]}
+    content = Content(images, masks=images % 3, about=about, numbers={"age": AGES}, **columns())
+    save_prepared(tmp_path / "n", content)
+    return tmp_path / "n"
+
+
+def test_numbers_and_masks_of_classes_come_back(with_numbers):
+    back = load_prepared(with_numbers)
+    np.testing.assert_array_equal(back.numbers["age"], AGES)
+    assert back.numbers["age"].dtype == np.float32 and [*back.labels] == ["abnormal"]
+    assert back.mask_classes == 3 and back.masks.max() == 2
+    assert "age -3 to 6e+08" in repr(back)
+    np.testing.assert_array_equal(back.subset(np.array([2, 0])).numbers["age"], AGES[[2, 0]])
+
+
+def test_values_are_targets_with_nan_where_they_are_not_known(with_numbers):
+    values = load_prepared(with_numbers).values("abnormal", "age")
+    assert values.dtype == np.float32 and values[:3, 0].tolist()[:2] == [0, 1]
+    assert np.isnan(values[2, 0]) and np.isnan(values[1, 1]) and values[2, 1] == -3
+
+
+@pytest.mark.parametrize(("new", "why"), [
+    ("p0,train,1,0,old", "age should be empty or numbers: .*'old'"),
+    ("p0,train,1,0,1e999", "numbers 'age' should be finite"),
+    ("p0,train,1,0,21", "'age' is not as it was written"),
+])  # fmt: skip
+def test_number_that_is_none_or_was_changed_is_refused(with_numbers, new, why):
+    edit(with_numbers / "table.csv", "p0,train,1,0,20.5", new)
+    with pytest.raises(ValueError, match=why):
+        load_prepared(with_numbers)
+
+
+def test_mask_value_above_the_classes_is_refused(tmp_path, rng):
+    images = pictures(rng)
+    content = Content(images, masks=images % 4, about={"mask_values": [0, 1, 2]}, **columns())
+    with pytest.raises(ValueError, match=r"masks.npy must be classes in 0..2, got values up to 3"):
+        save_prepared(tmp_path / "m", content)
+
+
+def test_numbers_of_the_name_of_a_label_are_refused(tmp_path, rng):
+    content = Content(pictures(rng), numbers={"abnormal": AGES}, **columns())
+    with pytest.raises(ValueError, match=r"numbers 'abnormal' .* under their own name"):
+        save_prepared(tmp_path / "m", content)

@@ -15,6 +15,7 @@ from ums.ops import bce_dice, categorical_cross_entropy
 from ums.training import FitSettings, Training
 
 CPU = Device(np, "CPU")
+EVERY = Normalisation(-1)
 
 
 class Brighter(Layer):
@@ -210,3 +211,22 @@ def test_training_repeats_with_its_seed_to_the_byte():
         task = abnormality(rng)
         results.append(bytes_of(train(Brighter(5), [task], rng)["abnormality"].network))
     assert results[0] == results[1] != results[2]
+
+
+def test_image_of_three_channels_is_denoised_in_each_of_them(rng):
+    images = rng.integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(denoise(Brighter(0), images, CPU, EVERY), images)
+    brighter = denoise_exactly(Brighter(1), images, CPU, EVERY)
+    deviations = images.std(axis=(1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(brighter, np.clip(images + deviations, 0, 255), atol=1e-3)
+
+
+def test_baseline_of_three_channels_learns_on_denoised_images(rng):
+    images, masks = rng.integers(0, 256, (2, 8, 16, 16, 3), dtype=np.uint8)
+    masks = masks[..., 0] % 2
+    train, validation = (Examples(images, masks, rows) for rows in np.split(np.arange(8), [6]))
+    model = denoising_autoencoder(rng, 3, 1, width=0.05)
+    task = Task("lungs", model, bce_dice, train, validation)
+    how = Training(FitSettings(epochs=1, batch=4), rng, CPU, progress=False)
+    tuned = train_separately([task], how, denoising_autoencoder(rng, 3, 3, width=0.05))
+    assert np.isfinite(tuned["lungs"].history.validation).all()

@@ -15,8 +15,9 @@ from ums.finetuning import (
     tune_jointly,
 )
 from ums.finetuning.tasks import check_task
-from ums.layers import Sequential
+from ums.layers import Conv2D, Sequential
 from ums.networks import classification_head
+from ums.ops import bce, bce_dice, known_bce, known_mse, mse, softmax_dice
 from ums.training import FitSettings, Training
 
 
@@ -64,7 +65,10 @@ def test_every_strategy_refuses_masks_of_0_and_255(strategy, rng):
 
 def test_head_of_another_size_than_the_masks_is_refused_with_both(rng):
     task, small = lungs(rng, side=36), lungs(rng)  # 36 -> 3 -> 48
-    with pytest.raises(ValueError, match=r"lungs: training masks .*\(36, 36, 1\).*\(48, 48, 1\)"):
+    message = (
+        r"lungs: training masks .*\(36, 36, 1\).*\(48, 48, 1\).* 36 and 36, .* multiples of 16"
+    )
+    with pytest.raises(ValueError, match=message):
         check_task(whole(encoder(rng), task), training(rng))
     check_task(whole(encoder(rng), small), training(rng))
 
@@ -95,6 +99,69 @@ def test_segmentation_with_a_classifier_and_the_reverse_are_refused(rng):
         check_task(whole(source, replace(masks, head=labels.head)), training(rng))
     with pytest.raises(ValueError, match=r"abnormality: training labels need .*\(32, 32, 1\)"):
         check_task(whole(source, replace(labels, head=masks.head)), training(rng))
+
+
+def of_classes(rng, masks, channels, loss):
+    task = lungs(rng)
+    head = Sequential(*task.head.layers[:-1], Conv2D(2, channels, rng, kernel=1))
+    task = replace(task, head=head, loss=loss)
+    return relabelled(relabelled(task, "train", masks), "validation", masks)
+
+
+def test_masks_of_three_classes_need_three_channels_and_their_loss(rng):
+    masks, source = np.arange(12 * 32 * 32).reshape(12, 32, 32).astype(np.uint8) % 3, encoder(rng)
+    check_task(whole(source, of_classes(rng, masks, 3, softmax_dice)), training(rng))
+    with pytest.raises(ValueError, match=r"training masks must be 0 and 1, got values up to 2"):
+        check_task(whole(source, of_classes(rng, masks, 1, bce_dice)), training(rng))
+    with pytest.raises(ValueError, match=r"masks must be classes in 0..2, got values up to 5"):
+        check_task(whole(source, of_classes(rng, masks + 3, 3, softmax_dice)), training(rng))
+    with pytest.raises(ValueError, match=r"the loss: .* \(1, 32, 32, 3\) and \(1, 32, 32, 1\)"):
+        check_task(whole(source, of_classes(rng, masks, 3, bce_dice)), training(rng))
+
+
+def of_numbers(rng, targets, outputs, loss):
+    head = classification_head(CHANNELS, outputs, rng, hidden=8)
+    task = replace(abnormality(rng), head=head, loss=loss)
+    return relabelled(relabelled(task, "train", targets), "validation", targets)
+
+
+SOME = np.where(np.arange(36).reshape(12, 3) % 5 == 1, np.nan, np.arange(36).reshape(12, 3) % 2)
+
+
+@pytest.mark.parametrize(
+    ("targets", "outputs", "loss", "message"),
+    [
+        (SOME[:, 0], 1, known_mse, "must be known in part"),
+        (np.arange(12.0), 1, mse, None),
+        (SOME, 3, known_mse, None),
+        (SOME, 3, known_bce, None),
+        (SOME == 1, 3, bce, None),
+        (np.arange(12.0), 2, mse, r"numbers \(8,\) need a head with \(1,\) outputs, got \(2,\)"),
+        (SOME, 2, known_bce, r"numbers \(8, 3\) need a head with \(3,\) outputs, got \(2,\)"),
+        (np.arange(12), 1, known_mse, r"\(classes,\) outputs, got \(1,\); numbers are floats"),
+        (SOME + 1, 3, known_bce, "training numbers must be 0, 1 or NaN, got 2 to 2"),
+        (SOME, 3, mse, "not all known: use the loss known_mse"),
+        (SOME, 3, bce, "not all known: use the loss known_bce"),
+    ],
+)
+def test_numbers_and_several_labels_need_a_head_and_a_loss_that_take_them(
+    targets, outputs, loss, message, rng
+):
+    def check():
+        check_task(whole(encoder(rng), of_numbers(rng, targets, outputs, loss)), training(rng))
+
+    if message is None:
+        return check()
+    with pytest.raises(ValueError, match=message):
+        check()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_tunes_to_numbers_of_which_some_are_not_known(strategy, rng):
+    task = of_numbers(rng, SOME, 3, known_mse)
+    tuned = STRATEGIES[strategy](encoder(rng), task, training(rng))
+    found = tuned if strategy == "a task alone" else tuned[task.name]
+    assert np.isfinite(found.history.validation).all()
 
 
 def test_examples_without_targets_are_refused_by_name(rng):

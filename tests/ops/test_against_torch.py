@@ -62,6 +62,12 @@ def dice(z, t, eps=1.0):
     return (1 - (2 * (t * y).sum(axes) + eps) / (t.sum(axes) + y.sum(axes) + eps)).mean()
 
 
+def softmax_dice(z, classes, weight=0.3, eps=0.5):
+    y, t = torch.softmax(z, -1), F.one_hot(classes, z.shape[-1])
+    each = 1 - (2 * (t * y).sum((1, 2)) + eps) / (t.sum((1, 2)) + y.sum((1, 2)) + eps)
+    return weight * F.cross_entropy(nchw(z), classes) + (1 - weight) * each.mean()
+
+
 TORCH_OPS = {
     "conv2d": conv2d(),
     "conv2d, dilated": conv2d(dilation=2),
@@ -87,6 +93,9 @@ TORCH_LOSSES = {
     "dice": dice,
     "bce_dice": lambda z, t: 0.3 * F.binary_cross_entropy_with_logits(z, t) + 0.7 * dice(z, t, 0.5),
     "categorical_cross_entropy": F.cross_entropy,
+    "known_mse": lambda z, t: F.mse_loss(z[~t.isnan()], t[~t.isnan()]),
+    "known_bce": lambda z, t: F.binary_cross_entropy_with_logits(z[~t.isnan()], t[~t.isnan()]),
+    "softmax_dice": softmax_dice,
 }
 
 

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import standin
 
-from ums.ops import bce, bce_dice, categorical_cross_entropy, dice, mse
+from ums.ops import (
+    bce,
+    bce_dice,
+    categorical_cross_entropy,
+    dice,
+    known_bce,
+    known_mse,
+    mse,
+    softmax_dice,
+)
 
 SURE = 1000.0  # a logit that says yes; minus it says no
 
@@ -217,3 +226,70 @@ def test_labels_in_a_list_are_refused():
 def test_dice_of_one_number_is_refused(loss):
     with pytest.raises(ValueError, match=r"logits must be \(N, ...\), .* got shape \(\)"):
         loss(np.array(0.5), np.array(1.0))
+
+
+# ---------------------------------------------------------------------------- not known, K classes
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(known_mse, (9 + 4) / 2), (known_bce, log(2))])
+@pytest.mark.parametrize("on", [np.asarray, standin.asarray])
+def test_what_is_not_known_is_left_out(loss, expected, on):
+    known = np.array([[3.0, np.nan], [np.nan, 2]], np.float32) * (loss is known_mse)
+    value, gradient = loss(on(np.zeros((2, 2), np.float32)), on(known))
+    assert float(value) == pytest.approx(expected) and value.dtype == gradient.dtype == np.float32
+    gradient = gradient if on is np.asarray else gradient.get()
+    assert gradient[0, 1] == gradient[1, 0] == 0 and (np.diag(gradient) != 0).all()
+
+
+@pytest.mark.parametrize("loss", [known_mse, known_bce])
+def test_batch_of_which_nothing_is_known_teaches_nothing(loss):
+    value, gradient = loss(np.ones((2, 3)), np.full((2, 3), np.nan))
+    assert value == 0 and not gradient.any()
+
+
+@pytest.mark.parametrize("loss", [known_mse, known_bce])
+def test_prediction_that_is_no_number_is_not_taken_for_unknown(loss):
+    assert np.isnan(loss(np.array([[np.nan, 1]]), np.array([[1.0, np.nan]]))[0])
+
+
+def test_several_labels_must_be_in_0_to_1():
+    with pytest.raises(ValueError, match=r"targets must be in 0..1, .* got 0.0 to 2.0"):
+        known_bce(np.zeros((1, 3)), np.array([[0, 2, np.nan]]))
+
+
+@pytest.mark.parametrize(
+    ("masks", "predictions", "dice_loss"),
+    [
+        ("0120", "0120", 0),
+        ("0000", "0000", 0),  # of the absent classes too, as 0 pixels are predicted
+        ("0000", "0001", (1 - 7 / 8 + 1 / 2 + 0) / 3),  # 3 of 4 + 3; S / (S + eps)
+        ("0011", "0022", (0 + (1 - 1 / 3) + 2 / 3) / 3),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_dice_of_hand_counted_masks(masks, predictions, dice_loss, dtype):
+    target = np.array([[list(map(int, masks))]], np.uint8)
+    logits = (SURE * np.eye(3)[[[list(map(int, predictions))]]]).astype(dtype)
+    assert softmax_dice(logits, target, weight=0)[0] == pytest.approx(dice_loss, abs=1e-7)
+    ce = categorical_cross_entropy(logits[0, 0], target[0, 0])[0]
+    assert softmax_dice(logits, target)[0] == pytest.approx((ce + dice_loss) / 2, abs=1e-6)
+
+
+def test_softmax_dice_takes_masks_as_examples_give_them(rng):
+    logits, masks = rng.normal(size=(2, 3, 4, 3)), rng.integers(0, 3, (2, 3, 4), np.uint8)
+    value, gradient = softmax_dice(logits, masks)
+    again, same = softmax_dice(logits, masks.astype(np.float32)[..., None])
+    assert value == again and (gradient == same).all()
+
+
+def test_mask_of_no_class_is_refused_and_on_a_device_not_a_number():
+    logits, masks = np.zeros((1, 2, 2, 3), np.float32), np.array([[[0, 1], [2, 3]]], np.uint8)
+    with pytest.raises(ValueError, match=r"classes in 0..2, got 0 to 3"):
+        softmax_dice(logits, masks)
+    assert np.isnan(float(softmax_dice(*map(standin.asarray, (logits, masks)))[0]))
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4, 3), (2, 4, 5), (2,)])
+def test_softmax_dice_names_both_shapes(shape):
+    with pytest.raises(ValueError, match=r"and masks \(N, H, W\), got \(2, 4, 4, 3\) and \(2,"):
+        softmax_dice(np.zeros((2, 4, 4, 3)), np.zeros(shape, int))

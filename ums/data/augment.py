@@ -39,7 +39,7 @@ class Augmentation:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
 
     def __call__(self, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Change copies of images and of their (n, H, W) masks, uint8 or bool, or (n,) labels.
+        """Change copies of images and of their (n, H, W) masks, uint8 or bool, or other targets.
 
         Raises:
             ValueError: The images are not (n, H, W) or (n, H, W, 3) uint8, or the masks do not match
@@ -47,7 +47,7 @@ class Augmentation:
         """
         images, targets = np.array(images), np.array(targets)
         check_images(images, stored=True)
-        if targets.shape != images.shape[:1]:
+        if targets.ndim > 2 or len(targets) != len(images):
             check_masks(targets, images.shape)
         masks = targets.view(np.uint8) if targets.dtype == bool else targets  # OpenCV has no bool
         n, H, W = images.shape[:3]

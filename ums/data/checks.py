@@ -46,7 +46,7 @@ def check_images(
 def check_masks(masks: Any, shape: Sequence[int] | None = None, name: str = "masks") -> None:
     """Check that masks are uint8 or bool, (N, H, W), and match the ``shape`` of their images if given.
 
-    Their values are not read: see :func:`check_binary`.
+    Their values are not read: see :func:`check_mask_values`.
     """
     found, dtype = _shape_and_dtype(masks, name)
     fits = len(found) == 3 and (shape is None or found == tuple(shape[:3]))
@@ -55,11 +55,30 @@ def check_masks(masks: Any, shape: Sequence[int] | None = None, name: str = "mas
         raise ValueError(f"{name} must be {wanted} uint8 or bool, got {found} {dtype}")
 
 
-def check_binary(masks: np.ndarray, name: str = "masks") -> None:
-    """Check that masks (uint8 or bool) hold only 0 and 1."""
-    if masks.dtype != np.bool_ and masks.size and (high := int(masks.max())) > 1:
+def check_mask_values(masks: np.ndarray, name: str = "masks", classes: int = 2) -> None:
+    """Check that masks (uint8 or bool) hold only 0 and 1, or 0 .. classes - 1."""
+    if masks.dtype != np.bool_ and masks.size and (high := int(masks.max())) >= classes:
+        wanted = "0 and 1" if classes == 2 else f"classes in 0..{classes - 1}"
         advice = "divide by 255, or take masks > 0" if high == 255 else "take one class, masks == 1"
-        raise ValueError(f"{name} must be 0 and 1, got values up to {high}: {advice}")
+        raise ValueError(f"{name} must be {wanted}, got values up to {high}: {advice}")
+
+
+def check_numbers(values: Any, name: str = "numbers", binary: bool = False) -> None:
+    """Check that numbers (N,) or (N, K) are finite, or NaN where not known, but for no entire row.
+
+    With ``binary`` they must be several labels, each 0 or 1.
+    """
+    shape, dtype = _shape_and_dtype(values, name)
+    if len(shape) not in (1, 2) or 0 in shape or dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be numbers (N,) or (N, K), got {shape} {dtype}")
+    unknown = np.isnan(values)
+    if len(empty := np.flatnonzero(unknown.reshape(len(values), -1).all(axis=1))):
+        raise ValueError(f"{name} must be known in part, got only NaN in example {empty[0]}")
+    known = values[~unknown]
+    wrong = known[~(np.isin(known, (0, 1)) if binary else np.isfinite(known))]
+    if len(wrong):
+        found = f"got {wrong.min():g} to {wrong.max():g}"
+        raise ValueError(f"{name} must be {'0, 1' if binary else 'finite'} or NaN, {found}")
 
 
 def check_labels(labels: Any, name: str = "labels", classes: int | None = None) -> None:

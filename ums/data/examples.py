@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ums.backend import Array, Device
-from ums.data.checks import check_binary, check_images, check_labels, check_masks, check_rows
+from ums.data.checks import check_images, check_labels, check_masks, check_numbers, check_rows
 from ums.data.normalisation import STANDARD, Normalisation
 
 
@@ -29,7 +29,9 @@ class Examples:
     Attributes:
         inputs: (M, H, W) or (M, H, W, C) images, uint8 or floats in 0..255, memory-mapped or not; or
             features, if ``prepare`` is not a Normalisation.
-        targets: (M, H, W) masks of 0 and 1, uint8 or bool, (M,) integer labels, or None.
+        targets: (M, H, W) masks of 0 and 1 or of 0 .. K - 1, uint8 or bool; (M,) integer labels; (M,)
+            floats, which are numbers to be predicted; (M, K) several labels of 0 and 1, or several
+            numbers; or None. What is not known of floats is NaN.
         rows: Which of the M to use, (N,) integers.
         prepare: Turns a batch of ``inputs`` into a float32 network input.
         augment: Changes a batch of inputs and targets at random before that, or None.
@@ -57,9 +59,13 @@ class Examples:
         images = isinstance(self.prepare, Normalisation)
         if images:
             check_images(self.inputs, "inputs", entire=True)
-        if self.targets is not None and self.targets.ndim == 1:
+        if self.targets is None:
+            return
+        if self._kind == "labels":
             check_labels(self.targets[self.rows], "labels")
-        elif self.targets is not None:
+        elif self._kind == "numbers":
+            check_numbers(self.targets[self.rows])
+        else:
             check_masks(self.targets, self.inputs.shape if images else None)
 
     def __len__(self) -> int:
@@ -67,11 +73,15 @@ class Examples:
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.inputs.shape[1:]))
+        return f"Examples({len(self)} of {len(self.inputs)}, {shape}, {self._kind})"
+
+    @property
+    def _kind(self) -> str:
         if self.targets is None:
-            kind = "no targets"
-        else:
-            kind = "labels" if self.targets.ndim == 1 else "masks"
-        return f"Examples({len(self)} of {len(self.inputs)}, {shape}, {kind})"
+            return "no targets"
+        if self.targets.ndim == 1 and self.targets.dtype.kind != "f":
+            return "labels"
+        return "numbers" if self.targets.ndim < 3 else "masks"
 
     def with_inputs(
         self, inputs: np.ndarray, prepare: Callable[[np.ndarray], np.ndarray]
@@ -81,20 +91,25 @@ class Examples:
         return Examples(inputs, targets, np.arange(len(self)), prepare, self.augment)
 
     def batch(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Float32 inputs, and targets: masks as float32 (n, H, W, 1), or integer labels (n,).
+        """Float32 inputs, and targets: integer labels (n,), others as float32 (n, H, W, 1) or (n, K).
 
         Raises:
-            ValueError: A mask holds values other than 0 and 1, or a float image is not in 0..255.
+            ValueError: A float image is not in 0..255.
         """
         rows = self.rows[chosen]
         if self.targets is None:
             return self.prepare(self.inputs[rows]), None
         x, t = self.inputs[rows], np.asarray(self.targets[rows])
-        if t.ndim > 1:
-            check_binary(t)
         if self.augment is not None:
             x, t = self.augment(x, t)
-        return self.prepare(x), (t if t.ndim == 1 else t.astype(np.float32)[..., None])
+        return self.prepare(x), self.for_loss(t)
+
+    def for_loss(self, targets: np.ndarray) -> np.ndarray:
+        """Targets (n, ...) as :meth:`batch` returns them."""
+        if self._kind == "labels":
+            return targets
+        numbers = targets.astype(np.float32)
+        return numbers if numbers.ndim == 2 else numbers[..., None]
 
 
 def all_of(images: np.ndarray, normalisation: Normalisation = STANDARD) -> Examples:

@@ -56,7 +56,9 @@ class Normalisation:
         return x if x.ndim == 4 else x[..., None]
 
     def invert(self, outputs: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """A network's outputs (N, H, W, 1) as images (N, H, W) in 0..255, by its inputs' statistics.
+        """A network's outputs as images in 0..255, by its inputs' statistics.
+
+        Images (N, H, W) need outputs (N, H, W, 1), images (N, H, W, C) outputs of their shape.
 
         Raises:
             ValueError: The shapes do not fit, or the images have values outside 0..255.
@@ -66,10 +68,11 @@ class Normalisation:
 
     def restore(self, outputs: np.ndarray, images: np.ndarray) -> np.ndarray:
         """:meth:`invert` without checks of the grey levels, as :meth:`apply`."""
-        if outputs.shape != (*images.shape, 1):
-            raise ValueError(f"outputs must be {(*images.shape, 1)}, got {outputs.shape}")
+        wanted = images.shape if images.ndim == 4 else (*images.shape, 1)
+        if outputs.shape != wanted:
+            raise ValueError(f"outputs must be {wanted}, got {outputs.shape}")
         mean, deviation = self.statistics(images)
-        return np.asarray(np.clip(outputs[..., 0] * (4 * deviation) + mean, 0, 255))
+        return np.asarray(np.clip(outputs.reshape(images.shape) * (4 * deviation) + mean, 0, 255))
 
     def statistics(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and deviation (at least 1) of each image's foreground: float32 (N, 1, ...)."""
@@ -100,5 +103,5 @@ def normalise(
 def denormalise(
     outputs: np.ndarray, images: np.ndarray, background: int = BACKGROUND
 ) -> np.ndarray:
-    """A network's outputs (N, H, W, 1) as images again; see :meth:`Normalisation.invert`."""
+    """A network's outputs (N, H, W, 1) or (N, H, W, C) as images; see :meth:`Normalisation.invert`."""
     return Normalisation(background).invert(outputs, images)

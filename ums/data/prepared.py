@@ -3,12 +3,16 @@
 ::
 
     images.npy     (N, H, W) or (N, H, W, 3) uint8
-    masks.npy      (N, H, W) uint8, 0 or 1           where the set has segmentation masks
+    masks.npy      (N, H, W) uint8, 0 or 1 or more   where the set has segmentation masks
     opacities.npy  (N, H, W) uint8, 0 or 1           where the true place of the disease is known
-    table.csv      id, patient, split, has_mask, then one column per label (empty: not labelled)
+    table.csv      id, patient, split, has_mask, then one column per label or number (empty: not known)
     about.json     source, licence or citation, settings, counts, what was skipped and why, digests
     sheet.png      some of the images (not read again)
     summary.png    their sizes, grey levels and classes (not read again)
+
+Labels are classes, whole numbers from 0, whose names about.json may give ("label_values"). Columns
+listed there under "numbers" hold any numbers, and "mask_values" lists the grey values that became the
+classes 0 .. K - 1 of masks; without it masks are of 0 and 1.
 
 Splits are made by patient (UMS-Rep, section 3.1.1), so a patient in two of them is an error, as is any
 other disagreement between the files. ``data_prep.writing`` writes such folders.
@@ -27,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from ums.data.checks import check_binary, check_images, check_masks
+from ums.data.checks import check_images, check_mask_values, check_masks
 from ums.data.prepared_set import ARRAYS, SPLITS, Prepared, check_digests, count_labels
 from ums.data.rows import parts
 from ums.reading import read_json, read_verified, reading
@@ -69,7 +73,7 @@ def load_prepared(folder: str | Path, edited: bool = False) -> Prepared:
     table = folder / "table.csv"
     with reading(table):
         rows = _rows(table)
-    prepared = Prepared(folder, **arrays, **_columns(table, *rows), about=about)
+    prepared = Prepared(folder, **arrays, **_columns(table, about, *rows), about=about)
     prepared.opened.update(opened)
     check_prepared(prepared)
     size = sum(array.nbytes for array in prepared.arrays.values())
@@ -106,7 +110,7 @@ def _rows(path: Path) -> list[list[str]]:
     return rows
 
 
-def _columns(path: Path, header: list[str], *rows: list[str]) -> dict[str, Any]:
+def _columns(path: Path, about: dict, header: list[str], *rows: list[str]) -> dict[str, Any]:
     """Return the columns of table.csv, named as the fields of :class:`Prepared`."""
     if tuple(header[:4]) != FIXED_COLUMNS or len(set(header)) != len(header):
         raise ValueError(
@@ -121,8 +125,19 @@ def _columns(path: Path, header: list[str], *rows: list[str]) -> dict[str, Any]:
     columns = dict(zip(header, values, strict=True))
     ids, patients, splits = (np.array(columns.pop(c), dtype=str) for c in FIXED_COLUMNS[:3])
     has_mask = _integers(path, "has_mask", columns.pop("has_mask"), "[01]", "0 or 1") == 1
+    numbers = {
+        n: _numbers(path, n, columns.pop(n)) for n in about.get("numbers", ()) if n in columns
+    }
     labels = {name: _integers(path, name, values) for name, values in columns.items()}
-    return dict(ids=ids, patients=patients, splits=splits, has_mask=has_mask, labels=labels)
+    fixed = dict(ids=ids, patients=patients, splits=splits, has_mask=has_mask)
+    return dict(**fixed, labels=labels, numbers=numbers)
+
+
+def _numbers(path: Path, name: str, values: Sequence[str]) -> np.ndarray:
+    try:
+        return np.array([value or "nan" for value in values]).astype(np.float32)
+    except ValueError as error:
+        raise ValueError(f"{path}: {name} should be empty or numbers: {error}") from error
 
 
 def _integers(
@@ -149,7 +164,7 @@ def check_prepared(prepared: Prepared) -> None:
     _check_columns(table, prepared)
     _check_ids_and_splits(table, prepared)
     _check_masks(folder / "opacities.npy", prepared.opacities, images)
-    _check_masks(folder / "masks.npy", prepared.masks, images)
+    _check_masks(folder / "masks.npy", prepared.masks, images, prepared.mask_classes)
     with_mask = int(prepared.has_mask.sum())
     if prepared.masks is None and with_mask:
         needed = f"{with_mask} rows of {table.name} have has_mask 1"
@@ -160,14 +175,16 @@ def check_prepared(prepared: Prepared) -> None:
             raise ValueError(f"{folder / 'masks.npy'}: {every}")
 
 
-def _check_masks(path: Path, masks: np.ndarray | None, images: np.ndarray) -> None:
+def _check_masks(
+    path: Path, masks: np.ndarray | None, images: np.ndarray, classes: int = 2
+) -> None:
     if masks is None:
         return
     check_masks(masks, images.shape, str(path))
     if masks.dtype != np.uint8:
         raise ValueError(f"{path} must be uint8, found {masks.dtype}")
     for _, part in parts(masks):
-        check_binary(part, str(path))
+        check_mask_values(part, str(path), classes)
 
 
 def constant_masks(prepared: Prepared) -> dict[str, int]:
@@ -189,7 +206,7 @@ def constant_masks(prepared: Prepared) -> dict[str, int]:
 
 def _check_columns(path: Path, prepared: Prepared) -> None:
     fixed = (prepared.ids, prepared.patients, prepared.splits, prepared.has_mask)
-    columns = dict(zip(FIXED_COLUMNS, fixed, strict=True)) | prepared.labels
+    columns = dict(zip(FIXED_COLUMNS, fixed, strict=True)) | prepared.labels | prepared.numbers
     for name, values in columns.items():
         if values.shape != (len(prepared),):
             shapes = f"of shape {values.shape} for images.npy of shape {prepared.images.shape}"
@@ -199,6 +216,11 @@ def _check_columns(path: Path, prepared: Prepared) -> None:
             raise ValueError(
                 f"{path}: label {name!r:.200} should be whole numbers from 0, or -1 where absent, "
                 f"under a name of its own; found {values.dtype} from {values.min()}"
+            )
+    for name, values in prepared.numbers.items():
+        if name in (*FIXED_COLUMNS, *prepared.labels, "") or np.isinf(values).any():
+            raise ValueError(
+                f"{path}: numbers {name!r:.200} should be finite, under their own name"
             )
 
 

@@ -26,8 +26,9 @@ class Prepared:
     """The arrays and columns of one prepared folder; row i of each belongs to the same image.
 
     ``ids``, ``patients`` and ``splits`` are strings (N,), ``has_mask`` is bool (N,), and ``labels``
-    holds (N,) integers by name, -1 where an image is not labelled. ``opened`` holds the state of each
-    memory-mapped file when it was opened; a copy with other arrays has none.
+    holds (N,) integers by name, -1 where an image is not labelled, ``numbers`` (N,) float32, NaN where
+    one is not known. ``opened`` holds the state of each memory-mapped file when it was opened; a copy
+    with other arrays has none.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Prepared:
     has_mask: np.ndarray
     labels: dict[str, np.ndarray]
     about: dict
+    numbers: dict[str, np.ndarray] = field(default_factory=dict)
     opened: dict[Path, os.stat_result] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
@@ -51,6 +53,17 @@ class Prepared:
         found = {file: getattr(self, name) for name, file in ARRAYS.items()}
         return {file: array for file, array in found.items() if array is not None}
 
+    @property
+    def mask_classes(self) -> int:
+        """The number of classes of the masks, 2 for those of 0 and 1."""
+        return len(self.about.get("mask_values", (0, 1)))
+
+    def values(self, *names: str) -> np.ndarray:
+        """Labels and numbers of these names as targets (N, K) float32, NaN where not known."""
+        known = {name: np.where(v < 0, np.nan, v) for name, v in self.labels.items()}
+        columns = [(known | self.numbers)[name] for name in names]
+        return np.stack(columns, axis=1).astype(np.float32)
+
     @cached_property
     def array_digests(self) -> dict[str, str]:
         """The SHA-256 of the values of each array, by file."""
@@ -60,7 +73,7 @@ class Prepared:
     def column_digests(self) -> dict[str, str]:
         """The SHA-256 of the values of each column, whatever the table's quotes and line endings."""
         columns = {"id": self.ids, "patient": self.patients, "split": self.splits}
-        columns |= {"has_mask": self.has_mask.astype(int)} | self.labels
+        columns |= {"has_mask": self.has_mask.astype(int)} | self.labels | self.numbers
         return {f"table.csv {name}": digest_of(v.tolist()) for name, v in columns.items()}
 
     def subset(self, rows: np.ndarray) -> "Prepared":
@@ -71,8 +84,10 @@ class Prepared:
 
         names = ("images", "masks", "opacities", "ids", "patients", "splits", "has_mask")
         arrays: dict[str, Any] = {name: chosen(getattr(self, name)) for name in names}
-        labels = {name: np.array(values[rows]) for name, values in self.labels.items()}
-        return replace(self, **arrays, labels=labels)
+        for kind in ("labels", "numbers"):
+            columns = getattr(self, kind).items()
+            arrays[kind] = {name: np.array(values[rows]) for name, values in columns}
+        return replace(self, **arrays)
 
     def __repr__(self) -> str:
         size = "x".join(str(n) for n in self.images.shape[1:])
@@ -84,6 +99,9 @@ class Prepared:
                 listed if len(listed) <= 10 else [f"{values[values >= 0].min()} to {values.max()}"]
             )
             text.append(f"{name} {', '.join(listed) or 'unlabelled'}")
+        for name, values in self.numbers.items():
+            known = values[~np.isnan(values)]
+            text.append(f"{name} {known.min():g} to {known.max():g}" if len(known) else name)
         return f"Prepared({str(self.folder)!r}; " + "; ".join(text) + ")"
 
 

@@ -66,7 +66,7 @@ def denoise(
     normalisation: Normalisation = STANDARD,
     size: int = 32,
 ) -> np.ndarray:
-    """Denoise images (N, H, W) in 0..255, ``size`` at a time, and round them to uint8.
+    """Denoise images (N, H, W) or (N, H, W, C) in 0..255, ``size`` at a time, and round them to uint8.
 
     The normalisation is that of the denoiser's training (:func:`ums.source.train_denoising`).
 
@@ -84,7 +84,7 @@ def denoise(
 def denoise_exactly(
     denoiser: Layer, images: np.ndarray, device: Device, normalisation: Normalisation = STANDARD
 ) -> np.ndarray:
-    """The same as :func:`denoise` without rounding or checks of grey levels: (N, H, W) float32 in 0..255."""
+    """The same as :func:`denoise` without rounding or checks of grey levels: float32 in 0..255."""
     inputs = Examples(images, None, np.arange(len(images)), normalisation.apply)
     outputs = predict(denoiser, inputs, device)
     return normalisation.restore(outputs, images)

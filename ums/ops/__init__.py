@@ -26,7 +26,16 @@ from ums.ops.conv import (
 )
 from ums.ops.dense import dense_backward, dense_forward, dense_grad_input, dense_grad_weights
 from ums.ops.dropout import dropout_backward, dropout_forward
-from ums.ops.losses import bce, bce_dice, categorical_cross_entropy, dice, mse
+from ums.ops.losses import (
+    bce,
+    bce_dice,
+    categorical_cross_entropy,
+    dice,
+    known_bce,
+    known_mse,
+    mse,
+    softmax_dice,
+)
 from ums.ops.norm import (
     batchnorm_backward,
     batchnorm_forward,
@@ -48,8 +57,9 @@ __all__ = [
     "bce", "bce_dice", "categorical_cross_entropy", "col2im", "conv2d_backward", "conv2d_forward",
     "conv2d_grad_input", "conv2d_grad_weights", "dense_backward", "dense_forward",
     "dense_grad_input", "dense_grad_weights", "dice", "dropout_backward", "dropout_forward",
-    "global_average_pool_backward", "global_average_pool_forward", "im2col", "mse", "relu_backward",
-    "relu_forward", "sigmoid_backward", "sigmoid_forward", "softmax_backward", "softmax_forward",
+    "global_average_pool_backward", "global_average_pool_forward", "im2col", "known_bce", "known_mse",
+    "mse", "relu_backward", "relu_forward", "sigmoid_backward", "sigmoid_forward",
+    "softmax_backward", "softmax_dice", "softmax_forward",
     "upsample2d_backward", "upsample2d_forward", "upsample_conv2d_backward",
     "upsample_conv2d_forward", "upsample_conv2d_grad_input", "upsample_conv2d_grad_weights",
 ]  # fmt: skip

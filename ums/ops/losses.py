@@ -8,17 +8,19 @@ are integers (N,). Equations as in section 3.2.3 of the UMS-Rep paper.
 
 Targets outside 0..1, and labels outside 0..K-1, would be learned from without complaint: the loss
 falls for ever. They are a ValueError on the CPU. On a GPU, which an error would make wait in every
-step, they make the value not a number.
+step, they make the value not a number. "Not a number" in a target means "not known" to
+:func:`known_mse` and :func:`known_bce` alone.
 
 ``@fused`` fills in xp, the array module (NumPy or CuPy); on NumPy it changes nothing else.
 """
 
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
 
 from ums.backend import Array, array_module, fused
-from ums.ops.activations import sigmoid, sigmoid_forward
+from ums.ops.activations import sigmoid, sigmoid_forward, softmax_forward
 from ums.ops.arguments import check_floats
 
 
@@ -94,6 +96,52 @@ def bce_dice(
     dice_value, d_dice = dice(logits, target, eps)
     value = weight * bce_value + (1 - weight) * dice_value
     return value, weight * d_bce + (1 - weight) * d_dice
+
+
+def known_mse(prediction: Array, target: Array) -> tuple[Array, Array]:
+    """:func:`mse` over the known elements of the target; without any, it and its gradient are 0."""
+    return _of_known(mse, prediction, target, 0)
+
+
+def known_bce(logits: Array, target: Array) -> tuple[Array, Array]:
+    """:func:`bce` over the known elements, for several labels of 0 and 1: logits (N, K)."""
+    return _of_known(bce, logits, target, -1000)  # of logit -1000 and target 0 the loss is 0
+
+
+def _of_known(loss: Callable, y: Array, target: Array, right: float) -> tuple[Array, Array]:
+    """``loss``, with predictions that are right wherever the target is not a number."""
+    _check_pair(y, target)
+    xp = array_module(target)
+    known = target == target  # "not a number" is not even equal to itself
+    value, gradient = loss(xp.where(known, y, right), xp.where(known, target, 0))
+    scale = (target.size / xp.maximum(known.sum(), 1)).astype(y.dtype)
+    return value * scale, gradient * scale
+
+
+def softmax_dice(
+    logits: Array, classes: Array, weight: float = 0.5, eps: float = 1.0
+) -> tuple[Array, Array]:
+    """Equation (1) for masks of K classes: weight CE + (1 - weight) Dice, with y = softmax(z).
+
+    CE is :func:`categorical_cross_entropy` over all pixels; Dice, as in :func:`dice`, is the mean over
+    images and classes, the background included, and dL/dz_k = y_k (dL/dy_k - sum_j y_j dL/dy_j).
+    Logits are (N, H, W, K), classes 0..K-1 integers or whole floats (N, H, W) or (N, H, W, 1).
+    """
+    shape = logits.shape[:-1]
+    if logits.ndim < 3 or classes.shape not in (shape, (*shape, 1)):
+        found = f"{logits.shape} and {classes.shape}"
+        raise ValueError(f"logits must be (N, H, W, K) and masks (N, H, W), got {found}")
+    N, K = len(logits), logits.shape[-1]
+    whole = classes.reshape(-1).astype(np.int64)
+    ce, d_ce = categorical_cross_entropy(logits.reshape(-1, K), whole)
+    y = softmax_forward(logits)[0].reshape(N, -1, K)
+    t = (whole[:, None] == array_module(y).arange(K)).reshape(y.shape).astype(y.dtype)
+    both, t_sum, y_sum = (a.sum(axis=1, keepdims=True, dtype=np.float64) for a in (t * y, t, y))
+    I, U = 2 * both + eps, t_sum + y_sum + eps  # (N, 1, K)
+    value = weight * ce + (1 - weight) * (1 - I / U).mean().astype(y.dtype)
+    dy = ((I - 2 * t * U) / (U * U * (N * K))).astype(y.dtype)
+    dz = y * (dy - (y * dy).sum(axis=2, keepdims=True))
+    return value, (weight * d_ce.reshape(dz.shape) + (1 - weight) * dz).reshape(logits.shape)
 
 
 def categorical_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
