@@ -103,7 +103,7 @@ def _spread(dy: Array, shape: tuple, w: Array, stride: int, dilation: int) -> Ar
     def work_on_gpu(images: slice, bands: list) -> None:
         for top, bottom in bands:
             dA = xp.matmul(dy[images, top:bottom].reshape(-1, O), wT)
-            gpu.add_windows(dA, dx[images], top, bottom, K, stride, dilation, p)
+            gpu.add_windows(dA, dx[images], top, bottom, (K, stride, dilation, p))
 
     by_device = work_on_gpu if gpu.has_kernels(xp) else work
     for_each(by_device, by_images(_tiles(dy.shape, w)), xp)
@@ -124,7 +124,7 @@ def _columns(x: Array, top: int, bottom: int, K: int, stride: int, dilation: int
     rows, OW = bottom - top, -(-W // stride)
     p = dilation * (K - 1) // 2
     if gpu.has_kernels(array_module(x)):
-        return gpu.windows(x, top, bottom, OW, K, stride, dilation, p)
+        return gpu.windows(x, top, bottom, OW, (K, stride, dilation, p))
     band = padded_rows(x, top * stride - p, (rows - 1) * stride + 2 * p + 1, p)
     A = scratch("columns", (n, rows, OW, K, K, C), x.dtype, array_module(x))
     A[...] = _windows(band, K, rows, OW, stride, dilation)

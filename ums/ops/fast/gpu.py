@@ -33,6 +33,10 @@ WORDS = {
 """The kernels, and what each is compiled for."""
 
 
+How = tuple[int, int, int, int]
+"""A window's side K, the step to the next (stride), the spacing inside (dilation), zeros before the image."""
+
+
 def has_kernels(xp: ModuleType) -> bool:
     """Whether ``xp`` is CuPy: NumPy, and the tests' stand-in for CuPy, compute by the formulas."""
     return hasattr(xp, "RawModule")
@@ -72,14 +76,12 @@ def _aligned(size: int, *arrays: Array) -> bool:
     return all(array.data.ptr % size == 0 for array in arrays)
 
 
-def windows(
-    x: Array, top: int, bottom: int, OW: int, K: int, stride: int, dilation: int, pad: int
-) -> Array:
+def windows(x: Array, top: int, bottom: int, OW: int, how: How) -> Array:
     """The K x K windows of output rows top..bottom of x (n, H, W, C), as rows of a matrix.
 
-    ``OW`` of them side by side; off the image are zeros, ``pad`` of them before the first pixel.
+    ``OW`` of them lie side by side; off the image are zeros.
     """
-    xp = array_module(x)
+    xp, K = array_module(x), how[0]
     x = xp.ascontiguousarray(x)
     n, H, W, C = x.shape
     rows = bottom - top
@@ -89,15 +91,14 @@ def windows(
         width = next(w for w in (16, 8, 4) if size % w == 0 and (w == 4 or _aligned(w, x)))
         words = size // width
         kernel = _kernel(xp, "windows", {16: "uint4", 8: "uint2", 4: "unsigned"}[width])
-        numbers = n, H, W, words, top, rows, OW, K, stride, dilation, pad
+        numbers = n, H, W, words, top, rows, OW, *how
         kernel(*_grid(OW * K * K * words, n * rows), (x, A, *numbers))
     return A
 
 
 def add_windows(
-    A: Array, y: Array, top: int, bottom: int, K: int, stride: int, dilation: int, pad: int,
-    b: Array | None = None,
-) -> None:  # fmt: skip
+    A: Array, y: Array, top: int, bottom: int, how: How, b: Array | None = None
+) -> None:
     """The adjoint of :func:`windows`: every window of A added to y (n, H, W, C) where it came from.
 
     The first band, ``top`` = 0, sets y, to b (C,) or 0 where there is no window; others are added.
@@ -105,10 +106,10 @@ def add_windows(
     xp = array_module(y)
     n, H, W, C = y.shape
     rows = bottom - top
-    OW = A.size // max(1, n * rows * K * K * C)
+    OW = A.size // max(1, n * rows * how[0] ** 2 * C)
     if y.size:
         word, words = _fours(C, y, A, b)
-        numbers = n, H, W, words, top, rows, OW, K, stride, dilation, pad, top > 0
+        numbers = n, H, W, words, top, rows, OW, *how, top > 0
         arrays = A, 0 if b is None else b, y
         _kernel(xp, "add_windows", word)(*_grid(W * words, n * H), (*arrays, *numbers))
 

@@ -28,6 +28,9 @@ from ums.ops.fast import gpu
 from ums.ops.fast.rows import channel_sums, padded_rows, transposed_product, zeros_for_sum
 from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
 
+WINDOWS, SQUARES = (2, 1, 1, 1), (2, 2, 1, 1)
+"""How the 2x2 windows of the small image and the 2x2 squares of the large one lie, for ``gpu``."""
+
 
 def fold_kernel(w: Array) -> Array:
     """The phase kernels V (4C, 4O) of w (3, 3, C, O): rows (s, t, c), columns (r, q, o).
@@ -105,7 +108,7 @@ def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]
 
     def work_on_gpu(images: slice, top: int, bottom: int) -> None:
         AV = xp.matmul(_windows(x[images], top, bottom), V)
-        gpu.add_windows(AV, y[images], top, bottom, 2, 2, 1, 1, b)
+        gpu.add_windows(AV, y[images], top, bottom, SQUARES, b)
 
     for_each(work_on_gpu if gpu.has_kernels(xp) else work, _tiles(x, O), xp)
     return y, (x, w)
@@ -157,7 +160,7 @@ def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:
     def work_on_gpu(images: slice, bands: list) -> None:
         for top, bottom in bands:
             dA = xp.matmul(_gather(dy, images, top, bottom), VT)
-            gpu.add_windows(dA, dx[images], top, bottom, 2, 1, 1, 1)
+            gpu.add_windows(dA, dx[images], top, bottom, WINDOWS)
 
     by_device = work_on_gpu if gpu.has_kernels(xp) else work
     for_each(by_device, by_images(_tiles(x, w.shape[3])), xp)
@@ -176,7 +179,7 @@ def _windows(x: Array, top: int, bottom: int) -> Array:
     n, _, W, C = x.shape
     rows = bottom - top
     if gpu.has_kernels(xp):
-        return gpu.windows(x, top, bottom, W + 1, 2, 1, 1, 1)
+        return gpu.windows(x, top, bottom, W + 1, WINDOWS)
     band = padded_rows(x, top - 1, rows + 1, 1)
     A = scratch("columns", (n, rows, W + 1, 2, 2 * C), x.dtype, xp)
     for s in (0, 1):  # a row of the window is 2C numbers side by side
@@ -190,7 +193,7 @@ def _gather(dy: Array, images: slice, top: int, bottom: int) -> Array:
     _, _, W2, O = dy.shape
     n, rows, columns = images.stop - images.start, bottom - top, W2 // 2 + 1
     if gpu.has_kernels(array_module(dy)):
-        return gpu.windows(dy[images], top, bottom, columns, 2, 2, 1, 1)
+        return gpu.windows(dy[images], top, bottom, columns, SQUARES)
     band = padded_rows(dy[images], 2 * top - 1, 2 * rows, 1)
     dAV = scratch("squares", (n, rows, columns, 2, 2, O), dy.dtype, array_module(dy))
     dAV[...] = band.reshape(n, rows, 2, columns, 2, O).swapaxes(2, 3)
