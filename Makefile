@@ -19,6 +19,7 @@
 #: TRIALS, EPOCHS         combinations that search-echo tries (16; 162 is all of them), epochs of each at most (20)
 #: PREPARED, OUT          where prepared images and results go
 #: LESSON, BENCH          number of one lesson; options of the benchmark, such as "--only networks"
+#: MINUTES                that check-gpu may take (8)
 #: COUNT, ONLY            mutants (300), and where: beginnings of paths, such as ums/ops (all)
 #: PYTHON                 the Python that makes .venv (python3)
 #: UMS_THREADS            CPU threads (all processors; 1 for each job of a study)
@@ -28,7 +29,7 @@
 literal = $(if $(filter $2,$(firstword $(origin $1))),$(eval override $1 := $$(value $1)))
 $(foreach v,$(.VARIABLES),$(call literal,$v,command))
 $(foreach v,DATA TASKS ARMS FACTORS SIZE IMAGES LABELS REPLICATES LEVELS WIDTH SOURCE_STEPS STEPS EVALUATIONS EPOCHS PROCESSES PILOT BATCH SEED \
-  DEVICE TRIALS PREPARED OUT COUNT ONLY LESSON BENCH JUPYTER PYTHON,$(call literal,$v,environment))
+  DEVICE TRIALS PREPARED OUT COUNT ONLY LESSON BENCH MINUTES JUPYTER PYTHON,$(call literal,$v,environment))
 define newline
 
 
@@ -77,7 +78,7 @@ fresh = test -z "$$(find requirements.txt requirements -newer $(call q,$(VENV)/$
 
 .DEFAULT_GOAL := help
 .PHONY: help data reproduce-cxr reproduce-cxr-full reproduce-echo search-echo lessons lessons-solved \
-  test mutants bench lint typecheck format networks gpu clean ready lessons-ready
+  test mutants bench check-gpu lint typecheck format networks gpu clean ready lessons-ready
 
 help:  ## commands and variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-24s%s\n", $$1, $$2 }' Makefile
@@ -130,6 +131,10 @@ mutants: ready  ## COUNT one-line mutants, drawn by SEED, against the tests that
 
 bench: ready  ## time the layers against PyTorch (to be installed for it: .venv/bin/python -m pip install torch)
 	$(call q,$(PY)) tests/benchmarks/bench.py $(if $(filter gpu,$(DEVICE)),--device gpu) $(call each,$(BENCH))
+
+check-gpu: default-OUT = results/gpu
+check-gpu:  ## all that a machine with a GPU should do once, in MINUTES; downloads nothing
+	$(call q,$(if $(wildcard $(PY)),$(PY),$(call of,PYTHON))) tests/benchmarks/check_gpu.py $(out) $(call option,MINUTES,minutes)
 
 lint: ready  ## what the linter and the formatter object to
 	$(run) ruff check .

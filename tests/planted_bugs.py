@@ -204,7 +204,8 @@ def mutant(module: str, snippet: str, replacement: str) -> ModuleType:
 # ------------------------------------------------------------------- bugs: (name, source, slip)
 
 TURNED = "xp.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))"
-CONV_BIAS = "db += channel_sums(dy[images, top:bottom])"
+CONV_BIAS = "channel_sums(out)"
+LAST_TILE = "work_list[start:stop]", "work_list[start:stop][-1:]"
 CONV_COLUMNS = "_columns(x[images], slice(top, bottom), w.shape[0], stride, dilation, padding)"
 CONV_SPREAD = "_add_windows(places, dA, stride, dilation)"
 CONV_PLACES = "x_pad[:, p - above + top * stride :, p - left :]"
@@ -228,8 +229,7 @@ BUGS = {
         ("kernel turned upside down only", TURNED, "xp.ascontiguousarray(w[::-1].swapaxes(2, 3))"),
         ("channel axes not exchanged", TURNED, "xp.ascontiguousarray(w[::-1, ::-1])"),
         ("mean instead of sum for the bias", CONV_BIAS, CONV_BIAS + " / len(A)"),
-        ("bias of the last tile only", CONV_BIAS, CONV_BIAS.replace("+=", "=")),
-        ("weights of the last tile only", "dw += transposed_product", "dw = transposed_product"),
+        ("gradients of the last tile only", *LAST_TILE),
     ],
     "conv2d, dilated": [
         ("dilation forgotten for dx", "(dy, turned, None, 1, dilation)",
@@ -278,7 +278,7 @@ BUGS = {
         ("rows and columns of dw exchanged", "    return dw\n", "    return dw.swapaxes(0, 1)\n"),
         ("phases exchanged when unfolding", "w1[...] = v00 + v11", "w1[...] = v01 + v10"),
         ("bias from one phase only", "db.reshape(4, O).sum(axis=0)", "db.reshape(4, O)[0]"),
-        ("weights of the last tile only", "dV += transposed_product", "dV = transposed_product"),
+        ("gradients of the last tile only", *LAST_TILE),
     ],
     "upsample_conv2d, plain": [
         ("upsampling forgotten", "return upsample2d_backward(d_large, up_cache), dw, db",

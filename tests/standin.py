@@ -83,6 +83,10 @@ class ndarray:
     def T(self):
         return _wrap(self._data.T)
 
+    @property
+    def data(self):
+        return SimpleNamespace(ptr=self._data.ctypes.data)
+
     def __neg__(self):
         return _wrap(-self._data)
 

@@ -1,11 +1,14 @@
 """Everything on another array library: the stand-in always, CuPy where a GPU works.
 
+With a C++ compiler the stand-in also runs once with the GPU's kernels, compiled for the CPU.
+
 Arrays of that library go in and come out, the values are NumPy's, and no step reads the host.
 """
 
 import warnings
 from functools import cache
 
+import cuda_on_cpu
 import numpy as np
 import pytest
 import standin
@@ -16,7 +19,7 @@ from ums.backend import Device, array_module, choose_device, fused, to_numpy
 from ums.gradcheck import check_gradients, check_layer, check_loss
 from ums.ops import activations, losses
 from ums.ops.fast import activations as fast_activations
-from ums.ops.fast import norm, threads, upsample
+from ums.ops.fast import gpu, norm, threads, upsample
 
 
 def working_gpu():
@@ -29,11 +32,17 @@ def working_gpu():
 
 
 GPU = working_gpu()
-DEVICES = {"stand-in": Device(standin, "stand-in")} | ({"cupy": GPU} if GPU else {})
+STAND_IN = Device(standin, "stand-in")
+DEVICES = {"stand-in": STAND_IN, "kernels": STAND_IN} | ({"cupy": GPU} if GPU else {})
 
 
 @pytest.fixture(params=DEVICES)
-def device(request):
+def device(request, monkeypatch):
+    if request.param == "kernels":
+        if not cuda_on_cpu.available():
+            pytest.skip("no C++ compiler")
+        monkeypatch.setattr(standin, "RawModule", cuda_on_cpu.RawModule, raising=False)
+        monkeypatch.setattr(gpu, "THREADS", cuda_on_cpu.THREADS)
     return DEVICES[request.param]
 
 
@@ -186,6 +195,12 @@ FUSED = {
 @cache
 def fused_arguments(dtype):
     """Arguments of every fused function, by name, as a run of every op, loss and optimizer gives them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(standin, "RawModule", raising=False)  # with kernels, few would be called
+        return _fused_arguments(dtype)
+
+
+def _fused_arguments(dtype):
     standin.arguments.clear()
     rng, put = np.random.default_rng(0), standin.asarray
     for op in OPS.values():

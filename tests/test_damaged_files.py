@@ -11,8 +11,8 @@ from ums.checkpoint import read, write
 from ums.data import load_prepared
 from ums.experiments.names import STUDY_FILE
 from ums.experiments.results import load
-from ums.experiments.runner import write_study
 from ums.experiments.store import Store
+from ums.experiments.study_file import write_study
 
 ARRAYS = {"0.w": np.arange(6, dtype=np.float32).reshape(2, 3), "1.b": np.asfortranarray(np.eye(3))}
 RECORD = {"epochs": 3, "loss": 1e-17, "name": "é"}

@@ -46,6 +46,7 @@ from ums.derived.recommendation import Recommendations
 from ums.experiments import (
     arms,
     datasets,
+    group_pictures,
     jobs,
     pilot,
     replicates,
@@ -54,7 +55,6 @@ from ums.experiments import (
     search,
     search_space,
     store,
-    study,
     tasks,
     testing,
 )
@@ -221,7 +221,7 @@ CONSTANTS = [
     (intervals, {"LEVEL": 0.95}),
     (verdicts, {"MARGINS": {"IoU": 0.01, "MCC": 0.05}}),
     (scores, {"RESAMPLES": 1000}),
-    (study, {"SHOWN": 4}),
+    (group_pictures, {"SHOWN": 4}),
     (testing, {"DIGITS": 5}),
     (cxr_study, {"DENOISED_AT_MOST": {"test": 100, "validation": 10},
                  "CLASSES": {"normal": 0, "bacterial": 1, "viral": 2}}),

@@ -27,11 +27,17 @@ def array_module(x: Array) -> ModuleType:
     Raises:
         TypeError: ``x`` is not an array.
     """
-    if isinstance(x, np.ndarray | np.generic):
+    kind: type = type(x)
+    return _module_of(kind)
+
+
+@cache  # of few types; a training step asks some hundred times
+def _module_of(kind: type) -> ModuleType:
+    if issubclass(kind, np.ndarray | np.generic):
         return np
-    module = sys.modules.get(type(x).__module__.partition(".")[0])
-    if module is None or not hasattr(module, "ndarray") or not isinstance(x, module.ndarray):
-        raise TypeError(f"expected a NumPy or CuPy array, got {type(x).__name__}")
+    module = sys.modules.get(kind.__module__.partition(".")[0])
+    if module is None or not hasattr(module, "ndarray") or not issubclass(kind, module.ndarray):
+        raise TypeError(f"expected a NumPy or CuPy array, got {kind.__name__}")
     return module
 
 

@@ -14,6 +14,7 @@ from ums.backend import Array, array_module, fused
 from ums.checks import check_fraction, check_integer, check_positive
 from ums.layer import Parameter, copy_arrays
 from ums.ops.arguments import check_floats
+from ums.ops.fast import gpu
 
 __all__ = ["SGD", "Adam", "CosineDecay", "Optimizer", "RMSprop", "ReduceOnPlateau"]
 
@@ -57,11 +58,27 @@ class Optimizer:
         """
         for i, parameter in enumerate(self.parameters):
             _check_gradient(i, parameter)
+        if self._all_in_step():
+            self.steps = [t + 1 for t in self.steps]
+            own = [p.value for p in self.parameters], *self.state.values()
+            flat = gpu.gather([[p.grad for p in self.parameters], *own])
+            g, x, *state = flat
+            self._move(x, g, self.steps[0], *state)
+            gpu.scatter(flat[1:], own)
+            return
         for i, parameter in enumerate(self.parameters):
             if parameter.grad is not None:
                 self.steps[i] += 1
                 state = [self.state[name][i] for name in self.state_names]
                 self._move(parameter.value, parameter.grad, self.steps[i], *state)
+
+    def _all_in_step(self) -> bool:
+        """Whether one kernel can move all parameters, which saves most of the time of many small ones."""
+        if not self.parameters or not gpu.has_kernels(array_module(self.parameters[0].value)):
+            return False
+        if not all(p.grad is not None and p.value.flags.c_contiguous for p in self.parameters):
+            return False
+        return len({p.value.dtype for p in self.parameters}) == len(set(self.steps)) == 1
 
     def _move(self, x: Array, g: Array, t: int, *state: Array) -> None:
         """Change x, and the state, by its gradient g in its step t = 1, 2, ..."""

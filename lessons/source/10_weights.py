@@ -346,7 +346,7 @@ for task, result in tuned["uncertainty", 0].items():
     (line,) = axes[0].plot(epochs, result.history.weight, label=task)
     reached = 1 / np.array(result.history.train)
     axes[0].plot(epochs, reached, ":", color=line.get_color(), label=f"{task}, 1 / loss")
-for name, colour in zip(WEIGHTINGS, COLOURS[4:], strict=True):
+for name, colour in zip(WEIGHTINGS, COLOURS[4:], strict=False):
     lungs, pneumonia = (np.array(r.history.weight) for r in tuned[name, 0].values())
     axes[1].plot(epochs, lungs / pneumonia, color=colour, label=name)
 axes[0].set(xlabel="epoch", ylabel="weight", title="uncertainty", yscale="log")

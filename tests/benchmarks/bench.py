@@ -195,6 +195,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=7, help="turns that count (%(default)s)")
     parser.add_argument("--only", nargs="+", choices=groups, default=groups, metavar="GROUP",
                         help="of " + ", ".join(groups))  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=float("inf"),
+                        help="begin no case after so many (no limit)")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
     options = parser.parse_args()
     if error := missing(options.device):
@@ -203,9 +205,9 @@ def main() -> int:
     os.environ["CUPY_TF32"] = str(
         int(options.tf32)
     )  # for product_rate: its own process is this one
-    rate = product_rate(options.device)
+    start, rate = time.monotonic(), product_rate(options.device)
     wanted = {k: v for k, v in plan(options.device, options.tf32).items() if k in options.only}
-    results, failed = measure_all(wanted, options.runs)
+    results, failed = measure_all(wanted, options.runs, start + options.seconds)
     rate = max(rate, product_rate(options.device))
     if results:
         print(report.write(options.out, options.device, options.tf32, options.runs, rate, results))
@@ -214,8 +216,13 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def measure_all(wanted: dict, runs: int) -> tuple[dict[str, list[Result]], list[str]]:
-    """The results by table, and what failed, a line each; the others are measured all the same."""
+def measure_all(
+    wanted: dict, runs: int, end: float = float("inf")
+) -> tuple[dict[str, list[Result]], list[str]]:
+    """The results by table, and what failed, a line each; the others are measured all the same.
+
+    From ``end`` on, of ``time.monotonic``, no case is begun, which counts as a failure.
+    """
     results: dict[str, list[Result]] = {}
     failed = []
     with tqdm(total=sum(map(len, wanted.values())), unit="case") as bar:
@@ -223,6 +230,8 @@ def measure_all(wanted: dict, runs: int) -> tuple[dict[str, list[Result]], list[
             for case, contestants in cases:
                 bar.set_postfix_str(f"{name}: {case.name}")
                 try:
+                    if time.monotonic() > end:
+                        raise RuntimeError("not measured, for want of time")
                     results.setdefault(name, []).append(measure(case, contestants, runs))
                 except (RuntimeError, OSError) as error:
                     failed.append(f"{name}: {case.name}: {error}")

@@ -21,8 +21,8 @@ from data_prep.writing import Content, save_prepared
 from ums.data import load_prepared
 from ums.experiments.jobs import Job
 from ums.experiments.results.records import read_study
-from ums.experiments.runner import write_study
 from ums.experiments.store import Store
+from ums.experiments.study_file import write_study
 
 
 @dataclass

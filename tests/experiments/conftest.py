@@ -3,6 +3,7 @@
 import pytest
 from study_runs import quicken
 
+from ums.experiments.report import style
 from ums.experiments.results import scores
 
 
@@ -28,3 +29,13 @@ def no_page(monkeypatch):
     from ums.experiments import __main__ as command
 
     monkeypatch.setattr(command, "write_report", lambda folder: (folder, "the tables"))
+
+
+@pytest.fixture
+def sheets(monkeypatch):
+    """Every sheet drawn, as it is when it is saved."""
+    drawn, finished = [], style.finished
+    monkeypatch.setattr(
+        style, "finished", lambda *given: drawn.append(given[0]) or finished(*given)
+    )
+    return drawn

@@ -22,8 +22,8 @@ from ums.experiments.names import (
 )
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.records import Records, StudyRecords
-from ums.experiments.runner import write_study
 from ums.experiments.store import Store, plain
+from ums.experiments.study_file import write_study
 from ums.training import History
 
 TASKS = {

@@ -6,7 +6,7 @@ import shutil
 from small_tuning import Trainings
 
 from ums.derived import HIRES_CAM, OCCLUSION, heat_map, lung_pooling, map_measures
-from ums.experiments import cxr, evaluation, runner, study
+from ums.experiments import cxr, evaluation, group_pictures, runner
 from ums.experiments.__main__ import main
 from ums.finetuning import Tuned
 from ums.training import History
@@ -20,7 +20,7 @@ def quicken(patch):
     """Leave out what takes long in a study and is tested by itself: estimates, filters, maps, fits."""
     patch.setattr(runner, "_seconds", lambda _, __, todo: dict.fromkeys(todo, 1.0))
     patch.setattr(cxr, "DENOISED_AT_MOST", {"test": 2, "validation": 1})
-    patch.setattr(study, "SHOWN", 2)
+    patch.setattr(group_pictures, "SHOWN", 2)
     patch.setattr(evaluation, "OCCLUDED", 1)
     patch.setattr(evaluation, "CURVES", 1)
     patch.setattr(map_measures, "CURVE_STEPS", 2)

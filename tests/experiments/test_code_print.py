@@ -68,7 +68,10 @@ def test_print_of_weights_stays_with_what_tests_them(file, old, new, package):
 @pytest.mark.parametrize(
     "file",
     ["experiments/report/page.py", "experiments/results/scores.py", "gradcheck.py"]
-    + [f"experiments/{name}.py" for name in ("factors", "runner", "pilot", "__main__")],
+    + [
+        f"experiments/{name}.py"
+        for name in ("factors", "runner", "pilot", "study_file", "__main__")
+    ],
 )
 def test_print_stays_with_pages_and_with_what_records_hold_in_their_keys(file, package):
     assert changed(package, file, "\n\n\n", "\n\n\nMORE = 1\n\n\n") == (False, False)

@@ -81,16 +81,6 @@ def costs(**others):
     return crossover({"Shared": (12.5, 1.5), **(others or {"Separate models": (0, 5.5)})})
 
 
-@pytest.fixture
-def sheets(monkeypatch):
-    """Every sheet the functions draw, as it is when they save it."""
-    drawn, finished = [], style.finished
-    monkeypatch.setattr(
-        style, "finished", lambda *given: drawn.append(given[0]) or finished(*given)
-    )
-    return drawn
-
-
 def points(lines):
     return [np.column_stack(line.get_data()).tolist() for line in lines]
 

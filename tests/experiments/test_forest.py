@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ums.experiments.report import forest, style
+from ums.experiments.report import forest
 from ums.experiments.report.forest import COLOURS, LEGEND, benefit_curves
 from ums.experiments.results.verdicts import Contrast, Verdict
 from ums.metrics.significance import Interval
@@ -22,16 +22,6 @@ PANELS = {
     "Abnormality": {"Sharing": contrast(0.0), "Pretraining": contrast(0.2, both=0.5)},
 }
 MEASURES = {"Lung segmentation": "IoU", "Abnormality": "MCC"}
-
-
-@pytest.fixture
-def sheets(monkeypatch):
-    """Every sheet drawn, as it is when it is saved."""
-    drawn, finished = [], style.finished
-    monkeypatch.setattr(
-        style, "finished", lambda *given: drawn.append(given[0]) or finished(*given)
-    )
-    return drawn
 
 
 def lines_of(ax):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from ums.derived import Recommendations
-from ums.experiments.report import style
 from ums.experiments.report.pictures import recommendation_panel
 from ums.experiments.report.plots import confusion_tables
 from ums.experiments.report.style import INK, WRONG
@@ -27,16 +26,6 @@ def panel(tr=TR, **settings):
     quality = np.column_stack([POOR, 1 - np.array(POOR)])
     made = Recommendations(flow, quality)
     return recommendation_panel(screens(), FLOW, QUALITY, made, **{"each": 2, **settings})
-
-
-@pytest.fixture
-def sheets(monkeypatch):
-    """Every sheet drawn, as it is when it is saved."""
-    drawn, finished = [], style.finished
-    monkeypatch.setattr(
-        style, "finished", lambda *given: drawn.append(given[0]) or finished(*given)
-    )
-    return drawn
 
 
 def test_tables_hold_counts_and_each_rows_shares(sheets):

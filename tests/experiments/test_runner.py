@@ -37,8 +37,9 @@ from ums.experiments.names import (
     TEST,
 )
 from ums.experiments.results import read_study
-from ums.experiments.runner import Item, Part, items_of, parts_of, run_items, write_study
+from ums.experiments.runner import Item, Part, items_of, parts_of, run_items
 from ums.experiments.store import Store
+from ums.experiments.study_file import described_set, write_study
 from ums.reading import DIGEST
 
 ARMS_RUN = (SEPARATE_RAW, SINGLE, JOINT)
@@ -497,4 +498,4 @@ def test_study_file_says_what_was_run(finished):
 def test_images_come_from_their_source_or_else_their_folder(about, source):
     prepared = type("Set", (SimpleNamespace,), {"__len__": lambda self: 7})
     made = prepared(about=about, folder=Path("a/folder"))
-    assert runner.described_set(made, "7 test") == f"{source}: 7 images (7 test)"
+    assert described_set(made, "7 test") == f"{source}: 7 images (7 test)"

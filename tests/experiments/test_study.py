@@ -20,8 +20,7 @@ from small_tuning import Trainings, bytes_of, network_of
 
 from ums.data import load_prepared
 from ums.derived import GRAD_CAM, HIRES_CAM
-from ums.experiments import evaluation
-from ums.experiments import study as study_module
+from ums.experiments import evaluation, group_pictures
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.cxr import ABNORMALITY, CXR, LUNGS
 from ums.experiments.echo import ECHO
@@ -46,9 +45,9 @@ from ums.experiments.names import (
     TEST,
 )
 from ums.experiments.record_files import read_arrays, read_record
-from ums.experiments.runner import described_run
 from ums.experiments.settings import OTHER, Settings
 from ums.experiments.study import Study
+from ums.experiments.study_file import described_run
 from ums.experiments.tasks import TaskGroup
 
 CHEST = tuple(arm for arm in ARMS if arm != SOURCE_HEAD)
@@ -422,7 +421,7 @@ def test_outlines_shown_go_from_the_best_to_the_worst(datasets, tmp_path, monkey
 
 def test_heat_maps_shown_are_of_the_first_abnormal_images(finished):
     shown, test = arrays_of(finished, DIVERSE), finished.datasets.groups[0].test_set
-    rows = np.flatnonzero(test.labels["abnormal"] == 1)[: study_module.SHOWN]
+    rows = np.flatnonzero(test.labels["abnormal"] == 1)[: group_pictures.SHOWN]
     np.testing.assert_array_equal(shown["heat maps images"], test.images[rows])
     np.testing.assert_array_equal(shown["heat maps in lungs"], test.masks[rows] > 0)
     shapes = {
@@ -430,7 +429,7 @@ def test_heat_maps_shown_are_of_the_first_abnormal_images(finished):
         for arm in CHEST
         for method in (GRAD_CAM, HIRES_CAM)
     }
-    assert shapes == {(study_module.SHOWN, 16, 16)}
+    assert shapes == {(group_pictures.SHOWN, 16, 16)}
 
 
 def test_nothing_is_shown_of_a_group_without_masks(finished):

@@ -29,10 +29,10 @@ from ums.experiments.echo import ECHO, flow_classifier, flow_examples
 from ums.experiments.jobs import TRIAL, TRIAL_TEST, Job, generator
 from ums.experiments.names import LOGITS
 from ums.experiments.run import Run
-from ums.experiments.runner import described_set, write_study
 from ums.experiments.search_space import GRID, PAPERS_CHOICE, SPACE, Choice, ranked, trial_of
 from ums.experiments.settings import described, setting
 from ums.experiments.store import made_by
+from ums.experiments.study_file import described_set, write_study
 from ums.finetuning import Task, train_task
 from ums.layers import Layer
 from ums.metrics.classification import accuracy, mcc

@@ -38,14 +38,19 @@ CHECKPOINT = ".checkpoint"
 NOT_RECORDED = (
     *("gradcheck.py", "watched.py", "__main__.py", "experiments/__main__.py"),
     *("experiments/report", "experiments/results"),
-    *("experiments/factors.py", "experiments/runner.py", "experiments/pilot.py"),
-    "experiments/estimate.py",
+    *(
+        f"experiments/{name}.py"
+        for name in ("factors", "runner", "pilot", "estimate", "study_file")
+    ),
 )
 """Files and folders of the package that no record depends on, or only by what stands in its key."""
 
 NOT_TRAINING = (
     *(*NOT_RECORDED, "metrics", "logistic.py", "experiments/hospitals.py"),
-    *("experiments/evaluation.py", "experiments/testing.py", "experiments/denoising.py"),
+    *(
+        f"experiments/{name}.py"
+        for name in ("evaluation", "testing", "denoising", "group_pictures")
+    ),
     *(f"derived/{name}.py" for name in ("heat_map", "lung_pooling", "map_measures")),
 )
 """Those that no weights depend on: they test networks."""
@@ -230,10 +235,10 @@ def code_print(without: tuple[str, ...], package: Path = Path(ums.__file__).pare
         package: Its folder.
     """
     digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(package.rglob("*.py")):
-        own = path.relative_to(package).as_posix()
+    for path in sorted([*package.rglob("*.py"), *package.rglob("*.cu")]):
+        own, text = path.relative_to(package).as_posix(), path.read_text(encoding="utf-8")
         if not any(own == part or own.startswith(f"{part}/") for part in without):
-            digest.update(f"{own} {_hash_of(path.read_text(encoding='utf-8'))}".encode())
+            digest.update(f"{own} {_hash_of(text) if path.suffix == '.py' else text}".encode())
     return digest.hexdigest()
 
 

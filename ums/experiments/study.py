@@ -11,21 +11,18 @@ import numpy as np
 
 from ums.checkpoint import Checkpoint
 from ums.data import Prepared
-from ums.derived import GRAD_CAM, HIRES_CAM, heat_maps
 from ums.experiments import evaluation, testing
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.datasets import Datasets, fingerprint
+from ums.experiments.group_pictures import outlines, shown_heat_maps
 from ums.experiments.jobs import CASES, PICTURES, PILOT, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.modality import Modality, Pictures
 from ums.experiments.names import (
     CONTROL,
     INDEPENDENT,
-    OWN_EPOCH,
     SEGMENTATION,
     SINGLE_LONG,
     SOURCE_HEAD,
-    STRATEGIES,
-    TEST,
 )
 from ums.experiments.rates import FOLLOWS, trials
 from ums.experiments.replicates import Draw, Pool
@@ -35,9 +32,6 @@ from ums.experiments.tuning import Tuning
 from ums.finetuning import Tuned
 from ums.networks import parameter_count
 from ums.training import History
-
-SHOWN = 4
-"""Images whose heat maps are drawn."""
 
 Computed = tuple[dict[str, Any], Pictures]
 """A record, and the arrays beside it."""
@@ -270,51 +264,20 @@ class Study:
         return record, {}
 
     def _pictures(self, job: Job) -> Computed:
-        """What the page shows of a group: outlines and heat maps of the first replicate, and the like."""
+        """What the page shows of a group beside its numbers."""
         group, jobs = self.datasets.group(job.group), {}
         for arm in self.arms_of(group):
             if arm != SOURCE_HEAD:
                 jobs[arm] = Job(TUNE, group.name, arm, job.replicate, seed=job.seed)
         pictures: Pictures = {}
+        tuning = self.tuning(group.name, job.replicate)
         if SEGMENTATION in group.kinds and set(jobs) - {CONTROL}:
-            pictures |= self._outlines(group, jobs)
+            pictures |= outlines(tuning, jobs, self.record(next(iter(jobs.values()))))
         if len(rows := evaluation.heat_map_rows(group)):
-            pictures |= self._heat_maps(group, jobs, rows[:SHOWN])
+            pictures |= shown_heat_maps(tuning, jobs, rows)
         if INDEPENDENT in jobs:
             pictures |= self.modality.pictures(group, [self.record(jobs[INDEPENDENT])])
         return {}, pictures
-
-    def _outlines(self, group: TaskGroup, jobs: dict[str, Job]) -> Pictures:
-        """Test images that the first arm outlines best, middling and worst; all arms' masks."""
-        task = next(task for task in group.tasks if task.kind == SEGMENTATION)
-        first = self.record(next(iter(jobs.values())))["tasks"][task.name]
-        order = np.argsort(first[OWN_EPOCH][TEST]["IoU"])
-        case = order[[-1, len(order) // 2, len(order) // 10, 0]]
-        rows, tuning = task.test.rows[case], self.tuning(group.name, 1)
-        found = {
-            "outlines case": case,
-            "outlines images": group.test_set.images[rows],
-            "outlines truth": task.test.targets[rows] > 0,
-        }
-        how = (self.settings.normalisation(), self.run.device)
-        for arm in (arm for arm in jobs if arm in STRATEGIES):
-            network = tuning.tune(jobs[arm])[task.name].networks[OWN_EPOCH]
-            images = tuning.images(ARMS[arm], "test_set", rows)
-            found[f"outlines {arm}"] = evaluation.masks(network, images, *how)
-        return found
-
-    def _heat_maps(self, group: TaskGroup, jobs: dict[str, Job], rows: np.ndarray) -> Pictures:
-        tuning, task = self.tuning(group.name, 1), group.heat_map_task or ""
-        found = {"heat maps images": group.test_set.images[rows]}
-        found |= {f"heat maps in {n}": m for n, m in evaluation.outlines(group, rows).items()}
-        for arm, job in jobs.items():
-            network = tuning.tune(job)[task].networks[OWN_EPOCH]
-            x = testing.explained(tuning, ARMS[arm], rows)
-            found |= {
-                f"heat maps {arm}, {method}": heat_maps(network, x, 1, method)
-                for method in (GRAD_CAM, HIRES_CAM)
-            }
-        return found
 
 
 def _described_task(group: TaskGroup, task: TargetTask) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Every number of the page stands in ``RESULTS.md.jinja`` as an expression.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import jinja2
 
 from ums.experiments.report import cxr, echo
-from ums.experiments.report.answer import answer_section, answers
+from ums.experiments.report.answer import answer_section, answers, primary_sentences
 from ums.experiments.report.claims import claims_section, verdicts_of
 from ums.experiments.report.denoising import filter_table
 from ums.experiments.report.factors import factor_sections
@@ -25,7 +26,7 @@ from ums.experiments.report.hospitals import hospital_sections
 from ums.experiments.report.page import Figure, Section
 from ums.experiments.report.sections import costs_of
 from ums.experiments.report.tables import Table, formatted
-from ums.experiments.report.words import claims_counted
+from ums.experiments.report.words import FACTORS, claims_counted, condition
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.published import FOLDER, publish, published
 from ums.experiments.results.records import StudyRecords, read_study
@@ -33,6 +34,7 @@ from ums.files import write_whole
 
 PAGE = FOLDER.parent / "RESULTS.md"
 TEXTS = {"cxr": cxr.TEXT, "echo": echo.TEXT}
+FACTOR_TITLES = [title for title, _ in FACTORS.values()]
 NAMES = ("cxr", "real", "echo")
 """Under which records are published."""
 
@@ -77,12 +79,41 @@ class Told:
         """All figures."""
         return [figure for section in self.sections for figure in section.figures]
 
-    def table(self, name: str, *columns: str) -> str:
-        """A table in Markdown, with some of its columns or all."""
+    def table(self, name: str, *columns: str, **only: Sequence[Any]) -> str:
+        """A table in Markdown, with some of its columns or all, and the rows with ``only`` these values."""
         table = self.tables[name]
         kept = [c for c in table.columns if c.name in columns or not columns]
-        rows = [{c.name: row.get(c.name) for c in kept} for row in table.rows]
+        rows = [
+            {c.name: row.get(c.name) for c in kept}
+            for row in table.rows
+            if all(row.get(column) in values for column, values in only.items())
+        ]
         return Table(name, table.title, kept, rows).markdown()
+
+    @property
+    def claims(self) -> str:
+        """Each of the paper's claims on every task that it is made of: our difference, and the verdict."""
+        rows: dict[str, dict[str, Any]] = {}
+        for row in self.tables["claims"].rows:
+            words = f"{formatted(row['Difference here'], '{:+.3f}')} {row['Verdict'].mark}"
+            rows.setdefault(row["The paper"], {"The paper": row["The paper"]})[row["Task"]] = words
+        tasks = [task.title for group in self.groups.values() for task in group.tasks]
+        return Table("claims", "Claims", ["The paper", *tasks], list(rows.values())).markdown()
+
+    @property
+    def factors(self) -> list[Section]:
+        """The sections on the factors that were varied."""
+        return [section for section in self.sections if section.title in FACTOR_TITLES]
+
+    @property
+    def answer(self) -> str:
+        """What the contrasts of sharing with one task alone say, in words."""
+        return " ".join([*primary_sentences(self.answers), condition(list(self.groups.values()))])
+
+    @property
+    def data(self) -> str:
+        """What the images are."""
+        return "; ".join(dict.fromkeys(self.study.about["data"].values()))
 
     def difference(self, question: str, task: str) -> str:
         """A contrast with its interval and verdict."""

@@ -5,6 +5,7 @@ from types import ModuleType
 import numpy as np
 
 from ums.backend import Array, array_module, fused
+from ums.ops.fast import gpu
 from ums.ops.fast.threads import for_rows, scratch
 
 
@@ -12,7 +13,7 @@ def relu_forward(x: Array) -> tuple[Array, tuple]:
     """y = max(x, 0)."""
     xp = array_module(x)
     if xp is not np:
-        y = xp.maximum(x, 0)
+        y = gpu.relu(x) if gpu.has_kernels(xp) else xp.maximum(x, 0)
         return y, (y,)
     y = np.empty(x.shape, x.dtype)
     flat, out = x.reshape(-1), y.reshape(-1)
@@ -28,6 +29,8 @@ def relu_forward(x: Array) -> tuple[Array, tuple]:
 
 def relu_backward(dy: Array, cache: tuple) -> Array:
     """dx = dy where y > 0, else 0."""
+    if gpu.has_kernels(array_module(dy)):
+        return gpu.relu_gradient(dy, cache[0])
     if array_module(dy) is not np:
         return _relu_gradient(dy, cache[0])
     dx = np.empty(dy.shape, dy.dtype)

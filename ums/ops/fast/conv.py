@@ -13,7 +13,7 @@ import numpy as np
 
 from ums.backend import Array, array_module
 from ums.ops.arguments import zeros_around
-from ums.ops.fast import winograd
+from ums.ops.fast import gpu, winograd
 from ums.ops.fast.rows import channel_sums, padded_rows, transposed_product, zeros_for_sum
 from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
 
@@ -40,7 +40,9 @@ def conv2d_forward(
         A = _columns(x[images], slice(top, bottom), K, stride, dilation, padding)
         out = y[images, top:bottom].reshape(-1, O)
         xp.matmul(A, w2, out=out)
-        if b is not None:
+        if b is not None and gpu.has_kernels(xp):
+            gpu.affine(out, None, None, None, b, out)
+        elif b is not None:
             out += b
 
     for_each(work, _tiles(y.shape, w), xp)
@@ -56,15 +58,16 @@ def conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     O = w.shape[3]
     work_list = _tiles(dy.shape, w)
 
-    def work(start: int, stop: int) -> tuple[Array, Array]:
-        dw, db = zeros_for_sum((w.size // O, O), w), zeros_for_sum((O,), w)
-        for images, top, bottom in work_list[start:stop]:
-            A = _columns(x[images], slice(top, bottom), w.shape[0], stride, dilation, padding)
-            dw += transposed_product(A, dy[images, top:bottom].reshape(-1, O))
-            db += channel_sums(dy[images, top:bottom])
-        return dw, db
+    def product(images: slice, top: int, bottom: int) -> tuple[Array, Array]:
+        A = _columns(x[images], slice(top, bottom), w.shape[0], stride, dilation, padding)
+        out = dy[images, top:bottom]
+        return transposed_product(A, out.reshape(-1, O)), channel_sums(out)
 
-    dw, db = add_up(parallel_for(work, len(work_list), xp))
+    def work(start: int, stop: int) -> list[Array]:
+        return add_up(product(*tile) for tile in work_list[start:stop])
+
+    empty = zeros_for_sum((w.size // O, O), w), zeros_for_sum((O,), w)
+    dw, db = add_up(parallel_for(work, len(work_list), xp)) or empty
     return dw.reshape(w.shape).astype(w.dtype, copy=False), db.astype(w.dtype, copy=False)
 
 
@@ -105,7 +108,13 @@ def _spread(dy: Array, shape: tuple, w: Array, stride: int, dilation: int, paddi
             _add_windows(places, dA, stride, dilation)
         dx[images] = x_pad[:, p : p + H, p : p + W]
 
-    for_each(work, by_images(_tiles(dy.shape, w)), xp)
+    def work_on_gpu(images: slice, bands: list) -> None:
+        for top, bottom in bands:
+            dA = xp.matmul(dy[images, top:bottom].reshape(-1, O), wT)
+            gpu.add_windows(dA, dx[images], top, bottom, gpu.How(K, stride, dilation, above, left))
+
+    by_device = work_on_gpu if gpu.has_kernels(xp) else work
+    for_each(by_device, by_images(_tiles(dy.shape, w)), xp)
     return dx
 
 
@@ -123,6 +132,9 @@ def _columns(x: Array, band: slice, K: int, stride: int, dilation: int, padding:
     rows, OW = band.stop - band.start, -(-W // stride)
     p = dilation * (K - 1) // 2
     (above, _), (left, _) = (zeros_around(side, K, stride, dilation, padding) for side in (H, W))
+    if gpu.has_kernels(array_module(x)):
+        how = gpu.How(K, stride, dilation, above, left)
+        return gpu.windows(x, band.start, band.stop, OW, how)
     first, height = band.start * stride - above, (rows - 1) * stride + 2 * p + 1
     x_pad = padded_rows(x, first, height, p)[:, :, p - left :]
     A = scratch("columns", (n, rows, OW, K, K, C), x.dtype, array_module(x))

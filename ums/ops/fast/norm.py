@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from ums.backend import Array, array_module, fused
+from ums.ops.fast import gpu
 from ums.ops.fast.rows import channel_sums, column_sums, long_rows, per_channel
 from ums.ops.fast.threads import for_rows, scratch
 
@@ -26,6 +27,10 @@ def batchnorm_forward(
     eps: float = 1e-5,
 ) -> tuple[Array, tuple]:
     """y = x scale + shift, where scale = gamma rstd and shift = beta - mean scale."""
+    if training and gpu.has_kernels(array_module(x)):
+        of_batch = gpu.statistics(x, gamma, beta, running_mean, running_var, 1 - momentum, eps)
+        mean, rstd, scale, shift = of_batch
+        return _affine([(x, scale)], shift), (x, mean, rstd, gamma, training)
     if training:
         mean, var = _moments(x)
         _move_statistics(running_mean, running_var, mean, var, 1 - momentum)
@@ -83,6 +88,10 @@ def batchnorm_grad_input(dy: Array, cache: tuple) -> Array:
 
 def batchnorm_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
     """(dx, dgamma, dbeta), with the sums over the batch taken once for all three."""
+    x, mean, rstd, gamma, training = cache
+    if training and gpu.has_kernels(array_module(x)):
+        dgamma, dbeta, a, b, shift = gpu.coefficients(dy, x, mean, rstd, gamma)
+        return _affine([(dy, a), (x, b)], shift), dgamma, dbeta
     dgamma, dbeta = batchnorm_grad_weights(dy, cache)
     return _grad_input(dy, cache, dgamma, dbeta), dgamma, dbeta
 
@@ -148,8 +157,12 @@ def _sum_of_products(xp: ModuleType, x: Array, mean: Array, dy: Array) -> Array:
 
 def _affine(terms: list[tuple[Array, Array]], shift: Array | None) -> Array:
     """The sum of x * scale over (x, scale) in terms, plus shift; scales and shift are (C,)."""
-    like = terms[0][0]
-    if array_module(like) is not np:
+    like, xp = terms[0][0], array_module(terms[0][0])
+    if gpu.has_kernels(xp):
+        (x, a), (z, b) = (*terms, (None, None))[:2]
+        x, z = xp.ascontiguousarray(x), None if z is None else xp.ascontiguousarray(z)
+        return gpu.affine(x, a, z, b, shift, xp.empty(x.shape, x.dtype))
+    if xp is not np:
         return _affine_plain(*(array for term in terms for array in term), shift)
     W = long_rows(like)[1]
     tiled = [(long_rows(x)[0], np.tile(scale, W)) for x, scale in terms]

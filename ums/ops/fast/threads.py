@@ -9,7 +9,7 @@ import ctypes
 import math
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
@@ -94,9 +94,14 @@ def for_rows(work: Callable[[int, int], Any], M: int, row_bytes: int) -> list:
     return for_each(work, [(top, bottom) for _, top, bottom in tiles(1, M, row_bytes)])
 
 
-def add_up(shares: list[tuple[Array, ...]]) -> list[Array]:
-    """Add the arrays of all shares to those of the first, place by place."""
-    return [sum(others, first) for first, *others in zip(*shares, strict=True)]
+def add_up(shares: Iterable[Sequence[Array]]) -> list[Array]:
+    """The sums of the arrays of all shares, place by place, in place of the first; [] if none has any."""
+    total: list[Array] = []
+    for share in filter(None, shares):
+        for array, other in zip(total, share, strict=bool(total)):
+            array += other
+        total = total or list(share)
+    return total
 
 
 def single_threaded(work: Callable[[], Any], xp: ModuleType = np) -> Any:

@@ -24,8 +24,12 @@ from types import ModuleType
 import numpy as np
 
 from ums.backend import Array, array_module, fused
+from ums.ops.fast import gpu
 from ums.ops.fast.rows import channel_sums, padded_rows, transposed_product, zeros_for_sum
 from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
+
+WINDOWS, SQUARES = gpu.How(2, 1, 1, 1, 1), gpu.How(2, 2, 1, 1, 1)
+"""How the 2x2 windows of the small image and the 2x2 squares of the large one lie, for ``gpu``."""
 
 
 def fold_kernel(w: Array) -> Array:
@@ -34,6 +38,8 @@ def fold_kernel(w: Array) -> Array:
     (s, t) is the place in the 2x2 window, (r, q) that in the 2x2 square of the output.
     """
     _, _, C, O = w.shape
+    if gpu.has_kernels(array_module(w)):
+        return gpu.fold_kernel(w)
     empty = array_module(w).empty
     rows, V = empty((2, 2, 3, C, O), w.dtype), empty((2, 2, C, 2, 2, O), w.dtype)
     _fold(*w, *rows[0], *rows[1])  # (r, s, v, c, o)
@@ -45,6 +51,8 @@ def fold_kernel(w: Array) -> Array:
 def unfold_kernel(dV: Array, shape: tuple[int, int, int, int]) -> Array:
     """dw (3, 3, C, O) from dV (4C, 4O): the adjoint of :func:`fold_kernel`."""
     _, _, C, O = shape
+    if gpu.has_kernels(array_module(dV)):
+        return gpu.unfold_kernel(dV, shape)
     dV = dV.reshape(2, 2, C, 2, 2, O).transpose(4, 1, 3, 0, 2, 5)  # (q, t, r, s, c, o)
     empty = array_module(dV).empty
     columns, dw = empty((3, 2, 2, C, O), dV.dtype), empty(shape, dV.dtype)
@@ -98,7 +106,11 @@ def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]
         low, high = max(first, 0), min(2 * bottom - 1, 2 * H)
         xp.add(band[:, low - first : high - first], b, out=y[images, low:high])
 
-    for_each(work, _tiles(x, O), xp)
+    def work_on_gpu(images: slice, top: int, bottom: int) -> None:
+        AV = xp.matmul(_windows(x[images], top, bottom), V)
+        gpu.add_windows(AV, y[images], top, bottom, SQUARES, b)
+
+    for_each(work_on_gpu if gpu.has_kernels(xp) else work, _tiles(x, O), xp)
     return y, (x, w)
 
 
@@ -110,15 +122,16 @@ def upsample_conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]
     W = x.shape[2]
     work_list = _tiles(x, O)
 
-    def work(start: int, stop: int) -> tuple[Array, Array]:
-        dV, db = zeros_for_sum((4 * C, 4 * O), w), zeros_for_sum((4 * O,), w)
-        for images, top, bottom in work_list[start:stop]:
-            dAV = _gather(dy, images, top, bottom)
-            dV += transposed_product(_windows(x[images], top, bottom), dAV)
-            db += channel_sums(dAV.reshape(-1, W + 1, 4 * O))
-        return dV, db
+    def product(images: slice, top: int, bottom: int) -> tuple[Array, Array]:
+        dAV = _gather(dy, images, top, bottom)
+        dV = transposed_product(_windows(x[images], top, bottom), dAV)
+        return dV, channel_sums(dAV.reshape(-1, W + 1, 4 * O))
 
-    dV, db = add_up(parallel_for(work, len(work_list), xp))
+    def work(start: int, stop: int) -> list[Array]:
+        return add_up(product(*tile) for tile in work_list[start:stop])
+
+    empty = zeros_for_sum((4 * C, 4 * O), w), zeros_for_sum((4 * O,), w)
+    dV, db = add_up(parallel_for(work, len(work_list), xp)) or empty
     db = db.reshape(4, O).sum(axis=0)
     return unfold_kernel(dV, w.shape).astype(w.dtype, copy=False), db.astype(w.dtype, copy=False)
 
@@ -144,7 +157,13 @@ def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:
                 x_pad[:, top + s : bottom + s, t : t + W + 1] += dA[:, :, :, s, t]
         dx[images] = x_pad[:, 1:-1, 1:-1]
 
-    for_each(work, by_images(_tiles(x, w.shape[3])), xp)
+    def work_on_gpu(images: slice, bands: list) -> None:
+        for top, bottom in bands:
+            dA = xp.matmul(_gather(dy, images, top, bottom), VT)
+            gpu.add_windows(dA, dx[images], top, bottom, WINDOWS)
+
+    by_device = work_on_gpu if gpu.has_kernels(xp) else work
+    for_each(by_device, by_images(_tiles(x, w.shape[3])), xp)
     return dx
 
 
@@ -159,6 +178,8 @@ def _windows(x: Array, top: int, bottom: int) -> Array:
     xp = array_module(x)
     n, _, W, C = x.shape
     rows = bottom - top
+    if gpu.has_kernels(xp):
+        return gpu.windows(x, top, bottom, W + 1, WINDOWS)
     band = padded_rows(x, top - 1, rows + 1, 1)
     A = scratch("columns", (n, rows, W + 1, 2, 2 * C), x.dtype, xp)
     for s in (0, 1):  # a row of the window is 2C numbers side by side
@@ -171,6 +192,8 @@ def _gather(dy: Array, images: slice, top: int, bottom: int) -> Array:
     """d(AV): the gradient of every pixel where the matrix AV holds it, zero off the image."""
     _, _, W2, O = dy.shape
     n, rows, columns = images.stop - images.start, bottom - top, W2 // 2 + 1
+    if gpu.has_kernels(array_module(dy)):
+        return gpu.windows(dy[images], top, bottom, columns, SQUARES)
     band = padded_rows(dy[images], 2 * top - 1, 2 * rows, 1)
     dAV = scratch("squares", (n, rows, columns, 2, 2, O), dy.dtype, array_module(dy))
     dAV[...] = band.reshape(n, rows, 2, columns, 2, O).swapaxes(2, 3)
