@@ -13,7 +13,7 @@
 #: SOURCE_STEPS, STEPS    training steps of the source (1500; echo 1000) and of each task (300; echo 600)
 #: EVALUATIONS            times in a training that the validation loss is measured (10)
 #: PROCESSES              jobs side by side (one for each processor)
-#: PILOT                  instead of the study, choose its learning rates with so many replicates, at most 3
+#: PILOT                  instead of the study, choose its learning rates with so many replicates, at most 3: rates.csv
 #: BATCH, SEED            images per batch (16); the seed of every random number (0)
 #: DEVICE                 cpu, gpu or auto (auto)
 #: TRIALS, EPOCHS         combinations that search-echo tries (16; 162 is all of them), epochs of each at most (20)
