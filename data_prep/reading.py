@@ -12,11 +12,12 @@ from tqdm import tqdm
 
 from data_prep.boxes import check_within
 from data_prep.duplicates import Digests, digests
-from data_prep.images import resize_classes, resize_image, resize_mask
+from data_prep.images import resize_classes, resize_mask
 from data_prep.listing import Item
 from data_prep.workfolder import Outcome, Refused, WorkFolder
 from ums.backend import thread_count
 from ums.data.decode import decode_colour, decode_grey, decode_mask
+from ums.data.resize import resize_image
 
 
 def read_all(

@@ -43,26 +43,32 @@ if TYPE_CHECKING:
         tune_independently,
         tune_jointly,
     )
+    from ums.models import Model, load_model, save_model
+    from ums.predictions import Prediction, predict_image
     from ums.training import FitSettings, History, Training, predict, train_step
 else:  # hidden from type checkers, which would take any misspelt name for one that is loaded here
 
     def __getattr__(name: str) -> object:
         if name in __all__:  # and not loaded above: one of the names that need more than NumPy
-            for module in map(import_module, ("ums.data", "ums.training", "ums.finetuning")):
+            for module in map(import_module, (f"ums.{one}" for one in LATER)):
                 if hasattr(module, name):
                     return getattr(module, name)
         raise AttributeError(f"module 'ums' has no attribute {name!r}")
 
+
+LATER = ("data", "training", "finetuning", "models", "predictions")
+"""Modules that need more than NumPy."""
 
 __version__ = "0.1.0"
 
 __all__ = [
     "SGD", "Adam", "BatchNorm", "ByHand", "Conv2D", "Dense", "Device", "Dropout", "Equal",
     "Examples", "FitSettings", "GlobalAveragePool", "GradNorm", "GradientError", "History", "Layer",
-    "Parameter", "RMSprop", "ReLU", "ReduceOnPlateau", "Sequential", "Task", "Training", "Tuned",
-    "Uncertainty", "Upsample2D", "UpsampleConv2D", "check_gradients", "check_layer", "check_loss",
-    "choose_device", "load_prepared", "normalise", "ops", "predict", "train_separately",
-    "train_step", "tune_alternately", "tune_independently", "tune_jointly",
+    "Model", "Parameter", "Prediction", "RMSprop", "ReLU", "ReduceOnPlateau", "Sequential", "Task",
+    "Training", "Tuned", "Uncertainty", "Upsample2D", "UpsampleConv2D", "check_gradients",
+    "check_layer", "check_loss", "choose_device", "load_model", "load_prepared", "normalise", "ops",
+    "predict", "predict_image", "save_model", "train_separately", "train_step", "tune_alternately",
+    "tune_independently", "tune_jointly",
 ]  # fmt: skip
 
 

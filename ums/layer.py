@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -95,6 +95,10 @@ class Layer:
     def named_parameters(self) -> dict[str, Parameter]:
         """The layer's parameters by name, frozen or not."""
         return {k: v for k, v in vars(self).items() if isinstance(v, Parameter)}
+
+    def arguments(self) -> dict[str, Any]:
+        """What ``__init__`` takes to make such a layer, by name, beside a random generator."""
+        return {}
 
     def parameters(self) -> list[Parameter]:
         """All parameters, frozen or not."""

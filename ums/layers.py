@@ -6,7 +6,7 @@ What they share (parameters, caches, freezing) is in :mod:`ums.layer`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.random import Generator
@@ -71,6 +71,9 @@ class Dropout(Layer):
     def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
         return ops.dropout_forward(x, self.rate, self.rng, training)
 
+    def arguments(self) -> dict[str, Any]:
+        return {"rate": self.rate}
+
     def __repr__(self) -> str:
         return f"Dropout({self.rate})"
 
@@ -110,12 +113,16 @@ class Conv2D(Layer):
         H, W, _ = shape
         return -(-H // self.stride), -(-W // self.stride), self.b.value.size
 
-    def __repr__(self) -> str:
+    def arguments(self) -> dict[str, Any]:
         K, _, C, O = self.w.value.shape
+        own = {name: getattr(self, name) for name in ("stride", "dilation", "padding")}
+        return {"C": C, "O": O, "kernel": K} | own
+
+    def __repr__(self) -> str:
         usual = {"kernel": 3, "stride": 1, "dilation": 1, "padding": "symmetric"}
-        own = vars(self) | {"kernel": K}
+        own = self.arguments()
         others = (f", {k}={own[k]!r}" for k, value in usual.items() if own[k] != value)
-        return f"Conv2D({C}, {O}{''.join(others)})"
+        return f"Conv2D({own['C']}, {own['O']}{''.join(others)})"
 
 
 class UpsampleConv2D(Layer):
@@ -137,9 +144,12 @@ class UpsampleConv2D(Layer):
         H, W, _ = shape
         return 2 * H, 2 * W, self.b.value.size
 
+    def arguments(self) -> dict[str, Any]:
+        C, O = self.w.value.shape[-2:]
+        return {"C": C, "O": O}
+
     def __repr__(self) -> str:
-        C, O = self.w.value.shape[2:]
-        return f"UpsampleConv2D({C}, {O})"
+        return "UpsampleConv2D({C}, {O})".format(**self.arguments())
 
 
 class Dense(Layer):
@@ -161,9 +171,12 @@ class Dense(Layer):
         self._check_input(shape, "C", self.w.value.shape[0])
         return (self.b.value.size,)
 
+    def arguments(self) -> dict[str, Any]:
+        C, O = self.w.value.shape[-2:]
+        return {"C": C, "O": O}
+
     def __repr__(self) -> str:
-        C, O = self.w.value.shape
-        return f"Dense({C}, {O})"
+        return "Dense({C}, {O})".format(**self.arguments())
 
 
 class BatchNorm(Layer):
@@ -199,6 +212,9 @@ class BatchNorm(Layer):
 
     def statistics(self) -> dict[str, Array]:
         return {"running_mean": self.running_mean, "running_var": self.running_var}
+
+    def arguments(self) -> dict[str, Any]:
+        return {"C": self.gamma.value.size, "momentum": self.momentum, "eps": self.eps}
 
     def __repr__(self) -> str:
         eps = "" if self.eps == 1e-5 else f", eps={self.eps}"

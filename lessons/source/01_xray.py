@@ -11,11 +11,11 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from data_prep.images import resize_image
 from data_prep.synthetic import make_synthetic
 from lessons.checks import lesson_01 as check
 from lessons.pictures import COLOURS, image_row, use_style
 from ums.data.normalisation import BACKGROUND
+from ums.data.resize import resize_image
 
 use_style()
 

@@ -12,11 +12,11 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from data_prep.images import resize_image
 from data_prep.synthetic import make_synthetic
 from lessons.checks import lesson_02 as check
 from lessons.pictures import COLOURS, image_row, use_style
 from ums.data import normalise
+from ums.data.resize import resize_image
 from ums.gradcheck import GradientError, check_gradients
 from ums.ops import bce, dense_forward, sigmoid_forward, softmax_forward
 

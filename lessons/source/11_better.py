@@ -14,13 +14,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import t
 
-from data_prep.images import resize_image
 from data_prep.synthetic import make_synthetic
 from lessons.checks import lesson_11 as check
 from lessons.pictures import COLOURS, image_row, use_style
 from ums.data import normalise
 from ums.data.examples import epoch_batches
 from ums.data.folds import stratified_folds
+from ums.data.resize import resize_image
 from ums.layers import Dense, ReLU, Sequential
 from ums.metrics import significance
 from ums.ops import categorical_cross_entropy

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from data_prep.images import resize_image, resize_mask
+from data_prep.images import resize_mask
+from ums.data.resize import resize_image
 
 
 def test_shrinking_noise_averages_it_over_all_pixels():

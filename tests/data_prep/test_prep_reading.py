@@ -10,9 +10,9 @@ from PIL import Image
 
 from data_prep import reading
 from data_prep.__main__ import main
-from data_prep.images import resize_image
 from data_prep.listing import Item
 from ums.data.prepared import load_prepared
+from ums.data.resize import resize_image
 
 GREY = picture((48, 40))
 

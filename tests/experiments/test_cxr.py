@@ -66,12 +66,12 @@ TUNED = {name for arm in CHEST for name in named(DIVERSE, arm)}
 TUNED |= {name for arm in CHEST if arm != CONTROL for name in named(SIMILAR, arm)}
 OTHERS = {f"{group}-cases" for group in (DIVERSE, SIMILAR)} | SOURCES
 OTHERS |= {f"{group}-pictures-replicate1" for group in (DIVERSE, SIMILAR)}
-OTHERS |= {"source-test-replicate1", "source-test-replicate2"}
+OTHERS |= {"source-test-replicate1", "source-test-replicate2", "models"}
 
 
 def test_run_leaves_weights_and_records_of_every_job(finished):
     assert {path.name for path in finished.iterdir()} - {".lock"} == {
-        "study.json", "weights", "records",
+        "study.json", "weights", "records", "models",
     }  # fmt: skip
     assert set(jobs_in(finished / "weights", "npz")) == SOURCES | TUNED
     assert set(jobs_in(finished / "records", "json")) == OTHERS | TUNED

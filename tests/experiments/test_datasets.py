@@ -266,7 +266,7 @@ def test_fingerprint_changes_with_every_array(name, folders):
 
 def test_every_array_of_a_prepared_folder_is_in_its_fingerprint(folders):
     prepared = load_prepared(folders / "target")
-    assert {f.name for f in fields(prepared)} == {*CHANGED, "folder", "about", "opened"}
+    assert {f.name for f in fields(prepared)} == {*CHANGED, "folder", "about", "opened", "numbers"}
 
 
 def test_fingerprint_tells_a_label_and_a_missing_array_apart(folders):

@@ -158,9 +158,11 @@ def test_noise_of_every_kind_is_learned_from_and_judged_by(source, monkeypatch):
 
 def test_denoising_learns_by_mse_and_rmsprop_and_is_judged_by_other_images(monkeypatch):
     calls = noted(monkeypatch, denoising, "train_task")
-    denoising.train_denoising("network", "train", "validation", "training")
+    monkeypatch.setattr(denoising, "check_size", lambda *_: None)
+    train, validation = (SimpleNamespace(images=np.zeros((1, 16, 16))) for _ in range(2))
+    denoising.train_denoising("network", train, validation, "training")
     task, given = calls[0]
-    assert (task.head, task.train, task.validation) == ("network", "train", "validation")
+    assert (task.head, task.train, task.validation) == ("network", train, validation)
     assert (task.loss, task.optimizer, given) == (denoising.mse, RMSprop, "training")
 
 

@@ -24,7 +24,7 @@ from ums.experiments import evaluation, group_pictures
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.cxr import ABNORMALITY, CXR, LUNGS
 from ums.experiments.echo import ECHO
-from ums.experiments.jobs import CASES, PICTURES, PILOT, SOURCE, SOURCE_TEST, TUNE, Job
+from ums.experiments.jobs import CASES, MODELS, PICTURES, PILOT, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.names import (
     ALTERNATING,
     CONTROL,
@@ -88,21 +88,23 @@ def computed(monkeypatch):
 # ---------------------------------------------------------------------------- the list
 
 
-def test_jobs_of_a_study_are_its_cases_replicates_and_pictures(datasets, tmp_path):
+def test_jobs_of_a_study_are_its_cases_replicates_pictures_and_models(datasets, tmp_path):
     jobs = small_study(CXR, datasets, tmp_path).jobs()
     arms = {DIVERSE: CHEST, SIMILAR: [arm for arm in CHEST if arm != CONTROL]}
     expected = [(CASES, DIVERSE, "", 0), (CASES, SIMILAR, "", 0)]
     for replicate in (1, 2):
         expected += [(SOURCE, "", "", replicate), (SOURCE_TEST, "", "", replicate)]
         expected += [(TUNE, group, arm, replicate) for group in arms for arm in arms[group]]
-    expected += [(PICTURES, DIVERSE, "", 1), (PICTURES, SIMILAR, "", 1)]
+    expected += [(PICTURES, DIVERSE, "", 1), (PICTURES, SIMILAR, "", 1), (MODELS, "", "", 0)]
     assert [(job.kind, job.group, job.arm, job.replicate) for job in jobs] == expected
     assert len({job.name for job in jobs}) == len(jobs)
 
 
-def test_only_the_main_part_has_pictures(datasets, tmp_path):
+def test_only_the_main_part_has_pictures_and_models(datasets, tmp_path):
     study = small_study(CXR, datasets, tmp_path, arms=PRIMARY_ARMS)
-    assert study.jobs(main=False) == [job for job in study.jobs() if job.kind != PICTURES]
+    assert study.jobs(main=False) == [
+        job for job in study.jobs() if job.kind not in (PICTURES, MODELS)
+    ]
 
 
 def test_arms_are_in_one_order_whatever_they_are_given_in(datasets, tmp_path):
@@ -243,11 +245,13 @@ def test_other_images_change_the_key_of_what_is_trained_or_tested_on_them(
     if changed == "source":  # of what needs no source nothing changes
         expected = [
             job for job in one.jobs()
-            if job.kind in (SOURCE, SOURCE_TEST, PICTURES) or (job.arm and ARMS[job.arm].needs_source)
+            if job.kind in (SOURCE, SOURCE_TEST, PICTURES, MODELS) or (job.arm and ARMS[job.arm].needs_source)
         ]  # fmt: skip
     else:
         groups = {"pneumonia": {SIMILAR}, "source-other": set()}.get(changed, {DIVERSE})
-        expected = [job for job in one.jobs() if job.group in groups]
+        expected = [
+            job for job in one.jobs() if job.group in groups or (job.kind == MODELS and groups)
+        ]
     assert again == expected
 
 

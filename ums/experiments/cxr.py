@@ -67,7 +67,14 @@ def diverse_group(target: Prepared, test: Prepared) -> TaskGroup:
         "Tasks with diverse annotations",
         (
             TargetTask(LUNGS, "Lung segmentation", SEGMENTATION, lungs[0], lungs[1]),
-            TargetTask(ABNORMALITY, "Abnormality", CLASSIFICATION, abnormality[0], abnormality[1]),
+            TargetTask(
+                ABNORMALITY,
+                "Abnormality",
+                CLASSIFICATION,
+                abnormality[0],
+                abnormality[1],
+                class_names=("normal", LABEL),
+            ),
         ),
         pool=np.flatnonzero(target.splits != "test"),
         strata=target.labels[LABEL],

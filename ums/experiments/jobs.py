@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 CASES, SOURCE, SOURCE_TEST, TUNE, PICTURES = "cases", "source", "source-test", "tune", "pictures"
+MODELS = "models"
 PILOT, TRIAL, TRIAL_TEST = "pilot", "trial", "trial-test"
 
 
@@ -23,7 +24,8 @@ class Job:
     Attributes:
         kind: CASES records the images that a group of tasks is tested on, SOURCE trains the source,
             SOURCE_TEST tests it, TUNE tunes a group by one arm and tests it, and PICTURES keeps what
-            the page shows of a group. A pilot has PILOT, a search TRIAL and TRIAL_TEST.
+            the page shows of a group. MODELS writes the networks that are to be used. A pilot has
+            PILOT, a search TRIAL and TRIAL_TEST.
         group: The name of the group of tasks; empty for the source.
         arm: The name of an arm, or of the trial's choice; otherwise empty.
         replicate: From 1; another replicate draws other images and other random numbers. Those of a

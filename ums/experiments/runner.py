@@ -19,7 +19,7 @@ from ums.experiments import estimate
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.datasets import Datasets
 from ums.experiments.factors import Factor
-from ums.experiments.jobs import PICTURES, SOURCE, SOURCE_TEST, TUNE, Job
+from ums.experiments.jobs import MODELS, PICTURES, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.modality import Modality
 from ums.experiments.run import Run
 from ums.experiments.settings import Settings, described
@@ -154,7 +154,9 @@ def items_of(study: Study, part: Part, jobs: Sequence[Job]) -> dict[str, Item]:
 
 
 def needs(job: Job, other: Job) -> bool:
-    """Whether a job needs another: its source, or for pictures all networks of its replicate."""
+    """Whether a job needs another: its source, for pictures all networks of its replicate, or all."""
+    if job.kind == MODELS:
+        return other.kind == TUNE
     sourced = job.kind == SOURCE_TEST or (bool(job.arm) and ARMS[job.arm].needs_source)
     found = (sourced and other.kind == SOURCE) or (job.kind == PICTURES and other.kind == TUNE)
     return found and other.replicate == job.replicate

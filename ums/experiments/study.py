@@ -15,8 +15,19 @@ from ums.experiments import evaluation, testing
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.datasets import Datasets, fingerprint
 from ums.experiments.group_pictures import outlines, shown_heat_maps
-from ums.experiments.jobs import CASES, PICTURES, PILOT, SOURCE, SOURCE_TEST, TUNE, Job
+from ums.experiments.jobs import (
+    CASES,
+    MODELS,
+    PICTURES,
+    PILOT,
+    SOURCE,
+    SOURCE_TEST,
+    TUNE,
+    Job,
+)
 from ums.experiments.modality import Modality, Pictures
+from ums.experiments.model_files import Tuned as Chosen
+from ums.experiments.model_files import best_arm, best_replicate, write_model, write_use
 from ums.experiments.names import (
     CONTROL,
     INDEPENDENT,
@@ -27,6 +38,8 @@ from ums.experiments.names import (
 from ums.experiments.rates import FOLLOWS, trials
 from ums.experiments.replicates import Draw, Pool
 from ums.experiments.run import Run, trained, training_record
+from ums.experiments.settings import described
+from ums.experiments.store import made_by
 from ums.experiments.tasks import TargetTask, TaskGroup
 from ums.experiments.tuning import Tuning
 from ums.finetuning import Tuned
@@ -145,13 +158,22 @@ class Study:
         for replicate in range(1, self.settings.replicates + 1):
             jobs += self.jobs_of(replicate)
         pictures = [Job(PICTURES, name, replicate=1, seed=seed) for name in names]
-        return jobs + (pictures if main else [])
+        return jobs + ([*pictures, Job(MODELS, seed=seed)] if main else [])
+
+    def _tuned(self, arm: str) -> list[Job]:
+        """The jobs of an arm, group by group."""
+        replicates = range(1, self.settings.replicates + 1)
+        jobs = [job for replicate in replicates for job in self.jobs_of(replicate)]
+        return [job for job in jobs if (job.kind, job.arm) == (TUNE, arm)]
 
     def key(self, job: Job) -> dict[str, Any]:
         """Everything a job's record depends on beside the code and the packages.
 
         A record is used again only under the very same key.
         """
+        if job.kind == MODELS:
+            tuned = [each for arm in self.model_arms for each in self._tuned(arm)]
+            return job.to_dict() | {"networks": [self.key(each) for each in tuned]}
         if job.kind in (SOURCE, SOURCE_TEST):
             return job.to_dict() | self._source_key(job.replicate)
         group = self.datasets.group(job.group)
@@ -188,6 +210,7 @@ class Study:
             TUNE: lambda job: (testing.tested(self.tuning(job.group, job.replicate), job), {}),
             PILOT: lambda job: (testing.tried(self.tuning(job.group, job.replicate), job), {}),
             PICTURES: self._pictures,
+            MODELS: self._models,
         }[job.kind]
 
         def recorded() -> Computed:
@@ -263,6 +286,36 @@ class Study:
         }
         return record, {}
 
+    @property
+    def model_arms(self) -> list[str]:
+        """The arms whose networks can be used by themselves, on images as they are."""
+        usable = (arm for arm in self.arms if arm not in (CONTROL, SOURCE_HEAD))
+        return [arm for arm in usable if not ARMS[arm].cleaned]
+
+    def _models(self, job: Job) -> Computed:
+        """Write each arm's networks to use, and which arm's."""
+        folder = self.run.store.folder / MODELS
+        arms: dict[str, list[list[dict[str, Any]]]] = {}
+        about = {"title": self.modality.title, "settings": described(self.settings)}
+        about |= {"seed": job.seed, "made by": made_by()}
+        for arm in self.model_arms:
+            groups: dict[str, list[dict[str, Any]]] = {}
+            for each in self._tuned(arm):
+                groups.setdefault(each.group, []).append(self.record(each))
+            chosen = []
+            for records in groups.values():
+                best = best_replicate(records)
+                own = Job(**best["job"])
+                tuning = self.tuning(own.group, own.replicate)
+                chosen.append(Chosen(tuning, tuning.tune(own), best))
+            if chosen:
+                write_model(folder / arm, arm, chosen, about)
+                arms[arm] = list(groups.values())
+        use = best_arm(arms) if arms else None
+        if use:
+            write_use(folder, use)
+        return {"models": list(arms), "use": use}, {}
+
     def _pictures(self, job: Job) -> Computed:
         """What the page shows of a group beside its numbers."""
         group, jobs = self.datasets.group(job.group), {}
@@ -281,20 +334,16 @@ class Study:
 
 
 def _described_task(group: TaskGroup, task: TargetTask) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "title": task.title,
-        "kind": task.kind,
-        "classes": task.classes,
-    }
+    found: dict[str, Any] = {"title": task.title, "kind": task.kind, "classes": task.classes}
     for where, (which, rows) in testing.cases_of(group, task).items():
         prepared = getattr(group, which)
         targets = (task.train if which == "train_set" else task.test).targets
         labels = None if task.kind == SEGMENTATION else np.asarray(targets)[rows]
-        described[where] = {
+        found[where] = {
             "id": prepared.ids[rows],
             "patient": prepared.patients[rows],
             "label": labels,
         }
         known = [name for name in ("age", "sex") if name in prepared.labels]
-        described[where] |= {name: prepared.labels[name][rows] for name in known}
-    return described
+        found[where] |= {name: prepared.labels[name][rows] for name in known}
+    return found

@@ -50,6 +50,7 @@ class TargetTask:
         train: The examples of all replicates, and of the images put aside.
         test: Examples that are never trained on.
         classes: K of a classification.
+        class_names: Their names, for models; by default numbers.
 
     Raises:
         ValueError: The task's name is that of the encoder in a job's saved weights.
@@ -61,6 +62,12 @@ class TargetTask:
     train: Labelled
     test: Labelled
     classes: int = 2
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def named_classes(self) -> tuple[str, ...]:
+        """A name for each class."""
+        return self.class_names or tuple(map(str, range(self.classes)))
 
     def __post_init__(self) -> None:
         if self.name == ENCODER:
@@ -225,5 +232,6 @@ def pairwise_tasks(
         parts = train_and_test(prepared, targets, known, f"{positive} or {negative} image")
         title = f"{positive[0].upper()}{positive[1:]} vs {negative}"
         name = f"{positive}-{negative}"
-        tasks.append(TargetTask(name, title, CLASSIFICATION, *parts))
+        names = (negative, positive)
+        tasks.append(TargetTask(name, title, CLASSIFICATION, *parts, class_names=names))
     return tuple(tasks)
