@@ -38,7 +38,7 @@ def test_type_checker_knows_the_public_names_and_refuses_others():
     command = [sys.executable, "-m", "mypy", *options]
     root = Path(ums.__file__).parents[1]
     found = subprocess.run(command, capture_output=True, text=True, cwd=root).stdout
-    assert 'no attribute "Conv3D"' in found and "predict" not in found
+    assert 'no attribute "Conv3D"' in found and '"predict"' not in found
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ Nothing is trained here: the tests look at what the training and the testing fun
 """
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest

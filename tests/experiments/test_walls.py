@@ -27,14 +27,15 @@ LIBRARY = ("finetuning", "data", "networks", "source", "ops", "layers")
 """What no page or result takes by its own words: it reads records."""
 
 TESTS_AFTERWARDS = {
-    "ums": {"ums.gradcheck"},  # public names
+    "ums": {"ums.gradcheck", "ums.models", "ums.predictions"},  # public names
     "ums.derived": {  # public names
         f"ums.derived.{name}" for name in ("heat_map", "lung_pooling", "map_measures")
     },
     "ums.derived.recommendation": {"ums.metrics.classification"},
     "ums.experiments.cxr": {"ums.experiments.denoising", "ums.experiments.hospitals"},
     "ums.experiments.study": {
-        f"ums.experiments.{name}" for name in ("evaluation", "testing", "group_pictures")
+        f"ums.experiments.{name}"
+        for name in ("evaluation", "testing", "group_pictures", "model_files")
     },
     "ums.experiments.search": {"ums.experiments.study_file", "ums.metrics.classification"},
 }

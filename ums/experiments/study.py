@@ -296,8 +296,8 @@ class Study:
         """Write each arm's networks to use, and which arm's."""
         folder = self.run.store.folder / MODELS
         arms: dict[str, list[list[dict[str, Any]]]] = {}
-        about = {"title": self.modality.title, "settings": described(self.settings)}
-        about |= {"seed": job.seed, "made by": made_by()}
+        about: dict[str, Any] = {"title": self.modality.title, "seed": job.seed}
+        about |= {"settings": described(self.settings), "made by": made_by()}
         for arm in self.model_arms:
             groups: dict[str, list[dict[str, Any]]] = {}
             for each in self._tuned(arm):
