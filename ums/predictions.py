@@ -325,7 +325,8 @@ def run(images: Sequence[str], model: str, out: str, device: str) -> int:
     refused = write_predictions(files, loaded, Path(out), chosen)
     for line in refused:
         print(f"left out: {line}", file=sys.stderr)
-    print(
-        f"{Path(out) / 'predictions.csv'}: {len(files) - len(refused)} images. {loaded.about['notice']}"
-    )
+    count = len(files) - len(refused)
+    if count:
+        images_of = f"{count} image{'s' * (count > 1)}"
+        print(f"{Path(out) / 'predictions.csv'}: {images_of}. {loaded.about['notice']}")
     return int(bool(refused))
