@@ -1,20 +1,24 @@
 """What a trained model says of image files, and what it leaves behind."""
 
 import csv
+import re
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from dicom_files import dicom
 
+import ums
 from ums import __main__ as command
 from ums import predictions
 from ums.backend import choose_device
+from ums.data.typical import typical, unlike
 from ums.derived.heat_map import HIRES_CAM, heat_maps
 from ums.derived.recommendation import FLOWS, QUALITIES
 from ums.layers import Conv2D, Dense, GlobalAveragePool, Layer, ReLU, Sequential, UpsampleConv2D
 from ums.models import Model, load_model, save_model
-from ums.predictions import image_files, predict_image, row, typical, unlike, write_predictions
+from ums.predictions import image_files, predict_image, row, write_predictions
 
 CPU = choose_device("cpu")
 SIZE = 32
@@ -241,3 +245,19 @@ def test_model_that_was_saved_says_the_same(tmp_path, model, rng):
         row(predict_image(m, path, CPU), m) for m in (model, load_model(tmp_path / "model"))
     )
     assert ours == theirs
+
+
+def test_examples_of_the_page_do_what_it_states(tmp_path, model, rng, monkeypatch, capsys):
+    text = (Path(ums.__file__).parent / "USE.md").read_text(encoding="utf-8")
+    derived, exported = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    save_model(tmp_path / "results/cxr", model.networks, model.about)
+    written(tmp_path / "film.png", film(rng))
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(derived, names)
+    mask = names["found"].masks["lungs"]
+    halves = mask[:, :30].sum(), mask[:, 30:].sum()
+    assert f"{abs(halves[0] - halves[1]) / sum(halves):.12f}"[:8] in capsys.readouterr().out
+    pytest.importorskip("onnx")
+    exec(exported, names)
+    assert (tmp_path / "lungs.onnx").stat().st_size > 100

@@ -8,12 +8,12 @@ from small_sets import SMALL, save_all, small_study
 from small_tuning import Trainings
 
 from ums.data import load_prepared
+from ums.data.typical import typical
 from ums.experiments.cxr import CXR
 from ums.experiments.jobs import MODELS, TUNE, Job
 from ums.experiments.model_files import best_arm, best_replicate
 from ums.experiments.names import ALTERNATING, CONTROL, DIVERSE, OWN_EPOCH, SEPARATE, SINGLE
 from ums.models import load_model
-from ums.predictions import typical
 
 
 def record(replicate, **losses):

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from ums.data import Prepared, load_prepared
-from ums.experiments.settings import OTHER, OWN
+from ums.experiments.jobs import SOURCE
+from ums.experiments.replicates import Pool
+from ums.experiments.settings import OTHER, OWN, Settings
 from ums.experiments.tasks import TaskGroup
 from ums.reading import digest_of
 
@@ -173,6 +175,24 @@ def check_label(prepared: Prepared, label: str, highest: int) -> None:
         raise ValueError(f"{table} has no column {label!r}")
     if not set(prepared.labels[label].tolist()) <= {-1, *range(highest + 1)}:
         raise ValueError(f"{table}: {label} must be from 0 to {highest}, or empty")
+
+
+def source_pool(source: Prepared, strata: np.ndarray, settings: Settings) -> Pool:
+    """What replicates draw the source's images from.
+
+    Args:
+        source: M images; those of split "test" are put aside.
+        strata: (M,) class of each image, below 0 for those that the source cannot learn from.
+        settings: How many images and replicates.
+
+    Raises:
+        ValueError: There are too few images; the message names the folder.
+    """
+    rows = np.flatnonzero((source.splits != "test") & (strata >= 0))
+    if not len(rows):
+        raise ValueError(f"{source.folder}: no image to train the source on outside split 'test'")
+    drawn = settings.source_images, settings.replicates, settings.seed
+    return Pool(rows, source.patients[rows], strata[rows], *drawn, SOURCE)
 
 
 def fingerprint(prepared: Prepared) -> str:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ums.data import Prepared
+from ums.data.typical import typical
 from ums.experiments.datasets import name_of
 from ums.experiments.names import LOGITS, OWN_EPOCH, SEGMENTATION, TEST, VALIDATION
 from ums.experiments.tasks import TargetTask
@@ -23,7 +24,6 @@ from ums.metrics.classification import mcc
 from ums.metrics.operating_point import threshold_for
 from ums.metrics.significance import bootstrap_interval
 from ums.models import USE, save_model
-from ums.predictions import typical
 from ums.reading import with_digest
 
 Record = Mapping[str, Any]

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from ums.checkpoint import Checkpoint
 from ums.data import Prepared
 from ums.experiments import evaluation, testing
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
-from ums.experiments.datasets import Datasets, fingerprint
+from ums.experiments.datasets import Datasets, fingerprint, source_pool
 from ums.experiments.group_pictures import outlines, shown_heat_maps
 from ums.experiments.jobs import (
     CASES,
@@ -40,7 +38,7 @@ from ums.experiments.replicates import Draw, Pool
 from ums.experiments.run import Run, trained, training_record
 from ums.experiments.settings import described
 from ums.experiments.store import made_by
-from ums.experiments.tasks import TargetTask, TaskGroup
+from ums.experiments.tasks import TaskGroup
 from ums.experiments.tuning import Tuning
 from ums.finetuning import Tuned
 from ums.networks import parameter_count
@@ -84,21 +82,7 @@ class Study:
         if name != SOURCE:
             group = self.datasets.group(name)
             return group.draws(settings.labels, settings.replicates, settings.seed)
-        source, strata = self.source_set, self.modality.source_strata(self.source_set)
-        rows = np.flatnonzero((source.splits != "test") & (strata >= 0))
-        if not len(rows):
-            raise ValueError(
-                f"{source.folder}: no image to train the source on outside split 'test'"
-            )
-        return Pool(
-            rows,
-            source.patients[rows],
-            strata[rows],
-            settings.source_images,
-            settings.replicates,
-            settings.seed,
-            SOURCE,
-        )
+        return source_pool(self.source_set, self.modality.source_strata(self.source_set), settings)
 
     @property
     def source_set(self) -> Prepared:
@@ -277,7 +261,7 @@ class Study:
             "held-out name": group.held_out_name,
             "test name": group.test_name,
             "overlap": self._overlap(group),
-            "tasks": {task.name: _described_task(group, task) for task in group.tasks},
+            "tasks": {task.name: testing.described_cases(group, task) for task in group.tasks},
             "heat map": {
                 "task": group.heat_map_task,
                 "patients": group.test_set.patients[rows],
@@ -331,19 +315,3 @@ class Study:
         if INDEPENDENT in jobs:
             pictures |= self.modality.pictures(group, [self.record(jobs[INDEPENDENT])])
         return {}, pictures
-
-
-def _described_task(group: TaskGroup, task: TargetTask) -> dict[str, Any]:
-    found: dict[str, Any] = {"title": task.title, "kind": task.kind, "classes": task.classes}
-    for where, (which, rows) in testing.cases_of(group, task).items():
-        prepared = getattr(group, which)
-        targets = (task.train if which == "train_set" else task.test).targets
-        labels = None if task.kind == SEGMENTATION else np.asarray(targets)[rows]
-        found[where] = {
-            "id": prepared.ids[rows],
-            "patient": prepared.patients[rows],
-            "label": labels,
-        }
-        known = [name for name in ("age", "sex") if name in prepared.labels]
-        found[where] |= {name: prepared.labels[name][rows] for name in known}
-    return found

@@ -43,6 +43,23 @@ def cases_of(group: TaskGroup, task: TargetTask) -> dict[str, tuple[str, np.ndar
     return cases | ({HELD_OUT: ("train_set", held_out)} if len(held_out) else {})
 
 
+def described_cases(group: TaskGroup, task: TargetTask) -> dict[str, Any]:
+    """A task, and ids, patients, labels and what else is known of its cases."""
+    found: dict[str, Any] = {"title": task.title, "kind": task.kind, "classes": task.classes}
+    for where, (which, rows) in cases_of(group, task).items():
+        prepared = getattr(group, which)
+        targets = (task.train if which == "train_set" else task.test).targets
+        labels = None if task.kind == SEGMENTATION else np.asarray(targets)[rows]
+        found[where] = {
+            "id": prepared.ids[rows],
+            "patient": prepared.patients[rows],
+            "label": labels,
+        }
+        known = [name for name in ("age", "sex") if name in prepared.labels]
+        found[where] |= {name: prepared.labels[name][rows] for name in known}
+    return found
+
+
 def tested(tuning: Tuning, job: Job) -> dict[str, Any]:
     """Train what is not trained yet, test it, and return the job's record."""
     if job.arm == SOURCE_HEAD:
