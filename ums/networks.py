@@ -82,14 +82,15 @@ def denoising_autoencoder(
     return Sequential(cxr_encoder(rng, in_channels, width), cxr_decoder(rng, out_channels, width))
 
 
-def segmentation_head(decoder: Sequential, rng: Generator) -> Sequential:
+def segmentation_head(decoder: Sequential, rng: Generator, outputs: int = 1) -> Sequential:
     """A trained decoder with its last convolution replaced by one to a single channel (4.1.2).
 
+    ``outputs`` channels are for masks of as many classes.
     The other layers are copies: the decoder passed in keeps its weights when the head is tuned.
     """
     *layers, last = copy_network(decoder)
     C = last.named_parameters()["w"].value.shape[2]
-    return Sequential(*layers, Conv2D(C, 1, rng, kernel=1))
+    return Sequential(*layers, Conv2D(C, outputs, rng, kernel=1))
 
 
 def echo_encoder(

@@ -16,7 +16,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from tqdm import tqdm
 
 from ums.backend import Device, choose_device, to_numpy
@@ -28,7 +28,6 @@ from ums.derived.recommendation import FLOWS, QUALITIES, exclusion_probability
 from ums.files import write_whole
 from ums.models import Model, load_model
 
-SEGMENTATION = "segmentation"
 SHEET = 224
 """Side of an image on the contact sheet, in pixels."""
 
@@ -40,7 +39,8 @@ class Prediction:
     Attributes:
         path: The file.
         image: (H, W) or (H, W, 3) uint8, as it was read.
-        probabilities: Task -> (K,), the probability of each class.
+        probabilities: Task -> (K,), the probability of each class, or of each of several labels.
+        numbers: Task -> the number that a regression predicts.
         masks: Task -> (H, W) of the image's own size: bool, or classes 0 .. K - 1.
         maps: Task -> (H, W) in 0..1, where the network looked for the class that it is asked for.
         warnings: Why the image is unlike those that the model was trained on.
@@ -49,6 +49,7 @@ class Prediction:
     path: Path
     image: np.ndarray
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
     masks: dict[str, np.ndarray] = field(default_factory=dict)
     maps: dict[str, np.ndarray] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -69,7 +70,13 @@ def predict_image(model: Model, path: str | Path, device: Device) -> Prediction:
     height, width = image.shape[:2]
     for name, network in model.networks.items():
         output = to_numpy(network.forward(x, keep=False))[0]
-        if model.about["tasks"][name]["kind"] == SEGMENTATION:
+        task = model.about["tasks"][name]
+        if task["kind"] == "regression":
+            mean, deviation = task["unit"]
+            found.numbers[name] = float(output[0] * deviation + mean)
+        elif task["kind"] == "several labels":
+            found.probabilities[name] = expit(output.astype(np.float64))
+        elif task["kind"] == "segmentation":
             logits = cv2.resize(output, (width, height), interpolation=cv2.INTER_LINEAR)
             found.masks[name] = logits.argmax(axis=2) if logits.ndim == 3 else logits > 0
         else:
@@ -133,6 +140,8 @@ def row(found: Prediction, model: Model) -> dict[str, Any]:
     line: dict[str, Any] = {"file": str(found.path)}
     for name, mask in found.masks.items():
         line[f"{name}: share of the image"] = f"{(mask > 0).mean():.4f}"
+    for name, number in found.numbers.items():
+        line[name] = f"{number:.4g}"
     for name, chances in found.probabilities.items():
         task = model.about["tasks"][name]
         for label, chance in zip(task["classes"], chances, strict=True):

@@ -22,6 +22,7 @@ try:
     from ums.experiments.echo import ECHO
     from ums.experiments.factors import FACTORS
     from ums.experiments.modality import Modality
+    from ums.experiments.own import OwnStudy
     from ums.experiments.report import write_report
     from ums.experiments.run import Run
     from ums.experiments.settings import Settings, add_options, from_options
@@ -39,9 +40,11 @@ MODALITIES: tuple[Modality, ...] = (CXR, ECHO)
 def main(arguments: list[str] | None = None) -> int:
     """Run a study or make its page again; returns 2 after one line that says what is wrong."""
     escape_unprintable()
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
     start = time.perf_counter()
     try:
+        own = [OwnStudy(one) for one in given[:1] if one.endswith(".toml")]
+        options = _parser(own).parse_args([own[0].name, *given[1:]] if own else given)
         folder = options.run(options)
         if folder is None:
             return 0
@@ -58,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(own: Sequence[Modality] = ()) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ums.experiments",
         description="The paper's studies. What is trained is kept in the folder for results: a study "
@@ -71,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for modality in MODALITIES:
+    for modality in (*MODALITIES, *own):
         text = f"{modality.title}: when does sharing an encoder pay?"
         command = add(modality.name, text, partial(_study, modality))
         _add_basics(command, modality, modality.layout.folders, modality.defaults)

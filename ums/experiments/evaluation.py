@@ -20,6 +20,7 @@ from ums.experiments.names import LOGITS, SEGMENTATION
 from ums.experiments.tasks import TargetTask, TaskGroup
 from ums.layers import Layer
 from ums.metrics import segmentation
+from ums.metrics.several import by_class
 from ums.training import predict
 
 OCCLUDED, CURVES = 16, 48
@@ -34,7 +35,9 @@ def score(
     normalisation: Normalisation,
     device: Device,
 ) -> dict[str, np.ndarray]:
-    """Scores (n,) by measure of the masks predicted for images, or the logits (n, K) of classes.
+    """Scores (n,) by measure of the masks predicted for images; else logits (n, K), or numbers (n, 1).
+
+    Of masks of several classes it is the mean IoU of all classes, the background among them.
 
     Args:
         task: What the network was trained for.
@@ -45,9 +48,13 @@ def score(
         device: Where to compute.
     """
     if task.kind != SEGMENTATION:
-        logits = predict(network, all_of(images, normalisation), device)
-        return {LOGITS: logits.astype(np.float64)}
-    predicted, target = masks(network, images, normalisation, device), np.asarray(targets) > 0
+        outputs = predict(network, all_of(images, normalisation), device).astype(np.float64)
+        mean, deviation = task.unit
+        return {LOGITS: outputs * deviation + mean}
+    predicted, target = masks(network, images, normalisation, device), np.asarray(targets)
+    if task.classes > 2:
+        return {"IoU": by_class(segmentation.iou, target, predicted, task.classes).mean(axis=0)}
+    target = target > 0
     measures = {
         "IoU": segmentation.iou,
         "F-score": segmentation.f_score,
@@ -61,9 +68,10 @@ def score(
 def masks(
     network: Layer, images: np.ndarray, normalisation: Normalisation, device: Device
 ) -> np.ndarray:
-    """Predicted masks (n, H, W), booleans, of images (n, H, W) or (n, H, W, C)."""
+    """Predicted masks (n, H, W) of images (n, H, W) or (n, H, W, C): booleans, or classes 0 .. K - 1."""
     outputs = predict(network, all_of(images, normalisation), device)
-    predicted: np.ndarray = outputs[..., 0] > 0
+    several = outputs.shape[-1] > 1
+    predicted: np.ndarray = outputs.argmax(axis=-1) if several else outputs[..., 0] > 0
     return predicted
 
 

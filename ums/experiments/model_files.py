@@ -7,7 +7,7 @@ loss. Test images play no part in the choice.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,17 +16,35 @@ import numpy as np
 from ums.data import Prepared
 from ums.data.typical import typical
 from ums.experiments.datasets import name_of
-from ums.experiments.names import LOGITS, OWN_EPOCH, SEGMENTATION, TEST, VALIDATION
+from ums.experiments.names import (
+    CLASSIFICATION,
+    LOGITS,
+    OWN_EPOCH,
+    REGRESSION,
+    SEGMENTATION,
+    SEVERAL_LABELS,
+    TEST,
+    VALIDATION,
+)
 from ums.experiments.tasks import TargetTask
 from ums.experiments.tuning import Outcome, Tuning
 from ums.files import write_whole
-from ums.metrics.classification import mcc
+from ums.metrics.classification import mcc, roc_auc
 from ums.metrics.operating_point import threshold_for
+from ums.metrics.several import by_label, errors
 from ums.metrics.significance import bootstrap_interval
 from ums.models import USE, save_model
 from ums.reading import with_digest
 
 Record = Mapping[str, Any]
+
+SCORES: dict[str, Callable[..., float]] = {
+    SEGMENTATION: lambda values: float(np.mean(values)),
+    CLASSIFICATION: lambda labels, logits: mcc(labels, logits.argmax(axis=1), logits.shape[1]),
+    REGRESSION: lambda numbers, outputs: errors(numbers, outputs[:, 0]).r2,
+    SEVERAL_LABELS: lambda labels, logits: float(np.nanmean(by_label(roc_auc, labels, logits))),
+}
+"""Kind of task -> its measure of one network: of each case's IoU, or of labels and outputs."""
 
 
 class Tuned(NamedTuple):
@@ -100,7 +118,9 @@ def write_model(folder: Path, arm: str, groups: Sequence[Tuned], about: Mapping[
 def _described(group: Tuned, task: TargetTask) -> dict[str, Any]:
     record, of = group.record["tasks"][task.name], group.tuning.group
     described: dict[str, Any] = {"title": task.title, "kind": task.kind}
-    if task.kind != SEGMENTATION:
+    if task.kind == REGRESSION:
+        described["unit"] = list(task.unit)
+    elif task.kind != SEGMENTATION or task.classes > 2:
         described["classes"] = list(task.named_classes)
     if (known := record.get(VALIDATION)) and task.classes == 2 and len(set(known["label"])) == 2:
         logits = np.array(known[LOGITS])
@@ -123,13 +143,14 @@ def _scores(task: TargetTask, found: Record, test: Prepared) -> dict[str, Any]:
     """The task's measure of this one network, with its interval over patients."""
     rows = task.test.rows
 
-    def score(*cases: np.ndarray) -> float:
-        return mcc(*cases, task.classes) if len(cases) == 2 else float(np.mean(cases))
-
     if task.kind == SEGMENTATION:
         cases = [np.array(found["IoU"], float)]
     else:
-        cases = [np.asarray(task.test.targets)[rows], np.array(found[LOGITS]).argmax(axis=1)]
+        cases = [np.asarray(task.test.targets)[rows], np.array(found[LOGITS], float)]
+
+    def score(*cases: np.ndarray) -> float:
+        return SCORES[task.kind](*cases)
+
     rng, patients = np.random.default_rng(0), test.patients[rows]
     low, high = bootstrap_interval(score, cases, rng, groups=patients)
     return {"measure": task.measure, "value": score(*cases), "low": low, "high": high}

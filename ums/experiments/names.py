@@ -22,9 +22,12 @@ DIVERSE, SIMILAR = "diverse", "similar"
 """The paper's two groups of tasks: with diverse and with similar annotations."""
 
 SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
+REGRESSION, SEVERAL_LABELS = "regression", "several labels"
 MEASURES = {
     SEGMENTATION: ("IoU", "F-score", "Accuracy", "Two-class IoU"),
     CLASSIFICATION: ("MCC", "F-score", "Accuracy", "AUC"),
+    REGRESSION: ("R²", "MAE"),
+    SEVERAL_LABELS: ("Mean AUC", "Accuracy"),
 }
 """The measures of each kind of task; the first one stands for it where there is room for one."""
 
@@ -32,7 +35,7 @@ ENCODER = "encoder"
 """The name, in a job's saved weights, of the network that all tasks of a group share."""
 
 LOGITS = "logits"
-"""What is recorded of a classification for each case."""
+"""What is recorded for each case of a task that is no segmentation; of a regression, the number."""
 
 STUDY_FILE = "study.json"
 """Names the jobs of a study and the files of their records."""

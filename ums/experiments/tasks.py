@@ -16,11 +16,26 @@ import numpy as np
 
 from ums.data import Examples, Normalisation, Prepared
 from ums.data.augment import Augmentation
-from ums.experiments.names import CLASSIFICATION, ENCODER, MEASURES, SEGMENTATION
+from ums.experiments.names import (
+    CLASSIFICATION,
+    ENCODER,
+    MEASURES,
+    REGRESSION,
+    SEGMENTATION,
+    SEVERAL_LABELS,
+)
 from ums.experiments.replicates import Draw, Pool
 from ums.finetuning import Task
 from ums.layers import Layer
-from ums.ops import bce_dice, categorical_cross_entropy
+from ums.ops import bce_dice, categorical_cross_entropy, known_bce, known_mse, softmax_dice
+from ums.training import Loss
+
+LOSSES: dict[str, Loss] = {
+    SEGMENTATION: bce_dice,
+    CLASSIFICATION: categorical_cross_entropy,
+    REGRESSION: known_mse,
+    SEVERAL_LABELS: known_bce,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +44,9 @@ class Labelled:
 
     Attributes:
         prepared: The folder, with M images.
-        targets: Masks (M, H, W) of 0 and 1, or labels (M,) 0 .. K - 1; of two classes, 1 is the one
-            that is looked for. Entries outside ``rows`` are ignored.
+        targets: Masks (M, H, W) of 0 and 1, or of 0 .. K - 1; labels (M,) 0 .. K - 1, where of two
+            classes 1 is the one that is looked for; numbers (M,); or several labels (M, K) of 0 and 1,
+            NaN where one is not known. Entries outside ``rows`` are ignored.
         rows: (n,) integers, ascending.
     """
 
@@ -46,11 +62,12 @@ class TargetTask:
     Attributes:
         name: For jobs and records.
         title: For the page.
-        kind: SEGMENTATION or CLASSIFICATION.
+        kind: SEGMENTATION, CLASSIFICATION, REGRESSION or SEVERAL_LABELS.
         train: The examples of all replicates, and of the images put aside.
         test: Examples that are never trained on.
-        classes: K of a classification.
+        classes: K, of a mask or a classification; of several labels, how many.
         class_names: Their names, for models; by default numbers.
+        unit: Mean and deviation of a regression's numbers; the network predicts (number - mean) / deviation.
 
     Raises:
         ValueError: The task's name is that of the encoder in a job's saved weights.
@@ -63,6 +80,20 @@ class TargetTask:
     test: Labelled
     classes: int = 2
     class_names: tuple[str, ...] = ()
+    unit: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def outputs(self) -> int:
+        """The outputs of a head: one for a number, or for a mask of 0 and 1."""
+        one = self.kind == REGRESSION or (self.kind == SEGMENTATION and self.classes == 2)
+        return 1 if one else self.classes
+
+    @property
+    def loss(self) -> Loss:
+        """What a head for the task is trained by."""
+        if self.kind == SEGMENTATION and self.classes > 2:
+            return softmax_dice
+        return LOSSES[self.kind]
 
     @property
     def named_classes(self) -> tuple[str, ...]:
@@ -97,13 +128,15 @@ class TargetTask:
             normalisation: Makes the network's inputs.
             augment: Changes training images; those that choose the epoch stay as they are.
         """
-        loss = bce_dice if self.kind == SEGMENTATION else categorical_cross_entropy
         targets, known = self.train.targets, self.train.rows
+        if self.kind == REGRESSION:
+            mean, deviation = self.unit
+            targets = ((targets - mean) / deviation).astype(np.float32)
         train, validation = (
             Examples(images, targets, np.intersect1d(rows, known), normalisation)
             for rows in (draw.train, draw.validation)
         )
-        return Task(name, head, loss, replace(train, augment=augment), validation)
+        return Task(name, head, self.loss, replace(train, augment=augment), validation)
 
 
 @dataclass(frozen=True, eq=False)

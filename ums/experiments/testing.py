@@ -17,6 +17,7 @@ from ums.experiments import evaluation
 from ums.experiments.arms import ARMS, Arm
 from ums.experiments.jobs import Job
 from ums.experiments.names import (
+    CLASSIFICATION,
     CONTROL,
     HELD_OUT,
     LOGITS,
@@ -76,7 +77,7 @@ def tested(tuning: Tuning, job: Job) -> dict[str, Any]:
         if job.arm != CONTROL:
             for epoch, network in outcome.networks.items():
                 tasks[name][epoch] = _scores(tuning, arm, group.task(name), network)
-            if group.task(name).kind != SEGMENTATION:
+            if group.task(name).kind == CLASSIFICATION:
                 tasks[name][VALIDATION] = _validated(tuning, arm, group.task(name), outcome)
         if name == group.heat_map_task and len(rows):
             x, rng = explained(tuning, arm, rows), job.generator("heat maps")

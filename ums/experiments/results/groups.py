@@ -16,7 +16,9 @@ from ums.experiments.names import (
     MEASURES,
     ONE_ENCODER,
     OWN_EPOCH,
+    REGRESSION,
     SEGMENTATION,
+    SEVERAL_LABELS,
     TEST,
 )
 from ums.experiments.results.costs import TrainingCost, cost_of
@@ -25,8 +27,10 @@ from ums.experiments.results.jackknife import (
     Measured,
     jackknifed,
     weighted_auc,
+    weighted_by_label,
     weighted_mcc,
     weighted_mean,
+    weighted_r2,
 )
 from ums.experiments.results.records import Record, Records
 from ums.experiments.results.scores import Estimate, score_logits
@@ -115,8 +119,9 @@ class GroupResults:
         return np.array([r["tasks"][task][epoch][where][name] for r in self.runs[arm]], float)
 
     def labels(self, task: str, where: str = TEST) -> np.ndarray:
-        """(P,) the cases' labels."""
-        return np.array(self.cases[task][where]["label"])
+        """(P,) the cases' labels or numbers, or (P, K) several, NaN where one is not known."""
+        found = np.array(self.cases[task][where]["label"])
+        return found.astype(float) if found.dtype == object else found
 
     def patients(self, task: str, where: str = TEST) -> np.ndarray:
         """(P,) the cases' patients."""
@@ -133,7 +138,7 @@ class GroupResults:
             scores = self.values(arm, task, measure, where, epoch)
             return jackknifed(partial(weighted_mean, values=scores), patients)
         logits, labels = self.values(arm, task, LOGITS, where, epoch), self.labels(task, where)
-        weighted = _weighted(measure, labels, logits)
+        weighted = _weighted(info.kind, measure, labels, logits)
         if weighted:
             return jackknifed(weighted, patients)
         return Measured(np.array([score_logits(measure, one, labels) for one in logits]))
@@ -154,8 +159,9 @@ class GroupResults:
         """The measures of a task: those of its kind, and of a segmentation all that were recorded."""
         first: Record = next(r[0] for a, r in self.runs.items() if self.has(a, task.name))
         known, recorded = MEASURES[task.kind], first["tasks"][task.name][OWN_EPOCH][TEST]
-        more = recorded if task.kind == SEGMENTATION else ()
-        return tuple(dict.fromkeys((*known, *more)))
+        if task.kind != SEGMENTATION:
+            return known
+        return tuple(dict.fromkeys((*(m for m in known if m in recorded), *recorded)))
 
     def of_heat_maps(self, arm: str, method: str, measure: str) -> Measured:
         """A measure of the heat maps, the mean over the images that have it."""
@@ -205,8 +211,9 @@ def _task(name: str, cases: Record) -> TaskInfo:
 
 def _range(measure: str) -> tuple[float, float]:
     """The smallest and the largest value of a measure."""
-    known = any(measure in measures for measures in MEASURES.values())
-    return -1.0 if measure == "MCC" else 0.0, 1.0 if known else math.inf
+    known = any(measure in measures for measures in MEASURES.values()) and measure != "MAE"
+    low = {"MCC": -1.0, "R²": -math.inf}.get(measure, 0.0)
+    return low, 1.0 if known else math.inf
 
 
 def _within(interval: Interval, low: float, high: float) -> Interval:
@@ -222,9 +229,17 @@ def _heat_maps(replicates: list[Record]) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _weighted(
-    measure: str, labels: np.ndarray, logits: np.ndarray
+    kind: str, measure: str, labels: np.ndarray, logits: np.ndarray
 ) -> Callable[[np.ndarray], np.ndarray] | None:
-    """A weighted measure of logits (R, P, K), if it has such a form."""
+    """A weighted measure of logits (R, P, K), or of numbers (R, P, 1), if it has such a form."""
+    if kind == REGRESSION:
+        numbers, true = logits[..., 0], labels.astype(float)
+        if measure == "MAE":
+            return partial(weighted_mean, values=np.abs(numbers - true))
+        return partial(weighted_r2, targets=true, numbers=numbers)
+    if kind == SEVERAL_LABELS:
+        several = partial(weighted_by_label, labels=labels.astype(float), scores=logits)
+        return partial(several, accuracy=measure == "Accuracy")
     predicted, K = logits.argmax(axis=2), logits.shape[2]
     if measure == "MCC":
         return partial(weighted_mcc, labels=labels, predicted=predicted, classes=K)

@@ -115,3 +115,34 @@ def weighted_auc(weights: np.ndarray, labels: np.ndarray, scores: np.ndarray) ->
         won[:, r] = (w * (below[:, first] + below[:, last])).sum(axis=1) / 2
     with np.errstate(invalid="ignore"):
         return np.asarray(won / (w.sum(axis=1) * v.sum(axis=1))[:, None])
+
+
+def weighted_r2(weights: np.ndarray, targets: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """R^2 (B, R) of numbers (R, P) for targets (P,), as :func:`ums.metrics.several.errors` defines it.
+
+    NaN where all targets are equal.
+    """
+    total = weights.sum(axis=1, keepdims=True)
+    mean = weights @ targets[:, None] / total
+    variance = weights @ targets[:, None] ** 2 / total - mean**2
+    squares = weighted_mean(weights, (numbers - targets) ** 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(variance > 1e-12, 1 - squares / variance, np.nan))
+
+
+def weighted_by_label(
+    weights: np.ndarray, labels: np.ndarray, scores: np.ndarray, accuracy: bool = False
+) -> np.ndarray:
+    """The mean over K labels of the AUC, or the accuracy, of scores (R, P, K): (B, R).
+
+    Labels (P, K) are 0 and 1, NaN where one is not known, which leaves the case out for that label. A label
+    without a measure, as one that all cases have, takes no part in the mean.
+    """
+    found = []
+    for k in range(labels.shape[1]):
+        known = np.isfinite(labels[:, k])
+        w, t, z = weights[:, known], labels[known, k], scores[:, known, k]
+        right = ((z > 0) == t).astype(float)
+        found.append(weighted_mean(w, right) if accuracy else weighted_auc(w, t, z))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nanmean(found, axis=0))
