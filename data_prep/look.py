@@ -80,7 +80,7 @@ def summary_plot(content: Content, shapes: Sequence[Shape]) -> bytes:
     """Draw a PNG of three plots: sizes of the originals, grey levels, images of each class."""
     images, title = content.images, content.about.get("name", "images")
     splits, names = np.asarray(content.splits), content.about.get("label_values", {})
-    figure = Figure(figsize=(13, 4), layout="constrained")
+    figure = Figure(figsize=(13, 4), dpi=100, layout="constrained")
     figure.suptitle(f"{title}: {len(images)} images of {images.shape[2]} x {images.shape[1]}")
     sizes, greys, classes = figure.subplots(1, 3)
     sizes.set(title="originals", xlabel="width (pixels)", ylabel="height (pixels)")

@@ -74,7 +74,7 @@ def match_rows(
         name = row["file"].replace("\\", "/")
         path = path_of.get(name.casefold())
         if path is None:
-            why = f"no such image: {name}" if name else "file is empty"
+            why = f"no such image: {row['file']}" if name else "file is empty"
         elif first.setdefault(path, number) != number:
             why = f"{name} again, after row {first[path]}"
         else:
