@@ -77,7 +77,7 @@ study = $(prepared) $(out) $(common) $(replicates) $(call option,WIDTH,width) $(
 fresh = test -z "$$(find requirements.txt requirements -newer $(call q,$(VENV)/$1) 2>&1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help data reproduce-cxr reproduce-cxr-full reproduce-echo search-echo lessons lessons-solved \
+.PHONY: help data demo reproduce-cxr reproduce-cxr-full reproduce-echo search-echo lessons lessons-solved \
   test mutants bench check-gpu lint typecheck format networks gpu clean ready lessons-ready
 
 help:  ## commands and variables
@@ -112,6 +112,10 @@ search-echo: ready  ## the echo source's hyperparameters by random search; TRIAL
 	$(prepare_echo)
 	$(run) ums.experiments search $(prepared) $(out) $(common) \
 	  $(call option,TRIALS,trials) $(call option,WIDTH,width) $(call option,EPOCHS,epochs)
+
+demo: ready  ## a page to try the model of a study, OUT=results/cxr; for this computer alone
+	$(install) requirements/demo.txt
+	$(run) ums demo --model=$(call q,$(call of,OUT)) $(call option,DEVICE,device)
 
 data: ready  ## which public sets are in DATA, and download those that need no account
 	$(run) data_prep get $(call q,$(or $(DATA),raw))

@@ -1,4 +1,4 @@
-"""The command line ``python -m ums``: what a trained model says of images, and the version."""
+"""The command line ``python -m ums``: what a trained model says of images, a page to try it, the version."""
 
 import argparse
 import sys
@@ -19,22 +19,46 @@ def main(arguments: list[str] | None = None) -> int:
         description="What a trained model says of PNG, JPEG and DICOM files. Not for clinical use.",
     )  # fmt: skip
     predict.add_argument("images", nargs="+", metavar="IMAGE", help="files, and folders of files")
-    predict.add_argument(
-        "--model", required=True, help="a study's results, or a folder in its models/"
-    )
     predict.add_argument("--out", default="predictions", help="folder to write (%(default)s)")
-    predict.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
+    demo = commands.add_parser(
+        "demo", help="a page to try a model, for this computer alone",
+        description="Serve a page where a person drops an image. Needs pip install 'ums-rep[demo]'.",
+    )  # fmt: skip
+    demo.add_argument("--port", type=int, help="of the page (the first free one from 7860 on)")
+    for each in (predict, demo):
+        each.add_argument(
+            "--model", required=True, help="a study's results, or a folder in its models/"
+        )
+        each.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
     options = vars(parser.parse_args(arguments))
-    if options.pop("command") is None:
+    command = options.pop("command")
+    if command is None:
         parser.print_help()
         return 0
-    from ums.predictions import run
-
     try:
-        return run(**options)
+        return (_predict if command == "predict" else _demo)(**options)
+    except ModuleNotFoundError as error:
+        print(f"error: {error.name} is missing: pip install 'ums-rep[demo]'", file=sys.stderr)
+        return 2
     except (OSError, ValueError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _predict(images: list[str], model: str, out: str, device: str) -> int:
+    from ums.predictions import run
+
+    return run(images, model, out, device)
+
+
+def _demo(model: str, device: str, port: int | None) -> int:
+    from ums.backend import choose_device
+    from ums.demo import serve
+    from ums.models import load_model
+
+    chosen = choose_device(device)
+    serve(load_model(model).to(chosen), chosen, port)
+    return 0
 
 
 if __name__ == "__main__":

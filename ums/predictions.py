@@ -176,38 +176,33 @@ def _bgr(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_RGB2BGR)
 
 
+def outlined(found: Prediction, side: int = 768) -> np.ndarray:
+    """The image (BGR), its longer side of so many pixels, with the edges of its masks."""
+    small = _scaled(_bgr(found.image), side)
+    for mask in found.masks.values():
+        inside = _scaled((mask > 0).astype(np.uint8), side)
+        edges, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(small, edges, -1, (90, 200, 90), 1)
+    return small
+
+
+def _scaled(picture: np.ndarray, side: int) -> np.ndarray:
+    scale = side / max(picture.shape[:2])
+    sides = [max(1, round(n * scale)) for n in picture.shape[1::-1]]
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(picture, sides, interpolation=how))
+
+
 def _tile(found: Prediction) -> np.ndarray:
     """The image with its outlines, the first heat map beside it, and its file name."""
-    scale = SHEET / max(found.image.shape[:2])
-    sides = [max(1, round(side * scale)) for side in found.image.shape[1::-1]]
-
-    def small(picture: np.ndarray) -> np.ndarray:
-        return np.asarray(cv2.resize(picture, sides, interpolation=cv2.INTER_AREA))
-
-    left = small(_bgr(found.image))
-    for mask in found.masks.values():
-        edges, _ = cv2.findContours(
-            small((mask > 0).astype(np.uint8)), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-        )
-        cv2.drawContours(left, edges, -1, (90, 200, 90), 1)
-    maps = [small(picture) for name, picture in pictures(found) if name.endswith("-map")]
+    maps = [_scaled(p, SHEET) for name, p in pictures(found) if name.endswith("-map")]
     tile = np.zeros((SHEET + 20, 2 * SHEET, 3), np.uint8)
-    for i, picture in enumerate([left, *maps[:1]]):
-        tile[: sides[1], i * SHEET : i * SHEET + sides[0]] = picture
+    for i, picture in enumerate([outlined(found, SHEET), *maps[:1]]):
+        tile[: len(picture), i * SHEET : i * SHEET + picture.shape[1]] = picture
     text = found.path.name + (" (!)" if found.warnings else "")
-    text = text.encode("ascii", "replace").decode()
-    return np.asarray(
-        cv2.putText(
-            tile,
-            text[-54:],
-            (2, SHEET + 14),
-            cv2.FONT_HERSHEY_PLAIN,
-            0.9,
-            (255,) * 3,
-            1,
-            cv2.LINE_AA,
-        )
-    )
+    text = text.encode("ascii", "replace").decode()[-54:]
+    place, white = (2, SHEET + 14), (255, 255, 255)
+    return np.asarray(cv2.putText(tile, text, place, cv2.FONT_HERSHEY_PLAIN, 0.9, white))
 
 
 def _sheet(tiles: list[np.ndarray], columns: int = 3) -> np.ndarray:
