@@ -133,6 +133,11 @@ class Told:
         """The largest number of replicates of an arm."""
         return max(group.replicates for group in self.groups.values())
 
+    @property
+    def fewest(self) -> int:
+        """The smallest number of replicates of an arm."""
+        return min(len(runs) for group in self.groups.values() for runs in group.runs.values())
+
     def setting(self, text: str) -> Any:
         """The value of a setting, by its help text."""
         return self.study.about["settings"][text]
