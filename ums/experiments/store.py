@@ -36,7 +36,7 @@ from ums.reading import with_digest
 CHECKPOINT = ".checkpoint"
 
 NOT_RECORDED = (
-    *("gradcheck.py", "watched.py", "__main__.py", "experiments/__main__.py"),
+    *("gradcheck.py", "watched.py", "demo.py", "__main__.py", "experiments/__main__.py"),
     *("experiments/report", "experiments/results"),
     *(
         f"experiments/{name}.py"
