@@ -21,6 +21,7 @@ try:
     from ums.experiments.cxr import CXR
     from ums.experiments.echo import ECHO
     from ums.experiments.factors import FACTORS
+    from ums.experiments.items import Part
     from ums.experiments.modality import Modality
     from ums.experiments.own import OwnStudy
     from ums.experiments.report import write_report
@@ -153,7 +154,7 @@ def _study(modality: Modality, options: argparse.Namespace) -> Path | None:
     where = (Path(options.prepared), groups, Path(options.out))
     place = runner.Place(modality, *where, options.device, not options.quiet, options.portable)
     if options.pilot:
-        part = runner.Part(settings, tuple(options.arms))
+        part = Part(settings, tuple(options.arms))
         chosen = pilot.run(place, part, options.pilot, processes or 1)
         print(chosen.read_text(encoding="utf-8"))
         return None
