@@ -13,6 +13,7 @@
 #: SOURCE_STEPS, STEPS    training steps of the source (1500; echo 1000) and of each task (300; echo 600)
 #: EVALUATIONS            times in a training that the validation loss is measured (10)
 #: PROCESSES              jobs side by side (one for each processor)
+#: SCHEDULER, JOB         address of a Dask scheduler that hands out the jobs; or K/N, to run the K-th of N shares of them
 #: PILOT                  instead of the study, choose its learning rates with so many replicates, at most 3: rates.csv
 #: BATCH, SEED            images per batch (16); the seed of every random number (0)
 #: DEVICE                 cpu, gpu or auto (auto)
@@ -28,7 +29,7 @@
 # What a user gives is text: make expands no part of it, and `q` quotes it, so that the shell runs no part of it.
 literal = $(if $(filter $2,$(firstword $(origin $1))),$(eval override $1 := $$(value $1)))
 $(foreach v,$(.VARIABLES),$(call literal,$v,command))
-$(foreach v,DATA TASKS ARMS FACTORS SIZE IMAGES LABELS REPLICATES LEVELS WIDTH SOURCE_STEPS STEPS EVALUATIONS EPOCHS PROCESSES PILOT BATCH SEED \
+$(foreach v,DATA TASKS ARMS FACTORS SIZE IMAGES LABELS REPLICATES LEVELS WIDTH SOURCE_STEPS STEPS EVALUATIONS EPOCHS PROCESSES SCHEDULER JOB PILOT BATCH SEED \
   DEVICE TRIALS PREPARED OUT COUNT ONLY LESSON BENCH MINUTES JUPYTER PYTHON,$(call literal,$v,environment))
 define newline
 
@@ -72,6 +73,7 @@ several = $(if $($1),--$2 $(call each,$($1)))
 study = $(prepared) $(out) $(common) $(replicates) $(call option,WIDTH,width) $(call option,LABELS,labels) \
   $(call option,SOURCE_STEPS,source-steps) $(call option,STEPS,steps) $(call option,EVALUATIONS,evaluations) \
   $(call option,BATCH,batch) $(call option,LEVELS,level-replicates) $(call option,PROCESSES,processes) \
+  $(call option,SCHEDULER,scheduler) $(call option,JOB,job) \
   $(call option,PILOT,pilot) $(call several,TASKS,groups) $(call several,ARMS,arms) $(call several,FACTORS,factors)
 # Whether the file $1 in .venv is there and newer than the requirements; find objects if it is not there.
 fresh = test -z "$$(find requirements.txt requirements -newer $(call q,$(VENV)/$1) 2>&1)"

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -41,10 +42,10 @@ def test_failure_leaves_the_previous_file_and_nothing_beside_it(step, tmp_path, 
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_temporary_file_bears_the_number_of_the_process(tmp_path):
+def test_temporary_file_bears_the_names_of_the_computer_and_the_process(tmp_path):
     seen = []
     write_whole(tmp_path / "a.txt", lambda file: seen.append(os.path.basename(file.name)))
-    assert seen == [f"a.txt.{os.getpid()}{PARTIAL}"]
+    assert seen == [f"a.txt.{platform.node()}-{os.getpid()}{PARTIAL}"]
 
 
 # ---------------------------------------------------------------------------- flushing

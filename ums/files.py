@@ -8,6 +8,7 @@ import errno
 import gc
 import io
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -32,12 +33,12 @@ def write_whole(path: Path, content: bytes | Callable[[BinaryIO], object]) -> No
     """Write a file beside ``path``, flush it to the disk, and rename it to ``path``.
 
     ``content`` is the bytes, or a function that writes them to an open binary file. The temporary
-    file has the number of the process in its name, so that two processes never share one.
+    file has the names of the computer and of the process in its name, so that two never share one.
 
     Raises:
         OSError: The file cannot be written; names it. A previous version is unchanged.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    partial = path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}{PARTIAL}")
     with naming(path):
         try:
             with open(partial, "wb") as file:

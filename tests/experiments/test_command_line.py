@@ -22,7 +22,8 @@ from ums.experiments.__main__ import main
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.cxr import CXR
 from ums.experiments.echo import ECHO
-from ums.experiments.runner import Part, Place
+from ums.experiments.items import Part
+from ums.experiments.runner import Place
 from ums.experiments.store import Store
 
 DEFAULTS = {"cxr": CXR.defaults, "echo": ECHO.defaults, "search": search.SearchSettings()}

@@ -22,6 +22,7 @@ from ums.experiments.echo import (
     flow_examples,
     nearest_neighbours,
 )
+from ums.experiments.items import Part
 from ums.experiments.jobs import PICTURES, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.names import (
     CLASSIFICATION,
@@ -39,7 +40,6 @@ from ums.experiments.record_files import read_arrays
 from ums.experiments.replicates import Draw
 from ums.experiments.report.words import LABELS
 from ums.experiments.results import read_study
-from ums.experiments.runner import Part
 from ums.experiments.settings import Settings
 from ums.experiments.testing import cases_of
 from ums.layers import Sequential

@@ -11,6 +11,7 @@ from ums.experiments import pilot, rates, runner, testing
 from ums.experiments.arms import ARMS
 from ums.experiments.cxr import CXR
 from ums.experiments.echo import ECHO
+from ums.experiments.items import Part
 from ums.experiments.jobs import PILOT, SOURCE, Job
 from ums.experiments.names import (
     ALTERNATING,
@@ -26,7 +27,6 @@ from ums.experiments.names import (
     SOURCE_HEAD,
 )
 from ums.experiments.rates import DEFAULT, Trial, chosen, trials
-from ums.experiments.runner import Part
 from ums.finetuning import Equal, Uncertainty
 
 TRIED = (SINGLE, ALTERNATING, JOINT)

@@ -9,11 +9,12 @@ from small_sets import SMALL, blank, save_all
 
 from ums.experiments import results
 from ums.experiments.cxr import CXR
+from ums.experiments.items import Part
 from ums.experiments.jobs import TUNE, Job
 from ums.experiments.names import CLASSIFICATION, DIVERSE, OWN_EPOCH, SIMILAR, TEST
 from ums.experiments.report import write_report
 from ums.experiments.results.groups import GroupResults
-from ums.experiments.runner import Part, Place, run, study_of
+from ums.experiments.runner import Place, run, study_of
 
 RUN = ("independent", "joint", "separate", "control")
 

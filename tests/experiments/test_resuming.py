@@ -17,8 +17,8 @@ from study_runs import OPTIONS, error_line, jobs_in, records_alone, run, short
 from ums.experiments import runner, tuning
 from ums.experiments.__main__ import main
 from ums.experiments.cxr import CXR
+from ums.experiments.items import Part
 from ums.experiments.names import SIMILAR
-from ums.experiments.runner import Part
 from ums.reading import read_verified, with_digest
 
 ARMS = ("scratch", "single", "independent", "joint")

@@ -18,12 +18,14 @@ import pytest
 from full_disk import nothing
 from small_sets import CPU, SMALL, hospital, note_computed, save_all, small_place
 
+from ums.experiments import items as items_module
 from ums.experiments import runner, store
 from ums.experiments.arms import ARMS, PRIMARY_ARMS
 from ums.experiments.cxr import ABNORMALITY, CXR, LUNGS, ChestXRay
 from ums.experiments.echo import ECHO
 from ums.experiments.estimate import Time, measured, seconds_of
 from ums.experiments.factors import FACTORS
+from ums.experiments.items import Item, Part, items_of
 from ums.experiments.jobs import CASES, PICTURES, PILOT, SOURCE, SOURCE_TEST, TUNE, Job
 from ums.experiments.names import (
     DIVERSE,
@@ -37,7 +39,7 @@ from ums.experiments.names import (
     TEST,
 )
 from ums.experiments.results import read_study
-from ums.experiments.runner import Item, Part, items_of, parts_of, run_items
+from ums.experiments.runner import parts_of, run_items
 from ums.experiments.store import Store
 from ums.experiments.study_file import described_set, write_study
 from ums.reading import DIGEST
@@ -198,7 +200,7 @@ def test_arms_beside_those_that_sharing_is_judged_by_may_have_fewer_replicates(f
     ],
 )
 def test_job_needs_its_source_and_pictures_all_networks(job, other, expected):
-    assert runner.needs(job, other) == expected
+    assert items_module.needs(job, other) == expected
 
 
 def test_level_waits_for_the_source_that_it_has_in_common_with_the_main_part(
@@ -233,7 +235,7 @@ class Pool:
     def __call__(self, processes, context, initializer):
         return nullcontext(self)
 
-    def submit(self, function, place, item):
+    def submit(self, function, place, item, file):
         assert self.needs[item.job.group] <= set(self.done)
         future = Future()
         self.running.append((future, item.job.group))

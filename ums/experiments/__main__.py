@@ -21,6 +21,7 @@ try:
     from ums.experiments.cxr import CXR
     from ums.experiments.echo import ECHO
     from ums.experiments.factors import FACTORS
+    from ums.experiments.items import Part
     from ums.experiments.modality import Modality
     from ums.experiments.own import OwnStudy
     from ums.experiments.report import write_report
@@ -111,12 +112,36 @@ def _add_study_options(command: argparse.ArgumentParser, modality: Modality) -> 
     several("--arms", tuple(ARMS), tuple(ARMS), "ways to train that are compared (all)")
     factors = "what else is varied (nothing)"
     several("--factors", [factor.name for factor in FACTORS], (), factors)
+    command.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        default="",
+        help="run the jobs by a Dask scheduler's workers",
+    )
+    command.add_argument(
+        "--job",
+        metavar="K/N",
+        type=_share,
+        help="run only the K-th of N shares of the jobs, and no page",
+    )
+    portable = (
+        "take what any device or number of threads computed: results then differ in the last digits"
+    )
+    command.add_argument("--portable", action="store_true", help=portable)
     for name, default, text in (
         ("--level-replicates", 2, "replicates of each level of a factor"),
         ("--processes", 0, "jobs run side by side; 0: one for each processor, 1 on a GPU"),
         ("--pilot", 0, "choose each arm's learning rate with so many replicates, and nothing else"),
     ):
         command.add_argument(name, type=int, default=default, help=f"{text} (%(default)s)")
+
+
+def _share(text: str) -> tuple[int, int]:
+    """K and N of "K/N"."""
+    k, _, n = text.partition("/")
+    if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N with K from 1 to N")
+    return int(k), int(n)
 
 
 def _study(modality: Modality, options: argparse.Namespace) -> Path | None:
@@ -127,15 +152,18 @@ def _study(modality: Modality, options: argparse.Namespace) -> Path | None:
         processes = processes or max(1, (os.cpu_count() or 1) // threads)
     groups = tuple(options.groups) if options.groups else None
     where = (Path(options.prepared), groups, Path(options.out))
-    place = runner.Place(modality, *where, options.device, not options.quiet)
+    place = runner.Place(modality, *where, options.device, not options.quiet, options.portable)
     if options.pilot:
-        part = runner.Part(settings, tuple(options.arms))
+        part = Part(settings, tuple(options.arms))
         chosen = pilot.run(place, part, options.pilot, processes or 1)
         print(chosen.read_text(encoding="utf-8"))
         return None
     factors = [factor for factor in FACTORS if factor.name in options.factors]
     parts = runner.parts_of(settings, options.arms, factors, options.level_replicates)
-    runner.run(place, parts, processes or 1)
+    runner.run(place, parts, processes or 1, print, options.scheduler, options.job)
+    if options.job:
+        print("this share is done; when all are, the same command without --job ends the study")
+        return None
     return place.out
 
 

@@ -14,11 +14,12 @@ import numpy as np
 
 from ums.checks import check_integer
 from ums.experiments.arms import ARMS
+from ums.experiments.items import Part, items_of
 from ums.experiments.jobs import SOURCE
 from ums.experiments.rates import trials
 from ums.experiments.replicates import PILOTS
 from ums.experiments.results.pilots import best_trial
-from ums.experiments.runner import Part, Place, datasets_of, items_of, run_items, study_of
+from ums.experiments.runner import Place, datasets_of, run_items, study_of
 from ums.experiments.store import Store
 from ums.experiments.study import Study
 from ums.experiments.tasks import TaskGroup

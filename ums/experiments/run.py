@@ -29,12 +29,19 @@ class Run:
         device: Where to compute.
         store: Where finished jobs are kept.
         progress: Whether progress bars are shown.
+        portable: Whether what one device computed counts on any other.
     """
 
     settings: Settings
     device: Device
     store: Store
     progress: bool = True
+    portable: bool = False
+
+    @property
+    def device_key(self) -> str:
+        """The device, as what is computed depends on it."""
+        return "any" if self.portable else self.device.name
 
     def training(
         self, fit: FitSettings, rng: np.random.Generator, checkpoint: Checkpoint

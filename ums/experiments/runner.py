@@ -1,25 +1,33 @@
-"""The loop that runs the jobs of a study that are not done."""
+"""The loop that runs the jobs of a study that are not done: here, in processes, or on other machines.
+
+Machines take part in two ways, both with one folder that all of them see. By ``scheduler``, the address of a
+Dask scheduler, this process hands out jobs and waits for their records. By ``share``, K of N, each of N
+processes that know nothing of each other runs its own jobs, as in an array of a batch system; a last run
+without a share does what needs them all.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import connection
 from pathlib import Path
 from threading import Thread
-from typing import NamedTuple
 
 from ums.backend import choose_device
-from ums.experiments import estimate
-from ums.experiments.arms import ARMS, PRIMARY_ARMS
+from ums.experiments import cluster, estimate
+from ums.experiments.arms import PRIMARY_ARMS
 from ums.experiments.datasets import Datasets
 from ums.experiments.factors import Factor
-from ums.experiments.jobs import MODELS, PICTURES, SOURCE, SOURCE_TEST, TUNE, Job
+from ums.experiments.items import Item, Part, items_of, record_files, share_of
+from ums.experiments.jobs import SOURCE, TUNE, Job
 from ums.experiments.modality import Modality
 from ums.experiments.run import Run
 from ums.experiments.settings import Settings, described
@@ -39,6 +47,7 @@ class Place:
         out: The folder of the results.
         device: "cpu", "gpu" or "auto".
         progress: Whether progress bars are shown.
+        portable: Whether what one device computed counts on any other.
     """
 
     modality: Modality
@@ -47,14 +56,7 @@ class Place:
     out: Path
     device: str = "auto"
     progress: bool = True
-
-
-@dataclass(frozen=True)
-class Part:
-    """The study under one setting; the main one has all arms, a level of a factor has some."""
-
-    settings: Settings
-    arms: tuple[str, ...]
+    portable: bool = False
 
 
 def parts_of(
@@ -92,7 +94,7 @@ def datasets_of(place: Place) -> Datasets:
 def study_of(place: Place, part: Part) -> Study:
     """The study, in this process."""
     datasets, device = datasets_of(place), choose_device(place.device)
-    run = Run(part.settings, device, Store(place.out), place.progress)
+    run = Run(part.settings, device, Store(place.out), place.progress, place.portable)
     return Study(place.modality, datasets, run, part.arms)
 
 
@@ -101,6 +103,8 @@ def run(
     parts: Mapping[str, Part],
     processes: int = 1,
     report: Callable[[str], None] = print,
+    scheduler: str = "",
+    share: tuple[int, int] | None = None,
 ) -> None:
     """Run the jobs that are not done; ``study.json`` in the place names all records.
 
@@ -109,13 +113,15 @@ def run(
         parts: What.
         processes: How many jobs run side by side.
         report: Called with one line for each job.
+        scheduler: The address of a Dask scheduler whose workers run the jobs; "" for this machine.
+        share: (K, N): the K-th of N shares of the jobs alone, without those that need all others.
 
     Raises:
         OSError: A file cannot be written, or another run has the folder; the message names it.
         ValueError: A part cannot be run; the message names it, before anything is trained.
     """
     datasets_of(place)  # where they are missing, no folder is made
-    with Store(place.out):
+    with Store(place.out, share=share):
         studies = {name: _named_study(place, name, part) for name, part in parts.items()}
         listed = {name: study.jobs(main=not name) for name, study in studies.items()}
         files = {name: record_files(studies[name], jobs) for name, jobs in listed.items()}
@@ -126,7 +132,10 @@ def run(
         for name, part in parts.items():  # parts may have records in common
             items = items_of(studies[name], part, listed[name]) | items
         order = dict.fromkeys(file for name in parts for file in files[name])
-        run_items(place, {file: items[file] for file in order}, processes, report)
+        chosen = {file: items[file] for file in order}
+        run_items(
+            place, share_of(chosen, *share) if share else chosen, processes, report, scheduler
+        )
 
 
 def _named_study(place: Place, name: str, part: Part) -> Study:
@@ -136,37 +145,12 @@ def _named_study(place: Place, name: str, part: Part) -> Study:
         raise ValueError(f"{name}: {error}" if name else str(error)) from error
 
 
-class Item(NamedTuple):
-    """A job of a part, and the file names of the records that must be there before."""
-
-    part: Part
-    job: Job
-    needs: frozenset[str]
-
-
-def items_of(study: Study, part: Part, jobs: Sequence[Job]) -> dict[str, Item]:
-    """File name of the record -> job, of a part's jobs."""
-    files = dict(zip(jobs, record_files(study, jobs), strict=True))
-    return {
-        file: Item(part, job, frozenset(files[other] for other in jobs if needs(job, other)))
-        for job, file in files.items()
-    }
-
-
-def needs(job: Job, other: Job) -> bool:
-    """Whether a job needs another: its source, for pictures all networks of its replicate, or all."""
-    if job.kind == MODELS:
-        return other.kind == TUNE
-    sourced = job.kind == SOURCE_TEST or (bool(job.arm) and ARMS[job.arm].needs_source)
-    found = (sourced and other.kind == SOURCE) or (job.kind == PICTURES and other.kind == TUNE)
-    return found and other.replicate == job.replicate
-
-
 def run_items(
     place: Place,
     items: Mapping[str, Item],
     processes: int = 1,
     report: Callable[[str], None] = print,
+    scheduler: str = "",
 ) -> None:
     """Run jobs whose records are not there yet.
 
@@ -175,6 +159,7 @@ def run_items(
         items: File name of the record -> part and job, each behind those it needs.
         processes: How many run side by side.
         report: Called with one line for each job.
+        scheduler: The address of a Dask scheduler whose workers run them; "" for this machine.
     """
     folder = Store(place.out).records_folder
     todo = {file: item for file, item in items.items() if not (folder / file).is_file()}
@@ -198,13 +183,15 @@ def run_items(
         )
         report(f"{number}/{count} {job.name}: {minutes} to go")
 
-    if processes == 1:
+    if processes == 1 and not scheduler:
         for file, item in list(todo.items()):
-            run_item(place, item)
+            run_item(place, item, file)
             del todo[file]
             finished(item.job)
-    else:
-        _side_by_side(replace(place, progress=False), todo, processes, finished)
+        return
+    pool = cluster.workers(scheduler) if scheduler else _processes(processes)
+    with pool as (executor, at_once):
+        _side_by_side(executor, at_once, replace(place, progress=False), todo, finished)
 
 
 def _seconds(place: Place, items: Mapping[str, Item], todo: Mapping[str, Item]) -> dict[str, float]:
@@ -220,23 +207,33 @@ def _seconds(place: Place, items: Mapping[str, Item], todo: Mapping[str, Item]) 
 
 
 def _side_by_side(
-    place: Place, todo: dict[str, Item], processes: int, finished: Callable[[Job], None]
+    pool: Executor,
+    at_once: int,
+    place: Place,
+    todo: dict[str, Item],
+    finished: Callable[[Job], None],
 ) -> None:
-    """Run jobs in processes of their own, as soon as those they need are done."""
-    context = multiprocessing.get_context("spawn")  # a fork would copy the pools of threads
+    """Run jobs by a pool, as soon as those they need are done."""
     running: dict[Future, str] = {}
-    with ProcessPoolExecutor(processes, context, end_with_parent) as pool:
+    while todo:
+        for file, item in todo.items():
+            if len(running) == at_once:
+                break
+            if file not in running.values() and item.needs.isdisjoint(todo):
+                running[pool.submit(run_item, place, item, file)] = file
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            future.result()
+            item = todo.pop(running.pop(future))
+            finished(item.job)
+
+
+@contextmanager
+def _processes(count: int) -> Iterator[tuple[Executor, int]]:
+    """Processes of this machine, and how many."""
+    context = multiprocessing.get_context("spawn")  # a fork would copy the pools of threads
+    with ProcessPoolExecutor(count, context, end_with_parent) as pool:
         try:
-            while todo:
-                for file, item in todo.items():
-                    if len(running) == processes:
-                        break
-                    if file not in running.values() and item.needs.isdisjoint(todo):
-                        running[pool.submit(run_item, place, item)] = file
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    future.result()
-                    item = todo.pop(running.pop(future))
-                    finished(item.job)
+            yield pool, count
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             children = multiprocessing.active_children()
@@ -259,13 +256,18 @@ def _end_after(sentinel: int) -> None:
     os._exit(1)
 
 
-def record_files(study: Study, jobs: Sequence[Job]) -> list[str]:
-    """The file names of the jobs' records."""
-    return [study.run.store.record_path(job.name, study.key(job)).name for job in jobs]
+def run_item(place: Place, item: Item, file: str) -> None:
+    """Run a job in this process; what it shares with others of its replicate is kept for the next.
 
-
-def run_item(place: Place, item: Item) -> None:
-    """Run a job in this process; what it shares with others of its replicate is kept for the next."""
+    Raises:
+        RuntimeError: The record would not be the one that is asked for: this process is another machine's.
+    """
     study = study_of(place, item.part)
+    (own,) = record_files(study, [item.job])
+    if own != file:
+        raise RuntimeError(
+            f"{platform.node()} would write {own}, not {file}: its code, packages, data or device differ "
+            f"({study.run.device.name}); --portable takes what any device computed"
+        )
     study.focus(item.job.replicate)
     study.record(item.job)

@@ -40,7 +40,7 @@ NOT_RECORDED = (
     *("experiments/report", "experiments/results"),
     *(
         f"experiments/{name}.py"
-        for name in ("factors", "runner", "pilot", "estimate", "study_file")
+        for name in ("factors", "runner", "items", "cluster", "pilot", "estimate", "study_file")
     ),
 )
 """Files and folders of the package that no record depends on, or only by what stands in its key."""
@@ -66,13 +66,14 @@ class Store:
     Args:
         folder: Made if it is not there.
         every: Seconds between two checkpoints of a job, at least.
+        share: (K, N): only this share of N is taken, beside which other shares may be at work.
 
     Raises:
         OSError: The folder cannot be made or written to; the message names it.
     """
 
-    def __init__(self, folder: Path, every: float = 60.0):
-        self.folder, self.every = Path(folder), every
+    def __init__(self, folder: Path, every: float = 60.0, share: tuple[int, int] | None = None):
+        self.folder, self.every, self.share = Path(folder), every, share
         self._watched: list[Prepared] = []
         self.weights_folder, self.records_folder = self.folder / "weights", self.folder / "records"
         try:
@@ -93,10 +94,19 @@ class Store:
             OSError: Another run has it; the message names the folder.
         """
         with ExitStack() as stack:  # after an error the folder is free again
-            stack.enter_context(locked(self.folder / ".lock", self.folder))
-            for folder in (self.weights_folder, self.records_folder):
-                for left_by_a_killed_run in folder.glob(f"*{PARTIAL}"):
-                    left_by_a_killed_run.unlink()
+            whole = locked(self.folder / ".lock", self.folder)
+            if self.share:
+                with whole:  # no run of all is at work
+                    own = self.folder / ".lock-{}-of-{}".format(*self.share)
+                    stack.enter_context(locked(own, self.folder))
+            else:
+                stack.enter_context(whole)
+                for share in self.folder.glob(".lock-*"):
+                    with locked(share, self.folder):
+                        pass  # nor one of a share
+                for folder in (self.weights_folder, self.records_folder):
+                    for left_by_a_killed_run in folder.glob(f"*{PARTIAL}"):
+                        left_by_a_killed_run.unlink()
             self._lock = stack.pop_all()
         return self
 

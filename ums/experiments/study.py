@@ -179,7 +179,7 @@ class Study:
         """What the source's weights depend on."""
         names = ("width", "background", "evaluations", "batch", "source_steps", "source_rate")
         draw = self.draw(SOURCE, replicate)
-        data: dict[str, Any] = {"modality": self.modality.name, "device": self.run.device.name}
+        data: dict[str, Any] = {"modality": self.modality.name, "device": self.run.device_key}
         data |= {"source": fingerprint(self.source_set), "source rows": draw.digest}
         return data | self.settings.key(*names)
 
@@ -231,7 +231,7 @@ class Study:
     def _tuning(self, name: str, replicate: int) -> Tuning:
         """A group in a replicate."""
         group = self.datasets.group(name)
-        data: dict[str, Any] = {"modality": self.modality.name, "device": self.run.device.name}
+        data: dict[str, Any] = {"modality": self.modality.name, "device": self.run.device_key}
         data |= {"training set": fingerprint(group.train_set), "seed": self.settings.seed}
 
         def keys(needs_source: bool) -> dict[str, Any]:
