@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from typing import Any
 
 RETRIES = 3
 """Workers that a job may lose."""
@@ -27,10 +28,11 @@ def workers(address: str) -> Iterator[tuple[Executor, int]]:
         ValueError: A worker has several threads, which would share a study's networks.
     """
     try:
-        from dask.distributed import Client
+        from dask import distributed
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("dask is missing: pip install 'ums-rep[cluster]'") from error
-    with Client(address) as client:  # type: ignore[no-untyped-call]
+    connect: Any = distributed.Client
+    with connect(address) as client:
         threads = [worker["nthreads"] for worker in client.scheduler_info(-1)["workers"].values()]
         if any(count > 1 for count in threads):
             raise ValueError(
