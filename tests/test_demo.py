@@ -17,7 +17,7 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 if BROWSER is None:
     pytest.skip("no browser", allow_module_level=True)
 
-pytestmark = pytest.mark.filterwarnings("default")  # a server of many libraries
+pytestmark = pytest.mark.filterwarnings("ignore")  # a server of many libraries
 
 
 @pytest.fixture(scope="module")

@@ -188,7 +188,7 @@ from ums.experiments import __main__ as command
 from ums.experiments.store import Store
 
 quicken(pytest.MonkeyPatch())
-Store.__init__.__defaults__ = (0.0,)  # a checkpoint after every epoch
+Store.__init__.__defaults__ = (0.0, None)  # a checkpoint after every epoch
 command.write_report = lambda folder: (folder, "")
 left, rename = int(sys.argv[1]), os.replace
 
