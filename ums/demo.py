@@ -51,14 +51,11 @@ def make_page(model: Model, device: Device) -> Any:
     )
 
 
-def serve(model: Model, device: Device, port: int | None = None, wait: bool = True) -> str:
-    """Serve the page to this computer; returns its address, at once if not told to wait."""
+def serve(model: Model, device: Device, port: int | None = None) -> None:
+    """Serve the page to this computer until it is interrupted; prints its address."""
     page = make_page(model, device)
     page.launch(
         server_name=ADDRESS, server_port=port, share=False, prevent_thread_lock=True, quiet=True
     )
-    address = str(page.local_url)
-    print(f"{address}: the page, for this computer alone; Ctrl-C ends it", flush=True)
-    if wait:
-        page.block_thread()
-    return address
+    print(f"{page.local_url}: the page, for this computer alone; Ctrl-C ends it", flush=True)
+    page.block_thread()
