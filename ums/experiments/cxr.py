@@ -108,6 +108,7 @@ class ChestXRay(Modality):
 
     name, title = "cxr", "chest X-rays"
     source_task, denoises_baseline = "denoising", True
+    channels = 1
     layout = Layout(
         "python -m data_prep cxr",
         {
@@ -122,7 +123,7 @@ class ChestXRay(Modality):
 
     def source_network(self, rng: np.random.Generator, width: float) -> Sequential:
         """The denoising autoencoder, whose encoder all groups share (section 4.1.1)."""
-        return denoising_autoencoder(rng, width=width)
+        return denoising_autoencoder(rng, self.channels, self.channels, width)
 
     def train_source(
         self, network: Layer, source: Prepared, draw: Draw, settings: Settings, training: Training
@@ -166,18 +167,18 @@ class ChestXRay(Modality):
         assert isinstance(source, Sequential)
         encoder, decoder = source
         assert isinstance(decoder, Sequential)
-        channels = encoder.output_shape((16, 16, 1))[-1]
+        pooled = encoder.output_shape((16, 16, self.channels))[-1]
         width, normalisation = settings.width, settings.normalisation()
         heads: dict[str, Make] = {}
         models: dict[str, Callable[[np.random.Generator, int], Layer]] = {}
         for task in group.tasks:
+            own, K = task.name, task.outputs
             if task.kind == SEGMENTATION:
-                heads[task.name] = partial(segmentation_head, decoder)
-                models[task.name] = partial(denoising_autoencoder, width=width)
+                heads[own] = partial(segmentation_head, decoder, outputs=K)
+                models[own] = partial(denoising_autoencoder, out_channels=K, width=width)
             else:
-                K = task.classes
-                heads[task.name] = partial(_head, channels, K)
-                models[task.name] = partial(separate_classifier, classes=K, width=width)
+                heads[own] = partial(_head, pooled, K)
+                models[own] = partial(separate_classifier, classes=K, width=width)
 
         def clean(images: np.ndarray) -> np.ndarray:
             if settings.source_steps == 0:
@@ -192,8 +193,8 @@ class ChestXRay(Modality):
         return derived_heads(networks, (LUNGS, ABNORMALITY), train, validation, device)
 
 
-def _head(channels: int, classes: int, rng: np.random.Generator) -> Sequential:
-    return classification_head(channels, classes, rng, batch_norm=True)
+def _head(channels: int, outputs: int, rng: np.random.Generator) -> Sequential:
+    return classification_head(channels, outputs, rng, batch_norm=True)
 
 
 CXR = ChestXRay()

@@ -32,22 +32,11 @@ from typing import Any
 
 import numpy as np
 
-from ums.backend import Device
 from ums.data import Prepared
 from ums.experiments.cxr import ChestXRay
 from ums.experiments.datasets import Layout, name_of
-from ums.experiments.modality import Networks
 from ums.experiments.names import CLASSIFICATION, MEASURES, REGRESSION, SEGMENTATION
-from ums.experiments.settings import Settings
 from ums.experiments.tasks import TargetTask, TaskGroup, train_and_test
-from ums.finetuning.separate import denoise
-from ums.layers import Layer, Sequential
-from ums.networks import (
-    classification_head,
-    denoising_autoencoder,
-    segmentation_head,
-    separate_classifier,
-)
 from ums.reading import reading
 
 if sys.version_info >= (3, 11):
@@ -94,50 +83,8 @@ class OwnStudy(ChestXRay):
     def _all(self) -> str:
         return repr((self.name, self.title, self.channels, self.tasks))
 
-    def source_network(self, rng: np.random.Generator, width: float) -> Sequential:
-        return denoising_autoencoder(rng, self.channels, self.channels, width)
-
-    def networks(
-        self, group: TaskGroup, source: Layer, settings: Settings, device: Device
-    ) -> Networks:
-        assert isinstance(source, Sequential)
-        encoder, decoder = source
-        assert isinstance(decoder, Sequential)
-        shape, width = (16, 16, self.channels), settings.width
-        pooled = encoder.output_shape(shape)[-1]
-        heads: dict[str, Any] = {}
-        models: dict[str, Any] = {}
-        for task in group.tasks:
-            if task.kind == SEGMENTATION:
-                heads[task.name] = partial(segmentation_head, decoder, outputs=task.outputs)
-                models[task.name] = partial(_segmentation_model, task.outputs, width)
-            else:
-                heads[task.name] = partial(_head, pooled, task.outputs)
-                models[task.name] = partial(_model, task.outputs, width)
-
-        def clean(images: np.ndarray) -> np.ndarray:
-            if settings.source_steps == 0:
-                return images
-            return denoise(source, images, device, settings.normalisation())
-
-        return Networks(encoder, heads, models, clean)
-
     def derived(self, *_: Any) -> dict[str, Any]:
         return {}
-
-
-def _head(channels: int, outputs: int, rng: np.random.Generator) -> Sequential:
-    return classification_head(channels, outputs, rng, batch_norm=True)
-
-
-def _model(outputs: int, width: float, rng: np.random.Generator, channels: int) -> Layer:
-    return separate_classifier(rng, channels, outputs, width)
-
-
-def _segmentation_model(
-    outputs: int, width: float, rng: np.random.Generator, channels: int
-) -> Layer:
-    return denoising_autoencoder(rng, channels, outputs, width)
 
 
 def _checked(described: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

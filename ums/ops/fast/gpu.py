@@ -70,12 +70,12 @@ def _grid(length: int, rows: int = 1) -> tuple[tuple[int, int], tuple[int]]:
     return (max(1, -(-length // THREADS)), max(1, min(rows, 65535))), (THREADS,)
 
 
-def _fours(C: int, *arrays: Array | None) -> tuple[str, int]:
-    """The numbers that a kernel takes at a time, and how many of them C are."""
-    first, given = arrays[0], [array for array in arrays if array is not None]
-    if first is not None and first.dtype.char == "f" and C % 4 == 0 and _aligned(16, *given):
+def _fours(C: int, first: Array, *others: Array | None) -> tuple[str, int]:
+    """The word that a kernel takes at a time, four numbers or one, and how many words C numbers are."""
+    given = [first, *(array for array in others if array is not None)]
+    if first.dtype.char == "f" and C % 4 == 0 and _aligned(16, *given):
         return "Four", C // 4
-    return NUMBERS[given[0].dtype.char], C
+    return NUMBERS[first.dtype.char], C
 
 
 def _aligned(size: int, *arrays: Array) -> bool:

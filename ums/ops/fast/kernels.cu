@@ -1,4 +1,4 @@
-// What the layers do on an NVIDIA GPU besides matrix products and elementwise steps, a kernel each.
+// What layers and optimizers do on an NVIDIA GPU besides matrix products, a kernel each.
 // The names of arrays and sizes are those of the Python functions that call them, in gpu.py.
 
 struct alignas(16) Four {

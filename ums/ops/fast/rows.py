@@ -71,7 +71,7 @@ def transposed_product(a: Array, b: Array) -> Array:
 def channel_sums(x: Array) -> Array:
     """The sum of x (..., W, C) over all but C: (C,).
 
-    A stand-in for CuPy adds long rows first.
+    Where there are neither NumPy nor kernels, long rows are added first: they keep more threads busy.
     """
     xp = array_module(x)
     if xp is np:
