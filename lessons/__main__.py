@@ -23,9 +23,9 @@ def main(arguments=None):
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument(
-            "numbers", nargs="*", type=int, metavar="N", help="lessons; default all"
+            "keys", nargs="*", metavar="N", help="lessons, such as 4, or tasks, such as t1; all"
         )
-        command.set_defaults(run=run, listed=lambda options: sources(options.numbers))
+        command.set_defaults(run=run, listed=lambda options: sources(options.keys))
     text = "run students' notebooks (their code, with your rights) and say which checks they pass"
     command = commands.add_parser("score", help=text, description=text)
     command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="notebook or folder")

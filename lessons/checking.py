@@ -12,6 +12,7 @@ without a traceback. Where LESSON_RECORD names a file, each check adds what beca
 """
 
 import functools
+import inspect
 import json
 import os
 import sys
@@ -83,6 +84,9 @@ def checks_of(module):
 def _failure(function, answers):
     """What is wrong with the answers, as a `CheckFailed`; None where nothing is."""
     try:
+        for name, answer in zip(inspect.signature(function).parameters, answers, strict=False):
+            if answer is None:
+                raise NotImplementedError(f"{name} is not written yet")
         function(*answers)
     except CheckFailed as failure:
         return failure.with_traceback(None)

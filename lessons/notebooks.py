@@ -30,15 +30,24 @@ SETUP = """\
 _LINK = re.compile(r"\]\(((?:ums|data_prep|lessons|tests)/[\w./-]+|README\.md)(?::([\w.]+))?\)")
 
 
-def sources(numbers=()):
-    """The source files of the lessons with these numbers, in order; of all, where none is given.
+def sources(keys=()):
+    """The source files with these keys, in order; all of them, where none is given.
 
-    Raises `ValueError` for a number without a lesson.
+    A key is the beginning of a file's name: the number of a lesson ("4" or "04"), or the letter and
+    number of a task ("t1") or a capstone ("c1").
+
+    Raises `ValueError` for a key without a file.
     """
-    paths = {int(path.name[:2]): path for path in sorted(LESSONS.glob("source/[0-9][0-9]_*.py"))}
-    if unknown := [n for n in numbers if n not in paths]:
-        raise ValueError(f"no lesson {unknown[0]}; there are {', '.join(map(str, paths))}")
-    return [path for n, path in paths.items() if not numbers or n in numbers]
+    paths = {path.name.partition("_")[0]: path for path in sorted(LESSONS.glob("source/*_*.py"))}
+    keys = [key.zfill(2) for key in keys]
+    if unknown := [key for key in keys if key not in paths]:
+        raise ValueError(f"no lesson {unknown[0]}; there are {', '.join(paths)}")
+    return [path for key, path in paths.items() if not keys or key in keys]
+
+
+def checks_name(stem):
+    """The module of the checks of the lesson "02_backward": lessons.checks.lesson_02."""
+    return f"lesson_{stem.partition('_')[0]}"
 
 
 def student_path(source):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lessons.checking import checks_of
-from lessons.notebooks import ROOT, SOLVED, solved_notebook
+from lessons.notebooks import ROOT, SOLVED, checks_name, solved_notebook
 
 CELL_SECONDS = 300
 """Longest a cell of a solved copy may take."""
@@ -89,8 +89,8 @@ def _read(path):
         raise ValueError(f"{path} is no file, or a link that leads to none")
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-        number = re.match(r"\d\d(?=_)", content["metadata"]["ums_lesson"])[0]
-        name = f"lesson_{number}"
+        stem = re.fullmatch(r"\w+", content["metadata"]["ums_lesson"])[0]
+        name = checks_name(stem)
         importlib.import_module(f"lessons.checks.{name}")
         cells = [
             "".join(cell["source"]) if cell["cell_type"] == "code" else ""

@@ -95,13 +95,13 @@ def as_shown(pixels, kind):
 
     Raises ValueError for a kind other than "MONOCHROME1" and "MONOCHROME2".
     """
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     if kind == "MONOCHROME1":
         return 255 - pixels
     if kind == "MONOCHROME2":
         return pixels
     raise ValueError(f"neither MONOCHROME1 nor MONOCHROME2: {kind!r}")
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -140,14 +140,14 @@ def normalise(images):
     """Images (N, H, W) uint8 -> x (N, H, W, 1) float32."""
     images = images.astype(np.float32)
     film = images > BACKGROUND  # (N, H, W), True on exposed pixels
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     x = np.empty(images.shape, np.float32)
     for n in range(len(images)):
         mu, sigma = images[n][film[n]].mean(), images[n][film[n]].std()
         off_film = min(-1, -mu / (4 * sigma))
         x[n] = np.where(film[n], (images[n] - mu) / (4 * sigma), off_film)
     return x[..., None]
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -244,12 +244,12 @@ def split_rows(patients, share, rng):
     `patients` are (N,) names, one per row; `share` is the part of the *patients* to test on; `rng` is a
     numpy.random.Generator, the only source of chance.
     """
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     names = np.unique(patients)
     drawn = rng.permutation(names)[: round(share * len(names))]
     testing = np.isin(patients, drawn)
     return np.flatnonzero(~testing), np.flatnonzero(testing)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%

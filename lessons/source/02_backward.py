@@ -106,9 +106,9 @@ figure
 def sigmoid_backward(dy, cache):
     """dx of the sigmoid; dy and dx have the shape of y, any shape."""
     (y,) = cache
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     return dy * y * (1 - y)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -135,12 +135,12 @@ check.sigmoid_backward(sigmoid_backward)
 def dense_backward(dy, cache):
     """dx (N, C), dw (C, O) and db (O,) from dy (N, O)."""
     x, w = cache
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     dx = dy @ w.T
     dw = x.T @ dy
     db = dy.sum(axis=0)
     return dx, dw, db
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -252,9 +252,9 @@ lazy_check(sigmoid_forward, sigmoid_backward, rng.normal(size=(2, 3)))
 def softmax_backward_wrong(dy, cache):
     """A wrong dx of the softmax that a check with dy of all ones accepts; the shape of dy."""
     (y,) = cache
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     return np.zeros(y.shape)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -286,7 +286,7 @@ except GradientError as error:
 def rejected(suspects):
     """{name: (forward, backward, inputs)} -> the set of names whose backward pass is wrong."""
     rng = np.random.default_rng(0)  # check_gradients(..., rng=rng) draws dy from it
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     names = set()
     for name, (forward, backward, inputs) in suspects.items():
         try:
@@ -294,7 +294,7 @@ def rejected(suspects):
         except GradientError:
             names.add(name)
     return names
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%

@@ -89,12 +89,12 @@ for ax, (stride, dilation) in zip(axes[1:], ((1, 1), (1, 2), (1, 4), (2, 1)), st
 def receptive_field(layers):
     """Width r, in pixels, of what one output pixel depends on; layers are (K, s, d), first to last."""
     r, j = 1, 1
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     for K, s, d in layers:
         r += (K - 1) * d * j
         j *= s
     return r
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -211,14 +211,14 @@ def im2col(x, kernel, stride=1, dilation=1):
     p = dilation * (K - 1) // 2
     x_pad = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
     A = np.empty((N, OH, OW, K, K, C), x.dtype)
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     for u in range(K):
         for v in range(K):
             rows = slice(dilation * u, dilation * u + stride * OH, stride)
             columns = slice(dilation * v, dilation * v + stride * OW, stride)
             A[:, :, :, u, v] = x_pad[:, rows, columns]
     return A
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -233,11 +233,11 @@ def conv2d(x, w, b, stride=1, dilation=1):
     """y (N, OH, OW, O) from x (N, H, W, C), w (K, K, C, O) and b (O,)."""
     K, _, C, O = w.shape
     A = im2col(x, K, stride, dilation)
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     N, OH, OW = A.shape[:3]
     y = A.reshape(N * OH * OW, K * K * C) @ w.reshape(K * K * C, O) + b
     return y.reshape(N, OH, OW, O)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -329,14 +329,14 @@ def col2im(columns, shape, stride=1, dilation=1):
     _, OH, OW, K, _, _ = columns.shape
     p = dilation * (K - 1) // 2
     x_pad = np.zeros((N, H + 2 * p, W + 2 * p, C), columns.dtype)
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     for u in range(K):
         for v in range(K):
             down = slice(dilation * u, dilation * u + stride * OH, stride)
             across = slice(dilation * v, dilation * v + stride * OW, stride)
             x_pad[:, down, across] += columns[:, :, :, u, v]
     return x_pad[:, p : p + H, p : p + W]
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%

@@ -94,7 +94,7 @@ def batchnorm_forward(x, gamma, beta, running_mean, running_var, training, momen
     running ones are used and stay as they are.
     """
     axes = tuple(range(x.ndim - 1))  # all but the channels: x.mean(axes) is (C,)
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     if training:
         mean, var = x.mean(axes), x.var(axes)
         running_mean += (1 - momentum) * (mean - running_mean)
@@ -104,7 +104,7 @@ def batchnorm_forward(x, gamma, beta, running_mean, running_var, training, momen
     rstd = 1 / np.sqrt(var + eps)
     xhat = (x - mean) * rstd
     y = gamma * xhat + beta
-    ### END SOLUTION
+    # END SOLUTION
     return y, (xhat, rstd, gamma, training)
 
 
@@ -235,13 +235,13 @@ def batchnorm_backward(dy, cache):
     """dx (..., C), dgamma (C,) and dbeta (C,) from dy (..., C), of the mode of the forward pass."""
     xhat, rstd, gamma, training = cache
     axes = tuple(range(dy.ndim - 1))
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     dgamma, dbeta = (dy * xhat).sum(axes), dy.sum(axes)
     if training:
         dx = gamma * rstd * (dy - dy.mean(axes) - xhat * (dy * xhat).mean(axes))
     else:
         dx = gamma * rstd * dy
-    ### END SOLUTION
+    # END SOLUTION
     return dx, dgamma, dbeta
 
 
@@ -312,7 +312,7 @@ for name, backward in (check.mutants() | {"yours": batchnorm_backward}).items():
 # %%
 def moved(network, x):
     """The set of names of statistics that network.forward(x, training=True) moves; puts them back."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     before = {name: array.copy() for name, array in network.statistics().items()}
     network.forward(x, training=True)
     names = set()
@@ -321,7 +321,7 @@ def moved(network, x):
             names.add(name)
         array[...] = before[name]
     return names
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%

@@ -105,10 +105,10 @@ def global_average_pool_backward(dy, cache):
     """dx (N, H, W, C) from dy (N, C)."""
     (shape,) = cache
     _, H, W, _ = shape
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     share = dy / (H * W)
     return np.ones(shape, dy.dtype) * share[:, None, None, :]
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -134,11 +134,11 @@ def dropout_forward(x, rate, rng, training):
     """y, of the shape and dtype of x, and the cache (scale,); at inference y is x."""
     if not training:
         return x, (None,)
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     keep = rng.random(x.shape) >= rate
     scale = keep.astype(x.dtype) / (1 - rate)
     return x * scale, (scale,)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 def dropout_backward(dy, cache):
@@ -195,10 +195,10 @@ def upsample2d_backward(dy, cache):
     """dx (N, H, W, C) from dy (N, 2H, 2W, C)."""
     (shape,) = cache
     N, H, W, C = shape
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     squares = dy.reshape(N, H, 2, W, 2, C)
     return squares.sum(axis=(2, 4))
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -244,11 +244,11 @@ def upsample_then_conv(x, w, b):
 # %%
 def fold_rows(w, p):
     """The two weights of phase p (0 or 1): w (3, ...) -> (2, ...), that of the upper pixel first."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     if p == 0:
         return np.stack([w[0], w[1] + w[2]])
     return np.stack([w[0] + w[1], w[2]])
-    ### END SOLUTION
+    # END SOLUTION
 
 
 def fold(w, p, q):
@@ -273,7 +273,7 @@ def upsample_conv(x, w, b):
     N, H, W, _ = x.shape
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     y = np.empty((N, 2 * H, 2 * W, w.shape[3]), x.dtype)
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     for p, q in ((0, 0), (0, 1), (1, 0), (1, 1)):
         kernel, total = fold(w, p, q), b
         for s, t in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -281,7 +281,7 @@ def upsample_conv(x, w, b):
             total = total + moved @ kernel[s, t]
         y[:, p::2, q::2] = total
     return y
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%

@@ -114,11 +114,11 @@ plt.show()
 def bce(logits, target):
     """The mean binary cross-entropy, a scalar, and its gradient; both arrays have one shape, any."""
     y, _ = sigmoid_forward(logits)  # of the library: finite for every z
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     tail = np.log1p(np.exp(-np.abs(logits)))
     values = np.maximum(logits, 0) + tail - logits * target
     return values.mean(), (y - target) / logits.size
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -154,13 +154,13 @@ def dice(logits, target, eps=1.0):
     """The mean Dice loss of the images and its gradient (N, H, W, 1); both arrays (N, H, W, 1)."""
     y, _ = sigmoid_forward(logits)
     N = len(logits)
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     axes = (1, 2, 3)
     I = 2 * (target * y).sum(axis=axes, keepdims=True) + eps
     U = (target + y).sum(axis=axes, keepdims=True) + eps
     dy = -(2 * target * U - I) / U**2 / N
     return (1 - I / U).mean(), dy * y * (1 - y)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -174,12 +174,12 @@ check.dice(dice)
 # %%
 def bce_dice(logits, target, weight=0.5):
     """weight BCE + (1 - weight) Dice, and its gradient; both arrays (N, H, W, 1)."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     bce_value, d_bce = bce(logits, target)
     dice_value, d_dice = dice(logits, target)
     value = weight * bce_value + (1 - weight) * dice_value
     return value, weight * d_bce + (1 - weight) * d_dice
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -350,12 +350,12 @@ def categorical_cross_entropy(logits, labels):
     """The mean of -log y[label], and its gradient (N, K); logits (N, K), labels (N,) integers."""
     N, K = logits.shape
     onehot = np.eye(K, dtype=logits.dtype)[labels]  # (N, K), 1 at each image's label
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     z = logits - logits.max(axis=1, keepdims=True)
     total = np.exp(z).sum(axis=1, keepdims=True)
     values = np.log(total[:, 0]) - (z * onehot).sum(axis=1)
     return values.mean(), (np.exp(z) / total - onehot) / N
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%

@@ -58,7 +58,7 @@ def add_noise(images, kind, level, rng):
     another kind. `rng` is a numpy.random.Generator, the only source of chance.
     """
     images = images.astype(np.float32)
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     if kind == "gaussian":
         noisy = images + level * rng.standard_normal(images.shape)
     elif kind == "poisson":
@@ -66,7 +66,7 @@ def add_noise(images, kind, level, rng):
     else:
         raise ValueError(f"neither gaussian nor poisson: {kind!r}")
     return np.clip(noisy, 0, 255).astype(np.float32)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -115,13 +115,13 @@ def training_pair(clean, noises, rng):
 
     `noises` is a list of (kind, level), as `add_noise` takes them.
     """
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     drawn = rng.integers(len(noises), size=len(clean))
     noisy = np.stack(
         [add_noise(film, *noises[k], rng) for film, k in zip(clean, drawn, strict=True)]
     )
     return normalise(noisy), normalise(clean, like=noisy)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -156,14 +156,14 @@ print(fresh.summary((48, 48, 1)))
 # %%
 def source_step(network, optimizer, x, t):
     """Learn once from the batch x (N, H, W, 1) with the target t; the loss before the step, a float."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     network.zero_gradients()
     y = network.forward(x, training=True)
     loss, dy = mse(y, t)
     network.backward(dy)
     optimizer.step()
     return float(loss)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -177,11 +177,11 @@ check.source_step(source_step)
 # %%
 def restored(network, noisy):
     """Noisy films (N, H, W) in 0..255 -> restored ones (N, H, W) in 0..255, without learning anything."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     x = normalise(noisy)
     y = network.forward(x, keep=False)
     return denormalise(y, noisy)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%

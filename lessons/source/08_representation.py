@@ -112,11 +112,11 @@ encoders = {
 # %%
 def fingerprint(layer):
     """All that a layer holds, as one `bytes`; the layer stays as it is."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     arrays = layer.state_dict()
     parts = [name.encode() + to_numpy(arrays[name]).tobytes() for name in sorted(arrays)]
     return b"".join(parts)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -135,12 +135,12 @@ def attach_head(encoder, channels, classes, rng):
 
     `channels` is C of the encoder's output; `rng` draws the head's first weights.
     """
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     encoder.freeze()
     dense = Dense(channels, classes, rng)
     head = Sequential(GlobalAveragePool(), BatchNorm(channels), dense)
     return Sequential(encoder, head)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -197,11 +197,11 @@ for name, network in (("frozen", frozen), ("not frozen, optimizer has the head a
 # %%
 def features(encoder, films, batch=64):
     """Films (N, H, W, 1) -> the encoder's output (N, h, w, C), in order; at most `batch` at a time."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     starts = range(0, len(films), batch)
     parts = [encoder.forward(films[i : i + batch], keep=False) for i in starts]
     return np.concatenate(parts)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -219,12 +219,12 @@ check.features(features)
 # %%
 def labelled_rows(labels, n, rng):
     """`n` different row numbers of labels (N,), as many of each class that occurs; `rng` draws them."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     classes = np.unique(labels)
     each = n // len(classes)
     drawn = [rng.permutation(np.flatnonzero(labels == k))[:each] for k in classes]
     return np.concatenate(drawn)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%

@@ -107,9 +107,9 @@ def start(seed):
 # %%
 def moved(before, after):
     """{name: array} before and after, of the same names -> the set of names whose bytes differ."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     return {name for name in before if before[name].tobytes() != after[name].tobytes()}
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -139,11 +139,11 @@ def turns(batches):
     """The numbers of batches B_i of the tasks -> the task of every batch of an epoch, a list."""
     rounds = min(batches)
     order = []
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     for r in range(rounds):
         for i, B in enumerate(batches):
             order += [i] * ((r + 1) * B // rounds - r * B // rounds)
-    ### END SOLUTION
+    # END SOLUTION
     return order
 
 
@@ -171,11 +171,11 @@ print("2 and 5 batches:", *turns([2, 5]))
 def alternate(tasks, networks, optimizers, batches, order):
     """Train on one batch after the other, of the tasks in `order`; the list of their losses."""
     losses = []
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     for i in order:
         x, target = next(batches[i])
         losses.append(train_step(networks[i], tasks[i].loss, optimizers[i], x, target))
-    ### END SOLUTION
+    # END SOLUTION
     return losses
 
 
@@ -215,14 +215,14 @@ def joint_gradients(encoder, tasks, batches, weights):
     """
     networks = [Sequential(encoder, task.head) for task in tasks]
     losses = []
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     for network in networks:
         network.zero_gradients()
     for network, task, (x, target), w in zip(networks, tasks, batches, weights, strict=True):
         loss, dy = task.loss(network.forward(x, training=True), target)
         network.backward(w * dy)
         losses.append(loss)
-    ### END SOLUTION
+    # END SOLUTION
     return losses
 
 

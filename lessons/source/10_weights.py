@@ -87,9 +87,9 @@ def losses_at(theta, y):
 
 def joint_minimum(y, w):
     """The number theta at which sum_i w_i L_i is lowest; y (K, n), w (K,)."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     return (w * y.mean(axis=1)).sum() / w.sum()
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -128,9 +128,9 @@ for w in ((1.0, 1.0), (100.0, 1.0)):
 # %%
 def uncertainty_gradient(s, losses):
     """dL/ds (K,), from s (K,) and the L_i (K,)."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     return 1 - np.exp(-s) * losses
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -157,13 +157,13 @@ def learn_weights(y, steps=200, rate=0.1):
     """Readings (K, n) -> the theta of the last step, and the weights of every step (steps, K)."""
     s = np.zeros(len(y))
     weights = []
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     for _ in range(steps):
         w = np.exp(-s)
         theta = joint_minimum(y, w)
         s = s - rate * uncertainty_gradient(s, losses_at(theta, y))
         weights.append(w)
-    ### END SOLUTION
+    # END SOLUTION
     return theta, np.array(weights)
 
 
@@ -296,12 +296,12 @@ for task, loss, length in zip(tasks, *np.mean(seen, axis=0), strict=True):
 # %%
 def gradnorm_gradient(w, G, losses, first, alpha):
     """The gradient (K,) of sum_i |G_i - G_i*| on w; G, losses and the first losses are (K,) too."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     left = losses / first
     r = left / left.mean()
     wanted = G.mean() * r**alpha
     return np.sign(G - wanted) * G / w
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%

@@ -189,13 +189,13 @@ plt.show()
 # %%
 def mcnemar(right_a, right_b):
     """Booleans (N,) and (N,) -> n_A, n_B and p, of films judged by two networks."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     only_a = int((right_a & ~right_b).sum())
     only_b = int((right_b & ~right_a).sum())
     n = only_a + only_b
     tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
     return only_a, only_b, min(1.0, 2 * tail / 2**n)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -331,14 +331,14 @@ def bootstrap_interval(right, patients, rng, resamples=1000):
     `right` (N,) says whether each film was judged rightly, `patients` (N,) whose film it is; `rng` is
     a numpy.random.Generator, the only source of chance.
     """
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     names, number = np.unique(patients, return_inverse=True)
     right_films, all_films = np.bincount(number, right), np.bincount(number)
     drawn = rng.integers(len(names), size=(resamples, len(names)))
     scores = right_films[drawn].sum(axis=1) / all_films[drawn].sum(axis=1)
     low, high = np.quantile(scores, [0.025, 0.975])
     return low, high
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -440,13 +440,13 @@ for name, (middle, low, high) in (intervals | differences).items():
 def holm(p_values):
     """p-values (m,) -> corrected p-values (m,), in the same order."""
     p = np.asarray(p_values, float)
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     rising = np.argsort(p)
     steps = np.arange(len(p), 0, -1) * p[rising]
     corrected = np.empty(len(p))
     corrected[rising] = np.minimum(np.maximum.accumulate(steps), 1)
     return corrected
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%

@@ -125,10 +125,10 @@ plt.show()
 # %%
 def grad_cam(features, gradient):
     """A (N, h, w, C) and ds/dA (N, h, w, C) -> maps (N, h, w)."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     alpha = gradient.mean(axis=(1, 2), keepdims=True)  # (N, 1, 1, C)
     return np.maximum((alpha * features).sum(axis=3), 0)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -149,12 +149,12 @@ check.grad_cam(grad_cam)
 def coarse_maps(encoder, head, x, asked):
     """Grad-CAM maps (N, h, w) of images x (N, H, W, 1), asked about the scores' combination (K,)."""
     twin = copy_network(head).freeze()
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     features = encoder.forward(x, keep=False)  # (N, h, w, C)
     scores = twin.forward(features)  # (N, K)
     dscores = np.tile(np.asarray(asked, scores.dtype), (len(x), 1))
     return grad_cam(features, twin.backward(dscores))
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%
@@ -419,10 +419,10 @@ for name, true in (("flow", flow), ("quality", quality)):
 # %%
 def recommend(flow_logits, quality_logits, lost=1.0, spoilt=1.0):
     """Logits (N, 3) and (N, 2) -> P(exclude) (N,), and the decision to exclude (N,) bool."""
-    ### BEGIN SOLUTION
+    # BEGIN SOLUTION
     p = softmax_forward(flow_logits)[0][:, TR] * softmax_forward(quality_logits)[0][:, POOR]
     return p, p > lost / (lost + spoilt)
-    ### END SOLUTION
+    # END SOLUTION
 
 
 # %%

@@ -7,20 +7,20 @@ from functools import cache
 
 from lessons.checking import checks_of
 from lessons.holes import BEGIN, cut
-from lessons.notebooks import sources
+from lessons.notebooks import checks_name, sources
 
 SOURCES = {path.stem: path for path in sources()}
 
 
 def checks(lesson):
     """The checks of the lesson "02_name", {name: function}."""
-    return checks_of(importlib.import_module(f"lessons.checks.lesson_{lesson[:2]}"))
+    return checks_of(importlib.import_module(f"lessons.checks.{checks_name(lesson)}"))
 
 
 def wrong_answers(lesson):
     """{check: [(name, piece of the solution, replacement), ...]}; missing is nothing at all."""
     try:
-        return importlib.import_module(f"wrong_answers.lesson_{lesson[:2]}").WRONG
+        return importlib.import_module(f"wrong_answers.{checks_name(lesson)}").WRONG
     except ModuleNotFoundError:
         return {}
 

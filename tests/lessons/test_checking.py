@@ -82,3 +82,8 @@ def test_each_run_is_recorded(tmp_path, monkeypatch):
     assert {e["check"] for e in entries} == {"three"} and entries[3][
         "message"
     ] == "not 3: count again"
+
+
+def test_answer_that_is_none_is_said_to_be_not_written():
+    with pytest.raises(NotWritten, match="three is not written yet"):
+        three(None)

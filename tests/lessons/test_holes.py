@@ -25,6 +25,15 @@ def test_solution_becomes_one_line_at_its_own_depth():
     ]
 
 
+def test_solution_outside_a_function_leaves_the_names_of_what_is_to_be_written():
+    defined = "class Layer:\n    pass\n\n\ndef _help():\n    pass\n\n\ndef g():\n    pass"
+    text = f"{BEGIN}\n{defined}\n{END}"
+    assert cut(text).split("\n") == [
+        "Layer = None  # replace this line by your own",
+        "g = None  # replace this line by your own",
+    ]
+
+
 def test_solution_lines_are_those_between_the_markers():
     assert solution_lines(CELL) == ["y = x + x", "return y"]
 
@@ -45,7 +54,7 @@ def test_hole_is_named_by_the_function_whose_arguments_take_several_lines():
         (f"def f():\n    return 1\n    {END}", "line 3"),
         (f"def f():\n    {BEGIN}\n    {BEGIN}\n    return 1\n    {END}", "line 3"),
         (f"def f():\n    {BEGIN}\n    {END}", "line 3"),
-        (f"def f():\n    return 1\n\n\nx = 2\n{BEGIN}\ny = 1\n{END}", "inside a function"),
+        (f"def f():\n    return 1\n\n\nx = 2\n{BEGIN}\ny = 1\n{END}", "must define"),
     ],
     ids=["not closed", "not opened", "opened twice", "empty", "outside a function"],
 )

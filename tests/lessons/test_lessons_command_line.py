@@ -164,8 +164,8 @@ def test_other_lessons_are_made_after_one_that_fails(name, function, tmp_path, m
     assert command.main([name, "1", "2", "3"]) == 1
     assert made == ["01", "03"]
     out, err = capsys.readouterr()
-    assert f"{sources([2])[0]}: a marker is wrong" in out
-    assert err == f"error: 1 of 3 failed: {sources([2])[0]}\n"
+    assert f"{sources(['2'])[0]}: a marker is wrong" in out
+    assert err == f"error: 1 of 3 failed: {sources(['2'])[0]}\n"
 
 
 def test_lesson_that_is_none_is_refused_before_any_is_made(capsys):
