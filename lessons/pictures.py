@@ -1,4 +1,6 @@
-"""What the lessons' pictures share: one look, and a row of images."""
+"""What the lessons' pictures share: one look, a row of images, and a text for who cannot see them."""
+
+import io
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,3 +31,19 @@ def image_row(images, titles=(), axes=None, low=0, high=255, colours="gray"):
         ax.axis("off")
     for ax, title in zip(axes, titles, strict=False):
         ax.set_title(title)
+
+
+def show(alt):
+    """Show the current figure, as `plt.show()` does, with a text for readers who cannot see it.
+
+    Args:
+        alt: one or two sentences that say what is to be seen. The notebook keeps them as the picture's
+            alternative text; outside a notebook nothing is shown.
+    """
+    from IPython.display import Image, display
+
+    picture = io.BytesIO()
+    figure = plt.gcf()
+    figure.savefig(picture, format="png")
+    plt.close(figure)
+    display(Image(picture.getvalue(), alt=alt))
