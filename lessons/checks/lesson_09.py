@@ -19,31 +19,63 @@ NAMES, WEIGHTS = ("lungs", "pneumonia"), (0.5, 3.0)
 
 @check
 def moved(moved):
-    """one changed byte is found, what stayed is left out, and an equal sum fools nobody."""
+    """one changed byte is found, also beside a NaN, and what stayed is left out."""
     before = {name: np.arange(1.0, 5.0, dtype=np.float32) for name in "abc"}
     after = {name: array.copy() for name, array in before.items()}
-    answer = moved(before, after)
-    require(
-        isinstance(answer, set), f"it should return a set of names, got {type(answer).__name__}"
-    )
+    answer = _moved_names(moved, before, after)
     require(answer == set(), f"copies of the same arrays: yours says that {sorted(answer)} moved")
     after["a"][2] = np.nextafter(after["a"][2], np.float32(9))
     after["b"] = after["b"][::-1].copy()
-    answer = moved(before, after)
+    answer = _moved_names(moved, before, after)
     require("c" not in answer, "c stayed as it was, and is in it")
     require("a" in answer, "a changed in the last binary digit of one number: that is moved too")
     require("b" in answer, "the numbers of b changed places, which no sum of them shows")
-    still = np.array([np.nan, 1.0])
+    for name, old, new, hint in _hard_cases():
+        answer = _moved_names(moved, {name: old, "c": before["c"]}, {name: new, "c": after["c"]})
+        right = {name} if old.tobytes() != new.tobytes() else set()
+        require(answer == right, f"{name} {hint}; yours returns {sorted(answer) or 'no name'}")
+
+
+def _moved_names(moved, before, after):
+    """The answer, a set of names; the dictionaries and arrays that went in must be as they were."""
+    kept = [{name: a.copy() for name, a in arrays.items()} for arrays in (before, after)]
+    answer = moved(before, after)
     require(
-        moved({"d": still}, {"d": still.copy()}) == set(),
-        "d holds a NaN and stayed as it was. A NaN is not equal to itself; its bytes are.",
+        isinstance(answer, set | frozenset),
+        f"it should return a set of names, got {type(answer).__name__}",
     )
+    for arrays, copies in zip((before, after), kept, strict=True):
+        same = list(arrays) == list(copies)
+        require(
+            same and all(arrays[name].tobytes() == copies[name].tobytes() for name in copies),
+            "the dictionaries that were given have changed: whoever watches must not touch",
+        )
+    return answer
+
+
+def _hard_cases():
+    """Name, array before and after, and what is special in it."""
+    beside = np.array([np.nan, 1.0, 2.0])
+    other = np.array([np.nan, 1.0, 2.5])
+    many, later = np.zeros(5000, np.float32), np.zeros(5000, np.float32)
+    later[2500] = 1e-30
+    fine = np.array([0.1, 1e6])
+    return [
+        ("d", beside, beside.copy(),
+         "holds a NaN and stayed as it was. A NaN is not equal to itself; its bytes are"),
+        ("e", beside, other, "holds a NaN, which stayed, and another number moved"),
+        ("g", many, later, "has 5000 numbers, of which one in the middle moved by 1e-30"),
+        ("h", fine, np.nextafter(fine, 9e9), "holds float64 that moved by one binary digit"),
+        ("i", np.float16([1, 2]), np.float16([1, 2.002]), "holds float16, one of which moved"),
+        ("j", np.zeros(2), np.array([0.0, -0.0]), "became -0.0, which equals 0.0 in other bytes"),
+        ("l", np.array(1.5), np.array(2.5), "is an array without axes, and moved"),
+    ]  # fmt: skip
 
 
 @check
 def turns(turns):
     """each batch once, every task once in each round, turns of almost equal length."""
-    hand = list(turns([2, 4]))
+    hand = _order(turns, [2, 4])
     require(
         len(hand) == 6,
         f"2 and 4 batches make an epoch of 6, yours has {len(hand)}",
@@ -53,7 +85,7 @@ def turns(turns):
         f"2 and 4 batches: two rounds, in each one batch of task 0 and then two of task 1; yours is {hand}",
     )
     for batches in ([3], [1, 1], [2, 5], [5, 2], [7, 38], [3, 4, 8]):
-        order = list(turns(batches))
+        order = _order(turns, batches)
         counts = [order.count(i) for i in range(len(batches))]
         require(
             counts == batches,
@@ -62,6 +94,16 @@ def turns(turns):
         )
         if len(batches) > 1:
             _check_rounds(batches, order)
+
+
+def _order(turns, batches):
+    given = list(batches)
+    order = turns(given)
+    require(np.ndim(order) < 2, "the order should be a list of numbers, not of lists")
+    require(
+        given == batches, f"the list {batches} that was given has become {given}: leave it as it is"
+    )
+    return [int(i) for i in order]
 
 
 def _check_rounds(batches, order):
@@ -121,7 +163,7 @@ def _batches(task, i):
 def _bytes(encoder, tasks):
     weights = {name: p.value for name, p in encoder.named_parameters().items()}
     rows = {"the encoder": weights, "the encoder's statistics": encoder.statistics()}
-    rows |= {f"the head of the {task.name}": task.head.state_dict() for task in tasks}
+    rows |= {f"the head of the {task.name} task": task.head.state_dict() for task in tasks}
     return {row: b"".join(a.tobytes() for a in arrays.values()) for row, arrays in rows.items()}
 
 
@@ -135,23 +177,24 @@ def alternate(alternate):
     encoder, tasks, *others = _ready()
     for turn, i in enumerate((0, 1, 1, 0)):
         before = _bytes(encoder, tasks)
-        losses = alternate(tasks, *others, [i])
-        _check_losses(losses, 1)
+        _check_losses(alternate(tasks, *others, [i]), 1)
         _check_turn(i, turn, _moved(before, _bytes(encoder, tasks)))
     _check_same_as_steps(alternate, [0, 1, 1, 0, 1, 1])
 
 
 def _check_losses(losses, n):
-    require(
-        isinstance(losses, list) and len(losses) == n,
-        f"a list with one loss for each of the {n} entries of order is asked for, got "
-        + (f"{len(losses)}" if isinstance(losses, list) else f"{type(losses).__name__}"),
-    )
+    """One number for each of n, in a list, a tuple or an array."""
+    several = isinstance(losses, list | tuple) or getattr(losses, "ndim", 0) == 1
+    got = f"one with {len(losses)}" if several else type(losses).__name__
+    asked = f"a list with {n} loss{'es' * (n > 1)}"
+    require(several and len(losses) == n, f"{asked} should be returned, got {got}")
+    single = all(getattr(loss, "ndim", not isinstance(loss, float)) == 0 for loss in losses)
+    require(single, f"every loss should be one number, got a {type(losses[0]).__name__}")
 
 
 def _check_turn(i, turn, changed):
-    own, other = (f"the head of the {name}" for name in (NAMES[i], NAMES[1 - i]))
-    where = f"turn {turn + 1}, of the {NAMES[i]}"
+    own, other = (f"the head of the {name} task" for name in (NAMES[i], NAMES[1 - i]))
+    where = f"turn {turn + 1}, of the {NAMES[i]} task"
     require(
         other not in changed,
         f"{where}: {other} moved, which has to rest. Whose network and optimizer are at work?",
@@ -172,18 +215,20 @@ def _check_same_as_steps(alternate, order):
         expected.append(float(train_step(networks[i], tasks[i].loss, optimizers[i], x, target)))
     steps = [list(optimizer.steps) for optimizer in optimizers]
     _, tasks, networks, optimizers, batches = _ready()
-    losses = alternate(tasks, networks, optimizers, batches, list(order))
+    given = list(order)
+    losses = alternate(tasks, networks, optimizers, batches, given)
+    require(given == order, f"the list {order} has become {given}: the next epoch still needs it")
     _check_losses(losses, len(order))
     for i, optimizer in enumerate(optimizers):
         require(
             list(optimizer.steps) == steps[i],
-            f"in the order {order} the optimizer of the {NAMES[i]} should make {order.count(i)} steps, yours "
-            f"made {max(optimizer.steps)}",
+            f"in the order {order} the optimizer of the {NAMES[i]} task should make {order.count(i)} "
+            f"steps, yours made {max(optimizer.steps)}",
         )
     for turn, (loss, right) in enumerate(zip(losses, expected, strict=True)):
         require(
             abs(float(loss) - right) < 1e-4 * (1 + abs(right)),
-            f"in the order {order} the loss of turn {turn + 1}, of the {NAMES[order[turn]]}, should be "
+            f"in the order {order} the loss of turn {turn + 1}, of the {NAMES[order[turn]]} task, should be "
             f"{right:.5f}, yours is {float(loss):.5f}. Which batch, which loss, and in which order?",
         )
 
@@ -201,23 +246,23 @@ def joint_gradients(joint_gradients):
     for parameter in _all(encoder, tasks):
         parameter.grad = np.ones_like(parameter.value)  # left from a step before
     before = _bytes(encoder, tasks)
-    losses = joint_gradients(encoder, tasks, list(batches), list(WEIGHTS))
+    given = list(batches), list(WEIGHTS)
+    losses = joint_gradients(encoder, tasks, *given)
+    require(given[1] == list(WEIGHTS), "the list of the weights has changed: leave it as it is")
+    require(len(given[0]) == 2, "the list of the batches has changed: leave it as it is")
     changed = {row for row in _moved(before, _bytes(encoder, tasks)) if "statistics" not in row}
     require(
         not changed,
         f"{' and '.join(sorted(changed))} moved: nothing should move here, only gradients be left",
     )
-    require(
-        isinstance(losses, list) and len(losses) == 2,
-        "it should return the list of the two losses",
-    )
+    _check_losses(losses, 2)
     _check_statistics(encoder, twins[0])
     _check_shared(encoder, twins[0], summands)
     _check_heads(tasks, twins[1])
     for name, loss, value in zip(NAMES, losses, right, strict=True):
         require(
             abs(float(loss) - float(value)) < 1e-5,
-            f"the loss of the {name} should be {float(value):.5f}, without its weight; yours is "
+            f"the loss of the {name} task should be {float(value):.5f}, without its weight; yours is "
             f"{float(loss):.5f}",
         )
 
@@ -239,7 +284,10 @@ def _check_shared(encoder, twin, summands):
     for parameter in encoder.parameters():
         require(parameter.grad is not None, "a parameter of the encoder is left without a gradient")
     got = np.concatenate(
-        [as_array(p.grad, "a gradient", p.value.shape).ravel() for p in encoder.parameters()]
+        [
+            as_array(p.grad, "a gradient", p.value.shape, p.value.dtype).ravel()
+            for p in encoder.parameters()
+        ]
     )
     right = np.concatenate([p.grad.ravel() for p in twin.parameters()])
     if np.allclose(got, right, rtol=1e-3, atol=1e-5):
@@ -247,7 +295,7 @@ def _check_shared(encoder, twin, summands):
     for i, name in enumerate(NAMES):
         require(
             not np.allclose(got, summands[i], rtol=1e-3, atol=1e-5),
-            f"the encoder holds the gradient of the {name} alone. What became of the other's?",
+            f"the encoder holds the gradient of the {name} task alone. What became of the other's?",
         )
     require(
         not np.allclose(got - 1, right, rtol=1e-3, atol=1e-4),
@@ -263,9 +311,12 @@ def _check_shared(encoder, twin, summands):
 def _check_heads(tasks, twins):
     for task, twin in zip(tasks, twins, strict=True):
         for p, q in zip(task.head.parameters(), twin.head.parameters(), strict=True):
-            require(p.grad is not None, f"the head of the {task.name} is left without a gradient")
+            require(
+                p.grad is not None, f"the head of the {task.name} task is left without a gradient"
+            )
+            as_array(p.grad, "a gradient of a head", p.value.shape, p.value.dtype)
             require(
                 np.allclose(p.grad, q.grad, rtol=1e-3, atol=1e-5),
-                f"the encoder's gradient is right, that of the head of the {task.name} is not: it is w_i "
-                "times the task's own, with nothing left from a step before",
+                f"the encoder's gradient is right, that of the head of the {task.name} task is not: it is "
+                "w_i times the task's own, with nothing left from a step before",
             )

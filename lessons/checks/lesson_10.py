@@ -21,8 +21,7 @@ def _losses(theta, y):
 def joint_minimum(joint_minimum):
     """no theta near it has a lower weighted loss, for any weights and number of devices."""
     y, w = np.array([[0.0, 2.0], [4.0, 6.0]]), np.array([3.0, 1.0])
-    answer = joint_minimum(y, w)
-    require(np.ndim(answer) == 0 and answer is not None, f"it should be one number, got {answer!r}")
+    answer = _theta(joint_minimum, y, w)
     require(
         abs(answer - 2) < 1e-9,
         f"devices with the means 1 and 5 and the weights 3 and 1: theta should be 2, yours is {answer:.4g}. "
@@ -30,7 +29,7 @@ def joint_minimum(joint_minimum):
     )
     y = _readings()
     for w in (np.ones(3), np.array([0.2, 5.0, 1.0]), np.array([40.0, 0.01, 3.0])):
-        theta = joint_minimum(y, w)
+        theta = _theta(joint_minimum, y, w)
         slope = (w * 2 * (theta - y).mean(axis=1)).sum()
         require(
             abs(slope) < 1e-8 * w.sum(),
@@ -39,13 +38,24 @@ def joint_minimum(joint_minimum):
         )
 
 
+def _theta(joint_minimum, y, w):
+    given = y.copy(), w.copy()
+    answer = joint_minimum(*given)
+    one = getattr(answer, "ndim", not isinstance(answer, float | int)) == 0
+    require(one, f"it should be one number, got {answer!r}")
+    for name, array, kept in zip("yw", given, (y, w), strict=True):
+        require((array == kept).all(), f"{name} has been changed: the caller still needs it")
+    return float(answer)
+
+
 @check
 def uncertainty_gradient(uncertainty_gradient):
     """it agrees with central differences, and is 0 where it should be."""
     s, losses = np.array([0.3, -1.2, 2.0]), np.array([0.5, 2.0, 9.0])
-    kept = s.copy()
-    answer = as_array(uncertainty_gradient(s, losses), "the gradient", (3,))
-    require((s == kept).all(), "s was changed: return the gradient only")
+    kept = s.copy(), losses.copy()
+    answer = as_array(uncertainty_gradient(s, losses), "the gradient", (3,), float)
+    require((s == kept[0]).all(), "s was changed: return the gradient only")
+    require((losses == kept[1]).all(), "the losses were changed: the caller still needs them")
     at_zero = as_array(uncertainty_gradient(np.zeros(1), np.array([3.0])), "the gradient", (1,))[0]
     require(
         at_zero < 0,
@@ -76,7 +86,9 @@ def learn_weights(learn_weights):
     steady = 7.0 + np.array(
         [[2.0, -2.0] * 6, [0.5, -0.5] * 6]
     )  # both means are 7: losses 4 and 1/4
+    kept = steady.copy()
     _, weights = _answer(learn_weights(steady, 2, 0.1), 2, 2)
+    require((steady == kept).all(), "the readings y have been changed: the caller still needs them")
     require(
         np.allclose(weights[0], 1),
         f"the first step uses the weights that belong to s = 0, which are 1; yours are {weights[0]}",
@@ -110,9 +122,11 @@ def learn_weights(learn_weights):
 
 
 def _answer(answer, steps, K):
+    pair = isinstance(answer, tuple | list) and len(answer) == 2
+    require(pair, f"theta and the weights should be returned, got {type(answer).__name__}")
     theta, weights = answer
     require(np.ndim(theta) == 0, f"theta should be one number, got the shape {np.shape(theta)}")
-    return theta, as_array(weights, "weights", (steps, K))
+    return theta, as_array(weights, "weights", (steps, K), float)
 
 
 def _optimum(y):
@@ -129,8 +143,12 @@ def gradnorm_gradient(gradnorm_gradient):
     """lengths too long are shortened, lagging tasks get more, and steady lengths end up alike."""
 
     def of(w, G, losses, first, alpha):
-        arrays = (np.array(a, float) for a in (w, G, losses, first))
-        return as_array(gradnorm_gradient(*arrays, alpha), "the gradient", (len(w),))
+        arrays = [np.array(a, float) for a in (w, G, losses, first)]
+        kept = [array.copy() for array in arrays]
+        answer = as_array(gradnorm_gradient(*arrays, alpha), "the gradient", (len(w),), float)
+        for name, array, old in zip(("w", "G", "losses", "first"), arrays, kept, strict=True):
+            require((array == old).all(), f"{name} has been changed: the caller still needs it")
+        return answer
 
     alike = of([1, 1], [2, 2], [3, 5], [3, 5], 1.5)
     require(

@@ -1,4 +1,4 @@
-"""What students get wrong in lesson 10: (name, a piece of the solution, what stands in its place)."""
+"""Answers of lesson 10, wrong ones and right ones written otherwise: (name, piece, replacement)."""
 
 MINIMUM = "(w * y.mean(axis=1)).sum() / w.sum()"
 SLOPE = "1 - np.exp(-s) * losses"
@@ -13,6 +13,14 @@ WRONG = {
         ("weights upside down", MINIMUM, "(y.mean(axis=1) / w).sum() / (1 / w).sum()"),
         ("one for each device", MINIMUM, "w * y.mean(axis=1) / w.sum()"),
         ("medians", MINIMUM, "np.average(np.median(y, axis=1) + 1e-3 * w, weights=w)"),
+        ("weights scaled in place", f"return {MINIMUM}",
+         "w /= w.sum()\n    return (w * y.mean(axis=1)).sum()"),
+        ("readings weighted in place", f"return {MINIMUM}",
+         "y *= w[:, None]\n    return y.mean(axis=1).sum() / w.sum()"),
+        ("an array of one", MINIMUM, "np.array([" + MINIMUM + "])"),
+        ("float16", MINIMUM, "np.float16(" + MINIMUM + ")"),
+        ("root of the weights", MINIMUM,
+         "(np.sqrt(w) * y.mean(axis=1)).sum() / np.sqrt(w).sum()"),
         ("mean over the devices", "y.mean(axis=1)", "y.mean(axis=0)"),
     ],
     "uncertainty_gradient": [
@@ -24,6 +32,10 @@ WRONG = {
         ("derivative of s s", SLOPE, "s - np.exp(-s) * losses"),
         ("weight without the loss", SLOPE, "1 - np.exp(-s)"),
         ("summed", SLOPE, f"({SLOPE}).sum()"),
+        ("losses weighted in place", f"return {SLOPE}", "losses *= np.exp(-s); return 1 - losses"),
+        ("a list", SLOPE, f"list({SLOPE})"),
+        ("float16", SLOPE, f"({SLOPE}).astype(np.float16)"),
+        ("float32", SLOPE, f"({SLOPE}).astype(np.float32)"),
         ("s moved in place", f"return {SLOPE}", f"s -= {SLOPE}; return s"),
     ],
     "learn_weights": [
@@ -36,10 +48,27 @@ WRONG = {
         ("theta with equal weights", "theta = joint_minimum(y, w)", "theta = joint_minimum(y, 1 + 0 * w)"),
         ("losses at the mean", STEP, STEP.replace("theta", "y.mean()")),
         ("losses with their weights", STEP, STEP.replace("losses_at", "w * losses_at")),
+        ("s moved in place, the same array kept", STEP + "\n        weights.append(w)",
+         "weights.append(s)\n        s -= rate * uncertainty_gradient(s, losses_at(theta, y))"),
+        ("weights scaled to their number", "w = np.exp(-s)",
+         "w = np.exp(-s)\n        w = w * len(w) / w.sum()"),
+        ("theta found once", "theta = joint_minimum(y, w)",
+         "theta = joint_minimum(y, w) if not weights else theta"),
+        ("readings moved in place", "theta = joint_minimum(y, w)",
+         "y += 1\n        theta = joint_minimum(y, w) - len(weights) - 1"),
+        ("one weight a step", "weights.append(w)", "weights.append(w[0])"),
         ("one step short", "for _ in range(steps):", "for _ in range(steps - 1):"),
         ("weight upside down", "w = np.exp(-s)", "w = np.exp(s)"),
     ],
     "gradnorm_gradient": [
+        ("weights divided out in place", "return np.sign(G - wanted)",
+         "w /= w.sum()\n    return np.sign(G - wanted)"),
+        ("lengths in place", "wanted = G.mean() * r**alpha", "wanted = G.mean() * r**alpha; G -= wanted"),
+        ("losses in place", "left = losses / first", "losses /= first; left = losses"),
+        ("float16", "return np.sign(G - wanted) * G / w",
+         "return (np.sign(G - wanted) * G / w).astype(np.float16)"),
+        ("a list", "return np.sign(G - wanted) * G / w", "return list(np.sign(G - wanted) * G / w)"),
+        ("squared difference", "np.sign(G - wanted)", "2 * (G - wanted)"),
         ("uphill", "np.sign(G - wanted)", "np.sign(wanted - G)"),
         ("weight not divided by", "* G / w", "* G"),
         ("length forgotten", "* G / w", "/ w"),
@@ -51,5 +80,52 @@ WRONG = {
         ("times alpha", "r**alpha", "(1 + alpha * (r - 1))"),
         ("sum for mean", "wanted = G.mean()", "wanted = G.sum()"),
         ("each its own length", "wanted = G.mean()", "wanted = G"),
+    ],
+}  # fmt: skip
+
+GRADIENT = "np.sign(G - wanted) * G / w"
+
+RIGHT = {
+    "joint_minimum": [
+        ("average", MINIMUM, "np.average(y.mean(axis=1), weights=w)"),
+        ("product", MINIMUM, "w @ y.mean(axis=1) / w.sum()"),
+        ("float", MINIMUM, f"float({MINIMUM})"),
+        ("an array without axes", MINIMUM, f"np.array({MINIMUM})"),
+        ("all readings at once", MINIMUM, "(w[:, None] * y).sum() / (w.sum() * y.shape[1])"),
+        ("a loop", f"return {MINIMUM}", "total = 0.0\n    for k in range(len(w)):\n"
+         "        total += w[k] * y[k].mean()\n    return total / sum(w)"),
+        ("weights scaled first", f"return {MINIMUM}",
+         "shares = w / w.sum()\n    return np.dot(shares, y.mean(1))"),
+    ],
+    "uncertainty_gradient": [
+        ("divided", SLOPE, "1 - losses / np.exp(s)"),
+        ("turned round", SLOPE, "-(np.exp(-s) * losses) + 1"),
+        ("with ones", SLOPE, "np.ones_like(s) - np.multiply(losses, np.exp(-s))"),
+        ("one by one", SLOPE,
+         "np.array([1 - np.exp(-a) * loss for a, loss in zip(s, losses, strict=True)])"),
+        ("through the logarithm", SLOPE, "1 - np.exp(np.log(losses) - s)"),
+        ("a power", SLOPE, "1 - np.e**-s * losses"),
+    ],
+    "learn_weights": [
+        ("in place, weights anew", STEP, "s -= rate * uncertainty_gradient(s, losses_at(theta, y))"),
+        ("weights first", "theta = joint_minimum(y, w)\n        " + STEP + "\n        weights.append(w)",
+         "weights.append(w)\n        theta = joint_minimum(y, w)\n        " + STEP),
+        ("a list of lists", "weights.append(w)", "weights.append(w.tolist())"),
+        ("while", "for _ in range(steps):", "while len(weights) < steps:"),
+        ("gradient written out", STEP, "s = s - rate * (1 - w * losses_at(theta, y))"),
+        ("losses by a name", STEP, "losses = losses_at(theta, y)\n        "
+         "s = s + rate * (np.exp(-s) * losses - 1)"),
+        ("weights copied", "weights.append(w)", "weights += [w.copy()]"),
+    ],
+    "gradnorm_gradient": [
+        ("by where", GRADIENT, "np.where(G > wanted, 1.0, np.where(G < wanted, -1.0, 0.0)) * G / w"),
+        ("length at weight one", GRADIENT, "np.sign(G - wanted) * (G / w)"),
+        ("absolute value over itself", GRADIENT,
+         "np.divide(G - wanted, abs(G - wanted), out=np.zeros(len(G)), where=G != wanted) * G / w"),
+        ("mean written out", "r = left / left.mean()", "r = left * len(left) / left.sum()"),
+        ("np.power", "r**alpha", "np.power(r, alpha)"),
+        ("one by one", f"return {GRADIENT}", "return np.array([np.sign(G[k] - wanted[k]) * G[k] / w[k] "
+         "for k in range(len(w))])"),
+        ("through the exponential", "r**alpha", "np.exp(alpha * np.log(r))"),
     ],
 }  # fmt: skip
