@@ -14,10 +14,10 @@ def mcnemar(mcnemar):
     only_a, only_b, p = _three(mcnemar, 1, 5)
     require(
         (only_a, only_b) == (1, 5),
-        f"only A is right about 1 film and only B about 5; yours are {only_a} and {only_b}. Which films "
+        f"only A is right on 1 film and only B on 5; yours are {only_a} and {only_b}. Which films "
         "does each of the two count?",
     )
-    _same_p(p, 14 / 64, 1, 5, "is it the text's example, to both sides, with k = m counted in?")
+    _same_p(p, 14 / 64, 1, 5, "it is the text's example; are both directions counted, and k = m too?")
     _same_p(_three(mcnemar, 5, 1)[2], 14 / 64, 5, 1, "A and B exchanged should change nothing")
     _same_p(
         _three(mcnemar, 0, 6)[2], 2 / 64, 0, 6, "in how many of 64 cases do all fall to one side?"
@@ -30,7 +30,10 @@ def mcnemar(mcnemar):
     _same_p(alike, 134 / 2048, 2, 9, "do films on which both agree come into your n?")
     for a, b in ((14, 29), (260, 310)):
         exact = stats.binomtest(a, a + b).pvalue
-        _same_p(_three(mcnemar, a, b)[2], exact, a, b, "SciPy's binomtest says so")
+        hint = (
+            "SciPy's binomtest says so. Whole numbers of NumPy overflow at 2**63, Python's do not"
+        )
+        _same_p(_three(mcnemar, a, b)[2], exact, a, b, hint)
 
 
 def _three(mcnemar, only_a, only_b, agreeing=20):
@@ -38,12 +41,15 @@ def _three(mcnemar, only_a, only_b, agreeing=20):
     kinds = [(True, False)] * only_a + [(False, True)] * only_b
     kinds += [(True, True)] * agreeing + [(False, False)] * (agreeing // 2)
     shuffled = np.random.default_rng(0).permutation(np.array(kinds))
-    answer = mcnemar(shuffled[:, 0].copy(), shuffled[:, 1].copy())
+    given = shuffled[:, 0].copy(), shuffled[:, 1].copy()
+    answer = mcnemar(*given)
     require(
-        isinstance(answer, tuple) and len(answer) == 3,
+        answer is not None and np.shape(answer) == (3,),
         f"it should return three numbers, n_A, n_B and p, got {type(answer).__name__}",
     )
-    return answer
+    same = all((array == column).all() for array, column in zip(given, shuffled.T, strict=True))
+    require(same, "an array that was given has been changed: the caller still needs it")
+    return answer[0], answer[1], float(answer[2])
 
 
 def _same_p(p, expected, only_a, only_b, hint):
@@ -101,7 +107,10 @@ def _chance(bootstrap_interval, right_films, all_films):
     first, again, other = (
         _bounds(bootstrap_interval, right_films, all_films, seed, 200) for seed in (1, 1, 2)
     )
-    require(first == again, "generators with the same seed give different intervals: where from?")
+    require(
+        first == again,
+        "generators with the same seed give different intervals: all chance must come from rng",
+    )
     require(first != other, "other seeds give the same interval: does the chance come from rng?")
     fewer = [_bounds(bootstrap_interval, right_films, all_films, s, 3) for s in range(30)]
     spread = np.std([low for low, _ in fewer])
@@ -114,9 +123,12 @@ def _bounds(bootstrap_interval, right_films, all_films, seed=0, resamples=1000):
     right = np.concatenate([np.arange(b) < a for a, b in zip(right_films, all_films, strict=True)])
     order = np.random.default_rng(7).permutation(len(right))
     rng = np.random.default_rng(seed)
-    answer = bootstrap_interval(right[order], patients[order], rng, resamples)
+    given = right[order], patients[order]
+    answer = bootstrap_interval(*given, rng, resamples)
     if answer is None or np.shape(answer) != (2,):
         raise CheckFailed(f"it should return two numbers, low and high, got {answer!r}")
+    same = (given[0] == right[order]).all() and (given[1] == patients[order]).all()
+    require(same, "an array that was given has been changed: the caller still needs it")
     low, high = map(float, answer)
     require(low <= high, f"the lower bound, {low:.3f}, is above the upper, {high:.3f}")
     return low, high
@@ -134,7 +146,7 @@ def holm(holm):
         ([0.04, 0.04, 0.001, 0.3], [0.12, 0.12, 0.004, 0.3], "equal values should stay equal"),
     ):  # fmt: skip
         kept = np.array(given)
-        got = as_array(holm(kept), "the corrected values", (len(given),))
+        got = as_array(holm(kept), "what holm returns", (len(given),), float)
         require(
             np.allclose(got, expected, rtol=1e-9, atol=1e-12),
             f"{given} should become {expected}, yours are {np.round(got, 6).tolist()}: {hint}",
