@@ -17,7 +17,9 @@ def mcnemar(mcnemar):
         f"only A is right on 1 film and only B on 5; yours are {only_a} and {only_b}. Which films "
         "does each of the two count?",
     )
-    _same_p(p, 14 / 64, 1, 5, "it is the text's example; are both directions counted, and k = m too?")
+    _same_p(
+        p, 14 / 64, 1, 5, "it is the text's example; are both directions counted, and k = m too?"
+    )
     _same_p(_three(mcnemar, 5, 1)[2], 14 / 64, 5, 1, "A and B exchanged should change nothing")
     _same_p(
         _three(mcnemar, 0, 6)[2], 2 / 64, 0, 6, "in how many of 64 cases do all fall to one side?"

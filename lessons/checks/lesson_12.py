@@ -34,7 +34,10 @@ def grad_cam(grad_cam):
 
 
 def _same_map(grad_cam, features, gradient, expected, what, hint):
-    got = as_array(grad_cam(features.copy(), gradient), "the map", features.shape[:3])
+    given = features.copy(), gradient.copy()
+    got = as_array(grad_cam(*given), "the map", features.shape[:3], float)
+    for name, array, kept in (("features", given[0], features), ("gradient", given[1], gradient)):
+        require((array == kept).all(), f"{name} has been changed: the caller still needs it")
     expected = np.array(expected, float)
     require(
         np.allclose(got, expected, atol=1e-9),
@@ -49,8 +52,13 @@ def coarse_maps(coarse_maps):
     before = {name: a.copy() for name, a in Sequential(encoder, head).state_dict().items()}
     size = (len(x), 4, 3)
     for asked in ([0.0, 1.0], [1.0, 0.0], [-1.0, 1.0]):
-        maps = as_array(coarse_maps(encoder, head, x.copy(), np.array(asked)), "the maps", size)
+        given = x.copy(), np.array(asked)
+        maps = as_array(coarse_maps(encoder, head, *given), "the maps", size, float)
         _unmoved(encoder, head, before)
+        require(
+            (given[0] == x).all(), "the images x have been changed: the caller still needs them"
+        )
+        require((given[1] == asked).all(), "asked has been changed: the caller still needs it")
         expected = _by_differences(encoder, head, x, asked)
         for n in range(len(x)):
             alone = as_array(
@@ -59,8 +67,8 @@ def coarse_maps(coarse_maps):
             require(
                 np.allclose(alone[0], maps[n], atol=1e-9),
                 f"asked {asked}, image {n}: its map alone differs from its map in a batch by up to "
-                f"{abs(alone[0] - maps[n]).max():.3g}. Is the network used as it is for predictions? Which "
-                "layers behave otherwise in training?",
+                f"{abs(alone[0] - maps[n]).max():.3g}. Is the network used as it is for predictions? Does "
+                "anything depend on the other images, or on their number?",
             )
         require(
             np.allclose(maps, expected, atol=1e-6),
@@ -160,10 +168,13 @@ def recommend(recommend):
 
 
 def _two(recommend, flow, quality, **costs):
-    answer = recommend(flow.copy(), quality.copy(), **costs)
+    given = flow.copy(), quality.copy()
+    answer = recommend(*given, **costs)
     require(
-        isinstance(answer, tuple) and len(answer) == 2,
+        isinstance(answer, tuple | list) and len(answer) == 2,
         f"it should return P(exclude) and the decisions, got {type(answer).__name__}",
     )
-    p = as_array(answer[0], "P(exclude)", (len(flow),))
+    same = (given[0] == flow).all() and (given[1] == quality).all()
+    require(same, "logits that were given have been changed: the caller still needs them")
+    p = as_array(answer[0], "P(exclude)", (len(flow),), float)
     return p, as_array(answer[1], "the decisions", (len(flow),), bool)
