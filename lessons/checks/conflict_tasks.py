@@ -11,7 +11,7 @@ from ums.networks import copy_network
 from ums.ops import categorical_cross_entropy
 from ums.optimizers import SGD
 
-NAMES = "first", "second", "third"
+NAMES = "first", "second", "third", "fourth"
 
 
 class Counting(Examples):
@@ -35,7 +35,9 @@ class Spy(SGD):
 
 
 def tiny(sizes, conflict=True, seed=0):
-    """An encoder and tasks with so many examples; the first two want the opposite, if in conflict."""
+    """An encoder and tasks with so many examples; the first two want the opposite, if in conflict,
+    and the labels of a third and a fourth are drawn by lot.
+    """
     rng = np.random.default_rng(seed)
     encoder = Sequential(Conv2D(1, 4, rng, stride=2), BatchNorm(4), ReLU())
     images = rng.integers(0, 256, (24, 8, 8), dtype=np.uint8)
@@ -46,7 +48,9 @@ def tiny(sizes, conflict=True, seed=0):
         heads[1] = copy_network(heads[0])
     tasks = []
     for i, (n, head) in enumerate(zip(sizes, heads, strict=True)):
-        targets = 1 - labels if i == 1 and conflict else labels
+        targets = rng.permutation(labels) if i > 1 else labels
+        if i == 1 and conflict:
+            targets = 1 - labels
         train = Counting(images, targets, np.arange(n))
         validation = Examples(images, targets, np.arange(12, 20))
         loss = categorical_cross_entropy

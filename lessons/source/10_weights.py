@@ -19,9 +19,9 @@ from lessons.checks import lesson_10 as check
 from lessons.pictures import COLOURS, image_row, show, use_style
 from ums import Examples, FitSettings, Task, Training, choose_device, predict, tune_jointly
 
+os.environ.setdefault("UMS_THREADS", "1")  # for networks this small one thread is fastest
 use_style()
 device = choose_device()
-os.environ.setdefault("UMS_THREADS", "1")  # for networks this small one thread is fastest
 
 # %% [markdown]
 # ## One heart, two devices
@@ -463,7 +463,7 @@ show(
 # Write your answers into the cells below each question.
 
 # %% [markdown]
-# **1.** Multiply $L_1$ by 100 (millimetres instead of centimetres for the first device's error). What becomes of $s_1$, of $w_1$, of $w_1 L_1$ and of $\theta$ with
+# **Question 1.** Multiply $L_1$ by 100 (millimetres instead of centimetres for the first device's error). What becomes of $s_1$, of $w_1$, of $w_1 L_1$ and of $\theta$ with
 # learned weights? And with equal weights?
 #
 # *your answer:*
@@ -472,10 +472,10 @@ show(
 # **Answer 1 (3 points).** With learned weights $s_1$ grows by $\log 100$, $w_1$ becomes a hundredth, $w_1 L_1$ stays 1 at the optimum, and $\theta$ stays where it was:
 # the unit drops out. With equal weights $\theta$ moves almost to the mean of the first device.
 #
-# *1 point: $s_1$ and $w_1$. 1 point: $w_1 L_1$ and $\theta$ do not change. 1 point: equal weights.*
+# *Points: $s_1$ and $w_1$ (1); $w_1 L_1$ and $\theta$ do not change (1); equal weights (1).*
 
 # %% [markdown]
-# **2.** A cross-entropy can become as small as it likes once all training films are classified correctly. What does $w_i = 1/L_i$ do then, and
+# **Question 2.** A cross-entropy can become as small as it likes once all training films are classified correctly. What does $w_i = 1/L_i$ do then, and
 # which task gets the attention: the one that is finished or the one that is not? What does GradNorm do with $\alpha > 0$?
 #
 # *your answer:*
@@ -484,10 +484,10 @@ show(
 # **Answer 2 (3 points).** $w_i$ grows without bound, so the finished task gets more and more weight, and what is left of its gradient, often the noise of a few films,
 # is magnified. GradNorm gives more weight to the task that lags behind, because its $r_i$ is above 1.
 #
-# *1 point: the weight grows without bound. 1 point: the finished task gets the attention. 1 point: GradNorm does the opposite.*
+# *Points: the weight grows without bound (1); the finished task gets the attention (1); GradNorm does the opposite (1).*
 
 # %% [markdown]
-# **3.** Give a task labels that were drawn by lot. What do uncertainty and GradNorm make of it?
+# **Question 3.** Give a task labels that were drawn by lot. What do uncertainty and GradNorm make of it?
 #
 # *your answer:*
 
@@ -496,10 +496,10 @@ show(
 # noisy and gives it little weight, which is right. GradNorm takes it for a task that lags behind and gives it more, which is wrong. No rule that sees only
 # losses and gradients can tell *hard* from *hopeless*.
 #
-# *1 point each for uncertainty and GradNorm. 1 point: hard and hopeless look alike to a rule.*
+# *Points: uncertainty (1); GradNorm (1); hard and hopeless look alike to a rule (1).*
 
 # %% [markdown]
-# **4.** Which epoch's networks are kept at the end is decided by [relative_loss](ums/finetuning/loop.py:relative_loss), in which no weight
+# **Question 4.** Which epoch's networks are kept at the end is decided by [relative_loss](ums/finetuning/loop.py:relative_loss), in which no weight
 # occurs. Why is it not decided by the weighted sum that is being minimised?
 #
 # *your answer:*
@@ -508,4 +508,4 @@ show(
 # **Answer 4 (2 points).** The weights change during training, so the sum of one epoch cannot be compared with that of another: it can fall because a
 # weight fell. With the terms $s_i$ it can even become negative.
 #
-# *1 point: the weights change. 1 point: so the sum can fall although no task became better.*
+# *Points: the weights change (1); so the sum can fall although no task became better (1).*

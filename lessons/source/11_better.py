@@ -644,7 +644,7 @@ show(
 # Write your answers into the cells below each question.
 
 # %% [markdown]
-# **1.** The ten differences of the folds look like ten measurements, and a t-test would ask whether their mean is 0. What do the ten networks of one
+# **Question 1.** The ten differences of the folds look like ten measurements, and a t-test would ask whether their mean is 0. What do the ten networks of one
 # method have in common, so that they are not independent?
 #
 # *your answer:*
@@ -654,10 +654,10 @@ show(
 # affects all ten. The standard deviation of the folds says too little about what another data set would do, and a t-test that takes the folds
 # for independent finds too much.
 #
-# *1 point: shared training films. 1 point: so the spread is too small and the test too optimistic.*
+# *Points: shared training films (1); so the spread is too small and the test too optimistic (1).*
 
 # %% [markdown]
-# **2.** One paper writes: "p = 0.21, so the two methods are equally good." Another: "p = 0.04, so the new method is better with probability 96 %."
+# **Question 2.** One paper writes: "p = 0.21, so the two methods are equally good." Another: "p = 0.04, so the new method is better with probability 96 %."
 # What is wrong with each? Use the two pictures of the simulated networks.
 #
 # *your answer:*
@@ -666,10 +666,10 @@ show(
 # **Answer 2 (4 points).** The first: with a true gap of 5 points and 120 films, five experiments of six have a p above 0.05. Not found is not equal. The second: p is
 # computed *as if* the two were equally good, so it cannot be the probability that they are. How probable that is also depends on how probable it was before.
 #
-# *2 points each: 1 for the error, 1 for the reason.*
+# *Points: first paper, the error (1) and the reason (1); second paper, the error (1) and the reason (1).*
 
 # %% [markdown]
-# **3.** A network is right on all 20 films of a test set. What is its bootstrap interval? Would you believe it?
+# **Question 3.** A network is right on all 20 films of a test set. What is its bootstrap interval? Would you believe it?
 #
 # *your answer:*
 
@@ -677,10 +677,10 @@ show(
 # **Answer 3 (2 points).** From 1 to 1: no resample can contain a mistake that the set does not contain. With a true accuracy of 0.9, twenty of twenty still happen
 # with probability $0.9^{20} \approx 0.12$. The bootstrap cannot know what was not seen.
 #
-# *1 point: 1 to 1. 1 point: why it is not to be believed.*
+# *Points: 1 to 1 (1); why it is not to be believed (1).*
 
 # %% [markdown]
-# **4.** Somebody tries 40 settings, chooses the best by its score on the test set, and reports McNemar's p of that one against the old network.
+# **Question 4.** Somebody tries 40 settings, chooses the best by its score on the test set, and reports McNemar's p of that one against the old network.
 # What should have been done?
 #
 # *your answer:*
@@ -688,10 +688,10 @@ show(
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 4 (2 points).** Choose on validation films, and test once on others; or correct for all 40. The best of 40 equally good settings is ahead by chance.
 #
-# *1 point: a choice on validation films, or a correction. 1 point: because the best of many is ahead by chance.*
+# *Points: a choice on validation films, or a correction (1); because the best of many is ahead by chance (1).*
 
 # %% [markdown]
-# **5.** On 100,000 films a new network is better by 0.1 points, $p = 0.0001$. Is it worth having? And on films of another hospital?
+# **Question 5.** On 100,000 films a new network is better by 0.1 points, $p = 0.0001$. Is it worth having? And on films of another hospital?
 #
 # *your answer:*
 
@@ -699,4 +699,4 @@ show(
 # **Answer 5 (2 points).** Significant is not large: with enough films every difference is significant. Whether 0.1 points matter is a question for a physician. And all of this holds for
 # films *like these*, drawn as these were; about another hospital only its own films can tell.
 #
-# *1 point: significant is not large. 1 point: other hospitals need their own films.*
+# *Points: significant is not large (1); other hospitals need their own films (1).*

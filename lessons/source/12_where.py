@@ -22,8 +22,8 @@ from ums.derived.recommendation import FLOWS, POOR, QUALITIES, TR
 from ums.networks import copy_network
 from ums.ops import softmax_forward
 
-use_style()
 os.environ.setdefault("UMS_THREADS", "1")  # for networks this small one thread is fastest
+use_style()
 
 # %% [markdown]
 # ## Two networks
@@ -567,7 +567,7 @@ Image(panel_of_images.data, width=panel_of_images.width, alt=panel_of_images.alt
 # Write your answers into the cells below each question.
 
 # %% [markdown]
-# **1.** Grad-CAM averages the gradient over the places before it multiplies. What would the map look like if each place kept its own gradient? For which head would it make no difference?
+# **Question 1.** Grad-CAM averages the gradient over the places before it multiplies. What would the map look like if each place kept its own gradient? For which head would it make no difference?
 #
 # *your answer:*
 
@@ -575,10 +575,10 @@ Image(panel_of_images.data, width=panel_of_images.width, alt=panel_of_images.alt
 # **Answer 1 (2 points).** Places where more of a channel would not raise the score would be dark, even if the channel is strong there; the map becomes finer, and noisier. After a mean and one dense layer the gradient is the same at every
 # place, so it makes no difference.
 #
-# *1 point for each half.*
+# *Points: darker where more would not help, finer and noisier (1); no difference after a mean and one dense layer (1).*
 
 # %% [markdown]
-# **2.** The feature map has 16 x 16 places for 64 x 64 pixels. The encoder of the chest X-ray part makes 8 x 8 places of 128 x 128 pixels. What does that mean for the smallest opacity a map can point at, and what does
+# **Question 2.** The feature map has 16 x 16 places for 64 x 64 pixels. The encoder of the chest X-ray part makes 8 x 8 places of 128 x 128 pixels. What does that mean for the smallest opacity a map can point at, and what does
 # bilinear enlargement add?
 #
 # *your answer:*
@@ -587,20 +587,20 @@ Image(panel_of_images.data, width=panel_of_images.width, alt=panel_of_images.alt
 # **Answer 2 (2 points).** A place stands for 4 x 4 pixels here, and for 16 x 16 there, and its receptive field (lesson 3) is larger still. A nodule of a few pixels cannot be outlined. Enlarging adds smoothness and no information; a smooth
 # map looks more exact than it is.
 #
-# *1 point: the size of a place, or its receptive field. 1 point: no information is added.*
+# *Points: the size of a place, or its receptive field (1); no information is added (1).*
 
 # %% [markdown]
-# **3.** In a hospital all films of ill patients come from one machine, which prints a letter in a corner. Where will the map lie? Is it wrong?
+# **Question 3.** In a hospital all films of ill patients come from one machine, which prints a letter in a corner. Where will the map lie? Is it wrong?
 #
 # *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 3 (2 points).** On the letter, and rightly so: the map shows what the network used. It is the network that is wrong. Finding such things is the best use of a map.
 #
-# *1 point: on the letter. 1 point: the map is right and the network is not.*
+# *Points: on the letter (1); the map is right and the network is not (1).*
 
 # %% [markdown]
-# **4.** Would you show these maps to a physician beside the answer "abnormal"? What might they do to a decision when they are right, and when they are not?
+# **Question 4.** Would you show these maps to a physician beside the answer "abnormal"? What might they do to a decision when they are right, and when they are not?
 #
 # *your answer:*
 
@@ -608,10 +608,10 @@ Image(panel_of_images.data, width=panel_of_images.width, alt=panel_of_images.alt
 # **Answer 4 (2 points).** Not without saying how often such maps lie on the disease, here with less than a fifth of their mass. A map that happens to lie on a shadow persuades
 # even where the answer is wrong; one that does not casts doubt on a correct answer.
 #
-# *1 point: a measured share belongs beside the map. 1 point: maps sway a decision in both directions. Any well-argued yes or no counts.*
+# *Points: a measured share belongs beside the map (1); maps sway a decision in both directions (1). Any well-argued yes or no counts.*
 
 # %% [markdown]
-# **5.** Quality is judged from the image, and a TR is easily taken for another flow just *because* its quality is poor. What does that do to $P(\text{TR})\,P(\text{poor})$?
+# **Question 5.** Quality is judged from the image, and a TR is easily taken for another flow just *because* its quality is poor. What does that do to $P(\text{TR})\,P(\text{poor})$?
 #
 # *your answer:*
 
@@ -619,4 +619,4 @@ Image(panel_of_images.data, width=panel_of_images.width, alt=panel_of_images.alt
 # **Answer 5 (2 points).** Then the errors of the heads are not independent: where the quality is poor, $P(\text{TR})$ is too small for many a true TR. The product is too small just where it matters, and too few images are
 # excluded. A head trained on the decision itself could learn this, with labels of its own; or the threshold is chosen on validation images.
 #
-# *1 point: the errors are dependent. 1 point: the product is too small, so too few are excluded.*
+# *Points: the errors are dependent (1); the product is too small, so too few are excluded (1).*

@@ -7,32 +7,25 @@
 # would undo the other's work.
 #
 # You write three functions, about 60 lines in all, and afterwards you compare your strategy with two of the library's. There is no
-# skeleton. What each function takes and returns is described above its cell. You may use all of [ums.finetuning](ums/finetuning/loop.py) except
-# `tune_jointly` itself. Plan for about 90 minutes. Lessons 9 and 11 come first.
+# skeleton: the text above each empty cell says what the function takes and returns, and folded hints help where you are stuck. You may import whatever you like from
+# `ums.finetuning`, except `tune_jointly` itself. Read [alternating.py](ums/finetuning/alternating.py:tune_alternately) first: your strategy will have the same
+# structure. Keep `joint.py` closed until your own is done. Plan for about 90 minutes. Lessons 9 and 11 come first.
 
 # %%
 import os
 
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy.stats import t
 
-from data_prep.synthetic import make_synthetic
 from lessons.checks import lesson_t5 as check
 from lessons.pictures import COLOURS, show, use_style
-from ums.data import Examples
-from ums.finetuning import Task, tune_alternately, tune_jointly
+from ums import Sequential
 from ums.finetuning.loop import EndlessBatches, train_together
 from ums.finetuning.tasks import check_tasks
-from ums.layers import Sequential
-from ums.metrics import classification, segmentation
-from ums.networks import classification_head, copy_network, denoising_autoencoder, segmentation_head
-from ums.ops import bce_dice, categorical_cross_entropy
-from ums.source import DenoisingExamples, train_denoising
-from ums.training import Epoch, FitSettings, Training, predict
+from ums.training import Epoch
 
-use_style()
 os.environ.setdefault("UMS_THREADS", "1")  # for networks this small one thread is fastest
+use_style()
 
 # %% [markdown]
 # ## The idea in two dimensions
@@ -76,7 +69,7 @@ show(
 #
 # $$ g_i' \leftarrow g_i' - \frac{g_i' \cdot g_j}{\lVert g_j \rVert^2}\, g_j . $$
 #
-# Note which symbols carry a dash: what is *changed* is the current $g_i'$, what it is *compared with* is always an original $g_j$.
+# Note which symbols carry a prime: what is *changed* is the current $g_i'$, what it is *compared with* is always an original $g_j$.
 #
 # **Write** `project(gradients, rng)`.
 #
@@ -195,11 +188,11 @@ check.projected_gradients(projected_gradients)
 #
 # ```python
 # epoch = Epoch(steps, number_of_losses, [optimizer], batches)
-# return train_together("projected tuning", encoder, tasks, epoch, training)
+# return train_together(name, encoder, tasks, epoch, training)
 # ```
 #
 # `steps` is a function without arguments that you define inside yours. It runs the steps of one epoch and returns the list of all pairs `(i, loss)`, the
-# number of the task and the loss of its batch; `number_of_losses` is the length of this list. `batches` is the list of the `EndlessBatches`.
+# number of the task and the loss of its batch; `number_of_losses` is the length of this list. `name` is a text for error messages, such as "projected tuning". `batches` is the list of the `EndlessBatches`.
 #
 # <details><summary>Hint: parameters of everything</summary>
 #
@@ -259,6 +252,15 @@ check.tune_projected(tune_projected)
 # stay what they are.
 
 # %%
+from scipy.stats import t
+
+from data_prep.synthetic import make_synthetic
+from ums import Examples, FitSettings, Task, Training, predict, tune_alternately, tune_jointly
+from ums.metrics import classification, segmentation
+from ums.networks import classification_head, copy_network, denoising_autoencoder, segmentation_head
+from ums.ops import bce_dice, categorical_cross_entropy
+from ums.source import DenoisingExamples, train_denoising
+
 SIDE, TRAIN, STEPS = 48, 96, 6
 rng = np.random.default_rng(5)
 unlabelled = make_synthetic(100, SIDE, rng, "B").images
@@ -276,17 +278,14 @@ def start(replicate):
     rng = np.random.default_rng(replicate)
     films = make_synthetic(TRAIN + 32, SIDE, rng, "C", abnormal_fraction=0.5)
     train, validation = np.arange(TRAIN), np.arange(TRAIN, TRAIN + 32)
+    ill = (films.labels > 0).astype(int)
     lungs = segmentation_head(decoder, rng)
     pneumonia = classification_head(32, 2, rng, hidden=32, dropout=0.2, batch_norm=True)
-    ill = (films.labels > 0).astype(int)
-
-    def task(name, head, loss, targets):
-        parts = [Examples(films.images, targets, rows) for rows in (train, validation)]
-        return Task(name, head, loss, *parts)
-
+    masks = [Examples(films.images, films.masks, rows) for rows in (train, validation)]
+    labels = [Examples(films.images, ill, rows) for rows in (train, validation)]
     tasks = [
-        task("lungs", lungs, bce_dice, films.masks),
-        task("pneumonia", pneumonia, categorical_cross_entropy, ill),
+        Task("lungs", lungs, bce_dice, masks[0], masks[1]),
+        Task("pneumonia", pneumonia, categorical_cross_entropy, labels[0], labels[1]),
     ]
     return copy_network(encoder), tasks
 
@@ -345,10 +344,12 @@ for ax, column, title in ((axes[0], 0, "lungs: IoU"), (axes[1], 1, "pneumonia: a
         mean, half = interval(d)
         ax.plot(d, np.full(len(d), y + 0.2), "x", color="grey", markersize=4)
         ax.errorbar(mean, y, xerr=half, fmt="o", color=COLOURS[column], capsize=3)
-        told.append(f"{title}, {a} less {b}: {mean:+.3f} +- {half:.3f}")
+        told.append(f"{title}, {a} minus {b}: {mean:+.3f} +- {half:.3f}")
     ax.axvline(0, color="black", linestyle="--", linewidth=0.8)
     ax.set(title=title, xlabel="difference on the test films")
-axes[0].set(yticks=range(4), yticklabels=[f"{a}\nless {b}" for a, b in contrasts], ylim=(3.6, -0.5))
+axes[0].set(
+    yticks=range(4), yticklabels=[f"{a}\nminus {b}" for a, b in contrasts], ylim=(3.6, -0.5)
+)
 show(
     "Four differences between strategies for the lungs (left) and pneumonia (right), each a point with its 95 % interval "
     "over five replicates and a cross per replicate. " + "; ".join(told)
