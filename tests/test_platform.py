@@ -43,7 +43,7 @@ for path in paths:
     exec("".join(next(cell for cell in cells if cell["cell_type"] == "code")["source"]), {})
 print(len(paths))
 """
-    assert run(program, ROOT / "lessons") == "12\n"
+    assert int(run(program, ROOT / "lessons")) >= 12
 
 
 def test_sets_are_prepared_and_replaced(tmp_path):
