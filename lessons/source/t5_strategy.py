@@ -261,7 +261,7 @@ from ums.networks import classification_head, copy_network, denoising_autoencode
 from ums.ops import bce_dice, categorical_cross_entropy
 from ums.source import DenoisingExamples, train_denoising
 
-SIDE, TRAIN, STEPS = 48, 96, 6
+SIDE, TRAIN, STEPS = 32, 96, 6
 rng = np.random.default_rng(5)
 unlabelled = make_synthetic(100, SIDE, rng, "B").images
 testing = make_synthetic(160, SIDE, rng, "C", abnormal_fraction=0.5)
@@ -273,10 +273,9 @@ train_denoising(source, noisy, held_out, Training(denoising, rng, progress=False
 encoder, decoder = source.layers
 
 
-def start(replicate):
-    """A copy of the source's encoder, and two tasks with new heads and new films."""
-    rng = np.random.default_rng(replicate)
-    films = make_synthetic(TRAIN + 32, SIDE, rng, "C", abnormal_fraction=0.5)
+def start(films, seed):
+    """A copy of the source's encoder, and two tasks with new heads on these films."""
+    rng = np.random.default_rng(seed)
     train, validation = np.arange(TRAIN), np.arange(TRAIN, TRAIN + 32)
     ill = (films.labels > 0).astype(int)
     lungs = segmentation_head(decoder, rng)
@@ -290,12 +289,11 @@ def start(replicate):
     return copy_network(encoder), tasks
 
 
-def scores(tuned):
+def scores(tuned, device):
     """On the test films: mean IoU of the lungs, accuracy for pneumonia."""
     films = Examples(testing.images, None, np.arange(len(testing.images)))
-    training = Training(FitSettings(), rng)
-    masks = predict(tuned["lungs"].network, films, training.device)[..., 0] > 0
-    labels = predict(tuned["pneumonia"].network, films, training.device).argmax(axis=1)
+    masks = predict(tuned["lungs"].network, films, device)[..., 0] > 0
+    labels = predict(tuned["pneumonia"].network, films, device).argmax(axis=1)
     overlap = segmentation.iou(testing.masks > 0, masks).mean()
     return overlap, classification.accuracy((testing.labels > 0).astype(int), labels, 2)
 
@@ -317,10 +315,13 @@ ARMS = {
 REPLICATES = 5
 found = {name: [] for name in ARMS}  # name -> a row (IoU, accuracy) for each replicate
 for replicate in range(REPLICATES):
+    rng = np.random.default_rng(replicate)
+    films = make_synthetic(TRAIN + 32, SIDE, rng, "C", abnormal_fraction=0.5)
     for name, (strategy, factor) in ARMS.items():
         settings = FitSettings(epochs=10, patience=10, learning_rate=5e-3, steps=STEPS * factor)
         training = Training(settings, np.random.default_rng([replicate, 1]), progress=False)
-        found[name].append(scores(strategy(*start(replicate), training)))
+        tuned = strategy(*start(films, replicate), training)
+        found[name].append(scores(tuned, training.device))
 found = {name: np.array(rows) for name, rows in found.items()}
 
 
