@@ -156,14 +156,14 @@ def _check_own_state(AdamW):
 
 def _check_resting(AdamW):
     a, b = np.full((2, 2), 0.5), np.full((2, 2), -1.0)
-    first, resting = _run(AdamW, [np.ones((2, 2))] * 2, [(a, a), (a, None)], decay=0.5)
+    resting, other = _run(AdamW, [np.ones((2, 2))] * 2, [(a, a), (None, a)], decay=0.5)
     once = _run(AdamW, [np.ones((2, 2))], [(a,)], decay=0.5)[0]
     require(
         np.allclose(resting, once, rtol=1e-12),
         "a parameter whose gradient is None has no part in this step: it must stay as it is, without decay, "
         "and without a step from its old m",
     )
-    require(not np.allclose(first, once), "the other one, which has a gradient, must move on")
+    require(not np.allclose(other, once), "the one after it, which has a gradient, must move on")
     rested = _run(AdamW, [np.ones((2, 2))] * 2, [(a, a), (a, None), (a, b)])[1]
     without = _run(AdamW, [np.ones((2, 2))], [(a,), (b,)])[0]
     require(
@@ -326,8 +326,8 @@ def _check_sequence(diary):
     steps = [gradient for what, gradient in diary if what == "step"]
     require(
         steps == [16, 16, 8] * 3,
-        "a step should be made with the gradient of its own batch alone: gradients add up until "
-        "network.zero_gradients() forgets them",
+        "a step should be made with the gradient of its own batch alone: gradients add up until the "
+        "network is told to forget them (zero_gradients)",
     )
     backward = [dy for what, dy in diary if what == "backward"]
     forward = [rows for what, rows in diary if what == "training"]

@@ -22,6 +22,7 @@ from ums.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, ReLU, Sequen
 from ums.ops import categorical_cross_entropy
 
 use_style()
+BATCH = 16
 
 # %% [markdown]
 # ## The optimizer
@@ -161,10 +162,7 @@ check.adamw_state(AdamW)
 # The loss of a batch is a mean. Multiply it by the number of examples in the batch, add up, and divide by the number of all examples at the end.
 # </details>
 #
-# **Write** `fit`.
-
-# %%
-BATCH = 16
+# **Write** `fit`. `BATCH`, 16, stands in the first cell.
 
 
 # %%

@@ -59,10 +59,6 @@ WRONG = {
         ("maximum of v", V, "self.v[i] = np.maximum(self.v[i], g**2 * (1 - self.beta2))"),
     ],
     "adamw_state": [
-        ("one array for those of a shape", STATE, "arrays = {}\n"
-         "        self.m = [arrays.setdefault(p.value.shape, np.zeros_like(p.value)) for p in "
-         "self.parameters]\n"
-         "        self.common = arrays"),
         ("one count for all", M_HAT, M_HAT.replace("self.t[i]", "max(self.t)")),
         ("rests are counted", REST,
          "            if parameter.grad is None:\n                self.t[i] += 1\n                "
