@@ -36,7 +36,9 @@ films["A"].shape, films["A"].dtype
 # %%
 for hospital in "ABC":
     image_row(films[hospital][:6], [f"hospital {hospital}"])
-    show(f"Six chest films of hospital {hospital}; exposure, border and the size of the chest vary.")
+    show(
+        f"Six chest films of hospital {hospital}; exposure, border and the size of the chest vary."
+    )
 
 # %% [markdown]
 # **Predict.** The next cell draws a histogram for each hospital: how often each grey value occurs in its 24 films.
