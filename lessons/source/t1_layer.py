@@ -22,6 +22,7 @@ from data_prep.synthetic import make_synthetic
 from lessons.checks import lesson_t1 as check
 from lessons.pictures import COLOURS, show, use_style
 from ums.data import normalise
+from ums.gradcheck import check_layer
 from ums.layers import (
     BatchNorm,
     Conv2D,
@@ -37,6 +38,36 @@ from ums.optimizers import Adam
 from ums.training import train_step
 
 use_style()
+
+# %% [markdown]
+# ## What a layer looks like
+#
+# Here is a complete one, which multiplies everything by a single learned number: $y = a\,x$. It *inherits* from `Layer`: whatever it does not define itself (`parameters()`, `freeze()`,
+# `astype()` and more) it gets from there. `self` is the layer itself, and what is to outlast a call is an attribute of it. The gradient check accepts it.
+
+
+# %%
+class Scale(Layer):
+    """y = a x, any shape."""
+
+    def __init__(self):
+        super().__init__()  # sets self.frozen = False
+        self.a = Parameter(np.ones(1, np.float32))  # holds self.a.value and self.a.grad
+        self.x = None
+
+    def forward(self, x, training=False, keep=True):  # training makes no difference here
+        self.x = x if keep else None
+        return self.a.value * x
+
+    def backward(self, dy, input_gradient=True):  # dL/dy in, dL/dx out
+        if not self.frozen:  # a frozen layer does not learn
+            da = (dy * self.x).sum()
+            self.a.add(np.array([da]))  # adds to self.a.grad
+        return self.a.value * dy if input_gradient else None
+
+
+rng = np.random.default_rng(0)
+check_layer(Scale().astype(np.float64), rng.normal(size=(4, 3)), rng=rng)
 
 # %% [markdown]
 # ## The specification
@@ -82,7 +113,7 @@ use_style()
 #
 # <details><summary><b>Hint 1: where do I begin?</b></summary>
 #
-# Write `__init__`, `statistics` and `reset` first, and in the cell below the check try `AveragingBatchNorm(3).statistics()`. Then write `forward` for training alone, then
+# Write `__init__`, `statistics` and `reset` first, add a cell below, and try `AveragingBatchNorm(3).statistics()` in it. Then write `forward` for training alone, then
 # the other case. The first check tells you how far you are.
 # </details>
 #
@@ -179,7 +210,7 @@ class AveragingBatchNorm(Layer):
 # END SOLUTION
 
 # %% [markdown]
-# Four checks, from the numbers to a whole network. Go on to the next one when a check passes.
+# There are four checks, from single numbers to a whole network. When one passes, go on to the next.
 
 # %%
 check.forward(AveragingBatchNorm)

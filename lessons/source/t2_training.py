@@ -130,7 +130,7 @@ def path(optimizer, parameter, steps=40):
     places = [parameter.value.copy()]
     for _ in range(steps):
         parameter.grad = np.array([1, 50]) * parameter.value
-        optimizer.step()
+        optimizer.step()  # moves parameter.value
         places.append(parameter.value.copy())
     return np.array(places)
 
