@@ -139,10 +139,17 @@ def _check_refusals(AveragingBatchNorm):
         try:
             layer.forward(np.ones(shape, np.float32), training=True)
         except ValueError:
-            _check_numbers(layer, (0, 1, 0), f"after a batch that was refused ({why})")
+            _check_numbers(
+                layer,
+                (0, 1, 0),
+                f"after a batch that was refused ({why}): nothing may move before you refuse it:",
+            )
             continue
         raise CheckFailed(f"a layer of 3 channels should refuse x {shape}, {why}: ValueError")
-    layer.forward(np.ones((1, 3), np.float32))  # one patient, at inference, is what it is for
+    try:
+        layer.forward(np.ones((1, 3), np.float32))
+    except ValueError:
+        raise CheckFailed("at inference a batch of a single example must be accepted") from None
 
 
 # ------------------------------------------------------------------------------- gradients

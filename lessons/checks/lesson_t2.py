@@ -178,16 +178,16 @@ def _check_rate(AdamW):
     optimizer = AdamW([parameter], learning_rate=0.1)
     parameter.grad = np.ones((1, 1))
     optimizer.step()
+    require(
+        parameter.grad is not None and (parameter.grad == 1).all(),
+        "step() should leave the gradients to the caller, who forgets them with zero_gradients()",
+    )
     optimizer.learning_rate = 0.5
     optimizer.step()
     require(
         np.allclose(parameter.value, 1 - 0.1 - 0.5, atol=1e-6),
         "a schedule sets optimizer.learning_rate between steps: steps of 0.1 and 0.5 lead from 1 to 0.4, "
         f"yours to {parameter.value[0, 0]:.4g}",
-    )
-    require(
-        parameter.grad is not None and (parameter.grad == 1).all(),
-        "step() should leave the gradients to the caller, who forgets them with zero_gradients()",
     )
 
 
@@ -299,7 +299,8 @@ def _check_batches(diary):
     sizes = [len(rows) for rows in batches]
     require(
         sizes == [16, 16, 8] * 3,
-        f"40 examples in 3 epochs are batches of 16, 16 and 8 three times; yours were {sizes}",
+        f"40 examples in 3 epochs go forward in training in batches of 16, 16 and 8, three times; yours "
+        f"were {sizes}",
     )
     shown = [np.concatenate(batches[3 * e : 3 * e + 3]) for e in range(3)]
     for e, rows in enumerate(shown):
@@ -308,7 +309,7 @@ def _check_batches(diary):
             f"epoch {e + 1} should show each of the 40 training examples once; it showed "
             f"{len(set(rows.tolist()))} different ones",
         )
-        require(rows.tolist() != sorted(rows.tolist()), f"epoch {e + 1} is not shuffled")
+        require(rows.tolist() != sorted(rows.tolist()), f"epoch {e + 1} shows them unshuffled")
     require(
         shown[0].tolist() != shown[1].tolist() and shown[1].tolist() != shown[2].tolist(),
         "every epoch has the same order: draw a new one for each",
@@ -340,12 +341,12 @@ def _check_sequence(diary):
 @check
 def best_epoch(fit):
     """losses are means over examples, the best epoch is kept whole, and what diverges is put back."""
+    _check_inference(fit)
     for losses, best in (((5, 3, 4, 2, 6), 3), ((2, 3, 4), 0), ((4, 1, 1, 2), 1), ((3, 2, 1), 2)):
         network = Probe()
         history = _train(fit, network, _scripted(network, losses), _data(40, 20), len(losses))
         _check_history(history, losses, best)
         _check_kept(network, best, f"validation losses {losses}")
-    _check_inference(fit)
     for bad in (np.nan, np.inf):
         _check_diverged(fit, (3, 2, bad), 1, f"a validation loss of {bad} in epoch 3")
         _check_diverged(fit, (bad, 2), None, f"a validation loss of {bad} in the first epoch")

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("matplotlib")
 torch = pytest.importorskip("torch")
 
-from lessons.graphs import BATCH_NORM, BATCH_NORM_ARROWS
+from lessons.graphs import BATCH_NORM, BATCH_NORM_ARROWS  # noqa: E402
 
 
 def test_graph_of_batch_norm_shows_the_values_and_gradients_of_its_steps():
