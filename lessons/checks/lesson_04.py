@@ -30,8 +30,8 @@ def batchnorm_forward(batchnorm_forward):
     y = as_array(answer[0], "y of the values 1 and 5", (2, 1))[:, 0]
     require(
         np.allclose(y, (-1, 1), atol=1e-4),
-        f"in training the values 1 and 5 (mean 3, standard deviation 2) become -1 and 1, yours {np.round(y, 4)}. "
-        "Whose mean and variance do you take, and is the root where it should be?",
+        f"in training the values 1 and 5 (mean 3, standard deviation 2) become -1 and 1, yours "
+        f"{np.round(y, 4)}. Whose mean and variance do you take, and is the root where it should be?",
     )
     require(
         np.allclose(mean, 0.3) and np.allclose(var, 1.3),

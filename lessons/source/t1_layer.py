@@ -2,10 +2,10 @@
 # # Task 1: a layer of your own
 #
 # In lessons 2 to 4 you filled in functions. Here there is nothing to fill in: you write a whole layer, from its first line, and
-# it has to hold its own beside the library's. It goes into networks, it is trained, frozen, saved and copied, and
+# it has to hold its own against the library's. It goes into networks, it is trained, frozen, saved and copied, and
 # the gradient check has to accept it in every mode.
 #
-# The layer is a batch norm with a memory of another kind. Lesson 4 showed what is awkward about *momentum*: set high, the running statistics
+# The layer is a batch norm with a different kind of memory. Lesson 4 showed what is awkward about *momentum*: set high, the running statistics
 # take hundreds of steps to arrive; set low, they follow the noise of the last few batches. Yours has no momentum at all.
 # It keeps the plain **average** over every batch it has seen, and it can start afresh. At the end you see what that is good for,
 # and what it is not.

@@ -321,8 +321,8 @@ show(
 )
 
 # %% [markdown]
-# **Look.** Without decay the training loss goes on falling, while the validation loss turns round before epoch 40. By then all six wrong labels have been learned by heart. The best epoch is not a cure for that, it
-# only ends the training in time. With decay the network cannot afford to remember single films: half of the wrong labels stay unlearned, and the weights, which were noise before, show what the two groups differ in, the outline of
+# **Look.** Without decay the training loss goes on falling, while the validation loss turns round before epoch 40. By then all six wrong labels have been learned by heart. Keeping the best epoch is no cure for that; it
+# only stops the training in time. With decay the network cannot afford to remember single films: half of the wrong labels stay unlearned, and the weights, which were noise before, show what the two groups differ in, the outline of
 # the lungs and shoulders. The loss is no lower, because small weights make small outputs, and the network is never very sure. As many test films are right.
 #
 # ## Think

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sources import program
 
-from lessons.checks import lesson_t2
+from lessons.checks import adamw
 
 torch = pytest.importorskip("torch")
 
@@ -65,10 +65,10 @@ def test_adamw_makes_the_steps_of_pytorch(defined, decay):
 def test_formulas_of_the_check_are_those_of_pytorch():
     gradients = np.random.default_rng(2).normal(size=5).tolist()
     x = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
-    settings = lesson_t2.settings_of({"decay": 0.2, "beta1": 0.8})
+    settings = adamw.settings_of({"decay": 0.2, "beta1": 0.8})
     theirs = torch.optim.AdamW([x], lr=1e-3, betas=(0.8, 0.999), weight_decay=0.2)
     for gradient, expected in zip(
-        gradients, lesson_t2.by_formula(0.7, gradients, **settings), strict=True
+        gradients, adamw.by_formula(0.7, gradients, **settings), strict=True
     ):
         x.grad = torch.tensor([gradient], dtype=torch.float64)
         theirs.step()
