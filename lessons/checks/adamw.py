@@ -8,6 +8,7 @@ from ums.layer import Parameter
 
 
 def check_first_steps(AdamW):
+    """Two steps of three weights, worked out by hand."""
     parameter = Parameter(np.array([[1.0, 1.0, 1.0]]))
     optimizer = AdamW([parameter], learning_rate=0.1)
     parameter.grad = np.array([[0.5, -8.0, 0.0]])
@@ -29,6 +30,7 @@ def check_first_steps(AdamW):
 
 
 def compare_steps(AdamW, start, gradients, settings):
+    """Steps from `start` with these gradients, against :func:`by_formula`."""
     parameter = Parameter(start.copy())
     optimizer = AdamW([parameter], **settings)
     values = settings_of(settings)
@@ -71,6 +73,7 @@ def by_formula(x, gradients, learning_rate, beta1, beta2, eps, decay):
 
 
 def check_decay(AdamW):
+    """Decay shrinks weights, whatever their gradient, and leaves a bias alone."""
     weights, bias = Parameter(np.full((2, 2), 10.0)), Parameter(np.full(2, 10.0))
     optimizer = AdamW([weights, bias], learning_rate=0.1, decay=0.5)
     for parameter in (weights, bias):
@@ -88,6 +91,7 @@ def check_decay(AdamW):
 
 
 def check_types(AdamW):
+    """A step changes the array in place and keeps its type."""
     for dtype in (np.float32, np.float64):
         parameter = Parameter(np.ones((2, 3), dtype))
         array = parameter.value
@@ -115,6 +119,7 @@ def _run(AdamW, starts, gradients, **settings):
 
 
 def check_own_state(AdamW):
+    """A parameter moves beside others as it does alone."""
     rng = np.random.default_rng(1)
     starts = [np.ones(3), np.ones(3), np.ones((3, 1)), np.zeros((2, 2))]
     gradients = [[rng.normal(size=start.shape) for start in starts] for _ in range(4)]
@@ -129,6 +134,7 @@ def check_own_state(AdamW):
 
 
 def check_resting(AdamW):
+    """A parameter without a gradient rests, and so does its state."""
     a, b = np.full((2, 2), 0.5), np.full((2, 2), -1.0)
     resting, other = _run(AdamW, [np.ones((2, 2))] * 2, [(a, a), (None, a)], decay=0.5)
     once = _run(AdamW, [np.ones((2, 2))], [(a,)], decay=0.5)[0]
@@ -148,6 +154,7 @@ def check_resting(AdamW):
 
 
 def check_rate(AdamW):
+    """The rate is read in each step, and gradients are left to the caller."""
     parameter = Parameter(np.ones((1, 1)))
     optimizer = AdamW([parameter], learning_rate=0.1)
     parameter.grad = np.ones((1, 1))

@@ -8,6 +8,7 @@ NAMES = ("running_mean", "running_var", "batches")
 
 
 def check_start(layer):
+    """What a new layer holds: the statistics and parameters of the text, each where it belongs."""
     names = tuple(layer.statistics())
     require(
         sorted(names) == sorted(NAMES),
@@ -32,6 +33,7 @@ def check_start(layer):
 
 
 def check_numbers(layer, expected, when):
+    """The statistics of a layer of one channel are `expected`, in the order of NAMES."""
     found = [float(np.ravel(layer.statistics()[name])[0]) for name in NAMES]
     require(
         np.allclose(found, expected, atol=1e-5),
@@ -41,6 +43,7 @@ def check_numbers(layer, expected, when):
 
 
 def check_reset(layer, x):
+    """reset() writes into the arrays, leaves parameters alone, and counting begins anew."""
     arrays = dict(layer.statistics())
     gamma = layer.gamma.value.copy() + 1
     layer.gamma.value[...] = gamma
@@ -100,6 +103,7 @@ def _check_means(layer, means, variances, axes):
 
 
 def check_refusals(AveragingBatchNorm):
+    """Other channels, and a training batch of one value each, are refused and not counted."""
     for shape, why in (((2, 4), "4 channels"), ((1, 3), "one value in each channel, in training")):
         layer = AveragingBatchNorm(3)
         try:

@@ -188,10 +188,10 @@ def _check_diverged(fit, losses, best, where):
 
 def _check_training_diverged(fit):
     network = Probe()
-    scripted = scripted(network, (3, 2, 1))
+    finite = scripted(network, (3, 2, 1))
 
     def loss(prediction, target):
-        value, gradient = scripted(prediction, target)
+        value, gradient = finite(prediction, target)
         broken = prediction[0, 0] < 100 and network.w.value[0, 0] == 4
         return (np.nan if broken else value), gradient
 
