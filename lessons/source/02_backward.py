@@ -133,7 +133,7 @@ def sigmoid_backward(dy, cache):
 check.sigmoid_backward(sigmoid_backward)
 
 # %% [markdown]
-# The library's are [sigmoid_forward](ums/ops/activations.py:sigmoid_forward) and the function below it.
+# The library has the pair in one file, beginning with [sigmoid_forward](ums/ops/activations.py:sigmoid_forward).
 #
 # **The dense layer** is $y = x w + b$, with $x$ of shape `(N, C)`, $w$ `(C, O)`, $b$ `(O,)` and $y$ `(N, O)`. Entry by entry:
 #
