@@ -318,7 +318,7 @@ for replicate in range(REPLICATES):
     rng = np.random.default_rng(replicate)
     films = make_synthetic(TRAIN + 32, SIDE, rng, "C", abnormal_fraction=0.5)
     for name, (strategy, factor) in ARMS.items():
-        settings = FitSettings(epochs=10, patience=10, learning_rate=5e-3, steps=STEPS * factor)
+        settings = FitSettings(epochs=10, patience=10, learning_rate=1e-2, steps=STEPS * factor)
         training = Training(settings, np.random.default_rng([replicate, 1]), progress=False)
         tuned = strategy(*start(films, replicate), training)
         found[name].append(scores(tuned, training.device))
@@ -358,3 +358,66 @@ show(
 for name, rows in found.items():
     print("{:20} lungs IoU {:.3f}   pneumonia accuracy {:.3f}".format(name, *rows.mean(axis=0)))
 print("\n".join(told))
+
+# %% [markdown]
+# **Look.** Read the intervals before the means. Five replicates leave wide intervals, and the crosses show why: what the training films happen to be matters more than the strategy. An
+# interval that contains 0 does not say that two strategies are equally good (lesson 11). A cross far from the others deserves a look of its own: after so few steps a head may not yet
+# draw any lungs at all, which gives an IoU of 0 and stretches the whole interval.
+#
+# Compare the first two rows with the last two. At equal *films* the encoder of alternating tuning has moved twice as often; at equal *steps* the joint strategies have seen twice the films. Whoever
+# shows only one of these comparisons can make either strategy look better. That is why a budget has to be stated, and chosen beforehand.
+#
+# And remember the cosine of lesson 9: it was near 0 on average, because it was negative about as often as positive. So the projection changes about every second step, by a little. For tasks
+# that work against each other more strongly the paper of Yu et al. reports larger gains.
+#
+#
+# ## Think
+#
+# Write your answers into the cells below each question.
+
+# %% [markdown]
+# **Question 1.** Two tasks are in conflict. Show that a small step against $g_1' + g_2'$ raises neither loss, to first order. (Multiply the sum with $g_1$, and use what $g_2' \cdot g_1$ is.)
+#
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 1 (3 points).** By construction $g_2' \cdot g_1 = g_2 \cdot g_1 - g_2 \cdot g_1 = 0$. Hence $(g_1' + g_2') \cdot g_1 = g_1' \cdot g_1 =
+# \lVert g_1 \rVert^2 - (g_1 \cdot g_2)^2 / \lVert g_2 \rVert^2 \ge 0$ by the inequality of Cauchy and Schwarz, and likewise for $g_2$. A step against the sum changes $L_1$ by
+# minus the rate times this product, so it does not raise it.
+#
+# *Points: $g_2' \cdot g_1 = 0$ (1); the product with the sum is not negative (1); so neither loss rises, to first order (1).*
+
+# %% [markdown]
+# **Question 2.** Does Question 1 still hold for the step that your strategy really makes? Think of what Adam does with a gradient.
+#
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 2 (2 points).** Not strictly. Adam steps along a running mean of past gradients, and divides each coordinate by a number of its own. Both turn the step away from the projected
+# sum, so it may again point against one of the tasks. Also the gradients are those of two small batches, and not of the losses on all films.
+#
+# *Points: momentum or the division by coordinate changes the direction (1); so the guarantee is lost (1).*
+
+# %% [markdown]
+# **Question 3.** The picture shows eight intervals. What follows for those that just exclude 0, and what would you have fixed before the run?
+#
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 3 (2 points).** With eight intervals of 95 % one in three such pictures has an interval that misses the truth by chance (if they were independent: $1 - 0.95^8 \approx 0.34$). Correct for their number (Holm, or wider
+# intervals), and fix beforehand which contrast answers the question, and which difference is too small to matter.
+#
+# *Points: several intervals, so false alarms (1); a correction, or one contrast and a margin chosen beforehand (1).*
+
+# %% [markdown]
+# **Question 4.** Sketch another strategy, in a few sentences: alternating tuning in which a task's turns become longer when it makes slow progress. What measures progress? What keeps the
+# budget equal to that of the other strategies? Which checks would you write for it?
+#
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 4 (3 points).** One possibility: after each epoch take the share of its first validation loss that every task has left, as GradNorm does; distribute a fixed number of batches per epoch in
+# proportion to these shares, at least one for each task. The total stays that of alternating tuning. Checks: turns add up to the budget; equal progress gives equal turns; a task that lags behind gets more;
+# in a turn only the encoder and the task's own head move; the same seed gives the same networks.
+#
+# *Points: a measure of progress that does not depend on a loss's unit (1); a fixed total (1); at least two checks that can fail (1).*
