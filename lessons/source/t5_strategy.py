@@ -367,9 +367,8 @@ print("\n".join(told))
 # Compare the first two rows with the last two. At equal *films* the encoder of alternating tuning has moved twice as often; at equal *steps* the joint strategies have seen twice the films. Whoever
 # shows only one of these comparisons can make either strategy look better. That is why a budget has to be stated, and chosen beforehand.
 #
-# And remember the cosine of lesson 9: it was near 0 on average, because it was negative about as often as positive. So the projection changes about every second step, by a little. For tasks
-# that work against each other more strongly the paper of Yu et al. reports larger gains.
-#
+# And remember the cosine of lesson 9. It was near 0 on average, so in single steps it is presumably negative about as often as positive, and the projection changes about every second step, by
+# a little. Yu et al. report clear gains on other tasks, among them tasks of reinforcement learning.
 #
 # ## Think
 #
