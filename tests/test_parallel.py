@@ -12,8 +12,8 @@ import numpy as np
 import parallel_job
 import pytest
 import standin
-from thread_ranks import on_ranks
 
+from lessons.ranks import on_ranks
 from ums import ops
 from ums.backend import Device, to_numpy
 from ums.finetuning import tune_alternately, tune_jointly

@@ -1,4 +1,4 @@
-"""Ranks without MPI: threads of one process, which add their arrays up in memory that all of them see."""
+"""Ranks without MPI: threads of one process, which add up arrays in memory that all of them see."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
