@@ -147,7 +147,8 @@ def batch_statistics(batch_statistics):
         )
         require(
             np.allclose(var, x.var(axis=0), rtol=1e-6),
-            f"parts of {sizes} rows, means near 1000: the variance is {var[0]:.5g}, not {x.var(axis=0)[0]:.5g}. "
+            f"parts of {sizes} rows, means near 1000: the variance is {var[0]:.5g}, "
+            f"not {x.var(axis=0)[0]:.5g}. "
             "About "
             "which mean are the squares taken, and divided by what?",
         )
