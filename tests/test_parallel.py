@@ -8,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import cuda_on_cpu
 import numpy as np
 import parallel_job
 import pytest
@@ -20,12 +21,14 @@ from ums.finetuning import tune_alternately, tune_jointly
 from ums.finetuning.loop import train_task
 from ums.layers import BatchNorm, Dense, Dropout, Sequential
 from ums.networks import classification_head, copy_network
+from ums.ops.fast import gpu
 from ums.ops.norm import batchnorm_backward_plain, batchnorm_forward_plain
 from ums.optimizers import SGD
 from ums.parallel import Part, gpu_ranks, share, spread
 from ums.training import FitSettings, Training, train_step
 
-DEVICES = [Device(np, "CPU"), Device(standin, "stand-in")]
+STAND_IN = Device(standin, "stand-in")
+DEVICES = {"CPU": Device(np, "CPU"), "stand-in": STAND_IN, "kernels": STAND_IN}
 
 
 def difference(one, other, names=None):
@@ -130,9 +133,15 @@ def test_strategies_that_train_the_encoder_agree_with_one_process(strategy):
         assert difference(one, expected) < 1e-9
 
 
-@pytest.mark.parametrize("device", DEVICES, ids=lambda device: device.name)
-def test_a_step_on_any_arrays_is_that_of_one_process(device):
+@pytest.mark.parametrize("kind", DEVICES)
+def test_a_step_on_any_arrays_is_that_of_one_process(kind, monkeypatch):
     """The stand-in has only functions that CuPy has too, so that GPUs can do the same."""
+    device = DEVICES[kind]
+    if kind == "kernels":
+        if not cuda_on_cpu.available():
+            pytest.skip("no C++ compiler")
+        monkeypatch.setattr(standin, "RawModule", cuda_on_cpu.RawModule, raising=False)
+        monkeypatch.setattr(gpu, "THREADS", cuda_on_cpu.THREADS)
     x, labels = np.random.default_rng(0).normal(size=(5, 6)), np.array([0, 1, 2, 0, 1])
 
     def stepped(ranks=None):
