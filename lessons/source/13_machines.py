@@ -181,7 +181,7 @@ show(
 # norm takes mean and variance over the batch (lesson 4). If each rank takes them over its own films, then each rank's network is another function.
 #
 # **Predict.** Below, channel by channel, the mean over rank 0's two films, over rank 1's three, and over all five, of what the first convolution of the paper's autoencoder
-# makes of them. How far apart?
+# makes of them. How far apart are they, in standard deviations?
 #
 # *your guess:*
 
@@ -340,7 +340,7 @@ print("one rank:", np.round(alone[np.float64][[0, 4, 19]], 4), "in steps 1, 5 an
 
 # %% [markdown]
 # **Look.** With all that must be shared, the two ranks are one machine: what differs is rounding, in the sixteenth digit, or in `float32` the seventh. (A difference of exactly 0 is drawn at $10^{-17}$.) Each of the
-# mistakes is there from the first step, where it is largest, and *no error message came*. The losses fall all the same, from 7 to 0.2; nobody who looks at a curve would see it. That is why the
+# mistakes is there from the first step, and *no error message came*. The losses fall all the same, from 7 to 0.2; nobody who looks at a curve would see it. That is why the
 # [test](tests/test_parallel.py:test_two_processes_with_uneven_parts_agree_with_one_after_twenty_steps) of it does not look at curves: it compares two processes with one, to $10^{-9}$.
 #
 # Two more things have to be the same on all ranks, and neither is a sum. *The order of the films*, and with it every random number: all ranks draw from a generator of the same seed. And *dropout*: a rank
@@ -380,8 +380,8 @@ show(
 )
 
 # %% [markdown]
-# **Look.** Eight machines with a job each do eight times as much. One network split over eight is at best 3.7 times as fast, for a small part keeps a processor badly busy, and that is before a single message. So: *jobs first*.
-# A network is split where one job is all there is, or where a step does not fit one machine; or, with many more films in a batch, which is another training ([what a full study costs](ums/experiments/COST.md)).
+# **Look.** Eight machines with a job each do eight times as much. One network split over eight is at best 3.7 times as fast, because so small a part keeps a processor poorly occupied, and that is before a single message. So: *jobs first*.
+# A network is split if there is only one job, if a step does not fit into one machine, or if a batch has many more films, which is another training ([what a full study costs](ums/experiments/COST.md)).
 #
 # A machine that dies costs a study one job, which another machine does again: its file is whole, or not there. A rank that dies ends the training, for the sum would lack a part for ever.
 #
