@@ -3,6 +3,7 @@
 import numpy as np
 
 from lessons.checking import as_array, check, require
+from lessons.checks.gradients import Unchanged
 from ums.layers import BatchNorm, Conv2D, Layer, ReLU, Sequential
 from ums.networks import copy_network
 from ums.ops import categorical_cross_entropy
@@ -103,7 +104,13 @@ def features(features):
     films = rng.normal(1, 2, (13, 8, 8, 1)).astype(np.float32)
     before = {name: array.copy() for name, array in encoder.state_dict().items()}
     expected = encoder.inside.forward(films, keep=False)
-    found = as_array(features(encoder, films, 5), "the features of 13 films", expected.shape)
+    given = Unchanged(films=films)
+    found = features(encoder, films, 5)
+    given.check()
+    as_array(found, "the features of 13 films", expected.shape, expected.dtype)
+    require(
+        not encoder.frozen, "the encoder was frozen: computing features should change nothing in it"
+    )
     require(
         all((encoder.state_dict()[name] == array).all() for name, array in before.items()),
         "computing features has changed the encoder: is it in inference mode, or in training mode?",
@@ -121,14 +128,25 @@ def features(features):
         np.allclose(found, expected, atol=1e-5),
         "the features are not those the encoder gives at inference, film by film, in their order",
     )
+    for n, batch in ((11, 5), (10, 5), (3, 5), (5, 1)):
+        found = as_array(features(encoder, films[:n], batch), f"{n} films, {batch} at a time,",
+                         (n, *expected.shape[1:]))  # fmt: skip
+        require(
+            np.allclose(found, expected[:n], atol=1e-5),
+            f"the features of {n} films, {batch} at a time, are not those that the encoder gives",
+        )
+    as_array(features(encoder, films), "the features, without a batch given,", expected.shape)
 
 
 @check
 def labelled_rows(labelled_rows):
     """n different rows, as many of each class, drawn by rng from all of them."""
     labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [30, 12, 18]))
-    for values, n, each in ((np.minimum(labels, 1), 8, 4), (labels, 12, 4), (labels, 36, 12)):
-        rows = labelled_rows(values.copy(), n, np.random.default_rng(1))
+    two = np.minimum(labels, 1)
+    for values, n, each in ((two, 8, 4), (labels, 12, 4), (labels, 36, 12), (3 * two + 2, 8, 4)):
+        given = Unchanged(labels=values)
+        rows = labelled_rows(values, n, np.random.default_rng(1))
+        given.check()
         require(
             isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in "iu",
             "it should return an array of row numbers, not of labels or True and False",
@@ -141,10 +159,10 @@ def labelled_rows(labelled_rows):
         require(
             len(set(rows.tolist())) == n, "a row was drawn twice: who would label a film twice?"
         )
-        counts = np.bincount(values[rows], minlength=values.max() + 1).tolist()
+        counts = {int(k): int((values[rows] == k).sum()) for k in np.unique(values)}
         require(
-            counts == [each] * len(counts),
-            f"the classes should have {each} rows each, yours have {counts}",
+            set(counts.values()) == {each},
+            f"{n} rows of the classes {list(counts)} are {each} of each; rows by class in yours: {counts}",
         )
     draws = [labelled_rows(labels, 12, np.random.default_rng(seed)) for seed in range(60)]
     again = labelled_rows(labels, 12, np.random.default_rng(0))

@@ -1,0 +1,292 @@
+# %% [markdown]
+# # Task 4 Can a loss ask for what you need?
+#
+# A loss says which mistakes are expensive, and [lesson 6](06_losses.ipynb) has shown how much depends on it. BCE and Dice treat the two ways to be wrong
+# alike: marking what is not there, and missing what is. A clinic does not. To miss an opacity may be worse than to look at a healthy spot twice, or the
+# other way round. Here you write two losses from the literature that can be told which it is, with their gradients, from logits.
+#
+# There is no skeleton. This page says what your code must do; how it does it is up to you. Expect 30 to 60 lines, and about two hours.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+from data_prep.synthetic import make_synthetic
+from lessons.checks import lesson_t4 as check
+from lessons.pictures import COLOURS, image_row, show, use_style
+from ums.data import normalise
+from ums.layers import Sequential
+from ums.networks import cxr_decoder, cxr_encoder
+from ums.ops import sigmoid_forward
+from ums.optimizers import Adam
+from ums.training import train_step
+
+use_style()
+
+# %% [markdown]
+# ## What both have in common
+#
+# Both take logits $z$ and targets $t$, 0 or 1, two arrays `(N, H, W, 1)` of one shape and one dtype, `float32` or `float64`. Each image $n$ has a loss $L_n$ of its own. What is
+# returned depends on `reduction`:
+#
+# | `reduction` | the value | the gradient, `(N, H, W, 1)` |
+# |---|---|---|
+# | `"mean"` | $\frac{1}{N} \sum_n L_n$, a number | of this number with respect to each logit |
+# | `"sum"` | $\sum_n L_n$, a number | of this number with respect to each logit |
+# | `"none"` | the array $(L_1, \dots, L_N)$, of shape `(N,)` | in image $n$: of $L_n$ with respect to each logit of image $n$ |
+#
+# Further,
+#
+# - a function returns two things, value and gradient; the gradient has the dtype of the logits;
+# - another reduction than these three, or logits and targets of different shapes, is a `ValueError`;
+# - neither argument is changed;
+# - value and gradient are finite for every finite logit, 1000 and -1000 included, in `float32`, and NumPy gives no warning.
+#
+# **Predict.** Images do not see each other. By which factor do the gradients for `"sum"`, `"none"` and `"mean"` differ?
+#
+# *your guess:*
+#
+# ## The focal loss
+#
+# Most pixels of a film are healthy, and the network knows it: each of them costs little, but there are so many that together they outvote the few that matter. The
+# *focal loss* (Lin, Goyal, Girshick, He and Dollár, "Focal loss for dense object detection", 2017, equation 5) turns down whatever is already right.
+# Let $p$ be the probability that the network gives to the *true* answer: $p = y$ where $t = 1$, and $p = 1 - y$ where $t = 0$, with $y = 1 / (1 + e^{-z})$. A pixel costs
+#
+# $$ f = - w\, (1 - p)^{\gamma} \log p , \qquad w = \begin{cases} \alpha & t = 1 \\ 1 - \alpha & t = 0 \end{cases} $$
+#
+# and $L_n$ is the mean of $f$ over the pixels of image $n$. For $\gamma = 0$ and $\alpha = 1/2$ it is half the BCE. $\gamma$ is any number from 0 upwards, not only a whole one.
+#
+# **Predict.** For $\gamma = 2$, by what factor does a pixel with $p = 0.9$ cost less than in BCE (apart from $w$)? And one with $p = 0.1$?
+#
+# *your guess:*
+#
+# **Write** `focal(logits, target, alpha=0.25, gamma=2.0, reduction="mean")`. On paper first: one pixel, and the derivative by $s$ below.
+#
+# <details><summary>First hint: one formula for both targets</summary>
+#
+# Let $s = z$ where $t = 1$ and $s = -z$ where $t = 0$. Then $p = 1 / (1 + e^{-s})$ in both cases, and what lesson 6 found for BCE gives $\log p$ without overflow: $-\log p = \max(-s, 0) + \log(1 + e^{-|s|})$. In the same
+# way $-\log(1 - p) = \max(s, 0) + \log(1 + e^{-|s|})$.
+#
+# </details>
+#
+# <details><summary>Second hint: the derivative</summary>
+#
+# $\partial p / \partial s = p\,(1 - p)$, so $\partial \log p / \partial s = 1 - p$, and the derivative of $(1 - p)^{\gamma}$ is $-\gamma\, (1 - p)^{\gamma - 1} \cdot p\,(1 - p)$. The two factors with $1 - p$ make one: there is no $\gamma - 1$ left in the exponent,
+# which would be trouble where $1 - p$ is 0. The product rule does the rest. Last comes $\partial s / \partial z$, which is 1 or -1.
+#
+# </details>
+#
+# ## The Tversky loss
+#
+# The *Tversky loss* (Salehi, Erdogmus and Gholipour, "Tversky loss function for image segmentation using 3D fully convolutional deep networks", 2017) is Dice with two prices. Count
+# softly, over the pixels of one image,
+#
+# $$ A = \sum t\,y , \qquad B = \sum (1 - t)\, y , \qquad C = \sum t\,(1 - y) $$
+#
+# (found, marked wrongly, missed). Then
+#
+# $$ L_n = 1 - \frac{A + \varepsilon}{A + \alpha B + \beta\, C + \varepsilon} . $$
+#
+# $\alpha$ is the price of a pixel marked wrongly, $\beta$ that of a pixel missed.
+#
+# **Predict.** For which $\alpha$ and $\beta$ is it the Dice loss of lesson 6? What happens to its $\varepsilon = 1$?
+#
+# *your guess:*
+#
+# **Write** `tversky(logits, target, alpha=0.3, beta=0.7, eps=1.0, reduction="mean")`.
+#
+# <details><summary>A hint: its gradient</summary>
+#
+# Let $I = A + \varepsilon$ and $U = A + \alpha B + \beta C + \varepsilon$. As a pixel's $y$ grows, $I$ grows by $t$, and $U$ by $t + \alpha\,(1 - t) - \beta\, t$. The rule for quotients gives $\partial L_n / \partial y$, as in lesson 6, and the sigmoid adds its slope.
+#
+# </details>
+#
+# The library's [sigmoid_forward](ums/ops/activations.py:sigmoid_forward) returns `y` and a cache, and is finite everywhere. Both functions end in the same three reductions: write those once, in a function
+# of their own.
+
+
+# %%
+# BEGIN SOLUTION
+def focal(logits, target, alpha=0.25, gamma=2.0, reduction="mean"):
+    """-w (1 - p)^gamma log p, the mean of each image's pixels, and its gradient."""
+    _check_shapes(logits, target)
+    sign = 2 * target - 1
+    s = sign * logits
+    tail = np.log1p(np.exp(-np.abs(s)))
+    log_p = np.minimum(s, 0) - tail
+    p, rest = np.exp(log_p), np.exp(-np.maximum(s, 0) - tail)  # rest is 1 - p
+    w = alpha * target + (1 - alpha) * (1 - target)
+    focus = w * rest**gamma
+    pixels = logits[0].size
+    values = (-focus * log_p).reshape(len(logits), -1).mean(axis=1)
+    gradient = sign * focus * (gamma * p * log_p - rest) / pixels
+    return _reduced(values, gradient, reduction)
+
+
+def tversky(logits, target, alpha=0.3, beta=0.7, eps=1.0, reduction="mean"):
+    """1 - (A + eps) / (A + alpha B + beta C + eps) of each image, and its gradient."""
+    _check_shapes(logits, target)
+    y, _ = sigmoid_forward(logits)
+    axes = (1, 2, 3)
+    found = (target * y).sum(axis=axes, keepdims=True)  # (N, 1, 1, 1)
+    wrong = ((1 - target) * y).sum(axis=axes, keepdims=True)
+    missed = (target * (1 - y)).sum(axis=axes, keepdims=True)
+    I = found + eps
+    U = found + alpha * wrong + beta * missed + eps
+    dU = target + alpha * (1 - target) - beta * target
+    dy = (I * dU - target * U) / U**2
+    return _reduced((1 - I / U)[:, 0, 0, 0], dy * y * (1 - y), reduction)
+
+
+def _check_shapes(logits, target):
+    if logits.shape != target.shape:
+        raise ValueError(f"logits {logits.shape} and target {target.shape} must agree")
+
+
+def _reduced(values, gradient, reduction):
+    """The images' values (N,) and the gradients of each, as `reduction` says."""
+    if reduction == "none":
+        return values, gradient
+    if reduction == "sum":
+        return values.sum(), gradient
+    if reduction == "mean":
+        return values.mean(), gradient / len(values)
+    raise ValueError(f"reduction must be mean, sum or none, got {reduction!r}")
+
+
+# END SOLUTION
+
+# %%
+check.focal(focal)
+
+# %%
+check.tversky(tversky)
+
+# %%
+check.reductions(focal, tversky)
+
+# %% [markdown]
+# ## What the focus does
+#
+# The loss of one pixel with $t = 1$ and its gradient, for four values of $\gamma$ (with $\alpha = 1/2$, doubled, so that $\gamma = 0$ is BCE).
+#
+# **Predict.** At which logit is the pull on a pixel strongest if $\gamma = 2$? In BCE it is strongest where the network is most wrong.
+#
+# *your guess:*
+
+# %%
+z = np.linspace(-6, 6, 121)
+pixels = z.reshape(121, 1, 1, 1)  # each an image of one pixel
+figure, axes = plt.subplots(1, 2, figsize=(8, 2.8))
+for gamma, colour, line in zip((0, 1, 2, 5), COLOURS, ("-", "--", "-.", ":"), strict=False):
+    values, gradient = focal(pixels, np.ones_like(pixels), 0.5, gamma, "none")
+    axes[0].plot(z, 2 * values, line, color=colour, label=f"$\\gamma$ = {gamma}")
+    axes[1].plot(z, 2 * gradient.ravel(), line, color=colour)
+axes[0].set(xlabel="logit $z$", ylabel="loss")
+axes[1].set(xlabel="logit $z$", ylabel="gradient")
+axes[0].legend()
+show(
+    "Loss and gradient of one pixel against its logit, for gamma 0, 1, 2 and 5. The larger gamma, the sooner the loss "
+    "is nearly zero; for gamma above zero the gradient dips below minus one at negative logits before it comes back to it."
+)
+
+# %% [markdown]
+# **Look.** Right of 0 the curves with a focus are nearly flat: a pixel that is right with $p > 1/2$ is left in peace. Left of 0 the pull does not fade as that of Dice does; it is even a little stronger than in
+# BCE for logits not far below 0. That is the product rule's second term.
+#
+# ## What a price does
+#
+# The small network of lesson 6, the same 120 ill films, the same first weights: trained with your Tversky loss to outline opacities, three times, with other prices. $\alpha + \beta = 1$, so that
+# $\beta = 1/2$ is Dice. It is tested on 50 other ill films. *Recall* is the share of the true pixels that are found, *precision* the share of the marked pixels that are true.
+#
+# **Predict.** Which of the two grows with $\beta$, and which falls? What will the outlines look like for $\beta = 0.95$?
+#
+# *your guess:*
+
+# %%
+made = make_synthetic(170, 48, np.random.default_rng(1), "A", abnormal_fraction=1.0)
+x = normalise(made.images)
+t = made.opacities[..., None].astype(np.float32)
+
+
+def outlined(loss, epochs=18):
+    """The areas (50, 48, 48) of the test films, by a network trained with one loss."""
+    rng = np.random.default_rng(0)
+    network = Sequential(cxr_encoder(rng, width=0.15), cxr_decoder(rng, width=0.15))
+    optimizer = Adam(network.trainable_parameters(), 5e-3)
+    for _ in range(epochs):
+        for rows in rng.permutation(120).reshape(8, 15):
+            train_step(network, loss, optimizer, x[rows], t[rows])
+    return network.forward(x[120:], keep=False)[..., 0] > 0
+
+
+def priced(beta):
+    """The Tversky loss with the price beta for a miss, and 1 - beta for a pixel marked wrongly."""
+    return lambda logits, target: tversky(logits, target, 1 - beta, beta)
+
+
+betas = (0.2, 0.5, 0.95)
+areas = [outlined(priced(beta)) for beta in betas]
+areas.append(outlined(lambda logits, target: focal(logits, target, 0.75)))
+names = [f"$\\beta$ = {beta}" for beta in betas] + ["focal"]
+
+# %%
+true = made.opacities[120:] > 0
+recalls = [(area & true).sum() / true.sum() for area in areas]
+precisions = [(area & true).sum() / max(area.sum(), 1) for area in areas]
+figure, ax = plt.subplots(figsize=(4.5, 3))
+for k, marker in enumerate("osvD"):
+    ax.plot(recalls[k], precisions[k], marker, color=COLOURS[k], markersize=9, label=names[k])
+    print(f"{names[k]:14} recall {recalls[k]:.2f}   precision {precisions[k]:.2f}")
+ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
+ax.legend()
+show(
+    "Precision against recall, one mark for each loss. As beta grows from 0.2 to 0.95 the marks move from the upper "
+    "left to the lower right: more is found, and more is marked wrongly."
+)
+
+# %%
+figure, axes = plt.subplots(6, 5, figsize=(7, 8.4))
+image_row(made.images[120:125], ["film"] * 5, axes[0])
+for row, name, area in zip(axes[1:5], names, areas, strict=True):
+    image_row(area[:5], [name] * 5, row, high=1)
+image_row(true[:5], ["true"] * 5, axes[5], high=1)
+show(
+    "Five ill films, what each of the four networks marks on them, and the true opacities. With beta 0.95 whole "
+    "stretches of lung are marked; with beta 0.2 little is, and mostly inside the true area."
+)
+
+# %% [markdown]
+# **Look.** The same network and the same films, and the prices alone decide which mistakes it makes. None of these networks is better than the others before somebody says what a mistake costs. That is not a question to a
+# network, and a loss is the place to write the answer down.
+#
+# A loss of this form fits everywhere in ums: a [Task](ums/finetuning/tasks.py:Task) of the strategies in lesson 9 takes yours in place of the library's.
+#
+# ## Think
+#
+# 1. The gradient of the focal loss at $z = -1000$ and $t = 1$ is finite, although $\log p = -1000$ stands in it. Why is $\gamma\, p \log p$ no problem there? What would `np.log(p)` have done?
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 1** (2 points). $p = e^{-1000}$ is 0 in floating point, and $0 \cdot (-1000) = 0$; the limit is 0 as well, since $p$ falls faster than $\log p$ grows (1 point). `np.log(p)` is minus infinity there, and
+# $0 \cdot (-\infty)$ is not a number (1 point).
+
+# %% [markdown]
+# 2. A pixel with $t = 1$ and $z = -8$: compare the gradients under BCE, the focal loss with $\gamma = 2$, and the Tversky loss. Which of them can correct a network that is sure and wrong?
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 2** (2 points). BCE and focal both pull with nearly full strength, about -1 and $-w$ over the number of pixels, since $(1 - p)^\gamma \approx 1$ (1 point). The Tversky loss, like Dice, has the factor
+# $y\,(1 - y) \approx 0.0003$ and can hardly move it; a sum with BCE or focal helps (1 point).
+
+# %% [markdown]
+# 3. Somebody raises $\beta$ until the recall is 0.99, and reports it. What is missing from the report? Name a way to compare networks that does not depend on the price each was trained with.
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 3** (2 points). The precision, or what is marked on healthy films: marking everything has a recall of 1 (1 point). Compare whole curves, precision against recall over all thresholds of $z$, or the
+# area under them; or compare at one recall fixed beforehand (1 point).
+
+# %% [markdown]
+# 4. Why can no check of a gradient find out that a value is wrong, say that $\alpha$ and $\beta$ are exchanged in value *and* gradient? What finds it?
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 4** (2 points). Central differences compare a gradient with the value of the same code; both belong to the exchanged loss and agree (1 point). Cases worked out by hand find it: one pixel marked wrongly and
+# one missed must cost different amounts, which you know from the definition (1 point).
