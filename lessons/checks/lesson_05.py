@@ -156,8 +156,11 @@ def upsample_conv(upsample_conv):
     """equal to upsampling and convolving, to the border, and faster."""
     x = np.zeros((1, 3, 3, 1))
     x[0, 1, 1] = 1
-    w = np.ones((3, 3, 1, 1))
-    y = as_array(upsample_conv(x, w, np.zeros(1)), "y (N, 2H, 2W, O)", (1, 6, 6, 1))[0, :, :, 0]
+    w, b = np.ones((3, 3, 1, 1)), np.zeros(1)
+    given = Unchanged(x=x, w=w, b=b)
+    y = upsample_conv(x, w, b)
+    given.check()
+    y = as_array(y, "y (N, 2H, 2W, O)", (1, 6, 6, 1))[0, :, :, 0]
     require(
         y[2, 2] == 4 and y.sum() == 36,
         f"one pixel of 1 and weights of 1: y[2, 2] sees all four copies, 4, and all of y is 9 x 4 = 36; "

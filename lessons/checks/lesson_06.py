@@ -160,7 +160,12 @@ def _kinds(loss, logits, target):
         np.shape(answer[0]) == (),
         f"the value should be one number, the mean; yours has the shape {np.shape(answer[0])}",
     )
-    as_array(answer[1], "the gradient of float32 logits", logits.shape, np.float32)
+    as_array(answer[1], "the gradient", logits.shape)
+    require(
+        answer[1].dtype == np.float32,
+        f"the gradient of float32 logits should be float32, got {answer[1].dtype}. A NumPy number of "
+        "float64 or int64, such as np.prod returns, makes float64 of an array; a Python number does not.",
+    )
     given = Unchanged(logits=logits, target=target)
     loss(logits, target)
     given.check()

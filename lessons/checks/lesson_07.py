@@ -137,6 +137,7 @@ def training_pair(training_pair):
         f"of 60 films, with one of two noises drawn for each, {heavy:.0%} got the strong "
         "one: who draws, and for whom?",
     )
+    _pair(training_pair, clean, [("gaussian", level) for level in (5, 10, 20, 30, 40)], 3)
     first, other = (_pair(training_pair, clean, [("gaussian", 20)], seed)[0] for seed in (0, 2))
     again = _pair(training_pair, clean, [("gaussian", 20)], 0)[0]
     require((first == again).all(), "the same seed gives another pair: where else is chance?")

@@ -14,7 +14,7 @@ from ums.training import train_step
 @check
 def fingerprint(fingerprint):
     """the same for a copy, another one as soon as a bit, a place or a statistic is another."""
-    layer = _encoder()
+    layer = Sequential(*_encoder(), Conv2D(4, 32, np.random.default_rng(4)))
     kept = {name: array.copy() for name, array in layer.state_dict().items()}
     first = fingerprint(layer)
     require(isinstance(first, bytes), f"it should return bytes, got {type(first).__name__}")
@@ -22,14 +22,16 @@ def fingerprint(fingerprint):
         fingerprint(copy_network(layer)) == first,
         "a copy that holds the same has another fingerprint: what does it depend on besides the arrays?",
     )
-    for name in layer.state_dict():
-        other = copy_network(layer)
-        last = other.state_dict()[name].reshape(-1)[-1:]
-        last[...] = np.nextafter(last, np.float32(9))
-        require(
-            fingerprint(other) != first,
-            f"the last bit of {name} was changed, and the fingerprint is the same",
-        )
+    for name, array in layer.state_dict().items():
+        for place in (array.size // 2, array.size - 1):
+            other = copy_network(layer)
+            entry = other.state_dict()[name].reshape(-1)[place : place + 1]
+            entry[...] = np.nextafter(entry, np.float32(9))
+            require(
+                fingerprint(other) != first,
+                f"the last bit of one number of {name} {array.shape} was changed, and the fingerprint is "
+                "the same",
+            )
     other = copy_network(layer)
     gamma, beta = other.layers[1].gamma, other.layers[1].beta
     gamma.value, beta.value = beta.value, gamma.value
@@ -149,7 +151,12 @@ def labelled_rows(labelled_rows):
         given.check()
         require(
             isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in "iu",
-            "it should return an array of row numbers, not of labels or True and False",
+            "it should return an array (n,) of row numbers, not of labels or True and False; got "
+            + (
+                f"{rows.dtype} {rows.shape}"
+                if isinstance(rows, np.ndarray)
+                else type(rows).__name__
+            ),
         )
         require(len(rows) == n, f"{n} rows were asked for, {len(rows)} came")
         require(
