@@ -13,7 +13,8 @@ import numpy as np
 
 from data_prep.synthetic import make_synthetic
 from lessons.checks import lesson_06 as check
-from lessons.pictures import COLOURS, image_row, show, sliders, use_style
+from lessons.pictures import COLOURS, image_row, show, use_style
+from lessons.sliders import slide
 from ums.data import normalise
 from ums.layers import Sequential
 from ums.metrics import segmentation
@@ -293,7 +294,7 @@ def compare(radius, shift, confidence):
     right.invert_yaxis()
 
 
-sliders(
+slide(
     compare,
     "A true and a predicted disc on the left; on the right three bars, the losses BCE, Dice and their mean.",
     radius=(3, 23, 10),
