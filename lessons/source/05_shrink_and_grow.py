@@ -337,8 +337,9 @@ check.upsample_conv(upsample_conv)
 def milliseconds(function, side):
     """The median of seven runs on 4 maps of side x side, 64 channels to 32."""
     rng = np.random.default_rng(0)
-    shapes = (4, side, side, 64), (3, 3, 64, 32), (32,)
-    x, w, b = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
+    x = rng.normal(size=(4, side, side, 64)).astype(np.float32)
+    w = rng.normal(size=(3, 3, 64, 32)).astype(np.float32)
+    b = rng.normal(size=32).astype(np.float32)
     times = []
     with threadpool_limits(1):  # NumPy's matrix products on one core
         for _ in range(8):

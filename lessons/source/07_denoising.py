@@ -298,8 +298,12 @@ print(
 def blurred(noisy, clean):
     """The films blurred by that one of seven widths that is best on average."""
     widths = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3)
-    tries = [np.stack([cv2.GaussianBlur(film, (0, 0), s) for film in noisy]) for s in widths]
-    return max(tries, key=lambda films: psnr(clean, films).mean())
+    tries, scores = [], []
+    for width in widths:
+        films = np.stack([cv2.GaussianBlur(film, (0, 0), width) for film in noisy])
+        tries.append(films)
+        scores.append(psnr(clean, films).mean())
+    return tries[np.argmax(scores)]
 
 
 rng = np.random.default_rng(5)
@@ -324,7 +328,8 @@ show(
     "best blur lies above the restored ones everywhere, by little at heavy noise."
 )
 for k, (kind, level) in enumerate(NOISES):
-    before, after = (psnr(testing, rows[name][k]).mean() for name in ("noisy", "restored"))
+    before = psnr(testing, rows["noisy"][k]).mean()
+    after = psnr(testing, rows["restored"][k]).mean()
     print(f"{kind} {level}: gain {after - before:+.1f} dB")
 
 # %%
@@ -387,16 +392,20 @@ def moved_by_noise(output, sigma):
     return np.linalg.norm(a - b, axis=1).mean() / apart.mean()
 
 
-def encoder_of(network):
-    return lambda x: network.layers[0].forward(x, keep=False)
+def pixels(x):
+    return x
+
+
+def random_encoder(x):
+    return fresh.layers[0].forward(x, keep=False)
+
+
+def your_encoder(x):
+    return source.layers[0].forward(x, keep=False)
 
 
 sigmas = (5, 10, 20, 30, 40, 50, 60, 80)
-outputs = {
-    "pixels": lambda x: x,
-    "random encoder": encoder_of(fresh),
-    "your encoder": encoder_of(source),
-}
+outputs = {"pixels": pixels, "random encoder": random_encoder, "your encoder": your_encoder}
 figure, ax = plt.subplots(figsize=(6, 2.8))
 for (name, output), colour, marker in zip(outputs.items(), COLOURS, "osv", strict=False):
     ratios = [moved_by_noise(output, sigma) for sigma in sigmas]

@@ -323,7 +323,7 @@ for ax, scores in zip(axes, (opacity, lungs), strict=True):
         for row in values:
             ax.plot(place, row, marker, color=COLOURS[k], markersize=4, alpha=0.6)
     ax.set_xscale("log")
-    ax.set_xticks(NUMBERS, map(str, NUMBERS))
+    ax.set_xticks(NUMBERS, [str(n) for n in NUMBERS])
     ax.minorticks_off()
     ax.set_xlabel("labelled films")
 axes[0].axhline(0.5, color="black", linestyle="--", linewidth=0.8)

@@ -1,13 +1,13 @@
 # %% [markdown]
-# # Task 3 Can a network keep what it has to make small?
+# # Task 3: an encoder and a decoder of your own
 #
-# The hourglass of [lesson 5](05_shrink_and_grow.ipynb) sees the whole film, but only because it makes the film small, and what is small in the film is lost
+# Can a network keep what it has to make small? The hourglass of [lesson 5](05_shrink_and_grow.ipynb) sees the whole film, but only because it makes the film small, and what is small in the film is lost
 # on the way. A *U-shaped* network (Ronneberger, Fischer and Brox, "U-Net: convolutional networks for biomedical image segmentation", 2015) keeps
 # both: beside the way down and up, a *skip connection* carries the large map straight across to the decoder.
 #
 # The chain `Sequential` cannot express that: one map is used twice, and two maps are joined into one. So this time you write the network yourself,
-# forward and backward. There is no skeleton. This page says what your code must do; how it does it is up to you. Expect 30 to 60
-# lines, and two to three hours.
+# forward and backward. There is no skeleton. This page says what your code must do; how it does it is up to you. It takes about
+# 50 lines. Allow 90 minutes to two hours.
 
 # %%
 import matplotlib.pyplot as plt
@@ -109,7 +109,8 @@ check.max_pool(max_pool_forward, max_pool_backward)
 #
 # *Joined* means: in each pixel of $j$, first the $2F$ channels of $u$, then the $F$ channels of $a$ (`np.concatenate`).
 #
-# The layers [Conv2D](ums/layers.py:Conv2D), [ReLU](ums/layers.py:ReLU) and [Upsample2D](ums/layers.py:Upsample2D) of the library may be used, and your max pooling is. Do not use `Sequential`:
+# Use your max pooling, and three layers of the library: `Conv2D(C, O, rng)` is a 3 x 3 convolution from `C` to `O` channels, `Conv2D(C, O, rng, kernel=1)` a 1 x 1 convolution, and there are `ReLU()` and `Upsample2D()`
+# ([layers.py](ums/layers.py:Conv2D)). A layer keeps one forward pass, so make a new one for each place in the diagram. Do not use `Sequential`:
 # the loops over layers are yours to write. A layer has
 #
 # - `forward(x, training, keep)`, which returns its output and keeps what the way back needs, unless `keep` is False;
@@ -140,7 +141,8 @@ check.max_pool(max_pool_forward, max_pool_backward)
 # <details><summary>Second hint: where gradients meet</summary>
 #
 # The map $a$ is used twice, by the pooling and by the skip connection. What lesson 2 said of a bias used in every row holds here too: where a value is used
-# twice, its gradients add up. Only when both have arrived may the way back go on, through the ReLU and convolution 1.
+# twice, its gradients add up. Only when both have arrived may the way back go on, through the ReLU and convolution 1. And only convolution 1 may be told
+# that its dx is not wanted: the dx of every other layer is the dy of the one before it.
 #
 # </details>
 

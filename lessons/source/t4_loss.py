@@ -1,11 +1,11 @@
 # %% [markdown]
-# # Task 4 Can a loss ask for what you need?
+# # Task 4: a loss of your own
 #
 # A loss says which mistakes are expensive, and [lesson 6](06_losses.ipynb) has shown how much depends on it. BCE and Dice treat the two ways to be wrong
 # alike: marking what is not there, and missing what is. A clinic does not. To miss an opacity may be worse than to look at a healthy spot twice, or the
 # other way round. Here you write two losses from the literature that can be told which it is, with their gradients, from logits.
 #
-# There is no skeleton. This page says what your code must do; how it does it is up to you. Expect 30 to 60 lines, and about two hours.
+# There is no skeleton. This page says what your code must do; how it does it is up to you. It takes about 45 lines. Allow 90 minutes to two hours.
 
 # %%
 import matplotlib.pyplot as plt
