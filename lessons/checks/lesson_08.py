@@ -62,9 +62,9 @@ def attach_head(attach_head):
     )
     rng = np.random.default_rng(1)
     x, labels = rng.normal(2, 3, (6, 8, 8, 1)).astype(np.float32), np.arange(6) % 3
-    as_array(network.forward(x, keep=False), "the logits of 6 films and 3 classes", (6, 3))
     head = network.layers[1]
     _has_the_layers(head, encoder, x)
+    as_array(network.forward(x, keep=False), "the logits of 6 films and 3 classes", (6, 3))
     start = {name: array.copy() for name, array in head.state_dict().items()}
     optimizer = SGD(network.trainable_parameters(), 0.1)
     for _ in range(3):

@@ -196,21 +196,21 @@ show(
 #
 # ## What a price does
 #
-# The small network of lesson 6, the same 120 ill films, the same first weights: trained with your Tversky loss to outline opacities, three times, with other prices. $\alpha + \beta = 1$, so that
-# $\beta = 1/2$ is Dice. It is tested on 50 other ill films. *Recall* is the share of the true pixels that are found, *precision* the share of the marked pixels that are true.
+# Now for the prices. The small network of lesson 6 learns to outline the lungs from 120 films, always from the same first weights: three times with your focal loss, with $\alpha$ of 0.1, 0.5 and 0.9, and once
+# with your Tversky loss. All are tested on 40 other films. *Recall* is the share of the true pixels that are found, *precision* the share of the marked pixels that are true.
 #
-# **Predict.** Which of the two grows with $\beta$, and which falls? What will the outlines look like for $\beta = 0.95$?
+# **Predict.** In the focal loss $\alpha$ is the price of a lung pixel and $1 - \alpha$ that of any other. Which of recall and precision grows with $\alpha$, and which falls? Where will the outlines lie?
 #
 # *your guess:*
 
 # %%
-made = make_synthetic(170, 48, np.random.default_rng(1), "A", abnormal_fraction=1.0)
+made = make_synthetic(160, 48, np.random.default_rng(1), "A")
 x = normalise(made.images)
-t = made.opacities[..., None].astype(np.float32)
+t = made.masks[..., None].astype(np.float32)
 
 
-def outlined(loss, epochs=18):
-    """The areas (50, 48, 48) of the test films, by a network trained with one loss."""
+def outlined(loss, epochs=14):
+    """The areas (40, 48, 48) of the test films, by a network trained with one loss."""
     rng = np.random.default_rng(0)
     network = Sequential(cxr_encoder(rng, width=0.15), cxr_decoder(rng, width=0.15))
     optimizer = Adam(network.trainable_parameters(), 5e-3)
@@ -220,45 +220,51 @@ def outlined(loss, epochs=18):
     return network.forward(x[120:], keep=False)[..., 0] > 0
 
 
-def priced(beta):
-    """The Tversky loss with the price beta for a miss, and 1 - beta for a pixel marked wrongly."""
-    return lambda logits, target: tversky(logits, target, 1 - beta, beta)
+def priced(alpha):
+    """The focal loss with the price alpha for pixels of the lungs, and 1 - alpha for all others."""
+
+    def loss(logits, target):
+        return focal(logits, target, alpha)
+
+    return loss
 
 
-betas = (0.2, 0.5, 0.95)
-areas = [outlined(priced(beta)) for beta in betas]
-areas.append(outlined(lambda logits, target: focal(logits, target, 0.75)))
-names = [f"$\\beta$ = {beta}" for beta in betas] + ["focal"]
+areas = {}
+for alpha in (0.1, 0.5, 0.9):
+    areas[f"$\\alpha$ = {alpha}"] = outlined(priced(alpha))
+areas["Tversky"] = outlined(tversky)
 
 # %%
-true = made.opacities[120:] > 0
-recalls = [(area & true).sum() / true.sum() for area in areas]
-precisions = [(area & true).sum() / max(area.sum(), 1) for area in areas]
+true = made.masks[120:] > 0
 figure, ax = plt.subplots(figsize=(4.5, 3))
-for k, marker in enumerate("osvD"):
-    ax.plot(recalls[k], precisions[k], marker, color=COLOURS[k], markersize=9, label=names[k])
-    print(f"{names[k]:14} recall {recalls[k]:.2f}   precision {precisions[k]:.2f}")
-ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
-ax.legend()
+for (name, area), colour, marker in zip(areas.items(), COLOURS, "osvD", strict=False):
+    recall = (area & true).sum() / true.sum()
+    precision = (area & true).sum() / max(area.sum(), 1)
+    ax.plot(recall, precision, marker, color=colour, markersize=9, label=name)
+    print(f"{name:15} recall {recall:.2f}   precision {precision:.2f}")
+ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.04), ylim=(0, 1.04))
+ax.legend(loc="lower left")
 show(
-    "Precision against recall, one mark for each loss. As beta grows from 0.2 to 0.95 the marks move from the upper "
-    "left to the lower right: more is found, and more is marked wrongly."
+    "Precision against recall, one mark for each loss. As alpha grows from 0.1 to 0.9 the marks of the focal loss move to "
+    "the right and down: more is found, and more is marked wrongly."
 )
 
 # %%
-figure, axes = plt.subplots(6, 5, figsize=(7, 8.4))
-image_row(made.images[120:125], ["film"] * 5, axes[0])
-for row, name, area in zip(axes[1:5], names, areas, strict=True):
-    image_row(area[:5], [name] * 5, row, high=1)
-image_row(true[:5], ["true"] * 5, axes[5], high=1)
+figure, axes = plt.subplots(1, 4, figsize=(10, 2.9))
+image_row(made.images[120:124], axes=axes)
+for k, ax in enumerate(axes):
+    for (name, area), colour, line in zip(areas.items(), COLOURS, ("-", "--", ":"), strict=False):
+        ax.contour(area[k], levels=[0.5], colors=[colour], linestyles=line, linewidths=1.8)
+        ax.plot([], [], line, color=colour, label=name)
+axes[0].legend(fontsize=7, loc="lower left")
 show(
-    "Five ill films, what each of the four networks marks on them, and the true opacities. With beta 0.95 whole "
-    "stretches of lung are marked; with beta 0.2 little is, and mostly inside the true area."
+    "Four films with three outlines of the lungs on each. The one for alpha 0.1 lies inside the lungs, the one for 0.5 near their "
+    "edge, the one for 0.9 outside."
 )
 
 # %% [markdown]
-# **Look.** The same network and the same films, and the prices alone decide which mistakes it makes. None of these networks is better than the others before somebody says what a mistake costs. That is not a question to a
-# network, and a loss is the place to write the answer down.
+# **Look.** The network and the films are the same, and the price alone decides on which side of the edge it errs. None of these networks is better than another until somebody says what a mistake costs. A network cannot
+# answer that, and a loss is the place to write the answer down.
 #
 # A loss of this form fits everywhere in ums: a [Task](ums/finetuning/tasks.py:Task) of the strategies in lesson 9 takes yours in place of the library's.
 #
@@ -278,7 +284,7 @@ show(
 # $y\,(1 - y) \approx 0.0003$ and can hardly move it; a sum with BCE or focal helps (1 point).
 
 # %% [markdown]
-# 3. Somebody raises $\beta$ until the recall is 0.99, and reports it. What is missing from the report? Name a way to compare networks that does not depend on the price each was trained with.
+# 3. Somebody raises the price of a miss until the recall is 0.99, and reports it. What is missing from the report? Name a way to compare networks that does not depend on the price each was trained with.
 
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 3** (2 points). The precision, or what is marked on healthy films: marking everything has a recall of 1 (1 point). Compare whole curves, precision against recall over all thresholds of $z$, or the
@@ -290,3 +296,11 @@ show(
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 4** (2 points). Central differences compare a gradient with the value of the same code; both belong to the exchanged loss and agree (1 point). Cases worked out by hand find it: one pixel marked wrongly and
 # one missed must cost different amounts, which you know from the definition (1 point).
+
+# %% [markdown]
+# 5. We also tried the Tversky loss with $\alpha = 0.05$ and $\beta = 0.95$ on these films. The network marked every pixel and stayed there (recall 1.00, precision 0.27). The lungs are 27 % of the pixels: what does marking everything
+#    cost, and what does an undecided network cost, with $y = 1/2$ everywhere? Why does gradient descent not leave that state?
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 5** (3 points). As shares of the pixels, everything marked: $A = 0.27$, $B = 0.73$, $C = 0$, so the loss is $1 - 0.27 / (0.27 + 0.05 \cdot 0.73) = 0.12$ (1 point). Undecided: $A = C = 0.135$, $B = 0.365$, so it is $1 - 0.135 / (0.135 + 0.018 + 0.128) = 0.52$ (1 point). Marking
+# everything is a large and quick gain; once all pixels are certain, the factor $y\,(1 - y)$ makes the gradient nearly 0 (1 point).
