@@ -381,29 +381,37 @@ show(
 #
 # ## Think
 #
-# 1. The output of the hourglass is blurred. Which of its levels is to blame? The well-known U-Net joins each level of the decoder with the level of the encoder that has the same size. How would that help a task of
-#    outlining, and what would it do to learning by reproducing the input?
+# **Question 1.** The output of the hourglass is blurred. Which of its levels is to blame? The well-known U-Net joins each level of the decoder with the level of the encoder that has the same size. How would that help a task of
+# outlining, and what would it do to learning by reproducing the input?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 1** (3 points). The smallest level is to blame: what 4 x 4 places with 64 channels do not hold cannot come back (1 point). The joined levels carry fine detail past it, so that outlines become sharp (1 point). For reproducing the input they are a short cut: the film can
-# take the uppermost one, and nothing below has to be understood (1 point).
+# **Answer 1 (3 points).** The smallest level is to blame: what 4 x 4 places with 64 channels do not hold cannot come back (1). The joined levels carry fine detail past it, so that outlines become sharp (1). For reproducing the input they are a short cut: the film can
+# take the uppermost one, and nothing below has to be understood (1).
 
 # %% [markdown]
-# 2. Pooling divides in its backward pass, upsampling does not. Why? What would happen to a network with four upsamplings if each of them divided by four, with plain gradient descent, and with Adam, whose
-#    steps are about equally large whatever the size of the gradient?
+# **Question 2.** Pooling divides in its backward pass, upsampling does not. Why? What would happen to a network with four upsamplings if each of them divided by four, with plain gradient descent, and with Adam, whose
+# steps are about equally large whatever the size of the gradient?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 2** (3 points). Each backward pass follows from its forward pass: a mean has the factor $1/HW$, a copy has the factor 1, and the gradients of copies add up (1 point). Divided by four each time, the gradient below four upsamplings would be too small by a factor of $4^4 = 256$: with plain
-# gradient descent the encoder would hardly learn, while the loss falls all the same, as in lesson 2 (1 point). Adam would hide the mistake almost completely; a gradient check would not (1 point).
+# **Answer 2 (3 points).** Each backward pass follows from its forward pass: a mean has the factor $1/HW$, a copy has the factor 1, and the gradients of copies add up (1). Divided by four each time, the gradient below four upsamplings would be too small by a factor of $4^4 = 256$: with plain
+# gradient descent the encoder would hardly learn, while the loss falls all the same, as in lesson 2 (1). Adam would hide the mistake almost completely; a gradient check would not (1).
 
 # %% [markdown]
-# 3. Dropout sits in the head, after the pooling. What would it do between two convolutions, where neighbouring pixels say much the same?
+# **Question 3.** Dropout sits in the head, after the pooling. What would it do between two convolutions, where neighbouring pixels say much the same?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 3** (1 point). Little, because a dropped number can be guessed from its neighbours; between convolutions one drops whole channels, if anything.
+# **Answer 3 (2 points).** Little, because a dropped number can be guessed from its neighbours (1). Between convolutions one drops whole channels, if anything (1).
 
 # %% [markdown]
-# 4. Suppose a 5x5 convolution follows the upsampling. How many neighbouring pixels of a small row does an output pixel see, and how much is saved?
+# **Question 4.** Suppose a 5x5 convolution follows the upsampling. How many neighbouring pixels of a small row does an output pixel see, and how much is saved?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 4** (2 points). Three: five neighbours in the large row are copies of three pixels, with the weights $w_0 + w_1$, $w_2 + w_3$, $w_4$ or $w_0$, $w_1 + w_2$, $w_3 + w_4$ (1 point). That is 9 weights instead of 25, or 0.36 of the work, against $4/9$ for 3x3 (1 point).
+# **Answer 4 (2 points).** Three: five neighbours in the large row are copies of three pixels, with the weights $w_0 + w_1$, $w_2 + w_3$, $w_4$ or $w_0$, $w_1 + w_2$, $w_3 + w_4$ (1). That is 9 weights instead of 25, or 0.36 of the work, against $4/9$ for 3x3 (1).

@@ -470,32 +470,40 @@ show(
 #
 # ## Think
 #
-# 1. Take a pixel with $t = 1$ and $z = -8$, and compare its gradient under BCE and under Dice. Which loss can hardly correct a network that is
-#    certain of the wrong thing, and what part of the formula is to blame?
+# **Question 1.** Take a pixel with $t = 1$ and $z = -8$, and compare its gradient under BCE and under Dice. Which loss can hardly correct a network that is
+# certain of the wrong thing, and what part of the formula is to blame?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 1** (2 points). Under BCE it is $y - t \approx -1$ (divided by the number of pixels), as large as it gets (1 point). Dice has the factor $y\,(1 - y) \approx 0.0003$, the slope of the
-# sigmoid, which does not cancel, and so it can hardly move that pixel. BCE brings such pixels back, which is one reason to use both (1 point).
+# **Answer 1 (2 points).** Under BCE it is $y - t \approx -1$ (divided by the number of pixels), as large as it gets (1). Dice has the factor $y\,(1 - y) \approx 0.0003$, the slope of the
+# sigmoid, which does not cancel, and so it can hardly move that pixel. BCE brings such pixels back, which is one reason to use both (1).
 
 # %% [markdown]
-# 2. By the F-score over *all* test films, which network for opacities is best, and what has it learned? What would you report?
+# **Question 2.** By the F-score over *all* test films, which network for opacities is best, and what has it learned? What would you report?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 2** (2 points). Read it off the table (the numbers differ a little between computers): BCE is first or close to it, with a network that finds little; it earns its score on the 30 healthy
-# films, by marking nothing (1 point). Report both parts: the F-score on the films that show an opacity, and the share of healthy films on which an area is marked (1 point).
+# **Answer 2 (2 points).** Read it off the table (the numbers differ a little between computers): BCE is first or close to it, with a network that finds little; it earns its score on the 30 healthy
+# films, by marking nothing (1). Report both parts: the F-score on the films that show an opacity, and the share of healthy films on which an area is marked (1).
 
 # %% [markdown]
-# 3. The Dice loss here is a mean over images. It could also take its sums over the whole batch at once. What would change for a batch of one
-#    large and one small opacity, and for a batch with a healthy film?
+# **Question 3.** The Dice loss here is a mean over images. It could also take its sums over the whole batch at once. What would change for a batch of one
+# large and one small opacity, and for a batch with a healthy film?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 3** (2 points). In a single sum every pixel counts alike, so the small opacity, with its few pixels, hardly matters; taken image by image, both opacities
-# matter alike (1 point). A healthy film by itself has a loss of nearly 1 as soon as a few pixels are predicted; in one sum with an ill
-# film, these are a few pixels among many, and the sum of the targets is not 0 (1 point).
+# **Answer 3 (2 points).** In a single sum every pixel counts alike, so the small opacity, with its few pixels, hardly matters; taken image by image, both opacities
+# matter alike (1). A healthy film by itself has a loss of nearly 1 as soon as a few pixels are predicted; in one sum with an ill
+# film, these are a few pixels among many, and the sum of the targets is not 0 (1).
 
 # %% [markdown]
-# 4. You could also multiply the term of BCE for $t = 1$ by 10. Which advantage of Dice would that give you, and which not?
+# **Question 4.** You could also multiply the term of BCE for $t = 1$ by 10. Which advantage of Dice would that give you, and which not?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 4** (2 points). The rare pixels get more weight, so that "no" everywhere stops being cheap (1 point). But the factor must be chosen anew for each task, and BCE still adds
-# up pixels one by one: its value says nothing about overlap, while Dice is nearly the score itself (1 point).
+# **Answer 4 (2 points).** The rare pixels get more weight, so that "no" everywhere stops being cheap (1). But the factor must be chosen anew for each task, and BCE still adds
+# up pixels one by one: its value says nothing about overlap, while Dice is nearly the score itself (1).

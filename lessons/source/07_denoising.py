@@ -428,34 +428,42 @@ show(
 #
 # ## Think
 #
-# 1. The restored films look much the same whatever the noise, even if there is none. What in the network would you have to
-#    change for a better PSNR at weak noise? Would that also make a better source?
+# **Question 1.** The restored films look much the same whatever the noise, even if there is none. What in the network would you have to
+# change for a better PSNR at weak noise? Would that also make a better source?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 1** (2 points). The bottleneck: everything has to pass through 576 numbers. A way around it (a connection from the input or from early layers to
-# late ones) lets fine structure pass, and the PSNR rises (1 point). But what bypasses the encoder's output need not be in it, and the encoder
-# is the half that is kept (1 point).
+# **Answer 1 (2 points).** The bottleneck: everything has to pass through 576 numbers. A way around it (a connection from the input or from early layers to
+# late ones) lets fine structure pass, and the PSNR rises (1). But what bypasses the encoder's output need not be in it, and the encoder
+# is the half that is kept (1).
 
 # %% [markdown]
-# 2. Why is the target normalised by the statistics of the noisy film? What would a network learn if it were trained with those of the clean film itself?
+# **Question 2.** Why is the target normalised by the statistics of the noisy film? What would a network learn if it were trained with those of the clean film itself?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 2** (2 points). At inference only the noisy film is known, and output and input must be on one scale (1 point). Normalised by its own statistics the target would be a
+# **Answer 2 (2 points).** At inference only the noisy film is known, and output and input must be on one scale (1). Normalised by its own statistics the target would be a
 # film of different contrast: noise increases the deviation, so the network would have to raise the contrast by a factor that it cannot
-# see directly, and grey values converted back with the noisy statistics would be wrong by that factor (1 point).
+# see directly, and grey values converted back with the noisy statistics would be wrong by that factor (1).
 
 # %% [markdown]
-# 3. A small opacity is 5 pixels wide here. Does the loss care whether the network keeps it? What does that lead you to expect of this source
-#    for the task "is there an opacity"?
+# **Question 3.** A small opacity is 5 pixels wide here. Does the loss care whether the network keeps it? What does that lead you to expect of this source
+# for the task "is there an opacity"?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 3** (2 points). Hardly: it is some 20 of 2304 pixels, and the squared error is a mean over all of them (1 point). The encoder can drop it at almost no cost, and would then
-# lack exactly what that task needs. Lesson 8 measures it (1 point).
+# **Answer 3 (2 points).** Hardly: it is some 20 of 2304 pixels, and the squared error is a mean over all of them (1). The encoder can drop it at almost no cost, and would then
+# lack exactly what that task needs. Lesson 8 measures it (1).
 
 # %% [markdown]
-# 4. A network is trained on pairs of two *noisy* versions of the same film: input and target each have noise of their own. What does it
-#    learn, and why is that useful where no clean film exists?
+# **Question 4.** A network is trained on pairs of two *noisy* versions of the same film: input and target each have noise of their own. What does it
+# learn, and why is that useful where no clean film exists?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 4** (2 points). It still learns to produce the clean film. The squared error is smallest at the mean of all targets that belong to an input, and noise with mean 0
-# averages out (1 point). So noisy films alone are enough, and in practice there are no others. (Clipping at 0 and 255 spoils that a little.) (1 point)
+# **Answer 4 (2 points).** It still learns to produce the clean film. The squared error is smallest at the mean of all targets that belong to an input, and noise with mean 0
+# averages out (1). So noisy films alone are enough, and real ones have no clean version (1). (Clipping at 0 and 255 spoils that a little.)

@@ -375,36 +375,44 @@ for title, scores in (("opacity, AUC", opacity), ("lungs, F-score", lungs)):
 #
 # ## Think
 #
-# 1. The head for the lungs is a decoder of 25,000 weights, the one for the opacity a dense layer of 130. Could this be why the encoders
-#    differ so little for the lungs? How would you find out?
+# **Question 1.** The head for the lungs is a decoder of 25,000 weights, the one for the opacity a dense layer of 130. Could this be why the encoders
+# differ so little for the lungs? How would you find out?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 1** (2 points). It could: with so many weights a decoder can make an outline from any 576 numbers that still contain the rough shape, and the output of random filters does contain it (1 point).
+# **Answer 1 (2 points).** It could: with so many weights a decoder can make an outline from any 576 numbers that still contain the rough shape, and the output of random filters does contain it (1).
 # Use a smaller head (one 1 x 1 convolution on the 3 x 3 map, and its upsampling), or fewer films: if the encoders then
-# separate, the decoder had made up for them (1 point).
+# separate, the decoder had made up for them (1).
 
 # %% [markdown]
-# 2. "For the opacity the denoised encoder is no better than the random one." The picture says so. Why would it be wrong to report that, and
-#    what would have to be repeated before you could?
+# **Question 2.** "For the opacity the denoised encoder is no better than the random one." The picture says so. Why would it be wrong to report that, and
+# what would have to be repeated before you could?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 2** (3 points). The dots are draws of labelled films for *one* encoder of each kind. Another start of the source, other children and other test films
-# move them as well: in two other runs it was better (1 point). Seeing no difference is not the same as there being none (1 point). So draw and train
-# everything anew many times, sources included, and look at the interval of the paired differences (lesson 11): is it narrow, and near 0? (1 point)
+# **Answer 2 (3 points).** The dots are draws of labelled films for *one* encoder of each kind. Another start of the source, other children and other test films
+# move them as well: in two other runs it was better (1). Seeing no difference is not the same as there being none (1). So draw and train
+# everything anew many times, sources included, and look at the interval of the paired differences (lesson 11): is it narrow, and near 0 (1)?
 
 # %% [markdown]
-# 3. A physician's label for a child's film costs as much as one for an adult's. Was the supervised source a fair comparison? What should its
-#    curve be compared with?
+# **Question 3.** A physician's label for a child's film costs as much as one for an adult's. Was the supervised source a fair comparison? What should its
+# curve be compared with?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 3** (2 points). Not as it stands, because it has used 260 labels more. It is fair where these labels exist anyway, which is the paper's case for Doppler echocardiograms (1 point). If they must
-# be paid for, compare it with *everything learns* on 96 + 260 labels (1 point).
+# **Answer 3 (2 points).** Not as it stands, because it has used 260 labels more. It is fair where these labels exist anyway, which is the paper's case for Doppler echocardiograms (1). If they must
+# be paid for, compare it with *everything learns* on 96 + 260 labels (1).
 
 # %% [markdown]
-# 4. Where does the denoised encoder lose the opacity? Think of the pictures in lesson 7. Name two things you could change about the source's task so that it
-#    would have to keep it.
+# **Question 4.** Where does the denoised encoder lose the opacity? Think of the pictures in lesson 7. Name two things you could change about the source's task so that it
+# would have to keep it.
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 4** (3 points). In the squared error: a small opacity is a few of 2304 pixels, and leaving it out costs next to nothing (1 point). Two of these, 1 point each: give the
+# **Answer 4 (3 points).** In the squared error: a small opacity is a few of 2304 pixels, and leaving it out costs next to nothing (1). Two of these (2): give the
 # error inside the lungs more weight; hide patches of the film and ask for what is under them; leave a larger map (fewer strides); add a few labels to the
 # source's task.

@@ -323,30 +323,38 @@ show(
 #
 # ## Think
 #
-# 1. Had $u$ and $a$ been *added* (both with $F$ channels) instead of joined, what would the backward pass look like at that place? What can the joined version learn that the sum cannot?
+# **Question 1.** Had $u$ and $a$ been *added* (both with $F$ channels) instead of joined, what would the backward pass look like at that place? What can the joined version learn that the sum cannot?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 1** (2 points). The gradient of the sum goes unchanged to both, a copy in place of a split (1 point). Joined, convolution 4 has separate weights for the two
-# sources and can weigh or ignore each one, as the experiment above shows; added, they share their weights and cannot be told apart any more (1 point).
+# **Answer 1 (2 points).** The gradient of the sum goes unchanged to both, a copy in place of a split (1). Joined, convolution 4 has separate weights for the two
+# sources and can weigh or ignore each one, as the experiment above shows; added, they share their weights and cannot be told apart any more (1).
 
 # %% [markdown]
-# 2. The paper's source has no skip connection, and it restores films worse than your network. Why would the authors not want one? Remember what is kept of the source.
+# **Question 2.** The paper's source has no skip connection, and it restores films worse than your network. Why would the authors not want one? Remember what is kept of the source.
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 2** (2 points). What is kept is the encoder's output at the narrowest place, as the representation for other tasks (1 point). With a skip connection the film can pass beside it: the
-# restoration gets better while the narrow map may hold less, because nothing forces it to hold more (1 point).
+# **Answer 2 (2 points).** What is kept is the encoder's output at the narrowest place, as the representation for other tasks (1). With a skip connection the film can pass beside it: the
+# restoration gets better while the narrow map may hold less, because nothing forces it to hold more (1).
 
 # %% [markdown]
-# 3. Suppose your backward pass forgot the gradient that comes over the skip connection into $a$, and everything else was right. Would the loss still fall? Which parameters would
-#    have a wrong gradient, and how did the check find it?
+# **Question 3.** Suppose your backward pass forgot the gradient that comes over the skip connection into $a$, and everything else was right. Would the loss still fall? Which parameters would
+# have a wrong gradient, and how did the check find it?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 3** (3 points). It would still fall: convolutions 2 to 5 get their right gradients (1 point), and only the weights and the bias of convolution 1 (and dx) lack a part (1 point). The check compares the
-# gradient of every parameter with central differences, which know nothing of the code (1 point).
+# **Answer 3 (3 points).** It would still fall: convolutions 2 to 5 get their right gradients (1), and only the weights and the bias of convolution 1 (and dx) lack a part (1). The check compares the
+# gradient of every parameter with central differences, which know nothing of the code (1).
 
 # %% [markdown]
-# 4. Which arrays must be kept between the forward and the backward pass, and which of them is the largest? What would a second level of skip connections add?
+# **Question 4.** Which arrays must be kept between the forward and the backward pass, and which of them is the largest? What would a second level of skip connections add?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 4** (2 points). The input of each convolution, the signs (or outputs) of each ReLU, and the places of the largest values for the pooling; the largest is $j$ with $3F$ channels at full
-# size (1 point). A second level adds maps with more channels at half the side: with twice the channels, half as much memory as the level above (1 point).
+# **Answer 4 (2 points).** The input of each convolution, the signs (or outputs) of each ReLU, and the places of the largest values for the pooling; the largest is $j$ with $3F$ channels at full
+# size (1). A second level adds maps with more channels at half the side: with twice the channels, half as much memory as the level above (1).

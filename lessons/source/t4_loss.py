@@ -270,37 +270,47 @@ show(
 #
 # ## Think
 #
-# 1. The gradient of the focal loss at $z = -1000$ and $t = 1$ is finite, although $\log p = -1000$ stands in it. Why is $\gamma\, p \log p$ no problem there? What would `np.log(p)` have done?
+# **Question 1.** The gradient of the focal loss at $z = -1000$ and $t = 1$ is finite, although $\log p = -1000$ stands in it. Why is $\gamma\, p \log p$ no problem there? What would `np.log(p)` have done?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 1** (2 points). $p = e^{-1000}$ is 0 in floating point, and $0 \cdot (-1000) = 0$; the limit is 0 as well, since $p$ falls faster than $\log p$ grows (1 point). `np.log(p)` is minus infinity there, and
-# $0 \cdot (-\infty)$ is not a number (1 point).
+# **Answer 1 (2 points).** $p = e^{-1000}$ is 0 in floating point, and $0 \cdot (-1000) = 0$; the limit is 0 as well, since $p$ falls faster than $\log p$ grows (1). `np.log(p)` is minus infinity there, and
+# $0 \cdot (-\infty)$ is not a number (1).
 
 # %% [markdown]
-# 2. A pixel with $t = 1$ and $z = -8$: compare the gradients under BCE, the focal loss with $\gamma = 2$, and the Tversky loss. Which of them can correct a network that is sure and wrong?
+# **Question 2.** A pixel with $t = 1$ and $z = -8$: compare the gradients under BCE, the focal loss with $\gamma = 2$, and the Tversky loss. Which of them can correct a network that is sure and wrong?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 2** (2 points). BCE and focal both pull with nearly full strength, about -1 and $-w$ over the number of pixels, since $(1 - p)^\gamma \approx 1$ (1 point). The Tversky loss, like Dice, has the factor
-# $y\,(1 - y) \approx 0.0003$ and can hardly move it; a sum with BCE or focal helps (1 point).
+# **Answer 2 (2 points).** BCE and focal both pull with nearly full strength, about -1 and $-w$ over the number of pixels, since $(1 - p)^\gamma \approx 1$ (1). The Tversky loss, like Dice, has the factor
+# $y\,(1 - y) \approx 0.0003$ and can hardly move it; a sum with BCE or focal helps (1).
 
 # %% [markdown]
-# 3. Somebody raises the price of a miss until the recall is 0.99, and reports it. What is missing from the report? Name a way to compare networks that does not depend on the price each was trained with.
+# **Question 3.** Somebody raises the price of a miss until the recall is 0.99, and reports it. What is missing from the report? Name a way to compare networks that does not depend on the price each was trained with.
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 3** (2 points). The precision, or what is marked on healthy films: marking everything has a recall of 1 (1 point). Compare whole curves, precision against recall over all thresholds of $z$, or the
-# area under them; or compare at one recall fixed beforehand (1 point).
+# **Answer 3 (2 points).** The precision, or what is marked on healthy films: marking everything has a recall of 1 (1). Compare whole curves, precision against recall over all thresholds of $z$, or the
+# area under them; or compare at one recall fixed beforehand (1).
 
 # %% [markdown]
-# 4. Why can no check of a gradient find out that a value is wrong, say that $\alpha$ and $\beta$ are exchanged in value *and* gradient? What finds it?
+# **Question 4.** Why can no check of a gradient find out that a value is wrong, say that $\alpha$ and $\beta$ are exchanged in value *and* gradient? What finds it?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 4** (2 points). Central differences compare a gradient with the value of the same code; both belong to the exchanged loss and agree (1 point). Cases worked out by hand find it: one pixel marked wrongly and
-# one missed must cost different amounts, which you know from the definition (1 point).
+# **Answer 4 (2 points).** Central differences compare a gradient with the value of the same code; both belong to the exchanged loss and agree (1). Cases worked out by hand find it: one pixel marked wrongly and
+# one missed must cost different amounts, which you know from the definition (1).
 
 # %% [markdown]
-# 5. We also tried the Tversky loss with $\alpha = 0.05$ and $\beta = 0.95$ on these films. The network marked every pixel and stayed there (recall 1.00, precision 0.27). The lungs are 27 % of the pixels: what does marking everything
-#    cost, and what does an undecided network cost, with $y = 1/2$ everywhere? Why does gradient descent not leave that state?
+# **Question 5.** We also tried the Tversky loss with $\alpha = 0.05$ and $\beta = 0.95$ on these films. The network marked every pixel and stayed there (recall 1.00, precision 0.27). The lungs are 27 % of the pixels: what does marking everything
+# cost, and what does an undecided network cost, with $y = 1/2$ everywhere? Why does gradient descent not leave that state?
+#
+# *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 5** (3 points). As shares of the pixels, everything marked: $A = 0.27$, $B = 0.73$, $C = 0$, so the loss is $1 - 0.27 / (0.27 + 0.05 \cdot 0.73) = 0.12$ (1 point). Undecided: $A = C = 0.135$, $B = 0.365$, so it is $1 - 0.135 / (0.135 + 0.018 + 0.128) = 0.52$ (1 point). Marking
-# everything is a large and quick gain; once all pixels are certain, the factor $y\,(1 - y)$ makes the gradient nearly 0 (1 point).
+# **Answer 5 (3 points).** As shares of the pixels, everything marked: $A = 0.27$, $B = 0.73$, $C = 0$, so the loss is $1 - 0.27 / (0.27 + 0.05 \cdot 0.73) = 0.12$ (1). Undecided: $A = C = 0.135$, $B = 0.365$, so it is $1 - 0.135 / (0.135 + 0.018 + 0.128) = 0.52$ (1). Marking
+# everything is a large and quick gain; once all pixels are certain, the factor $y\,(1 - y)$ makes the gradient nearly 0 (1).
