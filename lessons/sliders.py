@@ -36,7 +36,8 @@ def slide(draw, alt, **sliders):
         for name, (low, high, start) in sliders.items()
     }
     draw(**first)
-    _display(widgets.interactive(redraw, **moved), _picture(), alt)
+    picture = _picture()  # closed first: the box shows every figure that is open
+    _display(widgets.interactive(redraw, **moved), picture, alt)
 
 
 def _ipywidgets():

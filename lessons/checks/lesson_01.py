@@ -73,7 +73,7 @@ def normalise(normalise):
     alone = normalise(images[1:2])[0, ..., 0]
     require(
         np.allclose(alone, x[1], atol=1e-5),
-        "an image comes out differently alone and in a batch: each must have its own mean and deviation",
+        "an image comes out differently alone and in a batch: each has its own mean and standard deviation",
     )
     require(
         np.allclose(x, library_normalise(images)[..., 0], atol=1e-4),
@@ -85,13 +85,13 @@ def _check_film(n, values):
     mean, deviation = float(values.mean()), float(values.std())
     require(
         abs(mean) < 0.01,
-        f"image {n}: the film pixels should have mean 0, yours have {mean:.3f}. Over which pixels "
+        f"image {n}: the exposed pixels should have mean 0, yours have {mean:.3f}. Over which pixels "
         "do you take the mean: all, or the exposed ones of this image?",
     )
     require(
         abs(deviation - 0.25) < 0.005,
-        f"image {n}: the film pixels should have the deviation 1/4, yours have {deviation:.3f}. What "
-        "stands below the line, and over which pixels is it taken?",
+        f"image {n}: the exposed pixels should have the standard deviation 1/4, yours have {deviation:.3f}. "
+        "What do you divide by, and over which pixels is it taken?",
     )
 
 
@@ -101,7 +101,8 @@ def _check_border(x, images, film):
         require(
             np.ptp(border) < 1e-5,
             f"image {n}: the pixels off the film should have one value, yours run from "
-            f"{border.min():.3f} to {border.max():.3f}. Where do they take the formula of the film?",
+            f"{border.min():.3f} to {border.max():.3f}. Is the formula for exposed pixels "
+            "applied to them, too?",
         )
         require(
             border.max() < -1 + 1e-5,
@@ -162,7 +163,7 @@ def _check_share(patients, train, test, said, drawn):
     require(
         found == drawn,
         f"{said}; on your test side there are {found}. Is the share one of the patients or of the rows, "
-        "and is it rounded, neither up nor down throughout?",
+        "and is it rounded, neither up nor down throughout? Can a patient be drawn twice?",
     )
 
 

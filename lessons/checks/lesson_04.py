@@ -30,8 +30,8 @@ def batchnorm_forward(batchnorm_forward):
     y = as_array(answer[0], "y of the values 1 and 5", (2, 1))[:, 0]
     require(
         np.allclose(y, (-1, 1), atol=1e-4),
-        f"in training the values 1 and 5 (mean 3, deviation 2) become -1 and 1, yours {np.round(y, 4)}. "
-        "Whose mean and variance do you take, and is the root where it should be?",
+        f"in training the values 1 and 5 (mean 3, standard deviation 2) become -1 and 1, yours "
+        f"{np.round(y, 4)}. Whose mean and variance do you take, and is the root where it should be?",
     )
     require(
         np.allclose(mean, 0.3) and np.allclose(var, 1.3),
@@ -115,13 +115,13 @@ def _check_sums(dx, xhat):
     total = abs(dx.sum(axis=(0, 1, 2))).max()
     require(
         total < 1e-8,
-        "in training: to add one number to a whole channel leaves y as it is, so dx sums to 0 over a "
+        "in training: adding one number to a whole channel leaves y as it is, so dx sums to 0 over a "
         f"channel; yours sums to {total:.3g}. Through which of the three ways is that taken into account?",
     )
     along = abs((dx * xhat).sum(axis=(0, 1, 2))).max()
     require(
         along < 1e-2,
-        "in training: to stretch a channel about its mean leaves y as it is, so the sum of dx times xhat is "
+        "in training: stretching a channel about its mean leaves y as it is, so the sum of dx times xhat is "
         f"0 (nearly, because of eps); yours is {along:.3g}. How does the variance depend on x?",
     )
 
@@ -166,7 +166,7 @@ def moved(moved):
         _check_detector(moved, name, network, x, expected)
     expected = {"0.one_entry", "0.exchanged"}
     name = (
-        "a layer in which one number of four moves by its last digit, and two others change places,"
+        "a layer in which one number of four moves by its last digit, and two others change places"
     )
     _check_detector(moved, name, Sequential(_SmallMoves()), x, expected)
 
@@ -179,7 +179,7 @@ def _check_detector(moved, name, network, x, expected):
     require(isinstance(answer, set | frozenset), f"it should return a set of names, got {answer!r}")
     require(
         answer == expected,
-        f"{name} moves {len(expected)} of its {len(before)} statistics, yours names "
+        f"{name}: {len(expected)} of its {len(before)} statistics move; yours names "
         f"{len(answer & expected)} of these and {len(answer - expected)} others. The arrays change in "
         "place: what do you compare them with? And when has an array moved: if all of its numbers "
         "differ, if they differ by much, or if any does at all?",
@@ -187,9 +187,12 @@ def _check_detector(moved, name, network, x, expected):
     after = network.statistics()
     require(
         all((after[key] == before[key]).all() for key in before),
-        f"{name} has other statistics after the detector looked than before it",
+        f"{name}: its statistics are not the same after the detector looked as before it",
     )
-    require(moved(network, x) == expected, f"{name} asked a second time, gives another answer")
+    require(
+        moved(network, x) == expected,
+        f"{name}: asked a second time, your detector gives another answer",
+    )
 
 
 class _SmallMoves(Layer):

@@ -2,10 +2,10 @@
 # # Task 1: a layer of your own
 #
 # In lessons 2 to 4 you filled in functions. Here there is nothing to fill in: you write a whole layer, from its first line, and
-# it has to hold its own beside the library's. It goes into networks, it is trained, frozen, saved and copied, and
+# it has to hold its own against the library's. It goes into networks, it is trained, frozen, saved and copied, and
 # the gradient check has to accept it in every mode.
 #
-# The layer is a batch norm with a memory of another kind. Lesson 4 showed what is awkward about *momentum*: set high, the running statistics
+# The layer is a batch norm with a different kind of memory. Lesson 4 showed what is awkward about *momentum*: set high, the running statistics
 # take hundreds of steps to arrive; set low, they follow the noise of the last few batches. Yours has no momentum at all.
 # It keeps the plain **average** over every batch it has seen, and it can start afresh. At the end you see what that is good for,
 # and what it is not.
@@ -22,6 +22,7 @@ from data_prep.synthetic import make_synthetic
 from lessons.checks import lesson_t1 as check
 from lessons.pictures import COLOURS, show, use_style
 from ums.data import normalise
+from ums.gradcheck import check_layer
 from ums.layers import (
     BatchNorm,
     Conv2D,
@@ -37,6 +38,36 @@ from ums.optimizers import Adam
 from ums.training import train_step
 
 use_style()
+
+# %% [markdown]
+# ## What a layer looks like
+#
+# Here is a complete one, which multiplies everything by a single learned number: $y = a\,x$. It *inherits* from `Layer`: whatever it does not define itself (`parameters()`, `freeze()`,
+# `astype()` and more) it gets from there. `self` is the layer itself, and what is to outlast a call is an attribute of it. The gradient check accepts it.
+
+
+# %%
+class Scale(Layer):
+    """y = a x, any shape."""
+
+    def __init__(self):
+        super().__init__()  # sets self.frozen = False
+        self.a = Parameter(np.ones(1, np.float32))  # holds self.a.value and self.a.grad
+        self.x = None
+
+    def forward(self, x, training=False, keep=True):  # training makes no difference here
+        self.x = x if keep else None
+        return self.a.value * x
+
+    def backward(self, dy, input_gradient=True):  # dL/dy in, dL/dx out
+        if not self.frozen:  # a frozen layer does not learn
+            da = (dy * self.x).sum()
+            self.a.add(np.array([da]))  # adds to self.a.grad
+        return self.a.value * dy if input_gradient else None
+
+
+rng = np.random.default_rng(0)
+check_layer(Scale().astype(np.float64), rng.normal(size=(4, 3)), rng=rng)
 
 # %% [markdown]
 # ## The specification
@@ -82,7 +113,7 @@ use_style()
 #
 # <details><summary><b>Hint 1: where do I begin?</b></summary>
 #
-# Write `__init__`, `statistics` and `reset` first, and in the cell below the check try `AveragingBatchNorm(3).statistics()`. Then write `forward` for training alone, then
+# Write `__init__`, `statistics` and `reset` first, add a cell below, and try `AveragingBatchNorm(3).statistics()` in it. Then write `forward` for training alone, then
 # the other case. The first check tells you how far you are.
 # </details>
 #
@@ -179,7 +210,7 @@ class AveragingBatchNorm(Layer):
 # END SOLUTION
 
 # %% [markdown]
-# Four checks, from the numbers to a whole network. Go on to the next one when a check passes.
+# There are four checks, from single numbers to a whole network. When one passes, go on to the next.
 
 # %%
 check.forward(AveragingBatchNorm)

@@ -47,15 +47,18 @@ def test_missing_ipywidgets_leaves_one_picture(shown, monkeypatch):
     assert shown.drawn == [(2, 4)] and len(shown.displayed) == 1
 
 
-def test_live_notebook_redraws_and_a_page_made_from_it_has_the_first_picture(shown):
+def test_live_notebook_redraws_and_a_page_made_from_it_has_the_first_picture(shown, monkeypatch):
     widgets = pytest.importorskip("ipywidgets")
     boxes = []
     made = widgets.interactive
-    widgets.interactive = lambda *f, **moved: boxes.append(made(*f, **moved)) or boxes[-1]
-    try:
-        shown.slide()
-    finally:
-        widgets.interactive = made
+
+    def watched(f, **moved):
+        assert plt.get_fignums() == []  # the box would show an open figure, too
+        boxes.append(made(f, **moved))
+        return boxes[-1]
+
+    monkeypatch.setattr(widgets, "interactive", watched)
+    shown.slide()
     bundle, options = shown.displayed[-1]
     assert options["raw"] and "application/vnd.jupyter.widget-view+json" in bundle
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")

@@ -135,7 +135,7 @@ MESSAGES = {
     "conv2d": {
         "w changed in place": "changed w in place",
         "float64": "a y of float64",
-        "float16": "a y of float16|off by up to",
+        "float16": "must be float64, got float16",
     },
     "col2im": {"columns changed in place": "changed columns in place"},
 }

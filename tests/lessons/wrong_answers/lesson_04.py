@@ -129,7 +129,7 @@ MESSAGES = {
         "all numbers must differ": "if any does at all",
         "roughly equal": "if any does at all",
         "a list": "a set of names",
-        "not put back": "after the detector looked",
+        "not put back": "not the same after the detector looked",
     },
 }
 

@@ -163,11 +163,12 @@ MESSAGES = {
         "rests are counted": "counts its own steps only",
         "decays while it rests": "without decay",
         "rate of the start": "a schedule",
+        "gradients forgotten": "leave the gradients to the caller",
     },
     "epochs": {
         "gradients add up": "zero_gradients",
         "data shuffled in place": r"changed data\['training'\] in place|those of its examples",
-        "last batch left out": "batches of 16, 16 and 8",
+        "last batch left out": "in batches of 16, 16 and 8",
         "x shuffled without its targets": "by the same row numbers",
     },
     "best_epoch": {
@@ -175,6 +176,7 @@ MESSAGES = {
         "parameters alone": "running statistics",
         "mean of the batches' means, in validation": "16 and 4",
         "another exception": "fit raised ValueError",
+        "validated in training": "at inference",
     },
 }
 
