@@ -273,7 +273,8 @@ show(
 # Move the disc yourself: the sliders set its radius, how far the prediction is moved aside, and how confident it is, the logit $z$ inside (outside it is $-z$). (Without the package
 # *ipywidgets* there is one picture and no slider.)
 #
-# **Predict.** With the radius at 4 and no overlap, turn the confidence from 8 down to 1. Which of the two losses falls, which rises, and why?
+# **Predict.** Let the prediction miss the disc (shift 46), and turn the confidence from 8 down to 1. Does BCE rise or fall for a radius of 23? And for a radius of 4? Then put the prediction exactly in place (shift 0), with a radius of 4,
+# and turn the confidence down again. What does Dice do?
 #
 # *your guess:*
 
@@ -303,8 +304,8 @@ slide(
 )
 
 # %% [markdown]
-# **Look.** At low confidence the background is no longer certain either: with $z = \pm 1$ each of its pixels counts as $y = 0.27$ of a pixel, thousands of pixels together, and next to them a small disc is nothing. Dice rises towards 1, overlap or not.
-# BCE falls while the prediction is wrong, because what it punishes is certainty.
+# **Look.** What BCE punishes is certainty about the wrong thing: for the large disc it falls from 2.9 to 0.7. For the small one it *rises*, from 0.1 to 0.3, because the miss is a handful of pixels, and the whole background, right but no longer certain, now costs more.
+# And Dice, for the small disc exactly in place, rises from 0.03 to 0.97. With $z = -1$ each background pixel counts as $y = 0.27$ of a predicted pixel, nearly 2500 in all, next to a disc of 45. So Dice asks for certainty where BCE is content with $y < 1/2$.
 #
 # ## What a network makes of it
 #
