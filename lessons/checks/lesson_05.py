@@ -127,7 +127,9 @@ def fold_rows(fold_rows):
     """both phases of a row, with whatever axes follow."""
     w = np.array([1.0, 10, 100])
     for p, expected in ((0, (1, 110)), (1, (11, 100))):
+        given = Unchanged(w=w)
         answer = as_array(fold_rows(w, p), f"fold_rows([1, 10, 100], {p})", (2,))
+        given.check("The other phase still needs it: make a new array instead.")
         require(
             np.array_equal(answer, expected),
             f"phase {p}, weights 1, 10, 100: yours are {answer.tolist()}. Write the large row a a b b c c, "
@@ -141,9 +143,7 @@ def fold_rows(fold_rows):
     )
     large = row.repeat(2)
     for p in (0, 1):
-        given = Unchanged(w=w)
         small = as_array(fold_rows(w, p), f"fold_rows(w, {p}) of w (3, 3, 4, 2)", (2, 3, 4, 2))
-        given.check("The other phase still needs it: make a new array instead.")
         expected = sum(large[1 + p + u] * w[u] for u in range(3))
         got = sum(row[p + s] * small[s] for s in range(2))
         require(

@@ -86,6 +86,28 @@ WRONG = {
     ],
 }  # fmt: skip
 
+MESSAGES = {
+    "global_average_pool_backward": {
+        "dy changed": "changed dy in place",
+        "a list": "not a list with dx in it",
+        "float64": "dx is float64, but dy is float32",
+    },
+    "dropout_forward": {
+        "x changed": "changed x in place",
+        "scale alone for a cache": r"the cache should be \(scale,\)",
+        "scale of float64": "the scale in the cache is float64",
+    },
+    "upsample2d_backward": {
+        "dy changed": "changed dy in place",
+    },
+    "fold_rows": {
+        "w changed": "changed w in place",
+    },
+    "upsample_conv": {
+        "b changed": "changed b in place",
+    },
+}
+
 RIGHT = {
     "global_average_pool_backward": [
         ("broadcast", SPREAD, "return np.broadcast_to(share[:, None, None, :], shape)"),

@@ -89,6 +89,22 @@ WRONG = {
     ],
 }  # fmt: skip
 
+MESSAGES = {
+    "bce": {
+        "target changed": "changed target in place",
+        "float64 by a NumPy number": r"such as np\.prod returns",
+    },
+    "dice": {
+        "eps fixed": "the eps that was passed in",
+    },
+    "bce_dice": {
+        "another weight by default": "without a weight given",
+    },
+    "categorical_cross_entropy": {
+        "logits changed": "changed logits in place",
+    },
+}
+
 RIGHT = {
     "bce": [
         ("logaddexp", VALUES, "values = np.logaddexp(logits.dtype.type(0), logits) - logits * target"),

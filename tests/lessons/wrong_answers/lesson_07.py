@@ -90,6 +90,23 @@ WRONG = {
     ],
 }  # fmt: skip
 
+MESSAGES = {
+    "add_noise": {
+        "uniform of the right deviation": "from which distribution",
+        "normal of Poisson's deviation": "whole photons",
+        "another exception": "it raised KeyError",
+    },
+    "training_pair": {
+        "noises changed": "changed the list of noises",
+    },
+    "source_step": {
+        "x changed": "changed x in place",
+    },
+    "restored": {
+        "in training": "inference mode",
+    },
+}
+
 RIGHT = {
     "add_noise": [
         ("normal with its own arguments", GAUSSIAN, "noisy = rng.normal(images, level)"),

@@ -91,6 +91,23 @@ WRONG = {
     ],
 }  # fmt: skip
 
+MESSAGES = {
+    "fingerprint": {
+        "text of the arrays": "the last bit of one number",
+    },
+    "attach_head": {
+        "no pooling": "yours is BatchNorm, Dense",
+    },
+    "features": {
+        "encoder frozen": "the encoder was frozen",
+        "float64": "must be float32, got float64",
+    },
+    "labelled_rows": {
+        "labels sorted in place": "changed labels in place",
+        "a mask": "got bool",
+    },
+}
+
 RIGHT = {
     "fingerprint": [
         ("in the layer's own order", "for name in sorted(arrays)", "for name in arrays"),

@@ -137,6 +137,24 @@ WRONG = {
     ],
 }  # fmt: skip
 
+MESSAGES = {
+    "max_pool": {
+        "gradient to all the largest": "the first in reading order gets all",
+        "odd sides cut off": "should raise ValueError; it returned",
+    },
+    "forward": {
+        "joined in the other order": "the channels of a come before",
+        "last kernel 3 x 3": "parameter 8 of 10",
+    },
+    "backward": {
+        "the skip's part forgotten": "where do two meet",
+        "forgets what was there": "should add up",
+    },
+    "training": {
+        "no way to forget": r"no method zero_gradients\(\)",
+    },
+}
+
 RIGHT = {
     "max_pool": [
         ("slices in place of reshape", FORWARD_TAIL, LOOPS),

@@ -102,6 +102,20 @@ FOUR = f"""    {SIGN}
     {P}
 """
 
+MESSAGES = {
+    "focal": {
+        "prices exchanged": "is w that of this t",
+        "warns": "NumPy warns: overflow",
+    },
+    "tversky": {
+        "prices exchanged, gradient too": "Which of them has which price",
+    },
+    "reductions": {
+        "another exception": "it raised KeyError",
+        "four axes": r"should have a value of shape \(3,\)",
+    },
+}
+
 RIGHT = {
     "focal": [
         ("by logaddexp and where", FOUR, WHERE),
