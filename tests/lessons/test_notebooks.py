@@ -9,7 +9,7 @@ from sources import SOURCES
 from lessons.holes import BEGIN, END, solution_lines
 from lessons.notebooks import LESSONS, ROOT, resolve_links, student_path
 
-RUBRICS = ("01", "02", "03", "04", "09", "10", "11", "12", "t1", "t2", "t5")
+RUBRICS = (*(f"{number:02}" for number in range(1, 13)), "t1", "t2", "t3", "t4", "t5")
 """Lessons and tasks whose questions have a cell each, followed by the answer with its points."""
 
 TRIVIAL = 12
