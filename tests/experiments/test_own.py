@@ -172,6 +172,18 @@ def test_file_that_is_not_understood_is_named(text, why, tmp_path, capsys):
     assert re.search(why, capsys.readouterr().err)
 
 
+def test_study_that_has_the_name_of_another_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Report is a study of ums; give the file another name"):
+        OwnStudy(tmp_path / "Report.toml")
+
+
+def test_command_that_prepares_the_images_is_said_where_they_are_missing(tmp_path, capsys):
+    (tmp_path / "own.TOML").write_text(TOML, encoding="utf-8")
+    assert command.main([str(tmp_path / "own.TOML"), str(tmp_path)]) == 2
+    text = f"holds no tasks; make them with `python -m data_prep folder RAW {tmp_path}/tasks`"
+    assert text in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("task", "why"),
     [

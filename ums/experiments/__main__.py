@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     start = time.perf_counter()
     try:
-        own = [OwnStudy(one) for one in given[:1] if one.endswith(".toml")]
+        own = [OwnStudy(one) for one in given[:1] if one.lower().endswith(".toml")]
         options = _parser(own).parse_args([own[0].name, *given[1:]] if own else given)
         folder = options.run(options)
         if folder is None:
@@ -93,8 +93,10 @@ def _add_basics(
     out: str = "",
 ) -> None:  # fmt: skip
     """The folders, an option for each setting, the device."""
-    made_by = f"folder with what `{modality.layout.preparation}` made"
-    parser.add_argument("prepared", help=f"{made_by}: {', '.join(folders)}")
+    made_by = modality.layout.preparation.format("PREPARED")
+    parser.add_argument(
+        "prepared", metavar="PREPARED", help=f"folder with {', '.join(folders)}: {made_by}"
+    )
     out = out or f"results/{modality.name}"
     parser.add_argument("--out", type=Path, default=out, help="folder to write (%(default)s)")
     add_options(parser, defaults)

@@ -110,7 +110,7 @@ class ChestXRay(Modality):
     source_task, denoises_baseline = "denoising", True
     channels = 1
     layout = Layout(
-        "python -m data_prep cxr",
+        "python -m data_prep cxr {}",
         {
             DIVERSE: (("target", "test"), diverse_group),
             SIMILAR: (("pneumonia",), similar_group),

@@ -78,13 +78,15 @@ class OwnStudy(ChestXRay):
 
     def __init__(self, path: str | Path):
         path = Path(path)
+        if path.stem.lower() in ("cxr", "echo", "search", "report"):
+            raise ValueError(f"{path}: {path.stem} is a study of ums; give the file another name")
         with reading(path):
             described = tomllib.loads(path.read_text(encoding="utf-8"))
             self.tasks = _checked(described)
         self.name, self.title = path.stem, described.get("title", path.stem)
         self.channels = described.get("channels", 1)
         self.layout = Layout(
-            "python -m data_prep folder",
+            "python -m data_prep folder RAW {}/tasks",
             {TASKS: ((TASKS,), partial(own_group, self.tasks))},
             channels=self.channels,
             multiple=16,
