@@ -36,7 +36,9 @@ def read_table(
         with open(path, newline="", encoding="utf-8-sig") as file:
             header, *lines = list(csv.reader(file)) or [[]]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not readable as CSV in UTF-8: {error}") from error
+        raise ValueError(
+            f"{path} is not readable as CSV: {error}; save it as CSV in UTF-8"
+        ) from error
     spelt = {name.lower(): name for name in (*columns, *optional)}
     header = [spelt.get(name.strip().lower(), name.strip()) for name in header]
     if wrong := [name for name in columns if header.count(name) != 1]:
