@@ -5,6 +5,7 @@ import pickle
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,11 +14,14 @@ import pytest
 import data_prep.__main__
 import ums.experiments
 from ums import __main__ as ums_command
+from ums.backend import choose_device
 from ums.data import load_prepared
 from ums.experiments import __main__ as command
 from ums.experiments.names import CLASSIFICATION, REGRESSION, SEGMENTATION, SEVERAL_LABELS
 from ums.experiments.own import OwnStudy, own_group
 from ums.experiments.results.jackknife import weighted_auc, weighted_by_label, weighted_r2
+from ums.experiments.settings import Settings
+from ums.layers import Layer
 from ums.metrics.classification import roc_auc
 from ums.metrics.several import by_label, errors
 from ums.models import load_model
@@ -170,6 +174,25 @@ def test_file_that_is_not_understood_is_named(text, why, tmp_path, capsys):
         OwnStudy(path)
     assert command.main([str(path), str(tmp_path)]) == 2
     assert re.search(why, capsys.readouterr().err)
+
+
+def test_denoising_in_colour_is_scored_channel_by_channel(tmp_path, rng):
+    class Same(Layer):
+        def forward(self, x, training=False, keep=True):
+            assert x.shape[1:] == (16, 16, 3)
+            assert (np.diff(x.mean(axis=(1, 2)), axis=1) > 0.1).all()  # red, green, blue
+            return x
+
+    path = tmp_path / "own.toml"
+    path.write_text(f"channels = 3\n{TOML}", encoding="utf-8")
+    images = (rng.integers(0, 40, (4, 16, 16, 3)) + np.array([40, 100, 160])).astype(np.uint8)
+    source = SimpleNamespace(images=images, splits=np.array(["test", "test", "train", "train"]))
+    draw, device = SimpleNamespace(validation=np.array([2, 3])), choose_device("cpu")
+    record, pictures = OwnStudy(path).test_source(Same(), source, draw, Settings(), device)
+    for row in record["denoising"]:
+        assert row["images"] == 2
+        assert row["denoised"]["PSNR"] == pytest.approx(row["noisy"]["PSNR"], abs=1)
+    assert pictures["denoised"].shape == (len(record["denoising"]), 16, 16)
 
 
 def test_study_that_has_the_name_of_another_is_refused(tmp_path):
