@@ -348,6 +348,7 @@ for ax, column, title in ((axes[0], 0, "lungs: IoU"), (axes[1], 1, "pneumonia: a
         told.append(f"{title}, {a} minus {b}: {mean:+.3f} +- {half:.3f}")
     ax.axvline(0, color="black", linestyle="--", linewidth=0.8)
     ax.set(title=title, xlabel="difference on the test films")
+    ax.locator_params(axis="x", nbins=5)
 axes[0].set(
     yticks=range(4), yticklabels=[f"{a}\nminus {b}" for a, b in contrasts], ylim=(3.6, -0.5)
 )
