@@ -1,0 +1,269 @@
+"""What a student wrote is kept, runs in place of the library's, and leaves the library as it was."""
+
+import linecache
+
+import numpy as np
+import pytest
+from sources import program
+
+from lessons.own import keep, kept, own_code
+from lessons.own_places import exchanged
+from lessons.own_source import NotKept, text_of
+from ums import ops
+from ums.data.noise import Noise
+from ums.layers import BatchNorm, Conv2D, ReLU, Sequential, UpsampleConv2D
+from ums.networks import classification_head
+from ums.optimizers import SGD
+from ums.training import train_step
+
+LESSONS = (
+    "03_convolution", "04_training_and_use", "05_shrink_and_grow", "06_losses", "07_denoising",
+    "09_strategies",
+)  # fmt: skip
+OPS = (
+    "im2col", "col2im", "conv2d", "dense_backward", "batchnorm_forward", "batchnorm_backward",
+    "dropout_forward", "dropout_backward", "global_average_pool_backward", "bce", "dice", "bce_dice",
+    "categorical_cross_entropy",
+)  # fmt: skip
+
+
+def notebook(text, name="<a cell>"):
+    """The names that a cell defines; its text is where Python looks for source, as in a notebook."""
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    namespace = {}
+    exec(compile(text, name, "exec"), namespace)
+    return namespace
+
+
+@pytest.fixture(scope="module")
+def answers():
+    """The solutions of all lessons that can be kept."""
+    found = {}
+    for lesson in ("02_backward", *LESSONS):
+        found |= notebook(program(lesson), f"<{lesson}>")
+    return found
+
+
+def numbers():
+    """Losses and weights of an encoder with two heads, after a step of each; 8 x 8 pixels."""
+    rng = np.random.default_rng(0)
+    encoder = Sequential(Conv2D(1, 4, rng, stride=2), BatchNorm(4), ReLU(), Conv2D(4, 4, rng))
+    heads = UpsampleConv2D(4, 1, rng), classification_head(4, 2, rng, hidden=4)
+    x = rng.normal(size=(6, 8, 8, 1)).astype(np.float32)
+    targets = (x > 0).astype(np.float32), np.arange(6) % 2
+    found = []
+    for head, loss, target in zip(
+        heads, (ops.bce_dice, ops.categorical_cross_entropy), targets, strict=True
+    ):
+        network = Sequential(encoder, head)
+        optimizer = SGD(network.trainable_parameters(), 0.1)
+        found.append(np.ravel(train_step(network, loss, optimizer, x, target)))
+        found += [np.ravel(p.grad) for p in network.parameters()]
+        found += [np.ravel(a) for a in network.state_dict().values()]
+    return np.concatenate(found)
+
+
+def test_right_answers_give_the_library_s_numbers(answers):
+    expected = numbers()
+    exact = [name for name in OPS if not name.startswith("dropout")]  # which draws other numbers
+    for names in (exact, ("conv2d",), ("im2col", "col2im"), ("bce",)):
+        with exchanged({name: answers[name] for name in names}):
+            found = numbers()
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-5)
+    np.testing.assert_array_equal(numbers(), expected)
+
+
+def doubled(answer):
+    def wrong(*arguments):
+        result = answer(*arguments)
+        return (2 * result[0], *result[1:]) if isinstance(result, tuple) else 2 * result
+
+    return wrong
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_planted_wrong_op_changes_the_numbers_and_is_taken_out_again(answers, name):
+    expected = numbers()
+    others = OPS if name in ("im2col", "bce", "dice") else (name,)
+    own = {other: answers[other] for other in others if other not in ("conv2d", "bce_dice")}
+    if name.startswith(("batchnorm", "dropout")):
+        op = name.partition("_")[0]
+        own |= {f"{op}_{way}": answers[f"{op}_{way}"] for way in ("forward", "backward")}
+    with exchanged(own | {name: doubled(answers[name])}):
+        assert not np.allclose(numbers(), expected, rtol=1e-2)
+    np.testing.assert_array_equal(numbers(), expected)
+
+
+def test_library_is_as_before_even_after_an_error(answers):
+    before = [ops.bce, Conv2D.__dict__["_grad_input"].__func__, vars(Noise)["_added"]]
+    with (
+        pytest.raises(ZeroDivisionError),
+        exchanged(answers_of(answers, "bce", "conv2d", "add_noise")),
+    ):
+        assert ops.bce is not before[0]
+        raise ZeroDivisionError
+    assert before == [ops.bce, Conv2D.__dict__["_grad_input"].__func__, vars(Noise)["_added"]]
+
+
+def answers_of(answers, *names):
+    return {name: answers[name] for name in names}
+
+
+def test_noise_step_and_turns_of_the_student_are_used(answers):
+    from ums.finetuning import alternating
+    from ums.training import train_step as library_step
+
+    def stopped(*arguments):
+        raise StopIteration(len(arguments))
+
+    images, noise = np.zeros((1, 4, 4), np.uint8), Noise("gaussian", 10)
+    with exchanged(dict.fromkeys(("add_noise", "source_step", "turns"), stopped)):
+        import ums.finetuning.loop as loop
+
+        for call in (
+            lambda: noise.add(images, np.random.default_rng(0)),
+            lambda: loop.train_step(None, ops.mse, None, images, images),
+            lambda: alternating.turns([1, 2]),
+        ):
+            with pytest.raises(StopIteration):
+                call()
+    assert loop.train_step is library_step and alternating.turns([1, 2]) == [0, 1, 1]
+
+
+def test_forward_without_its_backward_is_refused(answers):
+    with (
+        pytest.raises(ValueError, match="keep both"),
+        exchanged(answers_of(answers, "dropout_forward")),
+    ):
+        pass
+
+
+# ---------------------------------------------------------------------------- keeping
+
+
+def test_kept_answers_stand_alone_and_run_in_the_library(answers, tmp_path, capsys):
+    folder = tmp_path / "own"
+    keep(answers["im2col"], answers["conv2d"], answers["col2im"], folder=folder)
+    keep(answers["batchnorm_forward"], answers["batchnorm_backward"], folder=folder)
+    assert "conv2d.py (new), in place of the library's conv2d_forward" in capsys.readouterr().out
+    keep(answers["batchnorm_forward"], folder=folder)
+    assert "batchnorm_forward.py (replaces the earlier one)" in capsys.readouterr().out
+    assert {n: k.lesson for n, k in kept(folder).items()} == {
+        "batchnorm_backward": "lesson_04", "batchnorm_forward": "lesson_04",
+        "col2im": "lesson_03", "conv2d": "lesson_03", "im2col": "lesson_03",
+    }  # fmt: skip
+    expected = numbers()
+    with own_code(folder=folder) as running:
+        assert len(running) == 5
+        np.testing.assert_allclose(numbers(), expected, rtol=2e-3, atol=2e-5)
+    assert "running with your batchnorm_backward" in capsys.readouterr().out
+
+
+def test_answer_edited_into_a_wrong_one_no_longer_runs(answers, tmp_path):
+    keep(answers["bce"], folder=tmp_path)
+    path = tmp_path / "bce.py"
+    path.write_text(
+        path.read_text() + "\nright = bce\n\n\ndef bce(z, t):\n    return right(z, 1 - t)\n"
+    )
+    before = ops.bce
+    with (
+        pytest.raises(NotKept, match="the check of bce does not pass: "),
+        own_code(folder=tmp_path),
+    ):
+        pass
+    assert ops.bce is before
+    path.write_text("def bce(:")
+    with pytest.raises(NotKept, match=r"bce.py cannot be run: SyntaxError.*or delete it"):
+        kept(tmp_path)
+
+
+CELL = """
+import numpy as np
+import numpy.linalg
+from os.path import join as joined
+from ums.ops import mse
+from lessons.checks import lesson_06 as check
+
+SCALE = 2.0
+films = np.zeros(3)
+
+def unused():
+    return films
+
+def helper(x, scale=SCALE):
+    return np.abs(x) * scale + len(joined("a", "b"))
+
+def bce(logits, target):
+    return helper(logits).sum() + mse(logits, target)[0], numpy.linalg.norm(logits)
+
+def dice(logits, target):
+    return films, logits
+
+def bce_dice(logits, target):
+    return clipped(logits), logits
+
+def outer():
+    def categorical_cross_entropy(logits, labels):
+        return logits
+    return categorical_cross_entropy
+
+categorical_cross_entropy = outer()
+moved = lambda before, after: set()
+"""
+
+
+def test_source_comes_with_imports_constants_and_functions_in_their_order():
+    text = text_of(notebook(CELL)["bce"])
+    namespace = {}
+    exec(text, namespace)
+    assert namespace["bce"](np.ones(2), np.ones(2))[0] == 10.0
+    assert text.index("SCALE = 2.0") < text.index("def helper") < text.index("def bce")
+    assert "films" not in text and "from os.path" not in text.replace("from posixpath", "")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "name what is to be kept"),
+        (("moved",), "<lambda> has no place in the library; these have: im2col"),
+        (("SCALE",), "only functions and classes can be kept, got float"),
+        (("unused",), "unused has no place in the library"),
+        (("bce",), "the check of bce does not pass: .*shape"),
+        (("bce_dice",), "the check of bce_dice does not pass: .*clipped"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_and_nothing_written(tmp_path, names, message):
+    cell = notebook(CELL)
+    with pytest.raises(NotKept, match=message) as refusal:
+        keep(*(cell[name] for name in names), folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert refusal.value._render_traceback_()[0].endswith(str(refusal.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("dice", r"dice uses films, of the notebook \(ndarray\): make it an argument of dice"),
+        ("bce_dice", "bce_dice uses clipped, which its notebook does not define"),
+        ("categorical_cross_entropy", "no source of categorical_cross_entropy: define it by def"),
+    ],
+)
+def test_source_that_cannot_stand_alone_is_refused(name, message):
+    with pytest.raises(NotKept, match=message):
+        text_of(notebook(CELL)[name])
+
+
+def test_check_that_needs_another_answer_asks_for_it(answers, tmp_path):
+    with pytest.raises(NotKept, match=r"check of col2im needs im2col too: keep\(im2col, col2im\)"):
+        keep(answers["col2im"], folder=tmp_path)
+
+
+def test_nothing_kept_is_said(tmp_path):
+    with pytest.raises(NotKept, match="nothing is kept in"), own_code(folder=tmp_path):
+        pass
+    with (
+        pytest.raises(NotKept, match=r"bce is not in .*; there are: none"),
+        own_code("bce", folder=tmp_path),
+    ):
+        pass

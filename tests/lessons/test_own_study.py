@@ -1,0 +1,41 @@
+"""The small study runs with what a student kept, and its page says so."""
+
+import json
+
+from sources import program
+from test_own import notebook
+
+from lessons.__main__ import main
+from lessons.own import keep
+from lessons.own_study import study
+from ums.experiments.settings import Settings
+
+TINY = Settings(
+    replicates=1, width=0.05, labels=8, source_images=20, source_steps=2, steps=2, evaluations=1,
+    batch=4, rate=1e-3,
+)  # fmt: skip
+
+
+def test_study_runs_with_kept_code_and_its_page_says_whose(tmp_path, capsys):
+    answers = notebook(program("06_losses"), "<06>")
+    keep(answers["bce"], folder=tmp_path)
+    with open(tmp_path / "bce.py", "a", encoding="utf-8") as file:
+        file.write(f"\nright = bce\n\n\ndef bce(z, t):\n    open({str(tmp_path / 'used')!r}, 'w')")
+        file.write(".close()\n    return right(z, t)\n")
+    page = study(tmp_path, settings=TINY, side=32)
+    assert (tmp_path / "used").is_file()
+    assert page == tmp_path / "study" / "own" / "report.html"
+    assert "This study ran with a student&#39;s bce (lesson 06)" in page.read_text(encoding="utf-8")
+    told = json.loads((page.parent / "tables.json").read_text(encoding="utf-8"))
+    rows = told["tables"][0]["rows"]
+    assert told["run"]["Code"] == "a student's bce (lesson 06)"
+    assert [row["Task"] for row in rows] == ["denoising", *["lungs", "abnormality"] * 4]
+    assert max(row["Relative difference"] for row in rows) < 1e-3
+    library = (tmp_path / "study" / "library" / "study.json").read_text(encoding="utf-8")
+    assert "student" not in library
+
+
+def test_command_says_that_nothing_is_kept(tmp_path, capsys):
+    assert main(["study", "--own", str(tmp_path)]) == 1
+    assert f"nothing is kept in {tmp_path}" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
