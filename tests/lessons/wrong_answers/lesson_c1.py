@@ -73,7 +73,6 @@ WRONG = {
         ("factors of its own", "self.factors = np.array(factors)", "self.factors = np.array((2, 4))"),
     ],
     "train_source": [
-        ("one generator for all", RNGS, "rngs = [np.random.default_rng(seed)] * 3"),
         ("network drawn last", NETWORK, "kind(images, train, rngs[0])\n    " + NETWORK),
         ("seed ignored", RNGS, "rngs = [np.random.default_rng([0, k]) for k in range(3)]"),
         ("no seed", RNGS, "rngs = [np.random.default_rng() for k in range(3)]"),
@@ -108,7 +107,8 @@ WRONG = {
         ("scored on what it validates by", 'test = films.rows["test"]', 'test = films.rows["validation"]'),
         ("border at one half of the sigmoid twice", IOU,
          "return float(segmentation.iou(films.masks[test] > 0, logits[..., 0] > 0.5).mean())"),
-        ("accuracy", IOU, "return float(segmentation.accuracy(films.masks[test], logits[..., 0] > 0).mean())"),
+        ("accuracy", IOU,
+         "return float(segmentation.accuracy(films.masks[test], logits[..., 0] > 0).mean())"),
         ("one for each film", IOU, "return segmentation.iou(films.masks[test] > 0, logits[..., 0] > 0)"),
         ("other loss", "bce_dice, learning", "mse, learning"),
         ("chance of its own", "training = Training(settings, rng, device",
