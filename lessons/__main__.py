@@ -39,6 +39,9 @@ def main(arguments=None):
     command.add_argument(
         "--prepared", help="what `python -m data_prep cxr` made (synthetic images)"
     )
+    command.add_argument(
+        "--only", nargs="+", default=(), metavar="NAME", help="which of them (all)"
+    )
     command.set_defaults(run=_study, listed=lambda options: [options.own])
     options = parser.parse_args(arguments)
     escape_unprintable()
@@ -114,7 +117,7 @@ def _own():
 def _study(options, folder):
     from lessons.own_study import study
 
-    print(study(folder, options.prepared))
+    print(study(folder, options.prepared, options.only))
 
 
 def _score(options, notebook):

@@ -37,12 +37,13 @@ TEXT = (
 )
 
 
-def study(folder, prepared=None, settings=SETTINGS, side=SIDE):
+def study(folder, prepared=None, only=(), settings=SETTINGS, side=SIDE):
     """Run the study with the kept answers and without them, and write the page.
 
     Args:
         folder: The folder of the kept answers; results go to ``study/`` in it, the page last.
         prepared: A folder that ``python -m data_prep cxr`` made; by default synthetic images are drawn.
+        only: Names of the answers to run; all that are kept, where there are none.
         settings: Settings of the study.
         side: Of the synthetic images, in pixels.
 
@@ -54,17 +55,20 @@ def study(folder, prepared=None, settings=SETTINGS, side=SIDE):
         ValueError: The study cannot be run on these images.
     """
     out = Path(folder, "study")
-    chosen = kept(folder)
-    with own_code(folder=folder):  # what cannot run is refused before anything is drawn
+    with own_code(
+        *only, folder=folder
+    ) as chosen:  # what cannot run is refused before anything is drawn
         pass
     if prepared is None:
         prepared = _synthetic(out / "prepared", settings, side)
     alone = _run(Path(prepared), out / "library", settings)
     shutil.rmtree(out / "own", ignore_errors=True)  # records do not know whose code made them
-    with own_code(folder=folder):
+    with own_code(*only, folder=folder):
         own = _run(Path(prepared), out / "own", settings)
     report = PAGES[own.name](own)
-    whose = described(chosen).replace("your", "a student's", 1)
+    whose = described({n: k for n, k in kept(folder).items() if n in chosen}).replace(
+        "your", "a student's", 1
+    )
     report.summary.insert(0, f"This study ran with {whose}, in place of the library's.")
     report.sections.insert(
         0, Section("Whose code ran", TEXT.format(whose=whose), [_table(own, alone)])

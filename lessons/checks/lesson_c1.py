@@ -223,10 +223,10 @@ def head_score(head_score):
         "the same call gives another score: where else is chance?",
     )
     masks = films.masks.copy()
-    masks[films.rows["validation"]] = 0  # which makes the least trained head the best one
+    masks[films.rows["validation"]] ^= 1  # which makes the least trained head the best one
     for given, what in (
         (films, ""),
-        (films._replace(masks=masks), ", where no validation film has one"),
+        (films._replace(masks=masks), ", with the masks for validation inverted"),
     ):
         answer = head_score(source, given, labelled, np.random.default_rng(5), settings)
         expected = reference_score(source, given, labelled, settings)
