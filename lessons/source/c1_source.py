@@ -2,7 +2,7 @@
 # # Capstone 1: a source of your own
 #
 # The paper trains its source to take noise away, and ends with a suggestion: the approach *"can be easily extended to integrate other
-# pre-processing tasks (e.g., super resolution)"* (section 5). That is for
+# pre-processing tasks (e.g., super resolution)"* (section 4.3). That is for
 # you to do. Your source learns to draw a
 # sharp film from a coarse one, and then you find out whether that makes it a better start for a new task than denoising does.
 #

@@ -4,7 +4,7 @@
 # The heads of the lessons say one thing about a whole film, or one thing about each pixel. A radiologist who reports an opacity does neither: they draw a
 # box around it. The paper names such a head as the next step: *"a bounding box regression task can be added to the UMS-Rep by
 # appending a task-specific head that has region pooling layers for extracting region-wise features and FC layers for box classification
-# and regression"* (section 5). You build it, every formula and every gradient, on the shared encoder.
+# and regression"* (section 4.3). You build it, every formula and every gradient, on the shared encoder.
 #
 # It is the detector of Girshick ("Fast R-CNN", 2015) in small: many candidate boxes, features of each from the encoder, a score for each, and a correction of
 # its edges.
