@@ -39,8 +39,9 @@ def test_prepared_folder_comes_in_the_size_that_is_asked_for(tmp_path):
 
 def test_films_without_a_mask_are_in_no_part(tmp_path):
     has = np.array([True, False, True, True, True, True, True, False])
-    masks = np.ones((8, 32, 32), np.uint8) * has[:, None, None]
-    prepared(tmp_path / "set", has_mask=has, masks=masks.astype(np.uint8))
+    masks = np.zeros((8, 32, 32), np.uint8)
+    masks[has, 8:24] = 1
+    prepared(tmp_path / "set", has_mask=has, masks=masks)
     rows = real_films(tmp_path / "set", 32, "masks").rows
     assert rows["train"].tolist() == [0, 2, 3] and rows["test"].tolist() == [6]
 
