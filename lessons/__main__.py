@@ -1,4 +1,4 @@
-"""The lessons' command: python -m lessons build | solve | score | study (--help says what each does).
+"""The lessons' command: python -m lessons build | solve | score (--help says what each does).
 
 Each continues after a file that it cannot use, names it and exits with 1.
 """
@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from lessons.notebooks import ROOT, sources, student_path, student_text
+from lessons.own_command import add_study
 from lessons.running import score, solve
 from ums.files import escape_unprintable
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m lessons", description="the lessons' notebooks")
-    commands = parser.add_subparsers(required=True, metavar="build | solve | score | study")
+    commands = parser.add_subparsers(required=True, metavar="build | solve | score")
     for name, run, text in (
         ("build", _build, "write the students' copies, with holes and without outputs"),
         ("solve", _solve, "write and execute the solved copies (lessons/solved/)"),
@@ -33,16 +34,7 @@ def main(arguments=None):
         "--timeout", type=_seconds, default=60, help="seconds a cell may take (60)"
     )
     command.set_defaults(run=_score, listed=lambda options: _notebooks(options.paths))
-    text = "run a small study with the answers kept in own/, and make its page"
-    command = commands.add_parser("study", help=text, description=text)
-    command.add_argument("--own", type=Path, default=_own(), help="their folder (%(default)s)")
-    command.add_argument(
-        "--prepared", help="what `python -m data_prep cxr` made (synthetic images)"
-    )
-    command.add_argument(
-        "--only", nargs="+", default=(), metavar="NAME", help="which of them (all)"
-    )
-    command.set_defaults(run=_study, listed=lambda options: [options.own])
+    add_study(commands)
     options = parser.parse_args(arguments)
     escape_unprintable()
     try:
@@ -108,16 +100,6 @@ def _inside(path):
         folders[:] = [name for name in folders if name != ".ipynb_checkpoints"]
         found += [Path(folder, name) for name in files + folders if name.endswith(".ipynb")]
     return sorted([*found, *map(Path, unread)])
-
-
-def _own():
-    return Path("own") if Path("own").is_dir() else ROOT / "lessons" / "own"
-
-
-def _study(options, folder):
-    from lessons.own_study import study
-
-    print(study(folder, options.prepared, options.only))
 
 
 def _score(options, notebook):

@@ -66,9 +66,8 @@ def study(folder, prepared=None, only=(), settings=SETTINGS, side=SIDE):
     with own_code(*only, folder=folder):
         own = _run(Path(prepared), out / "own", settings)
     report = PAGES[own.name](own)
-    whose = described({n: k for n, k in kept(folder).items() if n in chosen}).replace(
-        "your", "a student's", 1
-    )
+    run = {name: one for name, one in kept(folder).items() if name in chosen}
+    whose = described(run).replace("your", "a student's", 1)
     report.summary.insert(0, f"This study ran with {whose}, in place of the library's.")
     report.sections.insert(
         0, Section("Whose code ran", TEXT.format(whose=whose), [_table(own, alone)])

@@ -486,7 +486,7 @@ parts = [
     DenoisingExamples(films.images, films.rows[name], rng, fixed=name == "validation")
     for name in ("train", "validation")
 ]
-recipe = FitSettings(epochs=12, learning_rate=3e-3, schedule="cosine")
+recipe = FitSettings(epochs=8, steps=40, learning_rate=3e-3, schedule="cosine")
 train_denoising(autoencoder, *parts, Training(recipe, rng, progress=False))
 source = autoencoder[0][:9]  # three times convolution, batch norm and ReLU
 channels = source.output_shape((SIZE, SIZE, 1))[-1]
