@@ -123,10 +123,11 @@ def own_code(*names, folder=FOLDER) -> Iterator[dict[str, object]]:
 
 
 def described(chosen):
-    """In words, what is run of whom: "your bce, dice (lesson 06) and ..."."""
+    """In words, what is run: "your bce, dice (lesson 6); AdamW (task 2)"."""
     lessons: dict[str, list[str]] = {}
     for name, one in chosen.items():
-        lessons.setdefault(one.lesson.replace("_", " "), []).append(name)
+        key = one.lesson.removeprefix("lesson_").lstrip("0")
+        lessons.setdefault(f"task {key[1:]}" if key[0] == "t" else f"lesson {key}", []).append(name)
     return "your " + "; ".join(f"{', '.join(names)} ({of})" for of, names in lessons.items())
 
 

@@ -238,7 +238,10 @@ def test_kept_answers_stand_alone_and_run_in_the_library(answers, tmp_path, caps
     with own_code(folder=folder) as running:
         assert len(running) == 5
         np.testing.assert_allclose(numbers(), expected, rtol=2e-3, atol=2e-5)
-    assert "running with your batchnorm_backward" in capsys.readouterr().out
+    told = (
+        "running with your batchnorm_backward, batchnorm_forward (lesson 4); col2im, conv2d, im2col"
+    )
+    assert told in capsys.readouterr().out
 
 
 def test_answer_edited_into_a_wrong_one_no_longer_runs(answers, tmp_path):
