@@ -22,7 +22,7 @@ from ums.training import FitSettings, Training, train_step
 
 LESSONS = (
     "03_convolution", "04_training_and_use", "05_shrink_and_grow", "06_losses", "07_denoising",
-    "09_strategies",
+    "09_strategies", "t1_layer", "t2_training",
 )  # fmt: skip
 OPS = (
     "im2col", "col2im", "conv2d", "dense_backward", "batchnorm_forward", "batchnorm_backward",
@@ -141,7 +141,7 @@ def test_forward_without_its_backward_is_refused(answers):
         pass
 
 
-def test_optimizer_of_the_student_moves_the_parameters_of_adam():
+def test_optimizer_of_the_student_moves_the_parameters_of_adam(answers):
     class AdamW:
         def __init__(self, parameters, learning_rate=1e-3):
             self.parameters, self.learning_rate, self.t = parameters, learning_rate, 0
@@ -166,6 +166,8 @@ def test_optimizer_of_the_student_moves_the_parameters_of_adam():
         return np.concatenate([parameter.value for parameter in parameters])
 
     expected = moved(1)
+    with exchanged({"AdamW": answers["AdamW"]}):
+        np.testing.assert_allclose(moved(1), expected, rtol=1e-5)
     with exchanged({"AdamW": AdamW}):
         np.testing.assert_allclose(moved(1), expected, rtol=1e-5)
     with exchanged({"AdamW": lambda parameters, rate: AdamW(parameters, 9 * rate)}):
@@ -242,6 +244,19 @@ def test_kept_answers_stand_alone_and_run_in_the_library(answers, tmp_path, caps
         "running with your batchnorm_backward, batchnorm_forward (lesson 4); col2im, conv2d, im2col"
     )
     assert told in capsys.readouterr().out
+
+
+def test_answers_of_the_tasks_can_be_kept(answers, tmp_path):
+    keep(answers["AveragingBatchNorm"], folder=tmp_path)
+    keep(answers["AdamW"], answers["fit"], folder=tmp_path)
+    found = kept(tmp_path)
+    assert {name: one.lesson for name, one in found.items()} == {
+        "AdamW": "lesson_t2", "AveragingBatchNorm": "lesson_t1", "fit": "lesson_t2",
+    }  # fmt: skip
+    assert "BATCH = 16" in (tmp_path / "fit.py").read_text()
+    assert found["AveragingBatchNorm"].answer(3).statistics().keys() == {
+        "running_mean", "running_var", "batches",
+    }  # fmt: skip
 
 
 def test_answer_edited_into_a_wrong_one_no_longer_runs(answers, tmp_path):
