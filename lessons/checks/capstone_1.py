@@ -123,10 +123,10 @@ class Slow(DenoisingExamples):
         Slow.made.append((rows.tolist(), fixed))
 
 
-def arrays_of(train_source, kind, images, train, validation, seed, settings):
+def arrays_of(train_source, kind, given, seed, settings):
     """The arrays of a trained source."""
     Slow.made.clear()
-    network = train_source(kind, images, train, validation, seed, settings)
+    network = train_source(kind, *given, seed, settings)
     require(network is not None, "it returns None: does the function return the network?")
     require(
         hasattr(network, "layers") and len(network.layers) == 2,

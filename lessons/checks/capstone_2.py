@@ -145,8 +145,13 @@ def check_head_gradients(head, rng):
         numeric = _differences(value, array)
         error = np.linalg.norm(gradient - numeric) / (np.linalg.norm(numeric) + 1e-12)
         require(error < 1e-6, f"the gradient of {name} is wrong: relative error {error:.1e}")
-    first = [g.copy() for g in grads]
     value()
+    _check_adding(head, grads, upstream)
+
+
+def _check_adding(head, grads, upstream):
+    """That a second backward pass adds, and zero_gradients forgets."""
+    first = [g.copy() for g in grads]
     head.backward(*upstream)
     require(
         all(np.allclose(p.grad, 2 * g) for p, g in zip(head.parameters(), first, strict=True)),

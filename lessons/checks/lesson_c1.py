@@ -137,15 +137,15 @@ def train_source(train_source):
     images, settings = made_up_films(24, np.random.default_rng(0)), FitSettings(epochs=2, batch=8)
     train, validation = np.arange(16), np.arange(16, 24)
     given = images, train, validation
-    made = arrays_of(train_source, DenoisingExamples, *given, 3, settings)
-    again = arrays_of(train_source, DenoisingExamples, *given, 3, settings)
+    made = arrays_of(train_source, DenoisingExamples, given, 3, settings)
+    again = arrays_of(train_source, DenoisingExamples, given, 3, settings)
     require(
         all((made[name] == again[name]).all() for name in made),
         "the same seed gives another source: where else is chance?",
     )
     still = FitSettings(epochs=1, batch=8, learning_rate=1e-12)
-    other = arrays_of(train_source, DenoisingExamples, *given, 4, still)
-    starts = [arrays_of(train_source, k, *given, 3, still) for k in (DenoisingExamples, Slow)]
+    other = arrays_of(train_source, DenoisingExamples, given, 4, still)
+    starts = [arrays_of(train_source, k, given, 3, still) for k in (DenoisingExamples, Slow)]
     require(
         np.allclose(starts[0]["0.0.w"], starts[1]["0.0.w"], atol=1e-6),
         "two kinds of examples with one seed start from different weights: what draws before the network?",

@@ -188,6 +188,10 @@ def detection_loss(detection_loss):
     check_loss(
         lambda o, t: _part(detection_loss(logits, o, labels, wanted), 1), offsets, wanted, rng=rng
     )
+    _check_nothing_found(detection_loss, logits, offsets, wanted)
+
+
+def _check_nothing_found(detection_loss, logits, offsets, wanted):
     for own in (np.full(7, -1), np.zeros(7, int)):
         value, gradients = detection_loss(logits, offsets, own, wanted)
         require(np.isfinite(value) and not gradients[1].any(), f"labels {own.tolist()} go wrong")
