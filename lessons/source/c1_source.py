@@ -319,8 +319,8 @@ image_row(
     ["coarse, factor 4", "by your source", "the film"],
 )
 show(
-    "A film made coarse by a factor of 4, what the source makes of it, and the film itself. The source draws sharper "
-    "edges of lungs and diaphragm, but invents or loses finer detail."
+    "A film made coarse by a factor of 4, what the source makes of it, and the film itself. The source sharpens the "
+    "outline of the chest and the heart, but the diaphragm is in the wrong place and there are chequered patterns."
 )
 
 # %% [markdown]
@@ -456,7 +456,10 @@ figure, axes = plt.subplots(1, 2, figsize=(8.5, 2.6), width_ratios=(3, 2))
 for k, (name, values) in enumerate(scores.items()):
     axes[0].plot(values, ("o-", "s--", "D:")[k], color=COLOURS[k], label=name)
 axes[0].set(xlabel="seed", ylabel="IoU of the lungs", xticks=range(len(SEEDS)))
-axes[0].legend()
+low, high = axes[0].get_ylim()
+axes[0].set_ylim(low, high + 0.5 * (high - low))  # room for the legend
+axes[0].legend(ncols=2, loc="upper left")
+axes[1].locator_params(axis="x", nbins=4)
 for k, (mean, low, high) in enumerate(intervals.values()):
     axes[1].errorbar([mean], [k], xerr=[[mean - low], [high - mean]], fmt="o", color=COLOURS[k])
 axes[1].axvline(0, color="black", linewidth=0.8)
@@ -496,6 +499,6 @@ show(
 # *Report, 15 points.* 3 each: the question in the first lines; what was done, so that it could be repeated; a figure with labelled axes that shows seeds or an interval; the answer in numbers, with units; two limits that
 # concern this experiment (such as: one source of each kind, synthetic films, an encoder held still, 48 pixels, one task). A page that only retells the notebook gets no more than 6.
 #
-# **What came out here.** With synthetic films the gain is negative at a factor of 2, where the coarse film holds as many numbers as the code, and better at 4. Both sources are well ahead of nothing
-# learned in some settings and close to it in others: the decoder can learn a great deal on its own, even on random features. Do not expect a clear winner between the two: they ask the encoder
-# for much the same thing, the smooth shape of a chest.
+# **What came out here**, with synthetic films. The gain of the super-resolution source was about -3 dB at a factor of 2, where the coarse film holds as many numbers as the code, and about +2 dB at 4. The mean IoU was 0.795 for
+# super-resolution, 0.785 for denoising and 0.782 for nothing learned. Super-resolution less denoising was +0.009, with an interval from -0.005 to +0.024: the experiment cannot tell the two apart. Super-resolution less nothing learned was
+# +0.013, from +0.005 to +0.020: a difference, and a small one, since the head learns most of the task by itself even on random features. Another machine gives other digits.
