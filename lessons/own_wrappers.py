@@ -17,10 +17,18 @@ from ums.networks import parameter_count
 from ums.ops import conv
 from ums.training import History
 
+ARGUMENTS = {"batchnorm": 7, "dropout": 3}
+"""How many a lesson's forward pass takes beside x; the library's more are for several processes."""
+
 
 def op_pairs(op, forward, backward):
+    """A forward and a backward pass that share a cache of the student's own."""
+
     def own_forward(x, *arguments):
-        y, cache = forward(x, *arguments)
+        own, others = arguments[: ARGUMENTS[op]], arguments[ARGUMENTS[op] :]
+        if any(one is not None for one in others):
+            raise ValueError(f"the {op}_forward of the lessons runs in one process only")
+        y, cache = forward(x, *own)
         return _as(y, x.dtype), cache
 
     return [(getattr(ops, f"{op}_forward"), own_forward), *gradient_pairs(op, backward)]
