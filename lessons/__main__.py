@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from lessons.notebooks import ROOT, sources, student_path, student_text
+from lessons.own_command import add_study
 from lessons.running import score, solve
 from ums.files import escape_unprintable
 
@@ -33,6 +34,7 @@ def main(arguments=None):
         "--timeout", type=_seconds, default=60, help="seconds a cell may take (60)"
     )
     command.set_defaults(run=_score, listed=lambda options: _notebooks(options.paths))
+    add_study(commands)
     options = parser.parse_args(arguments)
     escape_unprintable()
     try:
