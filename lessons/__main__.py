@@ -1,4 +1,4 @@
-"""The lessons' command: python -m lessons build | solve | score | release (--help says what each does).
+"""The lessons' command: python -m lessons build | start | solve | score | release (--help tells).
 
 Each continues after a file that it cannot use, names it and exits with 1.
 """
@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from lessons.notebooks import ROOT, is_changed, sources, student_path, student_text
+from lessons.notebooks import ROOT, WORK, is_changed, sources, student_path, student_text
 from lessons.running import solve
 from lessons.scoring import Limits, mark_copies, score_all
 from ums.files import escape_unprintable
@@ -17,7 +17,9 @@ from ums.files import escape_unprintable
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m lessons", description="the lessons' notebooks")
-    commands = parser.add_subparsers(required=True, metavar="build | solve | score | release")
+    commands = parser.add_subparsers(
+        required=True, metavar="build | start | solve | score | release"
+    )
     _add_makers(commands)
     _add_score(commands)
     options = parser.parse_args(arguments)
@@ -34,12 +36,14 @@ def _add_makers(commands):
     made = {}
     for name, text in (
         ("build", "write the students' copies, with holes and without outputs"),
+        ("start", "write copies to work in (work/), where there are none yet"),
         ("solve", "write and execute the solved copies (lessons/solved/)"),
         ("release", "write what a course hands out: for students, teachers, nbgrader and otter"),
     ):
         made[name] = commands.add_parser(name, help=text, description=text)
         if name == "release":
             made[name].add_argument("out", type=Path, metavar="OUT", help="a new or empty folder")
+            made[name].add_argument("--otter", help="a Python with otter-grader, to make its zips")
         made[name].add_argument(
             "keys", nargs="*", metavar="N", help="lessons, such as 4, or tasks, such as t1; all"
         )
@@ -47,6 +51,7 @@ def _add_makers(commands):
         "--force", action="store_true", help="replace copies that someone has worked in, too"
     )
     made["build"].set_defaults(run=_each_source(_build))
+    made["start"].set_defaults(run=_each_source(_start))
     made["solve"].set_defaults(run=_each_source(_solve))
     made["release"].set_defaults(run=_release)
 
@@ -61,7 +66,9 @@ def _add_score(commands):
         ("memory", Limits().memory, "megabytes a notebook may take"),
         ("processes", os.cpu_count() or 1, "notebooks side by side"),
     ):
-        command.add_argument(f"--{name}", type=_positive, default=default, help=f"{what} ({default})")
+        command.add_argument(
+            f"--{name}", type=_positive, default=default, help=f"{what} ({default})"
+        )
     command.set_defaults(run=_score)
 
 
@@ -111,6 +118,14 @@ def _build(options, source):
     print(path.relative_to(ROOT))
 
 
+def _start(options, source):
+    path = WORK / f"{source.stem}.ipynb"
+    if not path.exists():
+        WORK.mkdir(exist_ok=True)
+        path.write_text(student_text(source, WORK), encoding="utf-8")
+    print(path.relative_to(ROOT))
+
+
 def _solve(options, source):
     path, seconds = solve(source)
     print(f"{seconds:6.1f} s  {path.relative_to(ROOT)}", flush=True)
@@ -119,7 +134,7 @@ def _solve(options, source):
 def _release(options):
     from lessons.release import release
 
-    for what, path in release(options.out, sources(options.keys)):
+    for what, path in release(options.out, sources(options.keys), options.otter):
         print(f"{what:12} {path}", flush=True)
     return 0
 

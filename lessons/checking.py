@@ -57,6 +57,7 @@ def as_array(value, name, shape, dtype=None):
 def check(function):
     """Make a check of a function that raises where an answer is wrong; its docstring is what holds
     where none is."""
+
     @functools.wraps(function)
     def run(*answers):
         failure = _failure(function, answers)

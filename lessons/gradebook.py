@@ -22,7 +22,9 @@ def write_gradebook(scores, folder):
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         for row in rows:
-            table.writerow({key: _safe(value) for key, value in row.items()} | {"signs": len(row["signs"])})
+            table.writerow(
+                {key: _safe(value) for key, value in row.items()} | {"signs": len(row["signs"])}
+            )
     full = [
         row | {"checks": [result._asdict() for result in score.results]}
         for row, score in zip(rows, scores, strict=True)
@@ -66,4 +68,6 @@ def _line(text):
 
 def _safe(value):
     """A cell of a table that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    return (
+        f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    )

@@ -9,7 +9,17 @@ import re
 
 from lessons.holes import BEGIN, END, Hole, holes, pieces
 from lessons.links import without_links
-from lessons.notebooks import THINK, checks_name, source_notebook, tags
+from lessons.notebooks import (
+    FOR_TEACHERS,
+    THINK,
+    checks_name,
+    question_count,
+    source_notebook,
+    tags,
+)
+
+QUESTION = 2
+"""Points of a question to think about."""
 
 NBGRADER_CONFIG = """\
 c = get_config()  # noqa: F821
@@ -25,9 +35,9 @@ def nbgrader_notebook(source):
     """The master copy of a lesson for nbgrader: `source/NAME/NAME.ipynb` of its course folder.
 
     A cell with a hole is a solution, a check is worth a point, and the questions to think about are
-    graded by hand, a point each.
+    graded by hand.
     """
-    notebook = _master(source)
+    notebook, thought = _master(source), 0
     for cell in notebook.cells:
         if cell.metadata.get("ums_check"):
             name = cell.metadata.pop("ums_check")
@@ -37,14 +47,19 @@ def nbgrader_notebook(source):
             cell.source = "\n".join([*_names_first(written), cell.source])
             cell.metadata["nbgrader"] = _nbgrader(f"write-{written[0].names[0]}", solution=True)
         elif "answers" in tags(cell):
-            count = cell.metadata.pop("ums_questions")
+            points, thought = cell.metadata.pop("ums_points"), thought + 1
             cell.source = f"### BEGIN SOLUTION\n{cell.source}\n### END SOLUTION"
-            cell.metadata["nbgrader"] = _nbgrader("think", grade=True, solution=True, points=count)
+            cell.metadata["nbgrader"] = _nbgrader(f"think-{thought}", True, True, points)
     return notebook
 
 
 def _nbgrader(name, grade=False, solution=False, points=None):
-    marks = {"grade": grade, "grade_id": name, "locked": grade and not solution, "schema_version": 3}
+    marks = {
+        "grade": grade,
+        "grade_id": name,
+        "locked": grade and not solution,
+        "schema_version": 3,
+    }
     marks |= {"solution": solution, "task": False}
     return marks if points is None else marks | {"points": points}
 
@@ -63,7 +78,7 @@ def otter_notebook(source, library):
     """
     from nbformat.v4 import new_code_cell, new_raw_cell
 
-    notebook = _master(source)
+    notebook, thought = _master(source), 0
     cells = [new_raw_cell(_otter_config(source.stem, library))]
     for cell in notebook.cells:
         if cell.metadata.get("ums_check"):
@@ -73,8 +88,8 @@ def otter_notebook(source, library):
             cells += [new_raw_cell(question), cell, new_raw_cell("# BEGIN TESTS"), test]
             cells += [new_raw_cell("# END TESTS"), new_raw_cell("# END QUESTION")]
         elif "answers" in tags(cell):
-            count = cell.metadata.pop("ums_questions")
-            question = f"# BEGIN QUESTION\nname: think\nmanual: true\npoints: {count}"
+            points, thought = cell.metadata.pop("ums_points"), thought + 1
+            question = f"# BEGIN QUESTION\nname: think{thought}\nmanual: true\npoints: {points}"
             cells += [new_raw_cell(question), new_raw_cell("# BEGIN SOLUTION"), cell]
             cells += [new_raw_cell("# END SOLUTION"), new_raw_cell("# END QUESTION")]
         else:
@@ -125,18 +140,18 @@ def _with_prompts(text):
 def _master(source):
     """The lesson with each check in a cell of its own and the answers to think about marked."""
     notebook = source_notebook(source)
-    cells, questions = [], 0
+    cells, points = [], 0
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cells += _checks_apart(cell)
             continue
         cell.source = without_links(cell.source)
         if THINK.search(cell.source):
-            questions = max(1, len(re.findall(r"^\d+\. ", cell.source, flags=re.M)))
-        if "solution" in tags(cell) and questions:
-            cell.metadata["tags"] = ["answers"]
-            cell.metadata["ums_questions"], questions = questions, 0
-        elif tags(cell) & {"solution", "rubric"}:
+            points = QUESTION * question_count(cell.source)
+        if "solution" in tags(cell) and points:
+            cell.metadata |= {"tags": ["answers"], "ums_points": points}
+            points = 0
+        elif tags(cell) & FOR_TEACHERS:
             continue
         cells.append(cell)
     notebook.cells = cells

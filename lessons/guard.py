@@ -37,7 +37,14 @@ FROM_CELLS = (
 )  # fmt: skip
 """Closed where a line of the notebook asks, itself or by one of the modules named next."""
 
-MEANS = ("inspect.py", "traceback.py", "threading.py", "thread.py", "functools.py", "logging/__init__.py")
+MEANS = (
+    "inspect.py",
+    "traceback.py",
+    "threading.py",
+    "thread.py",
+    "functools.py",
+    "logging/__init__.py",
+)
 
 ANSWERS = tuple(str(path) for path in (LESSONS / "source", LESSONS / "solved", ROOT / "tests"))
 
@@ -110,7 +117,9 @@ def _from_cell(frame):
     """Whether a line of a notebook asks for what the frame is about to do."""
     while frame is not None and frame.f_code.co_filename.endswith((__file__, *MEANS)):
         frame = frame.f_back
-    return frame is not None and frame.f_code.co_filename.startswith(("<cell", "<string", "<unknown"))
+    return frame is not None and frame.f_code.co_filename.startswith(
+        ("<cell", "<string", "<unknown")
+    )
 
 
 # ------------------------------------------------------------------ what must stay as it is
@@ -133,7 +142,9 @@ class Pristine:
         classes = [v for v in own if isinstance(v, type)]
         self._kept += [(vars(c), _made(vars(c)), c.__qualname__) for c in classes]
         functions = [v for v in own if isinstance(v, types.FunctionType)]
-        functions += [v for c in classes for v in vars(c).values() if isinstance(v, types.FunctionType)]
+        functions += [
+            v for c in classes for v in vars(c).values() if isinstance(v, types.FunctionType)
+        ]
         self._functions = [(f, f.__code__, f.__defaults__, f.__kwdefaults__) for f in functions]
         self._checking = [vars(m) for m in checking]
         self._values = self._pickled()
@@ -204,7 +215,9 @@ def deceives(value, known, depth=0):
     Such a value could be equal to everything.
     """
     kind = type(value)
-    if kind not in known and any(_OPERATORS & vars(k).keys() for k in kind.__mro__ if k not in known):
+    if kind not in known and any(
+        _OPERATORS & vars(k).keys() for k in kind.__mro__ if k not in known
+    ):
         return True
     if depth > 4:
         return False

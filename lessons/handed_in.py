@@ -114,7 +114,9 @@ def _bound(statement):
         node = nodes.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
-            names |= {n for part in ast.walk(node) if isinstance(part, ast.Global) for n in part.names}
+            names |= {
+                n for part in ast.walk(node) if isinstance(part, ast.Global) for n in part.names
+            }
             continue
         if isinstance(node, ast.Lambda):
             continue

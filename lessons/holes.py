@@ -70,13 +70,17 @@ def solution_lines(text):
 
 
 def _hole(before, solution, indentation):
-    lines = [line for piece in before for line in (piece.stub if isinstance(piece, Hole) else [piece])]
+    lines = [
+        line for piece in before for line in (piece.stub if isinstance(piece, Hole) else [piece])
+    ]
     name = _function_around(lines)
     if name is not None:
         stub = f'{indentation}raise NotImplementedError("{name} is not written yet")'
         return Hole(solution, [name], [stub])
     names = _defined("\n".join(solution))
-    return Hole(solution, names, [f"{name} = None  # replace this line by your own" for name in names])
+    return Hole(
+        solution, names, [f"{name} = None  # replace this line by your own" for name in names]
+    )
 
 
 def _defined(text):

@@ -22,7 +22,17 @@ from lessons.handed_in import definitions, parse, read
 from lessons.notebooks import ROOT, checks_name
 from lessons.signs import fingerprint, signs
 
-USED = ("builtins", "data_prep", "functools", "inspect", "itertools", "json", "math", "numpy", "ums")
+USED = (
+    "builtins",
+    "data_prep",
+    "functools",
+    "inspect",
+    "itertools",
+    "json",
+    "math",
+    "numpy",
+    "ums",
+)
 LIBRARIES = ("data_prep", "lessons", "ums")
 
 MEGABYTE = 2**20

@@ -40,7 +40,11 @@ def resolve_links(text, folder, where, to_write=()):
             return _bare(shown)
         address = Path(up, path).as_posix() + (f"#L{line}" if line else "")
         called = text[found.end() : found.end() + 2] == "`("  # as in f(x), of which f is the link
-        return f"[{shown} (line {line})]({address})" if line and not called else f"[{shown}]({address})"
+        return (
+            f"[{shown} (line {line})]({address})"
+            if line and not called
+            else f"[{shown}]({address})"
+        )
 
     return _LINK.sub(link, text)
 

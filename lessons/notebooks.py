@@ -15,6 +15,8 @@ from lessons.links import ROOT, resolve_links
 
 LESSONS = Path(__file__).resolve().parent
 SOLVED = LESSONS / "solved"
+WORK = ROOT / "work"
+"""Where students write in a checkout: git ignores it."""
 
 SETUP = """\
 *A [lesson](lessons/README.md) of [ums](README.md). Opened by `make lessons`, or in VS Code with the kernel of
@@ -93,10 +95,14 @@ def answer_cell(questions):
     """An empty cell for the answers to a text of numbered questions."""
     from nbformat.v4 import new_markdown_cell
 
-    count = len(re.findall(r"^\d+\. ", questions, flags=re.M))
-    lines = [f"{number}. " for number in range(1, count + 1)] or [""]
+    lines = [f"{number}. " for number in range(1, question_count(questions) + 1)]
     text = "**Your answers.**\n\n" + "\n\n".join(lines)
     return new_markdown_cell(text, metadata={"tags": ["answers"]})
+
+
+def question_count(text):
+    """How many questions a text with `## Think` or `**Think.**` asks; without numbers it is one."""
+    return max(1, len(re.findall(r"^\d+\. ", text[THINK.search(text).start() :], flags=re.M)))
 
 
 def is_changed(path):

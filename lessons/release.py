@@ -30,12 +30,13 @@ START = """\
    ```
 
    On Windows write `.venv\\Scripts\\python` for `.venv/bin/python`.
-2. Each time: `.venv/bin/python -m jupyterlab lessons`. In VS Code open a notebook and choose `.venv` as its kernel.
-3. Do the notebooks in the order below. Where you write, a line says `raise NotImplementedError`, or `None`: put your
-   own lines there. The cell beneath checks them and says what is wrong.
+2. Each time: `.venv/bin/python -m jupyterlab lessons`. In VS Code open a notebook and choose `.venv` as its
+   kernel.
+3. Do the notebooks in the order below. Where you write, a line says `raise NotImplementedError`, or `None`:
+   put your own lines there. The cell beneath checks them and says what is wrong.
 4. Answers in words go into the cells *Your answers*.
-5. Hand in the notebooks themselves, under their own names. Your answers are found by their names (`dense_backward`), so
-   keep these; cells that you add, move or delete do no harm.
+5. Hand in the notebooks themselves, under their own names. Your answers are found by their names
+   (`dense_backward`), so keep these; cells that you add, move or delete do no harm.
 
 Write before you look: `ums/` is the library that these lessons explain, and holds functions like yours.
 
@@ -43,7 +44,9 @@ Write before you look: `ums/` is the library that these lessons explain, and hol
 
 """
 
-SETUP_HERE = "*A lesson of ums. START.md in the folder above says how to begin and how to hand it in.*"
+SETUP_HERE = (
+    "*A lesson of ums. START.md in the folder above says how to begin and how to hand it in.*"
+)
 
 IGNORED = """\
 # Notebooks hold your work and outputs: git would find a conflict in every new version of them.
@@ -125,7 +128,9 @@ def _imported(text):
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-    paths = {n.removeprefix("lessons.").replace(".", "/") for n in names if n.startswith("lessons.")}
+    paths = {
+        n.removeprefix("lessons.").replace(".", "/") for n in names if n.startswith("lessons.")
+    }
     return {path for path in paths if _module(path).is_file()}
 
 

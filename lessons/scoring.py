@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 from lessons.notebooks import ROOT, solved_notebook, sources, student_notebook
 
-
 LONGEST_LINE = 2**20
 
 
@@ -59,7 +58,7 @@ class Score:
         return sum(result.status == "passed" for result in self.results)
 
 
-def score_all(paths, limits=Limits(), processes=1):
+def score_all(paths, limits, processes=1):
     """Yield the `Score` of each notebook, in order, several at a time.
 
     Runs the students' code with your rights. The files are not changed.
@@ -78,7 +77,9 @@ def mark_copies(scores):
         if digest is not None:
             alike.setdefault((score.lesson, digest), []).append(score)
             if digest == score.solution[0]:
-                score.signs.append(f"its {lines} lines are the solution's, but for names and layout")
+                score.signs.append(
+                    f"its {lines} lines are the solution's, but for names and layout"
+                )
     for group in alike.values():
         for score in group if len(group) > 1 else ():
             others = ", ".join(str(other.path) for other in group if other is not score)
@@ -87,7 +88,7 @@ def mark_copies(scores):
             )
 
 
-def score(path, lessons, limits=Limits()):
+def score(path, lessons, limits):
     """The `Score` of one notebook. `lessons` is a file with what each lesson gives and solves.
 
     A check that ends its process, or comes to no end, fails alone: those after it get another one.
@@ -162,7 +163,9 @@ def _run(request, limits):
         try:
             with contextlib.suppress(OSError), process.stdin:
                 process.stdin.write(text.encode())
-            while (entry := _next(lines, secret.encode(), len(entries), limits.seconds)) is not None:
+            while (
+                entry := _next(lines, secret.encode(), len(entries), limits.seconds)
+            ) is not None:
                 entries.append(entry)
             ended = process.wait(timeout=5)
             why = f"its process ended by itself (status {ended})"

@@ -15,8 +15,8 @@ HARMLESS = {
 """Modules that a student may import without a word."""
 
 POWERFUL = {
-    "__import__", "breakpoint", "compile", "delattr", "eval", "exec", "get_ipython", "globals", "open",
-    "setattr", "vars",
+    "__import__", "breakpoint", "compile", "delattr", "eval", "exec", "getattr", "get_ipython",
+    "globals", "open", "setattr", "vars",
 }  # fmt: skip
 INNER = {
     "_getframe", "as_strided", "ctypes", "ctypeslib", "f_back", "f_builtins", "f_globals", "f_locals",
@@ -103,17 +103,18 @@ def _is_place(text):
 
 
 def fingerprint(parsed, given):
-    """A text equal for equal answers, and how many lines they are; the text is None for few lines.
+    """A text equal for equal answers, and how many lines are the student's; None where these are few.
 
     Names that a function or class binds itself, comments, texts and layout do not count, nor does
     what stands in the lesson.
     """
-    known = {_plain(node) for *_, tree in given for node in tree.body}
+    known = [_plain(node) for *_, tree in given for node in tree.body if _is_definition(node)]
     own = [_plain(node) for *_, tree in parsed for node in tree.body if _is_definition(node)]
     own = [text for text in own if text not in known]
-    lines = sum(text.count("\n") + 1 for text in own)
+    lines_given = {line for text in known for line in text.split("\n")}
+    count = sum(line not in lines_given for text in own for line in text.split("\n"))
     digest = hashlib.sha256("\n\n".join(own).encode()).hexdigest()
-    return (digest if lines >= ENOUGH else None), lines
+    return (digest if count >= ENOUGH else None), count
 
 
 def _is_definition(node):
@@ -131,7 +132,9 @@ class _Plain(ast.NodeTransformer):
     def __init__(self, definition):
         bound = [n.arg for n in ast.walk(definition) if isinstance(n, ast.arg)]
         bound += [
-            n.id for n in ast.walk(definition) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            n.id
+            for n in ast.walk(definition)
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
         ]
         self.names = {name: f"v{i}" for i, name in enumerate(dict.fromkeys(bound))}
 

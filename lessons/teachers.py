@@ -1,8 +1,8 @@
 """The teachers' folder: solved copies, slides made of them, and how to grade."""
 
+import importlib
 import inspect
 import re
-import importlib
 
 from lessons.checking import checks_of
 from lessons.links import without_links
@@ -10,8 +10,8 @@ from lessons.notebooks import SOLVED, THINK, checks_name, solved_notebook, sourc
 from lessons.running import solve
 
 USUAL = """\
-Two points for each question: one for what is claimed, one for the reason. An answer that differs from the one below
-and is well argued from a picture, an equation or a number of the notebook has both.
+Two points for each question: one for what is claimed, one for the reason. An answer that differs from the one
+below and is well argued from a picture, an equation or a number of the notebook has both.
 """
 
 
@@ -68,7 +68,9 @@ def grading(source):
     checks = checks_of(importlib.import_module(f"lessons.checks.{checks_name(source.stem)}"))
     lines = [f"# {title}", "", f"## Checks: {len(checks)} points, one each", ""]
     lines += [f"- `{name}`: {' '.join(inspect.getdoc(f).split())}" for name, f in checks.items()]
-    questions = [c.source[THINK.search(c.source).start() :] for c in cells if THINK.search(c.source)]
+    questions = [
+        c.source[THINK.search(c.source).start() :] for c in cells if THINK.search(c.source)
+    ]
     rubric = [c.source for c in cells if "rubric" in tags(c)]
     answers = [c.source for c in cells if "solution" in tags(c)]
     for part in [*questions, *(rubric or [USUAL] * bool(questions)), *answers]:

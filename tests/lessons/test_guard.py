@@ -11,7 +11,10 @@ from lessons import guard
 @pytest.fixture
 def module():
     made = types.ModuleType("lessons.checks.made")
-    exec("NAMES = ['a']\ndef require(x):\n    assert x\nclass Kind:\n    def f(self): pass", vars(made))
+    exec(
+        "NAMES = ['a']\ndef require(x):\n    assert x\nclass Kind:\n    def f(self): pass",
+        vars(made),
+    )
     made.require.__module__ = made.Kind.__module__ = made.__name__
     return made
 
@@ -68,6 +71,8 @@ def test_value_with_operators_of_its_own_deceives_at_any_depth():
             self.x = 1
 
     yes = np.zeros(2).view(Yes)
-    assert all(guard.deceives(v, known) for v in (yes, [yes], {"a": (1, yes)}, np.array([yes, 1], object)))
+    assert all(
+        guard.deceives(v, known) for v in (yes, [yes], {"a": (1, yes)}, np.array([yes, 1], object))
+    )
     plain = (np.zeros(2), [1, 2.0], {"a": None}, "x", Plain(), np.float32(1), {1}, iter(()))
     assert not any(guard.deceives(value, known) for value in plain)

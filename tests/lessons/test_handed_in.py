@@ -109,7 +109,10 @@ def test_cell_that_is_no_python_is_named_and_magics_are_none():
 
 # ---------------------------------------------------------------------------------- signs
 
-GIVEN = ["import numpy as np\nfrom ums.ops import bce", "def f(x):\n    raise NotImplementedError('f')"]
+GIVEN = [
+    "import numpy as np\nfrom ums.ops import bce",
+    "def f(x):\n    raise NotImplementedError('f')",
+]
 
 
 def signs_of(*cells):
@@ -153,7 +156,9 @@ LONG = """def f(dy, cache):
     if total > 0:
         dx = dx + 0
     return dx, dw, db"""
-RENAMED = LONG.replace("dx", "first").replace("'''A text.'''", "# mine\n    pass").replace("total", "t")
+RENAMED = (
+    LONG.replace("dx", "first").replace("'''A text.'''", "# mine\n    pass").replace("total", "t")
+)
 
 
 def test_copy_is_the_same_under_other_names_comments_and_layout():

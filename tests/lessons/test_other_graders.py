@@ -21,7 +21,7 @@ pytest.importorskip("jupytext")
 pytest.importorskip("IPython")
 
 from lessons.release import write_nbgrader, write_otter, write_students  # noqa: E402
-from lessons.scoring import score_all  # noqa: E402
+from lessons.scoring import Limits, score_all  # noqa: E402
 
 NBGRADER, OTTER = (os.environ.get(f"{tool}_PYTHON") for tool in ("NBGRADER", "OTTER"))
 STUDENTS = int(os.environ.get("CLASS", "3"))
@@ -36,7 +36,11 @@ def classroom(lesson):
     wrong, names = wrong_answers(lesson), list(checks(lesson))
     for student in range(STUDENTS):
         drawn = rng.choice(["right", "wrong", "empty"], size=len(names), p=[0.6, 0.25, 0.15])
-        kinds = [["right"] * len(names), ["wrong", *["right"] * (len(names) - 1)], ["empty"] * len(names)]
+        kinds = [
+            ["right"] * len(names),
+            ["wrong", *["right"] * (len(names) - 1)],
+            ["empty"] * len(names),
+        ]
         kinds = dict(zip(names, kinds[student] if student < 3 else drawn, strict=True))
         texts = {}
         for name, kind in kinds.items():
@@ -82,7 +86,8 @@ def _sources():
 
 
 def command(python, folder, *arguments, library):
-    environment = os.environ | {"PYTHONPATH": str(library), "UMS_THREADS": "1"}
+    path = os.pathsep.join([os.path.dirname(python), os.environ["PATH"]])  # nbgrader calls alembic
+    environment = os.environ | {"PYTHONPATH": str(library), "UMS_THREADS": "1", "PATH": path}
     done = subprocess.run(
         [python, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True
     )
@@ -93,7 +98,7 @@ def command(python, folder, *arguments, library):
 def test_own_scores_are_what_each_is_worth(lesson, students, tmp_path):
     student_copy = students / "lessons" / f"{lesson}.ipynb"
     paths, worth = hand_in(student_copy, lesson, lambda i: tmp_path / f"{i}.ipynb")
-    assert [score.points for score in score_all(paths)] == worth
+    assert [score.points for score in score_all(paths, Limits())] == worth
 
 
 @pytest.mark.skipif(not NBGRADER, reason="nbgrader is not installed")

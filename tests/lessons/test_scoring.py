@@ -20,13 +20,13 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="limits and processes of POSI
 RIGHT = [cell for cell in code_cells("02_backward") if BEGIN in cell]
 IMPORTS = "import numpy as np\nfrom ums.gradcheck import GradientError, check_gradients"
 SIGMOID = "def sigmoid_backward(dy, cache):\n"
+USUAL = Limits()
 WRONG = "\n    return dy"
 
 
 @pytest.fixture(scope="module")
 def lessons(tmp_path_factory):
     """What lesson 2 gives and solves, as scoring hands it to its processes."""
-    pytest.MonkeyPatch.context()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scoring, "sources", lambda: [SOURCES["02_backward"]])
         made = scoring._lessons()
@@ -47,7 +47,7 @@ def hand_in(path, *cells, **metadata):
 def scored(tmp_path, lessons):
     """Score a notebook of these cells: {check: (status, message)}, and its signs."""
 
-    def run(*cells, limits=Limits(), **metadata):
+    def run(*cells, limits=USUAL, **metadata):
         path = hand_in(tmp_path / "02_of_a_student.ipynb", *cells, **metadata)
         before = path.read_bytes()
         score = scoring.score(path, lessons, limits)
@@ -71,13 +71,17 @@ def test_answers_count_without_any_check_cell_and_whatever_else_fails(scored):
 
 def test_wrong_answer_gets_the_message_that_the_student_saw(scored):
     results, _ = scored(IMPORTS, SIGMOID + "    y, = cache\n    return dy * y", *RIGHT[1:2])
-    assert results["sigmoid_backward"][0] == "failed" and "slope 1/4" in results["sigmoid_backward"][1]
+    assert (
+        results["sigmoid_backward"][0] == "failed" and "slope 1/4" in results["sigmoid_backward"][1]
+    )
     assert results["dense_backward"] == ("passed", "")
 
 
 def test_check_that_was_changed_does_not_matter(scored):
     changed = "class check:\n    sigmoid_backward = staticmethod(lambda f: print('passed'))"
-    results, _ = scored(IMPORTS, changed, SIGMOID + WRONG, "check.sigmoid_backward(sigmoid_backward)")
+    results, _ = scored(
+        IMPORTS, changed, SIGMOID + WRONG, "check.sigmoid_backward(sigmoid_backward)"
+    )
     assert results["sigmoid_backward"][0] == "failed"
 
 
@@ -118,12 +122,14 @@ FORGED = {
         "takes lessons.checking",
     ),
     "climbs the frames": (
-        "    import sys\n    f = sys._getframe(2)\n    f.f_globals['require'] = lambda *a: None" + WRONG,
+        "    import sys\n    f = sys._getframe(2)\n    f.f_globals['require'] = lambda *a: None"
+        + WRONG,
         "stopped: sys._getframe",
     ),
     "climbs the frames of an error": (
         "    try:\n        1 / 0\n    except ZeroDivisionError as e:\n        f = e.__traceback__.tb_frame\n"
-        "    while f:\n        f.f_globals['require'] = lambda *a: None\n        f = f.f_back" + WRONG,
+        "    while f:\n        f.f_globals['require'] = lambda *a: None\n        f = f.f_back"
+        + WRONG,
         "stopped: object.__getattr__ tb_frame",
     ),
     "searches the memory": (
@@ -145,8 +151,8 @@ FORGED = {
         "operators of its own",
     ),
     "runs the solution's file": (
-        "    import ums\n    path = ums.__file__.replace('ums/__init__.py', 'lessons/source/02_backward.py')\n"
-        "    text = open(path).read()\n    return dy",
+        "    import ums\n    p = ums.__file__.replace('ums/__init__.py', 'lessons/source/02_backward.py')\n"
+        "    text = open(p).read()\n    return dy",
         "where answers are",
     ),
     "starts a program": ("    import subprocess\n    subprocess.run(['true'])" + WRONG, "Popen"),
@@ -193,12 +199,12 @@ def test_class_with_broken_notebooks_is_scored_to_the_end_side_by_side(tmp_path,
     broken = [tmp_path / f"bad{i}.ipynb" for i in range(3)]
     broken[0].write_text("{")
     broken[1].write_bytes(b"[" * 10**6)
-    scores = list(score_all([good[0], *broken, good[1]], processes=3))
+    scores = list(score_all([good[0], *broken, good[1]], USUAL, processes=3))
     assert [score.points for score in scores] == [4, 0, 0, 0, 3]
     assert [bool(score.error) for score in scores] == [False, True, True, True, False]
     assert all(str(path) in s.error for path, s in zip(broken, scores[1:4], strict=True))
     mark_copies(scores)
-    assert scores[0].signs == ["its 20 lines are the solution's, but for names and layout"]
+    assert scores[0].signs == ["its 14 lines are the solution's, but for names and layout"]
 
 
 # ------------------------------------------------------------------------ what is written
@@ -207,7 +213,10 @@ RESULTS = [Result("a", "passed", ""), Result("b", "failed", "wrong\nthere")]
 
 
 def test_equal_answers_are_marked_with_the_others_names(tmp_path):
-    scores = [Score(tmp_path / n, "02_x", copy=(digest, 9)) for n, digest in zip("abc", "xxy", strict=True)]
+    scores = [
+        Score(tmp_path / n, "02_x", copy=(digest, 9))
+        for n, digest in zip("abc", "xxy", strict=True)
+    ]
     scores.append(Score(tmp_path / "d", "03_x", copy=("x", 9)))
     mark_copies(scores)
     assert [len(score.signs) for score in scores] == [1, 1, 0, 0]
