@@ -11,7 +11,7 @@ from lessons.holes import BEGIN, END, Hole, holes, pieces
 from lessons.links import without_links
 from lessons.notebooks import (
     FOR_TEACHERS,
-    THINK,
+    PLACE,
     checks_name,
     question_count,
     source_notebook,
@@ -140,22 +140,29 @@ def _with_prompts(text):
 def _master(source):
     """The lesson with each check in a cell of its own and the answers to think about marked."""
     notebook = source_notebook(source)
-    cells, points = [], 0
+    cells, count = [], 0
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cells += _checks_apart(cell)
             continue
         cell.source = without_links(cell.source)
-        if THINK.search(cell.source):
-            points = QUESTION * question_count(cell.source)
-        if "solution" in tags(cell) and points:
+        if "solution" in tags(cell) and count:
+            points = stated_points(cell.source) or QUESTION * count
             cell.metadata |= {"tags": ["answers"], "ums_points": points}
-            points = 0
+            count = 0
         elif tags(cell) & FOR_TEACHERS:
             continue
+        elif found := question_count(cell.source):
+            count, cell.source = found, PLACE.sub("", cell.source).rstrip()
         cells.append(cell)
     notebook.cells = cells
     return notebook
+
+
+def stated_points(text):
+    """The points that the bold or slanted beginnings of an answer's paragraphs name, checks apart."""
+    stated = r"^\*\*?(?!Checks)[^*\n]*?\b(\d+) points?\)?\.\*"
+    return sum(int(points) for points in re.findall(stated, text, flags=re.M))
 
 
 def _checks_apart(cell):

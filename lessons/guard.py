@@ -138,6 +138,9 @@ class Pristine:
         roots = [m for name, m in list(sys.modules.items()) if _is_of(name, used)]
         self._kept += [(vars(m), _made(vars(m)), m.__name__) for m in roots if m is not None]
         made = {id(v): v for _, kept, _ in self._kept for v in kept.values()}.values()
+        self._classes = [
+            (vars(c), _made(vars(c)), c.__qualname__) for c in made if isinstance(c, type)
+        ]
         own = [v for v in made if _is_of(getattr(v, "__module__", None) or "", ("ums", "lessons"))]
         classes = [v for v in own if isinstance(v, type)]
         self._kept += [(vars(c), _made(vars(c)), c.__qualname__) for c in classes]
@@ -150,8 +153,11 @@ class Pristine:
         self._values = self._pickled()
 
     def verify(self, deep=False):
-        """Raise `Tampered` if a name stands for something else; `deep` looks into the checks' values."""
-        for now, before, owner in self._kept:
+        """Raise `Tampered` if a name stands for something else.
+
+        `deep` looks into the checks' values and the classes of all modules, too.
+        """
+        for now, before, owner in [*self._kept, *(self._classes if deep else ())]:
             for name, value in before.items():
                 if now.get(name, self) is not value:
                     raise Tampered(f"{owner}.{name} was changed")

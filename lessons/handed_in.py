@@ -63,18 +63,26 @@ def parse(cells):
     Magics are translated as a notebook does. The second value has a line for each cell that is no
     Python.
     """
-    from IPython.core.inputtransformer2 import TransformerManager
-
     parsed, unread = [], []
     for number, cell in enumerate(cells, start=1):
         try:
-            text = TransformerManager().transform_cell(cell)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a backslash that means nothing
-                parsed.append((number, text, ast.parse(text)))
+            parsed.append((number, *_tree(cell)))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             unread.append(f"cell {number} is no Python: {error}")
     return parsed, unread
+
+
+def _tree(text):
+    """A cell's Python and its tree."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a backslash that means nothing
+        try:
+            return text, ast.parse(text)
+        except SyntaxError:
+            from IPython.core.inputtransformer2 import TransformerManager
+
+            text = TransformerManager().transform_cell(text)
+            return text, ast.parse(text)
 
 
 def definitions(parsed, names):

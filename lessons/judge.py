@@ -7,13 +7,13 @@ does not know: that code can write to the same pipe, and is not believed.
 
 import functools
 import hashlib
-import hmac
 import importlib
 import json
 import linecache
 import os
 import sys
 import types
+from itertools import count
 from pathlib import Path
 
 from lessons import guard
@@ -58,12 +58,13 @@ def _reporter(secret):
     channel, nowhere = os.dup(1), os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nowhere, number)
-    sign, key, write, number = hmac.new, secret.encode(), os.write, iter(range(10**6))
-    dumps, sha256 = json.dumps, hashlib.sha256
+    keyed, write, dumps, numbers = hashlib.sha256(secret.encode()), os.write, json.dumps, count()
 
     def send(**entry):
-        text = dumps(entry | {"number": next(number)})
-        line = memoryview(f"{sign(key, text.encode(), sha256).hexdigest()} {text}\n".encode())
+        text = dumps(entry | {"number": next(numbers)}).encode()
+        signature = keyed.copy()  # no function of Python's sees the secret, which it could tell
+        signature.update(text)
+        line = memoryview(signature.hexdigest().encode() + b" " + text + b"\n")
         while line:
             line = line[write(channel, line) :]
 
@@ -98,24 +99,26 @@ def _judge(request, send):
     )  # fmt: skip
     todo = [name for name in checks if request["only"] is None or name in request["only"]]
     statements = definitions(parsed, {n for name in todo for n in _parameters(checks[name])})
-    _trial(module, {name: checks[name] for name in todo}, statements, send)
+    _trial({name: checks[name] for name in todo}, statements, send)
 
 
 def _parameters(check):
     return list(importlib.import_module("inspect").signature(check).parameters)
 
 
-def _trial(module, checks, statements, send):
+def _trial(checks, statements, send):
     """Run the statements, then each check on the names that it asks for."""
     checking = importlib.import_module("lessons.checking")
-    for private in (module, checking):  # tracebacks show lines, and files will be closed
-        linecache.getlines(private.__file__)
+    private = [m for name, m in sys.modules.items() if name.startswith("lessons.check")]
+    for its in private:  # tracebacks show lines, and files will be closed
+        linecache.getlines(its.__file__)
     parameters = {name: _parameters(check) for name, check in checks.items()}
-    pristine = guard.Pristine([module, checking], USED)
+    pristine = guard.Pristine(private, USED)
     known = guard.known_kinds()
     for name in [name for name in sys.modules if name.partition(".")[0] == "lessons"]:
         del sys.modules[name]  # a student's import makes copies, which nobody asks
-    guard.close(os.getcwd(), lambda text: send(kind="sign", text=f"tried, and was stopped: {text}"))
+    sys.modules["__main__"] = types.ModuleType("__main__")  # of the notebook, not of this file
+    guard.close(os.getcwd(), _noting(send))
     namespace, errors = _run(statements)
     send(kind="ready")
     for name, check in checks.items():
@@ -134,9 +137,21 @@ def _trial(module, checks, statements, send):
     os._exit(0)  # nothing of the student's runs any more
 
 
+def _noting(send, most=20):
+    """What tells of each thing that was stopped once, and of no more than `most`."""
+    told = set()
+
+    def note(text):
+        if text not in told and len(told) < most:
+            told.add(text)
+            send(kind="sign", text=f"tried, and was stopped: {text}")
+
+    return note
+
+
 def _run(statements):
     """The names that the statements give values, and what those that failed said."""
-    namespace, errors = {"__name__": "__main__"}, []
+    namespace, errors = vars(sys.modules["__main__"]), []
     for cell, text, line in statements:
         name = f"<cell {cell}>"
         padded = "\n" * (line - 1) + text
@@ -155,8 +170,14 @@ def _answer(namespace, name, pristine, known):
     answer = namespace.get(name)
     if origin := _library(answer):
         return _not_own(origin)
-    if not isinstance(answer, types.FunctionType):
+    if not isinstance(answer, types.FunctionType | functools.partial):
         return answer
+
+    def honest(value):
+        pristine.verify()
+        if guard.deceives(value, known):
+            raise guard.Tampered(f"{name} returns an object with operators of its own")
+        return value
 
     @functools.wraps(answer)
     def watched(*arguments, **named):
@@ -164,9 +185,8 @@ def _answer(namespace, name, pristine, known):
             value = answer(*arguments, **named)
         finally:
             pristine.verify()
-        if guard.deceives(value, known):
-            raise guard.Tampered(f"{name} returns an object with operators of its own")
-        return value
+        items = isinstance(value, types.GeneratorType)
+        return map(honest, value) if items else honest(value)
 
     return watched
 
@@ -191,8 +211,9 @@ def _not_own(origin):
 def _verdict(check, answers, checking):
     try:
         check(*answers)
-    except checking.CheckFailed as failure:
-        return failure.status, str(failure)
+    except checking.CheckFailed as failure:  # or what a student derived from it
+        left = type(failure) is checking.NotWritten
+        return "not written" if left else "failed", str(failure)
     except guard.Tampered:
         raise
     except BaseException as error:

@@ -28,6 +28,8 @@ FOR_TEACHERS = {"solution", "rubric"}
 """Cells with one of these tags are in no student copy."""
 
 THINK = re.compile(r"^(## Think\b|\*\*Think\.\*\*)", flags=re.M)
+PLACE = re.compile(r"^\*your (answers?|report)\b[^*]*\*$", flags=re.M)
+"""A place for an answer within the text that asks for it: the line `*your answer:*`."""
 
 
 def sources(keys=()):
@@ -74,8 +76,9 @@ def student_notebook(source, folder=LESSONS):
             to_write = [name for hole in holes(cell.source) for name in hole.names] + to_write
             cell.source = cut(cell.source, f"{source.name}, a cell of it")
         else:
-            if THINK.search(cell.source):
-                cells.append(answer_cell(cell.source))
+            count = question_count(cell.source)
+            if count and not PLACE.search(cell.source):
+                cells.append(_answer_cell(count))
             cell.source = resolve_links(cell.source, folder, source.name, to_write)
         cells.append(cell)
     notebook.cells = cells[::-1]
@@ -91,18 +94,21 @@ def solved_notebook(source):
     return _named(notebook)
 
 
-def answer_cell(questions):
-    """An empty cell for the answers to a text of numbered questions."""
+def question_count(text):
+    """How many questions a text asks to think about: the numbered ones after `## Think`, or else
+    one where it has a place for the answer or begins with `**Think.**`.
+    """
+    found = THINK.search(text)
+    numbered = len(re.findall(r"^\d+\. ", text[found.start() :], flags=re.M)) if found else 0
+    return numbered or int(bool(PLACE.search(text) or (found and found[1] != "## Think")))
+
+
+def _answer_cell(count):
+    """An empty cell for the answers to so many questions."""
     from nbformat.v4 import new_markdown_cell
 
-    lines = [f"{number}. " for number in range(1, question_count(questions) + 1)]
-    text = "**Your answers.**\n\n" + "\n\n".join(lines)
+    text = "**Your answers.**\n\n" + "\n\n".join(f"{n}. " for n in range(1, count + 1))
     return new_markdown_cell(text, metadata={"tags": ["answers"]})
-
-
-def question_count(text):
-    """How many questions a text with `## Think` or `**Think.**` asks; without numbers it is one."""
-    return max(1, len(re.findall(r"^\d+\. ", text[THINK.search(text).start() :], flags=re.M)))
 
 
 def is_changed(path):

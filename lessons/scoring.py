@@ -183,7 +183,7 @@ def _next(lines, secret, number, seconds):
     end = time.monotonic() + seconds
     while (line := lines.get(timeout=max(0.0, end - time.monotonic()))) is not None:
         signature, _, text = line.rstrip(b"\n").partition(b" ")
-        told = hmac.new(secret, text, hashlib.sha256).hexdigest().encode()
+        told = hashlib.sha256(secret + text).hexdigest().encode()
         if hmac.compare_digest(signature, told) and json.loads(text)["number"] == number:
             return json.loads(text)
     return None

@@ -25,7 +25,7 @@ INNER = {
 """Attributes by which code reaches what it was not given."""
 
 PLAIN = {
-    "__call__", "__class__", "__doc__", "__enter__", "__exit__", "__getitem__", "__init__", "__iter__",
+    "__class__", "__doc__", "__enter__", "__exit__", "__getitem__", "__init__", "__iter__",
     "__len__", "__name__", "__next__", "__post_init__", "__repr__", "__setitem__",
 }  # fmt: skip
 PLACES = ("lessons/", "source/", "solved", "wrong_answers", "/proc", ".ipynb")

@@ -6,7 +6,17 @@ import re
 
 from lessons.checking import checks_of
 from lessons.links import without_links
-from lessons.notebooks import SOLVED, THINK, checks_name, solved_notebook, source_notebook, tags
+from lessons.notebooks import (
+    FOR_TEACHERS,
+    PLACE,
+    SOLVED,
+    THINK,
+    checks_name,
+    question_count,
+    solved_notebook,
+    source_notebook,
+    tags,
+)
 from lessons.running import solve
 
 USUAL = """\
@@ -66,13 +76,15 @@ def grading(source):
     cells = [c for c in source_notebook(source).cells if c.cell_type == "markdown"]
     title = re.search(r"^# (.+)$", cells[0].source, flags=re.M)[1]
     checks = checks_of(importlib.import_module(f"lessons.checks.{checks_name(source.stem)}"))
-    lines = [f"# {title}", "", f"## Checks: {len(checks)} points, one each", ""]
+    lines = [f"# {title}", "", "## Checks", "", "Scoring gives one point for each.", ""]
     lines += [f"- `{name}`: {' '.join(inspect.getdoc(f).split())}" for name, f in checks.items()]
-    questions = [
-        c.source[THINK.search(c.source).start() :] for c in cells if THINK.search(c.source)
-    ]
-    rubric = [c.source for c in cells if "rubric" in tags(c)]
-    answers = [c.source for c in cells if "solution" in tags(c)]
-    for part in [*questions, *(rubric or [USUAL] * bool(questions)), *answers]:
-        lines += ["", without_links(part)]
+    if not any("rubric" in tags(cell) for cell in cells):
+        lines += ["", USUAL.rstrip()]
+    for cell in cells:
+        if tags(cell) & FOR_TEACHERS:
+            lines += ["", without_links(cell.source)]
+        elif question_count(cell.source):
+            begin = THINK.search(cell.source)
+            text = cell.source[begin.start() if begin else 0 :]
+            lines += ["", without_links(PLACE.sub("", text)).rstrip()]
     return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ from sources import SOURCES
 
 from lessons.holes import BEGIN, END, solution_lines
 from lessons.links import ROOT, holds_answer, resolve_links, without_links
-from lessons.notebooks import LESSONS, is_changed, student_path
+from lessons.notebooks import LESSONS, PLACE, is_changed, question_count, student_path
 
 TRIVIAL = 12
 """Shorter lines (`return x`, `else:`) may stand elsewhere in a lesson too."""
@@ -89,14 +89,13 @@ def test_no_link_before_a_hole_opens_the_answers_file(lesson):
 
 
 @pytest.mark.parametrize("lesson", SOURCES)
-def test_questions_to_think_about_are_followed_by_a_cell_for_the_answers(lesson):
+def test_questions_have_a_place_for_the_answers(lesson):
     cells = student_cells(lesson)
     for cell, after in zip(cells, [*cells[1:], None], strict=True):
         text = "".join(cell["source"])
-        if "## Think" in text:
-            asked = re.findall(r"^\d+\. ", text.partition("## Think")[2], flags=re.M)
-            assert "".join(after["source"]).startswith("**Your answers.**")
-            assert "".join(after["source"]).count(". ") == len(asked)
+        if (count := question_count(text)) and not PLACE.search(text):
+            lines = "".join(after["source"]).split("\n\n")
+            assert lines == ["**Your answers.**", *(f"{n}. " for n in range(1, count + 1))]
             assert after["metadata"]["tags"] == ["answers"]
 
 

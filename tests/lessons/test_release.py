@@ -12,7 +12,8 @@ nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("jupytext")
 
 from lessons import teachers  # noqa: E402
-from lessons.graders import nbgrader_notebook, otter_notebook  # noqa: E402
+from lessons.graders import nbgrader_notebook, otter_notebook, stated_points  # noqa: E402
+from lessons.notebooks import question_count  # noqa: E402
 from lessons.release import release, write_students  # noqa: E402
 
 TRIVIAL = 12
@@ -94,9 +95,8 @@ def test_graders_copies_have_a_point_for_each_check(source):
 
 def test_teachers_get_rubric_questions_and_answers():
     page = teachers.grading(SOURCES["02_backward"])
-    assert "4 points" in page and "`rejected`: every wrong backward pass is found" in page
-    assert "## Think" in page and "Two points for each question" in page and "**Answers.**" in page
-    assert page.index("## Think") < page.index("Two points") < page.index("**Answers.**")
+    assert "`rejected`: every wrong backward pass is found" in page
+    assert page.index("## Think") < page.index("**Answer")
 
 
 RUBRIC = """# %% [markdown]
@@ -129,6 +129,36 @@ def test_rubric_of_the_source_takes_the_usual_ones_place_and_is_in_no_student_co
     assert "Three points" in page and "Two points" not in page
     copy = student_text(source)
     assert "Three points" not in copy and "Your answers" in copy
+    source.write_text(
+        RUBRIC.replace("1. Why?", "**1.** Why?\n#\n# *your answer:*"), encoding="utf-8"
+    )
+    assert "Your answers" not in student_text(source)
+
+
+@pytest.mark.parametrize(
+    ("text", "questions"),
+    [
+        ("## Think\n\n1. Why?\n2. How?", 2),
+        ("## Think\n\nBelow each question.", 0),
+        ("**2.** Why?\n\n*your answer:*", 1),
+        ("Text.\n\n**Think.** Why?", 1),
+        ("1. A list\n\n*your guess:*", 0),
+    ],
+)
+def test_questions_are_counted(text, questions):
+    assert question_count(text) == questions
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("**Answer 1 (3 points).** It moves (1).", 3),
+        ("*Checks, 56 points.* 7 each.\n\n*Report, 15 points.* 3\n\n*Statistics, 5 points.*", 20),
+        ("**Answers.**\n\n1. Because of 3 points.", 0),
+    ],
+)
+def test_points_that_an_answer_states_are_added(text, points):
+    assert stated_points(text) == points
 
 
 def test_slides_begin_at_headings_and_keep_answers_back():

@@ -155,6 +155,28 @@ FORGED = {
         "    text = open(p).read()\n    return dy",
         "where answers are",
     ),
+    "replaces the judge": (
+        "    import __main__\n    for name in ('_verdict', '_trial', 'guard', 'send'):\n"
+        "        setattr(__main__, name, lambda *a, **k: ('passed', ''))" + WRONG,
+        "imports __main__",
+    ),
+    "fails with a status of its own": (
+        "    C = [k for k in AssertionError.__subclasses__() if k.__name__ == 'CheckFailed'][-1]\n"
+        "    raise type('Mine', (C,), {'status': 'passed'})()",
+        "uses .__subclasses__",
+    ),
+    "writes the report itself": (
+        "    import json.encoder\n"
+        "    own = json.encoder.JSONEncoder.encode\n"
+        "    def encode(self, o):\n        return own(self, o | {'status': 'passed'})\n"
+        "    json.encoder.JSONEncoder.encode = encode" + WRONG,
+        "tampers with the check sigmoid_backward",
+    ),
+    "floods the report": (
+        "    for i in range(10**5):\n        try:\n            open(f'/x{i}', 'w')\n"
+        "        except OSError:\n            pass" + WRONG,
+        "stopped: write to /x0",
+    ),
     "starts a program": ("    import subprocess\n    subprocess.run(['true'])" + WRONG, "Popen"),
 }
 
