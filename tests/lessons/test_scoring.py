@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from pathlib import Path
 
 import pytest
 from sources import SOURCES, code_cells
@@ -217,8 +218,9 @@ def test_library_function_is_no_answer_and_wrapped_it_shows(scored):
 @POSIX
 def test_class_with_broken_notebooks_is_scored_to_the_end_side_by_side(tmp_path, monkeypatch):
     monkeypatch.setattr(scoring, "sources", lambda: [SOURCES["02_backward"]])
-    good = [hand_in(tmp_path / f"good{i}.ipynb", IMPORTS, *RIGHT[i:]) for i in range(2)]
-    broken = [tmp_path / f"bad{i}.ipynb" for i in range(3)]
+    monkeypatch.chdir(tmp_path)
+    good = [hand_in(Path(f"good{i}.ipynb"), IMPORTS, *RIGHT[i:]) for i in range(2)]
+    broken = [Path(f"bad{i}.ipynb") for i in range(3)]
     broken[0].write_text("{")
     broken[1].write_bytes(b"[" * 10**6)
     scores = list(score_all([good[0], *broken, good[1]], USUAL, processes=3))
