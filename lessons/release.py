@@ -30,11 +30,11 @@ START = """\
    ```
 
    On Windows write `.venv\\Scripts\\python` for `.venv/bin/python`.
-2. Each time: `.venv/bin/python -m jupyterlab lessons`. In VS Code open a notebook and choose `.venv` as its
-   kernel.
+2. Each time: `.venv/bin/python -m jupyterlab`, in this folder. Open the notebooks from its folder `lessons`.
+   In VS Code open one and choose `.venv` as its kernel.
 3. Do the notebooks in the order below. Where you write, a line says `raise NotImplementedError`, or `None`:
    put your own lines there. The cell beneath checks them and says what is wrong.
-4. Answers in words go into the cells *Your answers*.
+4. Answers in words go where the text says *your answer*, or into the cell *Your answers* after it.
 5. Hand in the notebooks themselves, under their own names. Your answers are found by their names
    (`dense_backward`), so keep these; cells that you add, move or delete do no harm.
 

@@ -134,6 +134,19 @@ def test_build_leaves_a_notebook_that_someone_has_worked_in_unless_forced(
     assert path.read_text(encoding="utf-8") == made
 
 
+def test_start_writes_copies_to_work_in_and_keeps_those_that_are_there(tmp_path, monkeypatch):
+    pytest.importorskip("jupytext")
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    monkeypatch.setattr(command, "WORK", tmp_path / "work")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "02_backward.ipynb").write_text("mine")
+    assert command.main(["start", "2", "3"]) == 0
+    assert (tmp_path / "work" / "02_backward.ipynb").read_text() == "mine"
+    assert "NotImplementedError" in (tmp_path / "work" / "03_convolution.ipynb").read_text(
+        encoding="utf-8"
+    )
+
+
 def test_lesson_that_is_none_is_refused_before_any_is_made(capsys):
     with pytest.raises(SystemExit) as stopped:
         command.main(["build", "77"])
