@@ -12,8 +12,8 @@ from lessons.links import without_links
 from lessons.notebooks import (
     FOR_TEACHERS,
     PLACE,
+    asked,
     checks_name,
-    question_count,
     source_notebook,
     tags,
 )
@@ -141,7 +141,7 @@ def _master(source):
     """The lesson with each check in a cell of its own and the answers to think about marked."""
     notebook = source_notebook(source)
     cells, count = [], 0
-    for cell in notebook.cells:
+    for cell, after in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
         if cell.cell_type == "code":
             cells += _checks_apart(cell)
             continue
@@ -152,7 +152,7 @@ def _master(source):
             count = 0
         elif tags(cell) & FOR_TEACHERS:
             continue
-        elif found := question_count(cell.source):
+        elif found := asked(cell, after):
             count, cell.source = found, PLACE.sub("", cell.source).rstrip()
         cells.append(cell)
     notebook.cells = cells
@@ -160,9 +160,12 @@ def _master(source):
 
 
 def stated_points(text):
-    """The points that the bold or slanted beginnings of an answer's paragraphs name, checks apart."""
-    stated = r"^\*\*?(?!Checks)[^*\n]*?\b(\d+) points?\)?\.\*"
-    return sum(int(points) for points in re.findall(stated, text, flags=re.M))
+    """The points that the beginnings of an answer's paragraphs name, checks apart.
+
+    Such as `**Answer 1 (3 points).**`, `**Answer 1** (3 points).` or `*Report, 15 points.*`.
+    """
+    stated = r"^\*\*?(?!Checks)[^*\n]*?(?:\b(\d+) points?\)?\.\*|\*\*? \((\d+) points?\))"
+    return sum(int(a or b) for a, b in re.findall(stated, text, flags=re.M))
 
 
 def _checks_apart(cell):

@@ -70,13 +70,16 @@ def student_text(source, folder=LESSONS):
 def student_notebook(source, folder=LESSONS):
     """The student copy of the lesson at `source`, with the links as they are in `folder`."""
     notebook = source_notebook(source)
-    cells, to_write = [], []
-    for cell in reversed([c for c in notebook.cells if not tags(c) & FOR_TEACHERS]):
+    cells, to_write, above = [], [], None
+    for cell in reversed(notebook.cells):
+        below, above = above, cell
+        if tags(cell) & FOR_TEACHERS:
+            continue
         if cell.cell_type == "code":
             to_write = [name for hole in holes(cell.source) for name in hole.names] + to_write
             cell.source = cut(cell.source, f"{source.name}, a cell of it")
-        else:
-            count = question_count(cell.source)
+        elif cell.cell_type == "markdown":
+            count = asked(cell, below)
             if count and not PLACE.search(cell.source):
                 cells.append(_answer_cell(count))
             cell.source = resolve_links(cell.source, folder, source.name, to_write)
@@ -94,20 +97,29 @@ def solved_notebook(source):
     return _named(notebook)
 
 
-def question_count(text):
-    """How many questions a text asks to think about: the numbered ones after `## Think`, or else
-    one where it has a place for the answer or begins with `**Think.**`.
+def asked(cell, after):
+    """How many questions a text asks to think about, before the cell `after`: those with numbers.
+
+    It asks where it has a place for the answer, begins with `**Think.**` or is followed by a cell tagged
+    "solution"; under the heading `## Think` it asks what has a number.
     """
-    found = THINK.search(text)
-    numbered = len(re.findall(r"^\d+\. ", text[found.start() :], flags=re.M)) if found else 0
-    return numbered or int(bool(PLACE.search(text) or (found and found[1] != "## Think")))
+    if cell.cell_type != "markdown" or tags(cell) & FOR_TEACHERS:
+        return 0
+    found = THINK.search(cell.source)
+    text = cell.source[found.start() :] if found else cell.source
+    numbered = len(re.findall(r"^\d+\. ", text, flags=re.M))
+    answered = after is not None and after.cell_type == "markdown" and "solution" in tags(after)
+    if PLACE.search(text) or answered or (found and found[1] != "## Think"):
+        return max(1, numbered)
+    return numbered if found else 0
 
 
 def _answer_cell(count):
     """An empty cell for the answers to so many questions."""
     from nbformat.v4 import new_markdown_cell
 
-    text = "**Your answers.**\n\n" + "\n\n".join(f"{n}. " for n in range(1, count + 1))
+    lines = ["**Your answers.**", *(f"{n}. " for n in range(1, count + 1))]
+    text = "\n\n".join(lines) if count > 1 else "**Your answer.**"
     return new_markdown_cell(text, metadata={"tags": ["answers"]})
 
 

@@ -11,8 +11,8 @@ from lessons.notebooks import (
     PLACE,
     SOLVED,
     THINK,
+    asked,
     checks_name,
-    question_count,
     solved_notebook,
     source_notebook,
     tags,
@@ -73,17 +73,17 @@ def grading(source):
 
     The rubric is what the source's cells tagged "rubric" say, or else the usual one.
     """
-    cells = [c for c in source_notebook(source).cells if c.cell_type == "markdown"]
+    cells = source_notebook(source).cells
     title = re.search(r"^# (.+)$", cells[0].source, flags=re.M)[1]
     checks = checks_of(importlib.import_module(f"lessons.checks.{checks_name(source.stem)}"))
     lines = [f"# {title}", "", "## Checks", "", "Scoring gives one point for each.", ""]
     lines += [f"- `{name}`: {' '.join(inspect.getdoc(f).split())}" for name, f in checks.items()]
     if not any("rubric" in tags(cell) for cell in cells):
         lines += ["", USUAL.rstrip()]
-    for cell in cells:
+    for cell, after in zip(cells, [*cells[1:], None], strict=True):
         if tags(cell) & FOR_TEACHERS:
             lines += ["", without_links(cell.source)]
-        elif question_count(cell.source):
+        elif asked(cell, after):
             begin = THINK.search(cell.source)
             text = cell.source[begin.start() if begin else 0 :]
             lines += ["", without_links(PLACE.sub("", text)).rstrip()]

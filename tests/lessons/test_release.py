@@ -13,7 +13,7 @@ pytest.importorskip("jupytext")
 
 from lessons import teachers  # noqa: E402
 from lessons.graders import nbgrader_notebook, otter_notebook, stated_points  # noqa: E402
-from lessons.notebooks import question_count  # noqa: E402
+from lessons.notebooks import asked  # noqa: E402
 from lessons.release import release, write_students  # noqa: E402
 
 TRIVIAL = 12
@@ -128,31 +128,36 @@ def test_rubric_of_the_source_takes_the_usual_ones_place_and_is_in_no_student_co
     page = teachers.grading(source)
     assert "Three points" in page and "Two points" not in page
     copy = student_text(source)
-    assert "Three points" not in copy and "Your answers" in copy
+    assert "Three points" not in copy and "Your answer.**" in copy
     source.write_text(
         RUBRIC.replace("1. Why?", "**1.** Why?\n#\n# *your answer:*"), encoding="utf-8"
     )
-    assert "Your answers" not in student_text(source)
+    assert "Your answer.**" not in student_text(source)
 
 
 @pytest.mark.parametrize(
-    ("text", "questions"),
+    ("text", "answered", "questions"),
     [
-        ("## Think\n\n1. Why?\n2. How?", 2),
-        ("## Think\n\nBelow each question.", 0),
-        ("**2.** Why?\n\n*your answer:*", 1),
-        ("Text.\n\n**Think.** Why?", 1),
-        ("1. A list\n\n*your guess:*", 0),
+        ("## Think\n\n1. Why?\n2. How?", False, 2),
+        ("## Think\n\nBelow each question.", False, 0),
+        ("**2.** Why?\n\n*your answer:*", True, 1),
+        ("Text.\n\n**Think.** Why?", False, 1),
+        ("1. A list\n\n*your guess:*", False, 0),
+        ("3. Why?", True, 1),
+        ("Why?", True, 1),
     ],
 )
-def test_questions_are_counted(text, questions):
-    assert question_count(text) == questions
+def test_questions_are_counted(text, answered, questions):
+    cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_markdown_cell("x")]
+    cells[1].metadata["tags"] = ["solution", "rubric"] if answered else []
+    assert asked(*cells) == questions and asked(cells[1], None) == 0
 
 
 @pytest.mark.parametrize(
     ("text", "points"),
     [
         ("**Answer 1 (3 points).** It moves (1).", 3),
+        ("**Answer 1** (3 points). It moves (1 point).", 3),
         ("*Checks, 56 points.* 7 each.\n\n*Report, 15 points.* 3\n\n*Statistics, 5 points.*", 20),
         ("**Answers.**\n\n1. Because of 3 points.", 0),
     ],
