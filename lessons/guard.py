@@ -92,7 +92,7 @@ def _stopped(event, arguments, inside, frame):
 
 def _stopped_file(name, mode, flags, inside):
     if not _is_name(name):
-        return f"open the file number {name}"
+        return None  # a file that is open already
     path = os.path.realpath(os.fsdecode(name))
     writes = flags & _WRITES if mode is None else set(mode) & set("wax+")
     if writes and path != os.devnull and not _within(path, inside):

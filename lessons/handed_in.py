@@ -158,7 +158,13 @@ def _base(node):
 
 def _read(text):
     """The names of the notebook that a statement uses: not those that a function keeps to itself."""
-    names, tables = set(), [symtable.symtable(text, "a statement", "exec")]
+    tree = ast.parse(text)
+    for node in ast.walk(tree):  # what follows a hole would ask for names that its solution gives
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            ends = [i for i, part in enumerate(body) if isinstance(part, ast.Raise | ast.Return)]
+            del body[ends[0] + 1 if ends else len(body) :]
+    names, tables = set(), [symtable.symtable(ast.unparse(tree), "a statement", "exec")]
     while tables:
         table = tables.pop()
         outermost = table.get_type() == "module"

@@ -95,6 +95,12 @@ def test_answer_brings_what_it_uses_and_nothing_else():
     assert needed({"answer"}, *cells) == ["import numpy as np", *table, cells[3], cells[5]]
 
 
+def test_lines_after_a_hole_ask_for_nothing():
+    hole = "def f(x):\n    raise NotImplementedError('f')\n    return dx"
+    assert needed({"f"}, "dx = slow()", hole) == [hole]
+    assert needed({"f"}, "dx = slow()", hole.replace("raise", "y = ")) != [hole]
+
+
 def test_last_definition_comes_last_and_a_decorator_belongs_to_it():
     first, second = "def f():\n    return 1", "@wrap\ndef f():\n    return 2"
     assert needed({"f"}, first, "def wrap(g):\n    return g", second)[-1] == second
