@@ -23,7 +23,7 @@ def solve(source):
     started = time.perf_counter()
     with _scratch() as folder:
         client = _client(notebook, folder, timeout=CELL_SECONDS, record_timing=False)
-        client.execute(env=_environment(), cleanup_kc=True)
+        client.execute(env=_environment(LESSON_STILL="1"), cleanup_kc=True)
     seconds = time.perf_counter() - started
     SOLVED.mkdir(exist_ok=True)
     path = SOLVED / f"{source.stem}.ipynb"
@@ -49,7 +49,7 @@ def _scratch():
     return tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 
 
-def _environment():
+def _environment(**more):
     """This process's environment, in which the kernel finds this checkout before any installed."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | more

@@ -218,5 +218,6 @@ def _environment(folder):
     named = {
         "PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "agg", "PYTHONSAFEPATH": "1",
         "MPLCONFIGDIR": folder,
+        "LESSON_STILL": "1",
     }  # fmt: skip
     return os.environ | threads | named
