@@ -10,7 +10,7 @@ from lessons.holes import BEGIN, END, solution_lines
 from lessons.links import ROOT, holds_answer, resolve_links, without_links
 from lessons.notebooks import LESSONS, PLACE, is_changed, student_path
 
-RUBRICS = ("01", "02", "03", "04", "t1", "t2")
+RUBRICS = ("01", "02", "03", "04", "05", "06", "07", "08", "t1", "t2", "t3", "t4")
 """Lessons and tasks whose questions have a cell each, followed by the answer with its points."""
 
 TRIVIAL = 12
