@@ -157,8 +157,7 @@ FORGED = {
         "where answers are",
     ),
     "replaces the judge": (
-        "    import __main__\n    for name in ('_verdict', '_trial', 'guard', 'send'):\n"
-        "        setattr(__main__, name, lambda *a, **k: ('passed', ''))" + WRONG,
+        "    import __main__\n    __main__._verdict = lambda *a: ('passed', '')" + WRONG,
         "imports __main__",
     ),
     "fails with a status of its own": (
