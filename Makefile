@@ -122,8 +122,9 @@ demo: ready  ## a page to try the model of a study, OUT=results/cxr; for this co
 data: ready  ## which public sets are in DATA, and download those that need no account
 	$(run) data_prep get $(call q,$(or $(DATA),raw))
 
-lessons: lessons-ready  ## open the lessons in JupyterLab
-	$(run) jupyterlab --ServerApp.root_dir=$(call q,$(CURDIR)) --LabApp.default_url=/lab/tree/lessons $(call each,$(JUPYTER))
+lessons: lessons-ready  ## open copies of the lessons, in work/, in JupyterLab
+	$(run) lessons start
+	$(run) jupyterlab --ServerApp.root_dir=$(call q,$(CURDIR)) --LabApp.default_url=/lab/tree/work $(call each,$(JUPYTER))
 
 lessons-solved: lessons-ready  ## write and run the solved copies of the lessons: lessons/solved/
 	$(run) lessons solve $(call each,$(LESSON))

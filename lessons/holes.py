@@ -1,59 +1,86 @@
 """Holes in a lesson's source: what a student writes, between two markers.
 
-The markers are those of nbgrader and otter-grader. A hole inside a function leaves its name, arguments and
-docstring, which say what is to be written. A hole outside every function leaves only the names of
-the functions and classes to write: the task's text says what they are.
+A hole inside a function leaves its name, arguments and docstring, which say what is to be written. A hole
+outside every function leaves only the names of the functions and classes to write: the task's text
+says what they are. nbgrader and otter-grader know the same markers; `lessons.graders` adds what else
+they need.
 """
 
 import ast
 import re
+from typing import NamedTuple
 
 BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
 
 
-def cut(text, where="the text"):
-    """`text` of Python with every solution replaced by a line that raises NotImplementedError, or,
-    outside a function, by `name = None` for each public function and class that it defines.
+class Hole(NamedTuple):
+    """A solution's lines, the names it gives, and the lines that stand in its place."""
+
+    solution: list[str]
+    names: list[str]
+    stub: list[str]
+
+
+def pieces(text, where="the text"):
+    """`text` of Python as a list of lines and, where there were solutions, of `Hole`s.
 
     Raises `ValueError`, naming `where` and the line, for markers that do not pair up, an empty
     solution, or a hole outside a function that defines nothing.
     """
-    kept, hole = [], None
+    found, hole = [], None
     for number, line in enumerate(text.split("\n"), start=1):
         marker = line.strip()
         if marker not in (BEGIN, END):
-            (kept if hole is None else hole).append(line)
+            (found if hole is None else hole).append(line)
             continue
         if (marker == BEGIN) == (hole is not None) or (marker == END and not any(hole)):
             raise ValueError(f"{where}, line {number}: {marker!r} closes or opens no solution")
         if marker == BEGIN:
             hole = []
             continue
-        indentation = line[: len(line) - len(line.lstrip())]
-        name = _function_around(kept)
-        if name is not None:
-            kept.append(f'{indentation}raise NotImplementedError("{name} is not written yet")')
-        elif names := _defined("\n".join(hole)):
-            kept += [f"{name} = None  # replace this line by your own" for name in names]
-        else:
+        found.append(_hole(found, hole, line[: len(line) - len(line.lstrip())]))
+        if not found[-1].names:
             raise ValueError(
                 f"{where}, line {number}: a hole outside a function must define one, or a class"
             )
         hole = None
     if hole is not None:
         raise ValueError(f"{where}: the last {BEGIN!r} has no {END!r}")
-    return "\n".join(kept)
+    return found
+
+
+def cut(text, where="the text"):
+    """`text` of Python with every solution replaced by a line that raises NotImplementedError, or,
+    outside a function, by `name = None` for each public function and class that it defines.
+
+    Raises `ValueError` as `pieces` does.
+    """
+    stubs = [piece.stub if isinstance(piece, Hole) else [piece] for piece in pieces(text, where)]
+    return "\n".join(line for lines in stubs for line in lines)
+
+
+def holes(text):
+    """The `Hole`s of a text, in order."""
+    return [piece for piece in pieces(text) if isinstance(piece, Hole)]
 
 
 def solution_lines(text):
     """The lines that `cut` takes out, stripped, without blank ones."""
-    inside, lines = False, []
-    for line in map(str.strip, text.split("\n")):
-        if line in (BEGIN, END):
-            inside = line == BEGIN
-        elif inside and line:
-            lines.append(line)
-    return lines
+    return [line.strip() for hole in holes(text) for line in hole.solution if line.strip()]
+
+
+def _hole(before, solution, indentation):
+    lines = [
+        line for piece in before for line in (piece.stub if isinstance(piece, Hole) else [piece])
+    ]
+    name = _function_around(lines)
+    if name is not None:
+        stub = f'{indentation}raise NotImplementedError("{name} is not written yet")'
+        return Hole(solution, [name], [stub])
+    names = _defined("\n".join(solution))
+    return Hole(
+        solution, names, [f"{name} = None  # replace this line by your own" for name in names]
+    )
 
 
 def _defined(text):

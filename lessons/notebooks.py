@@ -1,25 +1,22 @@
 """A lesson's source, Python in the percent format, to its student copy and its solved copy.
 
-In the student copy every solution is a hole and cells tagged "solution" are left out; there are no
-outputs. The solved copy keeps both, markers too, so that nbgrader and otter-grader can read it. The
-same source gives the same bytes.
-
-In both, a link to a file of the repository, `[text](ums/ops/dense.py:dense_backward)`, becomes one
-relative to the notebook that leads to the line where that function or class is defined.
+In the student copy every solution is a hole, cells tagged "solution" or "rubric" are left out, and a
+cell for the answers follows each list of questions to think about; there are no outputs. The solved
+copy keeps what the source holds, markers too. The same source gives the same bytes.
 """
 
-import ast
 import hashlib
-import os
+import json
 import re
-from functools import cache
 from pathlib import Path
 
-from lessons.holes import cut
+from lessons.holes import cut, holes
+from lessons.links import ROOT, resolve_links
 
 LESSONS = Path(__file__).resolve().parent
-ROOT = LESSONS.parent
 SOLVED = LESSONS / "solved"
+WORK = ROOT / "work"
+"""Where students write in a checkout: git ignores it."""
 
 SETUP = """\
 *A [lesson](lessons/README.md) of [ums](README.md). Opened by `make lessons`, or in VS Code with the kernel of
@@ -27,7 +24,12 @@ SETUP = """\
 `%pip install -r requirements.txt`, with the address of the repository.*"""
 """The cell under each lesson's title."""
 
-_LINK = re.compile(r"\]\(((?:ums|data_prep|lessons|tests)/[\w./-]+|README\.md)(?::([\w.]+))?\)")
+FOR_TEACHERS = {"solution", "rubric"}
+"""Cells with one of these tags are in no student copy."""
+
+THINK = re.compile(r"^(## Think\b|\*\*Think\.\*\*)", flags=re.M)
+PLACE = re.compile(r"^\*your (answers?|report)\b[^*]*\*$", flags=re.M)
+"""A place for an answer within the text that asks for it: the line `*your answer:*`."""
 
 
 def sources(keys=()):
@@ -50,29 +52,98 @@ def checks_name(stem):
     return f"lesson_{stem.partition('_')[0]}"
 
 
+def tags(cell):
+    return set(cell.metadata.get("tags", ()))
+
+
 def student_path(source):
     return LESSONS / f"{source.stem}.ipynb"
 
 
-def student_text(source):
+def student_text(source, folder=LESSONS):
     """The student copy of the lesson at `source`, as the text of an .ipynb file."""
     import nbformat
 
-    notebook = _notebook(source, LESSONS)
-    notebook.cells = [c for c in notebook.cells if "solution" not in c.metadata.get("tags", ())]
-    for cell in notebook.cells:
+    return nbformat.writes(student_notebook(source, folder)) + "\n"
+
+
+def student_notebook(source, folder=LESSONS):
+    """The student copy of the lesson at `source`, with the links as they are in `folder`."""
+    notebook = source_notebook(source)
+    cells, to_write, above = [], [], None
+    for cell in reversed(notebook.cells):
+        below, above = above, cell
+        if tags(cell) & FOR_TEACHERS:
+            continue
         if cell.cell_type == "code":
+            to_write = [name for hole in holes(cell.source) for name in hole.names] + to_write
             cell.source = cut(cell.source, f"{source.name}, a cell of it")
-    return nbformat.writes(_named(notebook)) + "\n"
+        elif cell.cell_type == "markdown":
+            count = asked(cell, below)
+            if count and not PLACE.search(cell.source):
+                cells.append(_answer_cell(count))
+            cell.source = resolve_links(cell.source, folder, source.name, to_write)
+        cells.append(cell)
+    notebook.cells = cells[::-1]
+    return _named(notebook)
 
 
 def solved_notebook(source):
     """The solved copy of the lesson at `source`, not yet executed."""
-    return _named(_notebook(source, SOLVED))
+    notebook = source_notebook(source)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = resolve_links(cell.source, SOLVED, source.name)
+    return _named(notebook)
 
 
-def _notebook(source, folder):
-    """The notebook of a source, with the links as they are in `folder`."""
+def asked(cell, after):
+    """How many questions a text asks to think about, before the cell `after`: those with numbers.
+
+    It asks where it has a place for the answer, begins with `**Think.**` or is followed by a cell tagged
+    "solution"; under the heading `## Think` it asks what has a number.
+    """
+    if cell.cell_type != "markdown" or tags(cell) & FOR_TEACHERS:
+        return 0
+    found = THINK.search(cell.source)
+    text = cell.source[found.start() :] if found else cell.source
+    numbered = len(re.findall(r"^\d+\. ", text, flags=re.M))
+    answered = after is not None and after.cell_type == "markdown" and "solution" in tags(after)
+    if PLACE.search(text) or answered or (found and found[1] != "## Think"):
+        return max(1, numbered)
+    return numbered if found else 0
+
+
+def _answer_cell(count):
+    """An empty cell for the answers to so many questions."""
+    from nbformat.v4 import new_markdown_cell
+
+    lines = ["**Your answers.**", *(f"{n}. " for n in range(1, count + 1))]
+    text = "\n\n".join(lines) if count > 1 else "**Your answer.**"
+    return new_markdown_cell(text, metadata={"tags": ["answers"]})
+
+
+def is_changed(path):
+    """Whether someone has worked in the notebook at `path`, so that `build` should not replace it.
+
+    Each cell that `build` writes is named by its text, and no output is written.
+
+    Raises `ValueError` for a file that is no notebook.
+    """
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        texts = ["".join(cell["source"]) for cell in cells]
+        made = [
+            str(cell.get("id")).partition("-")[0] == _name(text)
+            for cell, text in zip(cells, texts, strict=True)
+        ]
+        return not all(made) or any(cell.get("outputs") for cell in cells)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no notebook: {type(error).__name__}: {error}") from error
+
+
+def source_notebook(source):
+    """The notebook of a source, with its links as they are written there."""
     import jupytext
     import nbformat
 
@@ -80,9 +151,6 @@ def _notebook(source, folder):
     cut(text, source.name)  # where markers are wrong, the file's own line is named
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.cells.insert(1, nbformat.v4.new_markdown_cell(SETUP))
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = resolve_links(cell.source, folder, source.name)
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -98,54 +166,11 @@ def _named(notebook):
     """Give each cell a name made of its text alone, so that a change in one touches no other."""
     seen = {}
     for cell in notebook.cells:
-        name = hashlib.sha256(cell.source.encode()).hexdigest()[:12]
+        name = _name(cell.source)
         seen[name] = seen.get(name, 0) + 1
         cell.id = name if seen[name] == 1 else f"{name}-{seen[name]}"
     return notebook
 
 
-# ------------------------------------------------------------------------------------ links
-
-
-def resolve_links(text, folder, where):
-    """Markdown with its links to files of the repository made relative to `folder`.
-
-    Raises `ValueError`, naming `where`, for a file or definition that is not there.
-    """
-    up = os.path.relpath(ROOT, folder)
-
-    def link(found):
-        path, name = found.groups()
-        if not (ROOT / path).exists():
-            raise ValueError(f"{where} links to {path}, which is not there")
-        line = f"#L{_line(ROOT / path, name, where)}" if name else ""
-        return f"]({Path(up, path).as_posix()}{line})"
-
-    return _LINK.sub(link, text)
-
-
-def _line(path, name, where):
-    """The line of the file at which `name`, or `Class.method`, is defined."""
-    lines = _definitions(path)
-    if name not in lines:
-        raise ValueError(f"{where} links to {name} in {path.relative_to(ROOT)}: no such definition")
-    return lines[name]
-
-
-@cache
-def _definitions(path):
-    """Where the functions, classes, methods and named values of a file are: {name: line}."""
-    lines = {}
-
-    def visit(body, prefix):
-        for node in body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                lines[prefix + node.name] = node.lineno
-                if isinstance(node, ast.ClassDef):
-                    visit(node.body, f"{node.name}.")
-            elif isinstance(node, ast.Assign):
-                targets = [t for t in node.targets if isinstance(t, ast.Name)]
-                lines.update({prefix + target.id: node.lineno for target in targets})
-
-    visit(ast.parse(path.read_text(encoding="utf-8")).body, "")
-    return lines
+def _name(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -21,10 +21,10 @@ def add_study(commands):
     command.add_argument(
         "--prepared", help="what `python -m data_prep cxr` made (synthetic images)"
     )
-    command.set_defaults(run=_study, listed=lambda options: [options.own])
+    command.set_defaults(run=_study)
 
 
-def _study(options, folder=None):
+def _study(options):
     from lessons.own_study import study  # it needs all of the library, which other commands do not
 
     print(study(options.own, options.prepared, options.only))

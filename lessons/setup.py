@@ -6,7 +6,7 @@
 import sysconfig
 from pathlib import Path
 
-from lessons.notebooks import ROOT
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def main():

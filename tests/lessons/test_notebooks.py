@@ -7,7 +7,8 @@ import pytest
 from sources import SOURCES
 
 from lessons.holes import BEGIN, END, solution_lines
-from lessons.notebooks import LESSONS, ROOT, resolve_links, student_path
+from lessons.links import ROOT, holds_answer, resolve_links, without_links
+from lessons.notebooks import LESSONS, PLACE, is_changed, student_path
 
 RUBRICS = (*(f"{number:02}" for number in range(1, 13)), "t1", "t2", "t3", "t4", "t5")
 """Lessons and tasks whose questions have a cell each, followed by the answer with its points."""
@@ -71,7 +72,8 @@ def test_student_copy_is_what_the_source_makes(lesson):
 
 def test_link_leads_to_the_line_of_the_definition():
     text = resolve_links("[b](ums/ops/dense.py:dense_backward)", LESSONS / "solved", "a.py")
-    path, line = re.fullmatch(r"\[b\]\(\.\./\.\./(.+)#L(\d+)\)", text).groups()
+    said, path, line = re.fullmatch(r"\[b \(line (\d+)\)\]\(\.\./\.\./(.+)#L(\d+)\)", text).groups()
+    assert said == line
     lines = (ROOT / path).read_text(encoding="utf-8").split("\n")
     assert lines[int(line) - 1].startswith("def dense_backward(")
 
@@ -79,8 +81,54 @@ def test_link_leads_to_the_line_of_the_definition():
 def test_link_leads_to_methods_and_named_values_too():
     text = "[a](ums/layer.py:Layer.backward) [b](ums/data/normalisation.py:BACKGROUND) [c](ums/source.py)"
     resolved = resolve_links(text, LESSONS, "a.py")
-    linked = r"\[a\]\(../ums/layer.py#L\d+\) \[b\]\(../ums/data/normalisation.py#L\d+\)"
+    linked = r"\[a .*?\]\(../ums/layer.py#L\d+\) \[b .*?\]\(../ums/data/normalisation.py#L\d+\)"
     assert re.fullmatch(linked + r" \[c\]\(../ums/source.py\)", resolved)
+
+
+def test_link_to_a_file_with_an_answer_still_to_be_written_is_left_out():
+    text = "[sigmoid_forward](ums/ops/activations.py:sigmoid_forward), [the loss](ums/ops/losses.py:bce)"
+    resolved = resolve_links(text, LESSONS, "a.py", ["sigmoid_backward", "bce_dice"])
+    assert resolved == without_links(text) == "`sigmoid_forward`, the loss"
+    assert "](../ums/ops/activations.py#L" in resolve_links(text, LESSONS, "a.py", ["moved"])
+    assert holds_answer(ROOT / "ums/finetuning/weighting.py", "gradnorm_gradient")
+
+
+@pytest.mark.parametrize("lesson", SOURCES)
+def test_no_link_before_a_hole_opens_the_answers_file(lesson):
+    to_write = []
+    for cell in reversed(student_cells(lesson)):
+        text = "".join(cell["source"])
+        for path in re.findall(r"\]\(\.\./([\w/]+\.py)", text):
+            assert [name for name in to_write if holds_answer(ROOT / path, name)] == []
+        if cell["cell_type"] == "code":
+            holes = re.findall(r'Error\("(\w+) is not|^(\w+) = None  # replace', text, flags=re.M)
+            to_write += [inside or outside for inside, outside in holes]
+
+
+@pytest.mark.parametrize("lesson", SOURCES)
+def test_each_answer_of_the_source_has_a_place_in_the_students_copy(lesson):
+    source = SOURCES[lesson].read_text(encoding="utf-8")
+    text = "\n".join("".join(cell["source"]) for cell in student_cells(lesson))
+    places = len(PLACE.findall(text)) + text.count("**Your answer")
+    assert places >= len(re.findall(r'^# %% \[markdown\] tags=\["solution"', source, flags=re.M))
+
+
+def test_notebook_counts_as_changed_by_any_cell_that_was_written(tmp_path):
+    content = json.loads(student_path(next(iter(SOURCES.values()))).read_text(encoding="utf-8"))
+    path = tmp_path / "a.ipynb"
+
+    def changed():
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return is_changed(path)
+
+    assert not changed()
+    content["cells"].append(
+        {"cell_type": "markdown", "id": "7", "source": ["mine"], "metadata": {}}
+    )
+    assert changed()
+    path.write_text("{")
+    with pytest.raises(ValueError, match="is no notebook"):
+        is_changed(path)
 
 
 @pytest.mark.parametrize("target", ["ums/ops/dense.py:no_such", "ums/no_such.py"])

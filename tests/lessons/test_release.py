@@ -1,0 +1,203 @@
+"""What a course hands out: no student bundle holds an answer, and what teachers get is complete."""
+
+import json
+import re
+
+import pytest
+from sources import SOURCES, checks
+
+from lessons.holes import solution_lines
+
+nbformat = pytest.importorskip("nbformat")
+pytest.importorskip("jupytext")
+
+from lessons import teachers  # noqa: E402
+from lessons.graders import nbgrader_notebook, otter_notebook, stated_points  # noqa: E402
+from lessons.notebooks import asked  # noqa: E402
+from lessons.release import release, write_students  # noqa: E402
+
+TRIVIAL = 12
+"""Shorter lines (`return x`, `else:`) may stand elsewhere too."""
+
+LESSONS = list(SOURCES.values())
+
+
+@pytest.fixture(scope="module")
+def students(tmp_path_factory):
+    return write_students(tmp_path_factory.mktemp("release") / "students", LESSONS)
+
+
+def texts(folder):
+    """{path: text} of what a student reads: notebooks cell by cell, and all that is not the library."""
+    for path in folder.rglob("*"):
+        if path.is_file() and path.relative_to(folder).parts[0] not in ("ums", "data_prep"):
+            text = path.read_text(encoding="utf-8")
+            if path.suffix == ".ipynb":
+                text = "\n".join("".join(c["source"]) for c in json.loads(text)["cells"])
+            yield path.relative_to(folder).as_posix(), text
+
+
+def test_students_get_no_line_of_a_solution(students):
+    found = dict(texts(students))
+    for source in LESSONS:
+        solution = [
+            n for n in solution_lines(source.read_text(encoding="utf-8")) if len(n) > TRIVIAL
+        ]
+        lines = set(map(str.strip, found[f"lessons/{source.stem}.ipynb"].split("\n")))
+        assert solution and not lines.intersection(solution)
+        assert len(found) > len(LESSONS)
+
+
+def test_students_get_no_source_solved_copy_test_answer_or_marker(students):
+    parts = {part for path in students.rglob("*") for part in path.relative_to(students).parts}
+    assert not parts & {"source", "solved", "tests", "wrong_answers", "__pycache__", "release.py"}
+    for name, text in texts(students):
+        assert "BEGIN SOLUTION" not in text and "**Answers" not in text, name
+
+
+def test_start_page_leads_to_every_notebook_and_links_lead_somewhere(students):
+    start = (students / "START.md").read_text(encoding="utf-8")
+    assert start.count(".ipynb)") == len(LESSONS)
+    for path in (students / "lessons").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for cell in cells:
+            if cell["cell_type"] == "markdown":
+                links = re.findall(r"(?<!!)\[[^\[\]]*\]\(([^()\s:]+)\)", "".join(cell["source"]))
+                for address in links:
+                    target = path.parent / address.partition("#")[0]
+                    assert target.exists(), (path.name, address)
+
+
+def test_students_library_has_all_that_notebooks_import(students):
+    for name, text in texts(students):
+        if name.endswith((".ipynb", ".py")):
+            for module in re.findall(r"^(?:from|import) (lessons(?:\.\w+)*)", text, flags=re.M):
+                path = students / module.replace(".", "/")
+                assert path.is_dir() or path.with_suffix(".py").is_file(), (name, module)
+    for key in ("core", "lessons"):
+        assert (students / "requirements" / f"{key}.txt").is_file()
+    assert (students / "lessons" / "setup.py").is_file()
+    assert "*.ipynb" in (students / ".gitignore").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("source", LESSONS, ids=list(SOURCES))
+def test_graders_copies_have_a_point_for_each_check(source):
+    lesson = source.stem
+    cells = nbgrader_notebook(source).cells
+    marks = [cell.metadata["nbgrader"] for cell in cells if "nbgrader" in cell.metadata]
+    tests = [mark for mark in marks if mark["grade"] and not mark["solution"]]
+    assert [mark["grade_id"] for mark in tests] == [f"check-{name}" for name in checks(lesson)]
+    assert len({mark["grade_id"] for mark in marks}) == len(marks)
+    assert all(mark["points"] == 1 for mark in tests)
+    raw = [c.source for c in otter_notebook(source, ["ums"]).cells if c.cell_type == "raw"]
+    assert [n for text in raw for n in re.findall(r"name: (\w+)\npoints: 1\n", text)] == list(
+        checks(lesson)
+    )
+    assert "  - ums" in raw[0] and sum("BEGIN TESTS" in text for text in raw) == len(tests)
+
+
+def test_teachers_get_rubric_questions_and_answers():
+    page = teachers.grading(SOURCES["02_backward"])
+    assert "`rejected`: every wrong backward pass is found" in page
+    assert page.index("## Think") < page.index("**Answer")
+
+
+RUBRIC = """# %% [markdown]
+# # A title
+#
+# Text.
+
+# %%
+def f():
+    # BEGIN SOLUTION
+    return 1
+    # END SOLUTION
+
+# %% [markdown]
+# ## Think
+#
+# 1. Why?
+
+# %% [markdown] tags=["rubric"]
+# Three points for a reason.
+"""
+
+
+def test_rubric_of_the_source_takes_the_usual_ones_place_and_is_in_no_student_copy(tmp_path):
+    from lessons.notebooks import student_text
+
+    source = tmp_path / "02_made.py"
+    source.write_text(RUBRIC, encoding="utf-8")
+    page = teachers.grading(source)
+    assert "Three points" in page and "Two points" not in page
+    copy = student_text(source)
+    assert "Three points" not in copy and "Your answer.**" in copy
+    source.write_text(
+        RUBRIC.replace("1. Why?", "**1.** Why?\n#\n# *your answer:*"), encoding="utf-8"
+    )
+    assert "Your answer.**" not in student_text(source)
+
+
+@pytest.mark.parametrize(
+    ("text", "answered", "questions"),
+    [
+        ("## Think\n\n1. Why?\n2. How?", False, 2),
+        ("## Think\n\nBelow each question.", False, 0),
+        ("**2.** Why?\n\n*your answer:*", True, 1),
+        ("Text.\n\n**Think.** Why?", False, 1),
+        ("1. A list\n\n*your guess:*", False, 0),
+        ("3. Why?", True, 1),
+        ("Why?", True, 1),
+    ],
+)
+def test_questions_are_counted(text, answered, questions):
+    cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_markdown_cell("x")]
+    cells[1].metadata["tags"] = ["solution", "rubric"] if answered else []
+    assert asked(*cells) == questions and asked(cells[1], None) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("**Answer 1 (3 points).** It moves (1).", 3),
+        ("**Answer 1** (3 points). It moves (1 point).", 3),
+        ("*Checks, 56 points.* 7 each.\n\n*Report, 15 points.* 3\n\n*Statistics, 5 points.*", 20),
+        ("**Answers.**\n\n1. Because of 3 points.", 0),
+    ],
+)
+def test_points_that_an_answer_states_are_added(text, points):
+    assert stated_points(text) == points
+
+
+def test_slides_begin_at_headings_and_keep_answers_back():
+    pytest.importorskip("nbconvert")
+    cells = [
+        nbformat.v4.new_markdown_cell("# A lesson\n\ntext"),
+        nbformat.v4.new_code_cell("x = 1"),
+        nbformat.v4.new_markdown_cell("## A part"),
+        nbformat.v4.new_markdown_cell("the answers", metadata={"tags": ["solution"]}),
+    ]
+    page = teachers.slides(nbformat.v4.new_notebook(cells=cells))
+    kinds = [cell.metadata["slideshow"]["slide_type"] for cell in cells]
+    assert kinds == ["slide", "fragment", "slide", "skip"]
+    assert "reveal" in page and "A part" in page and "the answers" not in page
+
+
+def test_release_takes_a_solved_copy_that_is_up_to_date_and_no_folder_that_is_not_empty(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("nbconvert")
+    source = SOURCES["02_backward"]
+    solved = teachers.solved_notebook(source)
+    monkeypatch.setattr(teachers, "SOLVED", tmp_path / "solved")
+    monkeypatch.setattr(teachers, "solve", lambda source: pytest.fail("solved once more"))
+    (tmp_path / "solved").mkdir()
+    nbformat.write(solved, tmp_path / "solved" / "02_backward.ipynb")
+    made = dict(release(tmp_path / "out", [source]))
+    assert list(made) == ["students", "nbgrader", "otter", "teachers"]
+    files = {p.relative_to(made["teachers"]).as_posix() for p in made["teachers"].rglob("*.*")}
+    assert files == {
+        "solved/02_backward.ipynb", "slides/02_backward.slides.html", "grading/02_backward.md",
+    }  # fmt: skip
+    with pytest.raises(FileExistsError, match="not empty"):
+        list(release(tmp_path / "out", [source]))
