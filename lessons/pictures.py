@@ -1,5 +1,7 @@
 """What the lessons' pictures share: one look, a row of images, and a text for who cannot see them."""
 
+import base64
+import html
 import io
 
 import matplotlib.pyplot as plt
@@ -36,14 +38,19 @@ def image_row(images, titles=(), axes=None, low=0, high=255, colours="gray"):
 def show(alt):
     """Show the current figure, as `plt.show()` does, with a text for readers who cannot see it.
 
-    Args:
-        alt: one or two sentences that say what is to be seen. The notebook keeps them as the picture's
-            alternative text; outside a notebook nothing is shown.
-    """
-    from IPython.display import Image, display
+    The text is kept beside the PNG, where the book finds it, and in an HTML form of the picture, which
+    notebook programs prefer: JupyterLab gives a plain PNG no alternative text.
 
-    picture = io.BytesIO()
+    Args:
+        alt: one or two sentences that say what is to be seen. Outside a notebook they are printed.
+    """
+    from IPython.display import display
+
+    file = io.BytesIO()
     figure = plt.gcf()
-    figure.savefig(picture, format="png")
+    figure.savefig(file, format="png")
     plt.close(figure)
-    display(Image(picture.getvalue(), alt=alt))
+    png = base64.b64encode(file.getvalue()).decode()
+    picture = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">'
+    data = {"text/plain": alt, "text/html": picture, "image/png": png}
+    display(data, metadata={"image/png": {"alt": alt}}, raw=True)
