@@ -27,6 +27,12 @@ if importlib.util.find_spec("lessons") is None:
     %pip install -q -r requirements.txt"""
 
 
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
 class Edition(NamedTuple):
     """Which book is made.
 
@@ -62,7 +68,7 @@ def chapter(source, folder, edition):
         cells.append(cell)
     cells.insert(1, _offers(source.stem, edition))
     notebook.cells = cells
-    notebook.metadata = {"kernelspec": {"name": "python3"}, "language_info": {"name": "python"}}
+    notebook.metadata = METADATA
     return notebook
 
 

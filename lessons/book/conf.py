@@ -1,5 +1,9 @@
 """Settings of Sphinx for the course book; `lessons.book.build` stages the pages and calls Sphinx."""
 
+import sys
+
+from sphinx.util.nodes import make_refnode
+
 import ums
 
 project = "ums"
@@ -45,12 +49,25 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 napoleon_use_ivar = True  # attributes as a list: dataclasses have them as members, too
 nitpicky = True
-nitpick_ignore_regex = [("py:obj", ".*")]
+nitpick_ignore_regex = [
+    ("py:obj", ".*"),
+    ("py:.*", r"(?!ums\b|data_prep\b)\w+\..*"),  # of other libraries, whose pages are not at hand
+    (
+        "py:class",
+        r".*\._\w+|ums\.networks\.AnyLayer|DTypeLike|Record|dict\[str",
+    ),  # private; aliases
+]
+suppress_warnings = [
+    "ref.python",  # two classes may bear one name
+    "toc.empty_glob",  # a kind of chapter may be missing
+]
 
 
 def setup(app):
     app.connect("autodoc-skip-member", _skip)
-    app.connect("autodoc-process-docstring", _show_formulas_as_written)
+    app.connect("autodoc-process-docstring", _keep_sentences, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", _show_formulas_as_written, priority=600)
+    app.connect("missing-reference", _follow_import)
 
 
 def _skip(app, what, name, value, skip, options):
@@ -61,6 +78,12 @@ def _skip(app, what, name, value, skip, options):
     return True if home.split(".")[0] not in ("ums", "data_prep") else None
 
 
+def _keep_sentences(app, what, name, value, options, lines):
+    """Keep napoleon from taking what stands before a colon for the type of a value."""
+    if what in ("attribute", "data", "property"):
+        lines.insert(0, "")
+
+
 def _show_formulas_as_written(app, what, name, value, options, lines):
     """Make literal blocks of the indented blocks of a docstring, all of which are formulas."""
     for i in range(len(lines) - 1, 1, -1):
@@ -68,3 +91,14 @@ def _show_formulas_as_written(app, what, name, value, options, lines):
         starts = lines[i].startswith("    ") and not lines[i - 1].strip() and before.strip()
         if starts and not before.startswith((" ", ":", "..")) and not before.endswith("::"):
             lines[i:i] = ["::", ""]
+
+
+def _follow_import(app, env, node, content):
+    """Link a name that a package imports, such as `ums.data.Examples`, to where it is defined."""
+    package, _, name = node.get("reftarget", "").rpartition(".")
+    value = getattr(sys.modules.get(package), name, None)
+    target = f"{getattr(value, '__module__', '')}.{name}"
+    found = env.domains["py"].objects.get(target)
+    if not found:
+        return None
+    return make_refnode(app.builder, node["refdoc"], found.docname, found.node_id, content, target)

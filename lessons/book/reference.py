@@ -46,5 +46,5 @@ def _write(folder, name, inner=()):
     if inner:
         lines += ["", ".. toctree::", "   :maxdepth: 1", "", *(f"   {module}" for module in inner)]
     else:
-        lines += ["   :members:", "   :show-inheritance:"]
+        lines += ["   :members:", "   :ignore-module-all:", "   :show-inheritance:"]
     Path(folder, f"{name}.rst").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -26,17 +26,7 @@ def build(out, edition):
     source, html = out / "source", out / "html"
     stage(source, edition)
     shutil.rmtree(html, ignore_errors=True)
-    options = [
-        "-q",
-        "-W",
-        "--keep-going",
-        "-b",
-        "html",
-        "-c",
-        str(HERE),
-        "-d",
-        str(out / "doctrees"),
-    ]
+    options = ["-qW", "--keep-going", "-c", str(HERE), "-d", str(out / "doctrees")]
     if edition.solved:
         options += ["-D", "html_title=ums: the teacher's book"]
     status = sphinx([*options, str(source), str(html)])
