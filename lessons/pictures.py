@@ -38,9 +38,6 @@ def image_row(images, titles=(), axes=None, low=0, high=255, colours="gray"):
 def show(alt):
     """Show the current figure, as `plt.show()` does, with a text for readers who cannot see it.
 
-    The text is kept beside the PNG, where the book finds it, and in an HTML form of the picture, which
-    notebook programs prefer: JupyterLab gives a plain PNG no alternative text.
-
     Args:
         alt: one or two sentences that say what is to be seen. Outside a notebook they are printed.
     """
@@ -50,7 +47,21 @@ def show(alt):
     figure = plt.gcf()
     figure.savefig(file, format="png")
     plt.close(figure)
-    png = base64.b64encode(file.getvalue()).decode()
-    picture = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">'
-    data = {"text/plain": alt, "text/html": picture, "image/png": png}
-    display(data, metadata={"image/png": {"alt": alt}}, raw=True)
+    display(_Picture(base64.b64encode(file.getvalue()).decode(), alt))
+
+
+class _Picture:
+    """A PNG with its text: beside it, where the book finds it, and in an HTML form, which notebook
+    programs prefer. JupyterLab gives a PNG alone no alternative text.
+    """
+
+    def __init__(self, png, alt):
+        self.png, self.alt = png, alt
+
+    def __repr__(self):
+        return self.alt
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        picture = f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{self.png}">'
+        data = {"text/plain": self.alt, "text/html": picture, "image/png": self.png}
+        return data, {"image/png": {"alt": self.alt}}

@@ -57,10 +57,7 @@ nitpick_ignore_regex = [
         r".*\._\w+|ums\.networks\.AnyLayer|DTypeLike|Record|dict\[str",
     ),  # private; aliases
 ]
-suppress_warnings = [
-    "ref.python",  # two classes may bear one name
-    "toc.empty_glob",  # a kind of chapter may be missing
-]
+suppress_warnings = ["ref.python"]  # two classes may bear one name
 
 
 def setup(app):

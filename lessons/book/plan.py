@@ -35,7 +35,15 @@ class Part(NamedTuple):
 
 
 class Plan(NamedTuple):
+    """The parts in the order of the course."""
+
     parts: list[Part]
+
+    @property
+    def minutes(self):
+        """The work of a student who does everything and one capstone."""
+        capstones = [part.minutes for part in self.parts if part.kind == "Capstone"]
+        return sum(part.minutes for part in self.parts) - sum(capstones) + max(capstones)
 
     def weeks(self, count):
         """The parts of each week of a course of 12 or 6 weeks: {week: parts}."""

@@ -62,8 +62,16 @@ def _write_page(path, target, edition):
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    text = template.render(plan=read_plan(), link=_link, edition=edition)
+    text = template.render(plan=read_plan(), link=_link, chapters=_chapters(), edition=edition)
     target.write_text(in_book(text, repository=edition.repository), encoding="utf-8")
+
+
+def _chapters():
+    """The stems of the chapters of each kind that there is: {"Lessons": ["01_xray", ...]}."""
+    stems = [source.stem for source in sources()]
+    kinds = {"Lessons": "0123456789", "Tasks": "t", "Capstones": "c"}
+    found = {kind: [s for s in stems if s[0] in first] for kind, first in kinds.items()}
+    return {kind: stems for kind, stems in found.items() if stems}
 
 
 def _link(key):
