@@ -54,7 +54,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!ums\b|data_prep\b)\w+\..*"),  # of other libraries, whose pages are not at hand
     (
         "py:class",
-        r".*\._\w+|ums\.networks\.AnyLayer|DTypeLike|Record|dict\[str",
+        r".*\._\w+|ums\.networks\.AnyLayer|Array|DTypeLike|Record|Train|dict\[str",
     ),  # private; aliases
 ]
 suppress_warnings = ["ref.python"]  # two classes may bear one name
@@ -78,7 +78,7 @@ def _skip(app, what, name, value, skip, options):
 def _keep_sentences(app, what, name, value, options, lines):
     """Keep napoleon from taking what stands before a colon for the type of a value."""
     if what in ("attribute", "data", "property"):
-        lines.insert(0, "")
+        lines[:0] = ["..", ""]  # an empty comment: napoleon looks at the first line alone
 
 
 def _show_formulas_as_written(app, what, name, value, options, lines):
