@@ -43,7 +43,7 @@ def solve(source):
     started = time.perf_counter()
     with _scratch() as folder:
         client = _client(notebook, folder, timeout=CELL_SECONDS, record_timing=False)
-        client.execute(env=_environment(), cleanup_kc=True)
+        client.execute(env=_environment(LESSON_STILL="1"), cleanup_kc=True)
     seconds = time.perf_counter() - started
     SOLVED.mkdir(exist_ok=True)
     path = SOLVED / f"{source.stem}.ipynb"

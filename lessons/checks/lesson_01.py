@@ -3,6 +3,7 @@
 import numpy as np
 
 from lessons.checking import CheckFailed, as_array, check, require
+from lessons.checks.gradients import Unchanged
 from ums.data import normalise as library_normalise
 from ums.data.normalisation import BACKGROUND
 
@@ -11,23 +12,46 @@ from ums.data.normalisation import BACKGROUND
 def as_shown(as_shown):
     """0 is black in both kinds, in uint8, and an unknown kind is refused."""
     stored = np.array([[0, 1, 100], [128, 200, 255]], np.uint8)
-    kept = stored.copy()
+    given = Unchanged(pixels=stored)
     plain = as_array(as_shown(stored, "MONOCHROME2"), "a MONOCHROME2 film", (2, 3), np.uint8)
-    require((plain == kept).all(), "MONOCHROME2 is right as it is stored: nothing is to be changed")
+    given.check()
+    require(
+        (plain == stored).all(), "MONOCHROME2 is right as it is stored: nothing is to be changed"
+    )
     turned = as_array(as_shown(stored, "MONOCHROME1"), "a MONOCHROME1 film", (2, 3), np.uint8)
-    require((stored == kept).all(), "the stored pixels were changed: the caller still needs them")
+    given.check()
     require(
         turned[0, 0] == 255 and turned[1, 2] == 0,
         f"in MONOCHROME1 a stored 0 is white and 255 black; yours gives {turned[0, 0]} for 0 and "
         f"{turned[1, 2]} for 255. Which whole number lies as far from the other end?",
     )
     back = as_shown(turned, "MONOCHROME1")
-    require((back == kept).all(), "turned round twice, a film should be what it was before")
+    require((back == stored).all(), "turned round twice, a film should be what it was before")
+    _check_narrow_film(as_shown)
+    for kind in ("RGB", "MONOCHROME", "MONOCHROME12", ""):
+        _check_refused(as_shown, stored, kind)
+
+
+def _check_narrow_film(as_shown):
+    """Neither its darkest nor its brightest pixel is at an end of the range."""
+    narrow = as_shown(np.array([[10, 100, 200]], np.uint8), "MONOCHROME1")
+    require(
+        (narrow == (245, 155, 55)).all(),
+        f"a MONOCHROME1 film of the pixels 10, 100, 200 is shown as 245, 155, 55; yours as "
+        f"{', '.join(map(str, narrow.ravel()))}. Does your answer depend on other pixels of the film?",
+    )
+
+
+def _check_refused(as_shown, stored, kind):
     try:
-        as_shown(stored, "RGB")
+        as_shown(stored, kind)
     except ValueError:
         return
-    raise CheckFailed("as_shown(pixels, 'RGB') should raise ValueError, and it did not")
+    except (KeyError, TypeError, RuntimeError, AssertionError) as error:
+        found = f"it raised {type(error).__name__}"
+    else:
+        found = "it did not"
+    raise CheckFailed(f"as_shown(pixels, {kind!r}) should raise ValueError, and {found}")
 
 
 @check
@@ -35,7 +59,9 @@ def normalise(normalise):
     """mean 0 and deviation 1/4 on each film, its border dark, bright still bright."""
     images = _films()
     film = images > BACKGROUND
-    x = as_array(normalise(images.copy()), "x", (*images.shape, 1), np.float32)[..., 0]
+    given = Unchanged(images=images)
+    x = as_array(normalise(images), "x", (*images.shape, 1), np.float32)[..., 0]
+    given.check()
     for n in range(len(images)):
         values, grey = x[n][film[n]], images[n][film[n]].astype(float)
         require(
@@ -47,7 +73,7 @@ def normalise(normalise):
     alone = normalise(images[1:2])[0, ..., 0]
     require(
         np.allclose(alone, x[1], atol=1e-5),
-        "an image comes out differently alone and in a batch: each must have its own mean and deviation",
+        "an image comes out differently alone and in a batch: each has its own mean and standard deviation",
     )
     require(
         np.allclose(x, library_normalise(images)[..., 0], atol=1e-4),
@@ -59,13 +85,13 @@ def _check_film(n, values):
     mean, deviation = float(values.mean()), float(values.std())
     require(
         abs(mean) < 0.01,
-        f"image {n}: the film pixels should have mean 0, yours have {mean:.3f}. Over which pixels "
+        f"image {n}: the exposed pixels should have mean 0, yours have {mean:.3f}. Over which pixels "
         "do you take the mean: all, or the exposed ones of this image?",
     )
     require(
         abs(deviation - 0.25) < 0.005,
-        f"image {n}: the film pixels should have the deviation 1/4, yours have {deviation:.3f}. What "
-        "stands below the line, and over which pixels is it taken?",
+        f"image {n}: the exposed pixels should have the standard deviation 1/4, yours have {deviation:.3f}. "
+        "What do you divide by, and over which pixels is it taken?",
     )
 
 
@@ -75,7 +101,8 @@ def _check_border(x, images, film):
         require(
             np.ptp(border) < 1e-5,
             f"image {n}: the pixels off the film should have one value, yours run from "
-            f"{border.min():.3f} to {border.max():.3f}. Where do they take the formula of the film?",
+            f"{border.min():.3f} to {border.max():.3f}. Is the formula for exposed pixels "
+            "applied to them, too?",
         )
         require(
             border.max() < -1 + 1e-5,
@@ -111,11 +138,12 @@ def split_rows(split_rows):
     for seed in range(5):
         train, test = _sides(split_rows, patients, 0.25, seed)
         _check_sides(patients, train, test)
-        require(
-            len(set(patients[test])) == 3,
-            f"a quarter of 12 patients are 3, your test side has {len(set(patients[test]))}: is the "
-            "share one of the patients or of the rows?",
-        )
+        _check_share(patients, train, test, "a quarter of 12 patients are 3", 3)
+    for share, drawn in ((0.3, 4), (0.2, 2), (0.5, 6)):
+        train, test = _sides(split_rows, patients, share, 0)
+        said = f"{share} of 12 patients are {12 * share:g}, rounded {drawn}"
+        _check_share(patients, train, test, said, drawn)
+    train, test = _sides(split_rows, patients, 0.25, 4)
     again = _sides(split_rows, patients, 0.25, 4)
     require(
         all(np.array_equal(a, b) for a, b in zip(again, (train, test), strict=True)),
@@ -125,16 +153,34 @@ def split_rows(split_rows):
     require(len(drawn) > 10, "20 seeds give almost the same split: are the patients drawn by rng?")
 
 
-def _sides(split_rows, patients, share, seed):
-    answer = split_rows(patients.copy(), share, np.random.default_rng(seed))
+def _check_share(patients, train, test, said, drawn):
+    found = len(set(patients[test]))
     require(
-        isinstance(answer, tuple) and len(answer) == 2,
+        found == drawn or len(set(patients[train])) != drawn,
+        f"{said}, and that many are on your first side. The function returns the rows to train on first, "
+        "then those to test on.",
+    )
+    require(
+        found == drawn,
+        f"{said}; on your test side there are {found}. Is the share one of the patients or of the rows, "
+        "and is it rounded, neither up nor down throughout? Can a patient be drawn twice?",
+    )
+
+
+def _sides(split_rows, patients, share, seed):
+    given = Unchanged(patients=patients)
+    answer = split_rows(patients, share, np.random.default_rng(seed))
+    given.check()
+    require(
+        isinstance(answer, tuple | list) and len(answer) == 2,
         f"it should return two arrays, rows to train on and rows to test on, got {type(answer).__name__}",
     )
     for name, rows in zip(("train", "test"), answer, strict=True):
+        found = f"{rows.dtype} {rows.shape}" if hasattr(rows, "dtype") else type(rows).__name__
         require(
             isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in "iu",
-            f"the {name} side should be an array of row numbers, not of names or True and False",
+            f"the {name} side should be an array (n,) of row numbers, got {found}. For a list there is "
+            "np.array, for True and False np.flatnonzero.",
         )
     return answer
 

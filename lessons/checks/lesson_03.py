@@ -1,8 +1,11 @@
 """Checks of lesson 3: receptive fields, windows as a matrix, the product, the adjoint."""
 
+from numbers import Real
+
 import numpy as np
 
 from lessons.checking import as_array, check, require
+from lessons.checks.gradients import Unchanged
 from ums.ops import col2im as library_col2im
 from ums.ops import conv2d_forward
 from ums.ops import im2col as library_im2col
@@ -22,14 +25,19 @@ def receptive_field(receptive_field):
         "one 3x3 with stride 2, which sees no more than one with stride 1": ([(3, 2, 1)], 3),
         "stride 2, then stride 1": ([(3, 2, 1), (3, 1, 1)], 7),
         "stride 2 three times": ([(3, 2, 1)] * 3, 15),
+        "stride 3, then 5x5 with dilation 2": ([(3, 3, 1), (5, 1, 2)], 27),
         "stride 2, then dilation 2, then 5x5": ([(3, 2, 1), (3, 1, 2), (5, 1, 1)], 19),
         "1x1 convolutions, stride 2": ([(1, 2, 1)] * 2, 1),
     }
     for name, (layers, width) in cases.items():
-        answer = receptive_field(layers)
+        given = list(layers)
+        answer = receptive_field(given)
         require(
-            isinstance(answer, int | np.integer),
-            f"it should return one whole number, got {answer!r}",
+            given == layers, f"{name}: your function changed the list of layers that it was given"
+        )
+        require(
+            isinstance(answer, Real) and not isinstance(answer, bool),
+            f"it should return one number, got {answer!r}",
         )
         require(
             answer == width,
@@ -64,7 +72,9 @@ def im2col(im2col):
 def _compare_windows(im2col, x, kernel, stride, dilation):
     where = f"kernel {kernel}, stride {stride}, dilation {dilation}"
     expected = library_im2col(x, kernel, stride, dilation)
+    given = Unchanged(x=x)
     A = as_array(im2col(x, kernel, stride, dilation), f"A ({where})", expected.shape, x.dtype)
+    given.check()
     wrong = [i for i in np.ndindex(A.shape) if A[i] != expected[i]] if (A != expected).any() else []
     if wrong:
         _, i, j, u, v, _ = wrong[0]
@@ -102,12 +112,22 @@ def conv2d(conv2d):
     x, w, b = (rng.normal(size=shape) for shape in ((2, 6, 9, 3), (3, 3, 3, 4), (4,)))
     for stride, dilation in SLIDES:
         expected, _ = conv2d_forward(x, w, b, stride, dilation)
-        y = as_array(conv2d(x, w, b, stride, dilation), "y (N, OH, OW, O)", expected.shape)
+        given = Unchanged(x=x, w=w, b=b)
+        y = conv2d(x, w, b, stride, dilation)
+        given.check()
+        as_array(y, "y (N, OH, OW, O)", expected.shape, x.dtype)
         require(
             np.allclose(y, expected),
             f"stride {stride}, dilation {dilation}: y is off by up to {abs(y - expected).max():.3g}. Does a "
             "row of the matrix, (u, v, c), stand in the order in which w stands in its column?",
         )
+    single = [array.astype(np.float32) for array in (x, w, b)]
+    found = conv2d(*single).dtype
+    require(
+        found == np.float32,
+        f"x, w and b of float32 make a y of {found}: where does another type come in? It needs twice "
+        "(float64) the memory, or has lost digits (float16).",
+    )
 
 
 @check
@@ -127,7 +147,9 @@ def col2im(im2col, col2im):
         x = rng.normal(size=(2, 6, 9, 3))
         A = library_im2col(x, 3, stride, dilation)
         y = rng.normal(size=A.shape)
-        back = as_array(col2im(y.copy(), x.shape, stride, dilation), "col2im(...)", x.shape)
+        given = Unchanged(columns=y)
+        back = as_array(col2im(y, x.shape, stride, dilation), "col2im(...)", x.shape)
+        given.check()
         left, right = float((A * y).sum()), float((x * back).sum())
         require(
             abs(left - right) < 1e-9 * (np.linalg.norm(A) * np.linalg.norm(y)),

@@ -3,9 +3,14 @@
 import numpy as np
 
 from lessons.checking import as_array, check, require
-from ums.gradcheck import check_gradients
-from ums.layers import BatchNorm, Conv2D, ReLU, Sequential
+from lessons.checks.gradients import Unchanged, against_differences, gradients
+from ums.layers import BatchNorm, Conv2D, Layer, ReLU, Sequential
 from ums.ops.norm import batchnorm_backward_plain, batchnorm_forward_plain
+
+HINT = (
+    "For x: which of mean and variance are constants in this mode, and which factors stand before dy? "
+    "For gamma and beta: over what do you sum, and times what?"
+)
 
 
 def _arguments(rng, C=3):
@@ -19,12 +24,14 @@ def batchnorm_forward(batchnorm_forward):
     """the batch's statistics in training, the running ones at inference, moved in training alone."""
     x = np.array([[1.0], [5.0]])
     mean, var = np.zeros(1), np.ones(1)
+    given = Unchanged(x=x)
     answer = batchnorm_forward(x, np.ones(1), np.zeros(1), mean, var, True)
+    given.check("Only the running statistics are to move.")
     y = as_array(answer[0], "y of the values 1 and 5", (2, 1))[:, 0]
     require(
         np.allclose(y, (-1, 1), atol=1e-4),
-        f"in training the values 1 and 5 (mean 3, deviation 2) become -1 and 1, yours {np.round(y, 4)}. "
-        "Whose mean and variance do you take, and is the root where it should be?",
+        f"in training the values 1 and 5 (mean 3, standard deviation 2) become -1 and 1, yours "
+        f"{np.round(y, 4)}. Whose mean and variance do you take, and is the root where it should be?",
     )
     require(
         np.allclose(mean, 0.3) and np.allclose(var, 1.3),
@@ -54,10 +61,12 @@ def _compare_forward(batchnorm_forward, rng, training):
     # The tiny variance shows where eps stands.
     for scale in (1.0, 1e-3):
         given = x * scale
-        expected, _ = batchnorm_forward_plain(
+        expected, expected_cache = batchnorm_forward_plain(
             given, gamma, beta, expected_mean, expected_var, training
         )
+        kept = Unchanged(x=given, gamma=gamma, beta=beta)
         y, cache = batchnorm_forward(given, gamma, beta, mean, var, training)
+        kept.check("Only the running statistics are to move.")
         as_array(y, f"y {mode}", x.shape)
         require(
             np.allclose(y, expected),
@@ -73,6 +82,11 @@ def _compare_forward(batchnorm_forward, rng, training):
             np.allclose(gamma * cache[0] + beta, y),
             "the cache must hold xhat, as it is before gamma and beta",
         )
+        require(
+            np.shape(cache[1]) == (3,) and np.allclose(cache[1], expected_cache[1]),
+            f"{mode} the cache must hold rstd = 1 / sqrt(variance + eps), (C,): the backward pass "
+            "multiplies by it. Is yours the root itself, or of another shape?",
+        )
 
 
 @check
@@ -87,30 +101,13 @@ def batchnorm_backward(batchnorm_backward):
         def forward(x, gamma, beta, training=training, mean=mean, var=var):
             return batchnorm_forward_plain(x, gamma, beta, mean.copy(), var.copy(), training)
 
-        dy = rng.normal(size=x.shape)
         cache = forward(x, gamma, beta)[1]
-        answer = batchnorm_backward(dy, cache)
-        require(
-            isinstance(answer, tuple) and len(answer) == 3,
-            "it should return three gradients: dx, dgamma, dbeta",
-        )
-        dx = as_array(answer[0], f"dx {mode}", x.shape)
-        for name, gradient in (("dgamma", answer[1]), ("dbeta", answer[2])):
-            as_array(gradient, f"{name} {mode}", (3,))
+        shapes = {"dx": x.shape, "dgamma": (3,), "dbeta": (3,)}
+        dx, _, _ = gradients(batchnorm_backward, rng.normal(size=x.shape), cache, shapes)
         if training:
             _check_sums(dx, cache[0])
-        _differences(mode, forward, batchnorm_backward, x, gamma, beta, rng)
-
-
-def _differences(mode, forward, backward, x, gamma, beta, rng):
-    try:
-        check_gradients(forward, backward, {"x": x, "gamma": gamma, "beta": beta}, rng=rng)
-    except AssertionError as error:
-        require(
-            False,
-            f"{mode}: {error}.\n   For x: which of mean and variance are constants in this mode, and which "
-            "factors stand before dy? For gamma and beta: over what do you sum, and times what?",
-        )
+        inputs = {"x": x, "gamma": gamma, "beta": beta}
+        against_differences(forward, batchnorm_backward, inputs, rng, f"This is {mode}. {HINT}")
 
 
 def _check_sums(dx, xhat):
@@ -118,13 +115,13 @@ def _check_sums(dx, xhat):
     total = abs(dx.sum(axis=(0, 1, 2))).max()
     require(
         total < 1e-8,
-        "in training: to add one number to a whole channel leaves y as it is, so dx sums to 0 over a "
+        "in training: adding one number to a whole channel leaves y as it is, so dx sums to 0 over a "
         f"channel; yours sums to {total:.3g}. Through which of the three ways is that taken into account?",
     )
     along = abs((dx * xhat).sum(axis=(0, 1, 2))).max()
     require(
         along < 1e-2,
-        "in training: to stretch a channel about its mean leaves y as it is, so the sum of dx times xhat is "
+        "in training: stretching a channel about its mean leaves y as it is, so the sum of dx times xhat is "
         f"0 (nearly, because of eps); yours is {along:.3g}. How does the variance depend on x?",
     )
 
@@ -153,9 +150,8 @@ def mutants():
 
 @check
 def moved(moved):
-    """frozen statistics are still, others are found, and all is put back."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(4, 8, 8, 1)).astype(np.float32)
+    """frozen statistics are still, the smallest move is found, and all is put back."""
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
     every = {"1.running_mean", "1.running_var", "4.running_mean", "4.running_var"}
     cases = {
         "a network that is not frozen": ((), every),
@@ -167,21 +163,54 @@ def moved(moved):
         network = _network(np.random.default_rng(1))
         for i in frozen:
             network.layers[i].freeze()
-        before = {key: array.copy() for key, array in network.statistics().items()}
-        answer = moved(network, x)
-        require(isinstance(answer, set), f"it should return a set of names, got {answer!r}")
-        require(
-            answer == expected,
-            f"{name} moves {len(expected)} of its 4 statistics, yours names {len(answer & expected)} of "
-            f"these and {len(answer - expected)} others. The arrays change in place: what do you compare "
-            "them with?",
-        )
-        after = network.statistics()
-        require(
-            all((after[key] == before[key]).all() for key in before),
-            f"{name} has other statistics after the detector looked than before it",
-        )
-        require(moved(network, x) == expected, f"{name}, asked a second time, is another one")
+        _check_detector(moved, name, network, x, expected)
+    expected = {"0.one_entry", "0.exchanged"}
+    name = (
+        "a layer in which one number of four moves by its last digit, and two others change places"
+    )
+    _check_detector(moved, name, Sequential(_SmallMoves()), x, expected)
+
+
+def _check_detector(moved, name, network, x, expected):
+    before = {key: array.copy() for key, array in network.statistics().items()}
+    given = Unchanged(x=x)
+    answer = moved(network, x)
+    given.check()
+    require(isinstance(answer, set | frozenset), f"it should return a set of names, got {answer!r}")
+    require(
+        answer == expected,
+        f"{name}: {len(expected)} of its {len(before)} statistics move; yours names "
+        f"{len(answer & expected)} of these and {len(answer - expected)} others. The arrays change in "
+        "place: what do you compare them with? And when has an array moved: if all of its numbers "
+        "differ, if they differ by much, or if any does at all?",
+    )
+    after = network.statistics()
+    require(
+        all((after[key] == before[key]).all() for key in before),
+        f"{name}: its statistics are not the same after the detector looked as before it",
+    )
+    require(
+        moved(network, x) == expected,
+        f"{name}: asked a second time, your detector gives another answer",
+    )
+
+
+class _SmallMoves(Layer):
+    """Its statistics move by what a comparison of sums, of all entries, or a rounded one misses."""
+
+    def __init__(self):
+        super().__init__()
+        self.still, self.one_entry = np.ones(4, np.float32), np.ones(4, np.float32)
+        self.exchanged = np.arange(4, dtype=np.float32)
+
+    def _forward(self, x, training):
+        if training and not self.frozen:
+            self.one_entry[2] = np.nextafter(self.one_entry[2], np.float32(9))
+            self.exchanged[:2] = self.exchanged[1::-1]
+        return x, ()
+
+    def statistics(self):
+        return {"still": self.still, "one_entry": self.one_entry, "exchanged": self.exchanged}
 
 
 def _network(rng):

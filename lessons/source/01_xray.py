@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 1 What does an X-ray look like to a network?
 #
-# A network sees no lungs. It sees an array of numbers, and it multiplies and adds them. Two films of the same
-# chest can be very different arrays: another exposure, another border, black and white exchanged. In this
-# lesson you look at the numbers, bring them into one range, and share films out so that a score means something.
+# A network does not see lungs. It gets an array of numbers, which it multiplies and adds. Two films of the same
+# chest can be very different arrays: the exposure was different, the border is wider, or black and white are exchanged. In this
+# lesson you look at the numbers, bring them into one range, and divide films into two sets in such a way that a test score means something.
 #
 # You write three functions: `as_shown`, `normalise` and `split_rows`.
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from data_prep.synthetic import make_synthetic
 from lessons.checks import lesson_01 as check
-from lessons.pictures import COLOURS, image_row, use_style
+from lessons.pictures import COLOURS, image_row, show, use_style
 from ums.data.normalisation import BACKGROUND
 from ums.data.resize import resize_image
 
@@ -22,71 +22,86 @@ use_style()
 # %% [markdown]
 # ## Films from three hospitals
 #
-# The films are synthetic, drawn on the spot by [make_synthetic](data_prep/synthetic.py:make_synthetic), and stand
-# for nobody. Hospitals A and B see adults with machines of their own; C is a children's hospital.
-# Arrays are `N, H, W`: number of images, height, width. A grey value is a whole number from 0 (black) to 255
-# (white), type `uint8`.
+# The films are synthetic: [make_synthetic](data_prep/synthetic.py:make_synthetic) draws them on the spot, and none of them shows a
+# real person. Hospitals A and B treat adults, each with its own machines; C is a children's hospital.
+# The arrays have the shape `(N, H, W)`: number of images, height, width. A grey value is a whole number from 0 (black) to 255
+# (white), of the type `uint8`.
 
 # %%
-films = {
-    hospital: make_synthetic(24, 96, np.random.default_rng(1), hospital).images
-    for hospital in "ABC"
-}
+films = {}
+for hospital in "ABC":
+    films[hospital] = make_synthetic(24, 96, np.random.default_rng(1), hospital).images
 films["A"].shape, films["A"].dtype
 
 # %%
-for hospital, images in films.items():
-    image_row(images[:6], [f"hospital {hospital}"])
+for hospital in "ABC":
+    image_row(films[hospital][:6], [f"hospital {hospital}"])
+    show(
+        f"Six chest films of hospital {hospital}; exposure, border and the size of the chest vary."
+    )
 
 # %% [markdown]
-# **Predict.** Below are the histograms of all 24 films of each hospital: how often each grey value occurs.
-# Before you run the cell: where on the axis will the black borders of hospital B be? Is B lighter or darker than A
-# on the whole? Write your guess here:
+# **Predict.** The next cell draws a histogram for each hospital: how often each grey value occurs in its 24 films.
+# Before you run it: where on the axis will the black borders of hospital B appear? Is B darker or lighter than A
+# as a whole? Write down your guess:
 #
 # *your guess:*
 
-
 # %%
+LINES = ("-", "--", ":")
+
+
 def histograms(images_by_name, ax, bins, label):
-    """How often each value occurs, as a share of the pixels, one line per name."""
-    for name, values in images_by_name.items():
-        share, edges = np.histogram(values, bins)
-        ax.stairs(share / np.size(values), edges, label=name, linewidth=1.4)
+    """How often each value occurs, as a share of the pixels: one line for each name."""
+    for k, (name, values) in enumerate(images_by_name.items()):
+        counts, edges = np.histogram(values, bins)
+        shares = counts / np.size(values)
+        ax.stairs(shares, edges, label=name, linewidth=1.4, linestyle=LINES[k])
     ax.set(xlabel=label, ylabel="share of the pixels")
     ax.legend()
 
 
 figure, ax = plt.subplots(figsize=(6.5, 2.6))
-histograms({f"hospital {h}": x for h, x in films.items()}, ax, np.arange(0, 257, 4), "grey value")
+by_hospital = {f"hospital {hospital}": films[hospital] for hospital in "ABC"}
+histograms(by_hospital, ax, np.arange(0, 257, 4), "grey value")
+show(
+    "Histograms of the grey values of the three hospitals. All have a peak at 0, that of B is the "
+    "highest; the other values lie in a different range for each."
+)
 
 # %% [markdown]
-# **Look.** The peak at 0 is not anatomy: it is the border around the film, and hospital B has more of it. The
-# film's own values lie elsewhere at each hospital. A network trained on A alone would meet numbers at B that it has
-# never seen, although every chest is a chest.
+# **Look.** The peak at 0 is not anatomy. It is the border around the film, and the films of hospital B have more of it. The
+# other grey values lie in a different range at each hospital. A network trained on A alone would meet numbers at B that it has
+# never seen, although a chest is a chest.
 
 # %% [markdown]
 # ## A negative
 #
-# A DICOM file says in its field `PhotometricInterpretation` what the numbers mean. In `MONOCHROME2` larger is
-# brighter. In `MONOCHROME1` larger is *darker*: shown as it stands, it is a negative. Both kinds lie in the same public
-# sets.
+# A DICOM file has a field, `PhotometricInterpretation`, that says what its numbers mean. In `MONOCHROME2` a larger number is
+# brighter. In `MONOCHROME1` a larger number is *darker*: displayed as it is stored, the film is a negative. Public data sets
+# contain both kinds, side by side.
 #
-# **Predict.** What will the histogram of the negative look like beside that of the film?
+# **Predict.** How will the histogram of the negative differ from that of the film?
 #
 # *your guess:*
 
 # %%
 film = films["A"][0]
-stored = 255 - film  # the same film as a MONOCHROME1 file holds it
+stored = 255 - film  # the same film as a MONOCHROME1 file stores it
 
 figure, axes = plt.subplots(1, 3, figsize=(8, 2.4), width_ratios=(1, 1, 2))
 image_row([film, stored], ["MONOCHROME2", "MONOCHROME1"], axes[:2])
 both = {"MONOCHROME2": film, "MONOCHROME1": stored}
 histograms(both, axes[2], np.arange(0, 257, 8), "stored value")
+show(
+    "A film and its negative, and their histograms: that of the negative is the mirror image of the "
+    "other, with its border at 255 and not at 0."
+)
 
 # %% [markdown]
-# **Write** `as_shown`. It gets the stored pixels and the kind, and returns pixels in which 0 is black. The type
-# must stay `uint8`: a film in 64-bit integers takes eight times the memory. An unknown kind must not be guessed.
+# **Write** `as_shown`. It is given the stored pixels and their kind, and returns pixels in which 0 is black. The type
+# must stay `uint8`, because a film of 64-bit integers takes up eight times the memory. The kind must be exactly one of the two: the function must not guess
+# what an unknown kind means.
 
 
 # %%
@@ -108,31 +123,31 @@ def as_shown(pixels, kind):
 check.as_shown(as_shown)
 
 # %% [markdown]
-# In the library this is one line of [_grey](ums/data/dicom.py:_grey), among others for windows, lookup
+# In the library this is a single line of [_grey](ums/data/dicom.py:_grey), which also deals with windows, lookup
 # tables and colour.
 #
 # ## One range for all
 #
-# A network starts with weights made for inputs of about the same size, whatever the hospital. So each image is
+# A network starts with weights that suit inputs of about the same size, whichever hospital they come from. So each image is
 # brought to mean 0 and a fixed spread by **its own** statistics. With the mean $\mu$ and the standard deviation
 # $\sigma$ of its pixels,
 #
 # $$ x = \frac{\text{image} - \mu}{4\,\sigma} . $$
 #
-# Two details make it right for films. First, $\mu$ and $\sigma$ are those of the *exposed* pixels, the ones above
-# `BACKGROUND`: a wide border would otherwise move what is on the film. Second, all pixels off the film get one value,
+# Films need two refinements. First, $\mu$ and $\sigma$ are taken over the *exposed* pixels only, those brighter than
+# `BACKGROUND`. Otherwise a wide border would change the values of everything that is on the film. Second, all pixels off the film get one and the same value,
 #
 # $$ \min\!\left(-1,\; \frac{0 - \mu}{4\,\sigma}\right) , $$
 #
-# never brighter than black itself.
+# so that the border is never brighter than black itself.
 #
-# **Predict.** With $4\sigma$ below the line, in which range will nearly all film pixels lie? Remember how much of a
-# bell curve lies within two, three, four deviations.
+# **Predict.** We divide by $4\sigma$. In which range will nearly all pixels on the film lie? Remember how much of a
+# bell curve lies within two, three, four standard deviations of the mean.
 #
 # *your guess:*
 #
-# **Write** `normalise`. A batch goes in; each image has its own $\mu$ and $\sigma$. The last axis, of size 1, is the
-# channel: networks take `N, H, W, C`.
+# **Write** `normalise`. A batch goes in, and each image has its own $\mu$ and $\sigma$. The last axis of the result, of length 1, is the
+# channel, because networks take arrays of the shape `(N, H, W, C)`.
 
 
 # %%
@@ -154,61 +169,74 @@ def normalise(images):
 check.normalise(normalise)
 
 # %% [markdown]
-# **Look.** Every hospital before and after. The broken lines hold 95 % of the film pixels.
+# **Look.** Here are the films of all three hospitals before and after. Between the two thin broken lines lie 95 % of the exposed pixels.
 
 # %%
+before, after = {}, {}
+for hospital in "ABC":
+    images = films[hospital]
+    exposed = images > BACKGROUND
+    before[f"hospital {hospital}"] = images[exposed]
+    after[f"hospital {hospital}"] = normalise(images)[exposed]
+
 figure, axes = plt.subplots(1, 2, figsize=(9, 2.8))
-exposed = {f"hospital {h}": images[images > BACKGROUND] for h, images in films.items()}
-histograms(exposed, axes[0], np.arange(0, 257, 4), "grey value, film pixels only")
-inputs = {f"hospital {h}": normalise(x)[x > BACKGROUND] for h, x in films.items()}
-histograms(inputs, axes[1], np.linspace(-1.2, 1.2, 65), "x, film pixels only")
+histograms(before, axes[0], np.arange(0, 257, 4), "grey value of exposed pixels")
+histograms(after, axes[1], np.linspace(-1.2, 1.2, 65), "x of exposed pixels")
 axes[0].set_title("before")
 axes[1].set_title("after")
-for ax, values in zip(axes, (exposed, inputs), strict=True):
-    for end in np.quantile(np.concatenate(list(values.values())), (0.025, 0.975)):
+for ax, values in zip(axes, (before, after), strict=True):
+    together = np.concatenate(list(values.values()))
+    for end in np.quantile(together, (0.025, 0.975)):
         ax.axvline(end, color="black", linestyle="--", linewidth=0.8)
+show(
+    "Histograms of the exposed pixels. Before normalisation the three hospitals lie in different ranges; "
+    "after it the three lines cover the same range, from about -0.5 to 0.5."
+)
 
 # %% [markdown]
-# And the films themselves, as the network gets them, all three on one grey scale, from $-0.75$ to 0.75:
+# And these are the films as the network gets them, all three on one grey scale, from $-0.75$ (black) to 0.75 (white):
 
 # %%
 chosen = np.stack([films[hospital][1] for hospital in "ABC"])
-names = [f"hospital {hospital}" for hospital in "ABC"]
-image_row(chosen, [f"{name}, before" for name in names])
-image_row(normalise(chosen)[..., 0], [f"{name}, after" for name in names], low=-0.75, high=0.75)
+image_row(chosen, ["A, before", "B, before", "C, before"])
+show("One film of each hospital before normalisation; they differ in brightness and contrast.")
+image_row(normalise(chosen)[..., 0], ["A, after", "B, after", "C, after"], low=-0.75, high=0.75)
+show("The same three films after normalisation; brightness and contrast are now alike.")
+
 # %% [markdown]
-# The library's [normalise](ums/data/normalisation.py:normalise) does the same without a loop over images, and
-# [denormalise](ums/data/normalisation.py:denormalise) goes back to grey values. The paper calls it mean normalisation
+# The library's [normalise](ums/data/normalisation.py:normalise) does the same without a loop over the images, and
+# [denormalise](ums/data/normalisation.py:denormalise) leads back to grey values. The paper calls this mean normalisation
 # (section 3.1.1).
 
 # %% [markdown]
 # ## Who is on which side?
 #
-# A model is tested on images it has not learned from. But patients come back. Here are 40 patients with three films
-# each: taken on other days, so the patient has moved a little, the exposure differs, the grain is new. Each patient
-# has a label, 0 or 1, drawn **by lot**, 20 of each. There is nothing in the films to learn it from.
+# A model is tested on images that it has not learned from. But patients come back. Here are 40 patients with three films
+# each, taken on different days: the patient has moved a little, the exposure is different, and the noise is new. Each patient
+# has a label, 0 or 1, twenty patients each. The labels were drawn **at random**, so there is nothing in the films from which they could be learned.
 
 # %%
 rng = np.random.default_rng(2)
 bodies = make_synthetic(40, 128, rng).images.astype(np.float32)
 patients = np.repeat([f"P{p:02d}" for p in range(40)], 3)  # (120,) whose film it is
-labels = np.repeat(rng.permutation([0, 1] * 20), 3)  # (120,) the lot
+labels = np.repeat(rng.permutation([0, 1] * 20), 3)  # (120,) the random labels
 
 
 def another_day(body, rng):
-    """The same body (H, W), moved by up to a pixel, exposed and grained anew; uint8."""
+    """The same body (H, W), moved by up to a pixel, with another exposure and new noise; uint8."""
     moved = np.roll(body, rng.integers(-1, 2, size=2), axis=(0, 1))
     exposed = 255 * (moved / 255) ** rng.uniform(0.8, 1.2)
     return np.clip(exposed + rng.normal(0, 4, body.shape), 0, 255).astype(np.uint8)
 
 
 visits = np.stack([another_day(body, rng) for body in np.repeat(bodies, 3, axis=0)])
-titles = [f"{patient}, label {label}" for patient, label in zip(patients, labels, strict=True)]
+titles = [f"{patients[i]}, label {labels[i]}" for i in range(6)]
 image_row(visits[:6], titles)
+show("Three films each of two patients. The films of one patient look almost alike.")
 
 # %% [markdown]
-# Our model is the simplest there is: it gives a film the label of the most similar film it was trained on (the
-# smallest sum of squared differences, at 32 x 32 pixels).
+# Our model is the simplest possible. It gives a film the label of the training film that is most similar to it: the one with the
+# smallest sum of squared differences, at 32 x 32 pixels.
 
 
 # %%
@@ -223,26 +251,27 @@ small = np.stack([resize_image(film, 32) for film in visits])
 
 
 def accuracy(train, test):
-    """Share of the test rows whose label the model gets right."""
-    return (labels[nearest(train, test, normalise(small))] == labels[test]).mean()
+    """The share of the test rows whose label the model gets right."""
+    found = labels[nearest(train, test, normalise(small))]
+    return (found == labels[test]).mean()
 
 
 # %% [markdown]
-# **Predict.** The label was drawn by lot. What accuracy should an honest test find? What will it find if films, not
-# patients, are drawn for the test?
+# **Predict.** The labels are random. What accuracy should an honest test find? And what accuracy will it find if films are drawn
+# for the test set, and not patients?
 #
 # *your guess:*
 #
-# **Write** `split_rows`: it draws whole patients. Whoever is drawn goes to the test side with all their films. Round
-# `share` times the number of patients to a whole number.
+# **Write** `split_rows`, which draws whole patients: if a patient is drawn, all films of that patient go to the test set. The number of patients to draw is `share` times the number of patients,
+# rounded to the nearest whole number.
 
 
 # %%
 def split_rows(patients, share, rng):
-    """Rows to train on and to test on, two arrays of row numbers, each ascending.
+    """Rows to train on and rows to test on: two arrays of row numbers, each in ascending order.
 
-    `patients` are (N,) names, one per row; `share` is the part of the *patients* to test on; `rng` is a
-    numpy.random.Generator, the only source of chance.
+    `patients` are (N,) names, one for each row; `share` is the part of the *patients* to test on; `rng`
+    is a numpy.random.Generator, the only source of chance.
     """
     # BEGIN SOLUTION
     names = np.unique(patients)
@@ -255,6 +284,9 @@ def split_rows(patients, share, rng):
 # %%
 check.split_rows(split_rows)
 
+# %% [markdown]
+# Now the experiment: ten splits by film, and ten by patient.
+
 
 # %%
 def split_films(rng):
@@ -263,53 +295,82 @@ def split_films(rng):
     return order[30:], order[:30]
 
 
-rngs = [np.random.default_rng(seed) for seed in range(10)]
-careless = [accuracy(*split_films(rng)) for rng in rngs]
-honest = [accuracy(*split_rows(patients, 0.25, rng)) for rng in rngs]
+careless, honest = [], []
+for seed in range(10):
+    rng = np.random.default_rng(seed)
+    train, test = split_films(rng)
+    careless.append(accuracy(train, test))
+    train, test = split_rows(patients, 0.25, rng)
+    honest.append(accuracy(train, test))
 
 figure, ax = plt.subplots(figsize=(6, 2))
-for y, (scores, colour) in enumerate([(careless, COLOURS[5]), (honest, COLOURS[0])]):
-    ax.plot(scores, np.full(10, y) + np.linspace(-0.15, 0.15, 10), "o", color=colour, alpha=0.7)
-    ax.plot(np.mean(scores), y, "|", color="black", markersize=30)
+height = np.linspace(-0.15, 0.15, 10)  # so that equal scores do not hide each other
+ax.plot(careless, 0 + height, "s", color=COLOURS[5], alpha=0.7)
+ax.plot(honest, 1 + height, "o", color=COLOURS[0], alpha=0.7)
+ax.plot([np.mean(careless), np.mean(honest)], [0, 1], "|", color="black", markersize=30)
 ax.axvline(0.5, color="black", linestyle="--", linewidth=0.8)
 ax.set(yticks=(0, 1), yticklabels=("split by film", "split by patient"), ylim=(-0.6, 1.6))
-ax.set(xlim=(0, 1.03), xlabel="accuracy on labels drawn by lot, ten splits (bar: mean)")
-plt.show()
+ax.set(xlim=(0, 1.03), xlabel="accuracy with random labels, ten splits (bar: mean)")
+show(
+    "Accuracies of ten splits each. Split by film, they lie between about 0.9 and 1; split by patient, "
+    "they are scattered between 0.2 and 0.75."
+)
+
 # %% [markdown]
-# **Look.** Nothing can be learned, and yet the careless test reports a model that is nearly always right. Look at what
+# **Look.** There is nothing to learn, and yet the careless test reports a model that is nearly always right. See what
 # it "recognised":
 
 # %%
 train, test = split_films(np.random.default_rng(0))
 found = nearest(train, test, normalise(small))
-image_row(visits[test[:6]], [f"test: {p}" for p in patients[test[:6]]])
-image_row(visits[found[:6]], [f"nearest: {p}" for p in patients[found[:6]]])
+image_row(visits[test[:6]], [f"test: {name}" for name in patients[test[:6]]])
+show("Six films of the careless test set, each with the name of its patient.")
+image_row(visits[found[:6]], [f"nearest: {name}" for name in patients[found[:6]]])
+show("The most similar training film of each: in most cases another film of the same patient.")
 
 # %% [markdown]
-# In five cases of these six it has found another film of the same patient: it recognises the patient, not the illness. The library never splits any other way:
-# [split_by_patient](data_prep/splits.py:split_by_patient) when a set is prepared, and
-# [stratified_folds](ums/data/folds.py:stratified_folds) when a study draws from it, which also keep the classes in
+# In five of these six cases it found another film of the same patient. It recognises the patient, not the disease. The library always splits by patient:
+# [split_by_patient](data_prep/splits.py:split_by_patient) when a data set is prepared, and
+# [stratified_folds](ums/data/folds.py:stratified_folds) when a study draws its folds. Both also keep the classes in
 # proportion.
 #
 # ## Think
 #
-# 1. Why does each image get its own $\mu$ and $\sigma$, and not those of all training images? Find a case in which
-#    that loses something.
-# 2. A MONOCHROME1 film lost its header. Could `normalise` repair it? What in the picture could tell you?
-# 3. Among the splits by patient some accuracies lie well away from 0.5. Has the model learned something there? How
-#    many *independent* lots are there in 30 test films of 10 patients?
-# 4. The children of hospital C look different from the adults of A. A model tells "healthy adult" from "ill child"
-#    with accuracy 0.99. What has it learned?
-
-# %% [markdown] tags=["solution"]
-# **Answers.**
+# **Question 1.** Why does each image get its own $\mu$ and $\sigma$, and not those of all training images? Find a case in which
+# something is lost by that.
 #
-# 1. Exposure differs from film to film, and the statistics of a set cannot take that out. What is lost: whether a
-#    film *as a whole* is bright. If an illness changed the brightness of the whole film (fluid in both lungs), part of it
-#    would be normalised away.
-# 2. No: a negative has a mean and a deviation too, and comes out as a normalised negative. The border helps (white
-#    instead of black), or the lungs: the dark regions in the middle.
-# 3. No. Ten patients are ten lots, and their films mostly fare alike. The deviation of the mean of ten tosses of a coin is
-#    $0.5 / \sqrt{10} \approx 0.16$, so 0.3 or 0.7 are no surprise.
-# 4. Possibly the age, the size or the machine. Class and hospital change together, so the test cannot tell. Both
-#    classes must come from one hospital, or the hospital must be the same on both sides of the comparison.
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 1 (3 points).** The exposure differs from film to film, and statistics of the whole set cannot take that out (1). What is lost is
+# whether a film *as a whole* is bright (1). If a disease made the whole film brighter, as fluid in both lungs does, part of that sign
+# would be normalised away (1, for this or another sound case).
+
+# %% [markdown]
+# **Question 2.** A MONOCHROME1 film has lost its header. Could `normalise` repair it? What in the picture could tell you?
+#
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 2 (2 points).** No. A negative has a mean and a standard deviation like any other film, and comes out as a normalised negative (1). The border can
+# tell, which is white and not black, or the lungs, which should be the dark regions in the middle (1, for either).
+
+# %% [markdown]
+# **Question 3.** Some of the accuracies of the splits by patient lie well away from 0.5. Has the model learned something there? How
+# many *independent* random draws are there in 30 test films of 10 patients?
+#
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 3 (3 points).** No (1). There are ten, one for each patient, and the films of one patient mostly share their fate (1). The mean of ten tosses of a
+# coin has the standard deviation $0.5 / \sqrt{10} \approx 0.16$, so 0.3 or 0.7 are no surprise (1).
+
+# %% [markdown]
+# **Question 4.** The children of hospital C look different from the adults of A. A model tells "healthy adult" from "ill child"
+# with an accuracy of 0.99. What has it learned?
+#
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 4 (2 points).** Possibly the age, the size, or the machine. The class and the hospital always change together, so this test cannot tell (1). Both
+# classes should come from the same hospital, or every hospital should contribute both (1).

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 2 What must a backward pass return?
 #
-# A network learns by asking of every number in it: if this were a little larger, would the loss grow or shrink, and
-# how fast? A *backward pass* answers for all of them at once. Nobody gets one right every time, so here you also learn
-# to find out, without knowing the right answer.
+# A network learns by asking the same question about every number in it: if this were a little larger, would the loss grow or shrink, and
+# how fast? A *backward pass* answers it for all of them at once. Nobody gets every backward pass right the first time. So in this lesson you also learn
+# how to find out whether one is right, without knowing the right answer.
 #
-# You write four functions: `sigmoid_backward`, `dense_backward`, a wrong backward pass that fools a bad check, and
+# You write four functions: `sigmoid_backward`; `dense_backward`; a wrong backward pass that fools a bad check; and
 # `rejected`, which finds planted bugs.
 
 # %%
@@ -14,7 +14,7 @@ import numpy as np
 
 from data_prep.synthetic import make_synthetic
 from lessons.checks import lesson_02 as check
-from lessons.pictures import COLOURS, image_row, use_style
+from lessons.pictures import COLOURS, image_row, show, use_style
 from ums.data import normalise
 from ums.data.resize import resize_image
 from ums.gradcheck import GradientError, check_gradients
@@ -25,10 +25,10 @@ use_style()
 # %% [markdown]
 # ## A slope
 #
-# Two hospitals, adults (0) and children (1), each film reduced to 8 x 8 pixels: $N = 80$ inputs $x$ of $C = 64$ numbers.
-# One dense layer makes a number of each film, $z = x w + b$, and the loss $L$ says how badly $z$ tells
-# the two apart: small where $z$ is large for children and very negative for adults. The loss is
-# [bce](ums/ops/losses.py:bce), the subject of lesson 6.
+# We have films from two hospitals, of adults (target 0) and of children (target 1), each reduced to 8 x 8 pixels: $N = 80$ inputs $x$ of $C = 64$ numbers each.
+# One dense layer makes one number of each film, $z = x w + b$. The loss $L$ says how badly $z$ separates
+# the two groups: it is small if $z$ is large for children and far below 0 for adults. (The loss is
+# [bce](ums/ops/losses.py:bce), the subject of lesson 6.)
 
 # %%
 rng = np.random.default_rng(3)
@@ -36,33 +36,49 @@ films = np.concatenate([make_synthetic(40, 32, rng, hospital).images for hospita
 small = np.stack([resize_image(film, 8) for film in films])
 x = normalise(small).reshape(80, 64).astype(np.float64)  # (N, C)
 t = np.repeat([0.0, 1.0], 40)[:, None]  # (N, 1)
-image_row(small[36:44], [f"t = {int(k)}" for k in t[36:44, 0]])
+image_row(small[36:44], [f"t = {int(target)}" for target in t[36:44, 0]])
+show("Four films of adults, t = 0, and four of children, t = 1, at 8 x 8 pixels.")
+
 # %%
 w, b = rng.normal(0, 1, (64, 1)), np.zeros(1)
 
 
 def loss_at(value, i=48):
-    """L when the weight number i is `value` and all others stay as they are."""
+    """L if weight number i is `value` and all the others stay as they are."""
     changed = w.copy()
     changed[i] = value
-    return bce(dense_forward(x, changed, b)[0], t)[0]
+    z, _ = dense_forward(x, changed, b)
+    loss, _ = bce(z, t)
+    return loss
 
 
 values = np.linspace(-7, 7, 141)
-figure, ax = plt.subplots(figsize=(5.5, 2.8))
-ax.plot(values, [loss_at(v) for v in values], color=COLOURS[0])
-ax.plot(w[48], loss_at(w[48]), "o", color="black", label="where we are")
-ax.set(xlabel="the weight $w_{48}$", ylabel="loss $L$", title="a slice through the loss")
-ax.legend()
-plt.show()
+here = w[48, 0]
+
+
+def draw_slice():
+    """The loss as a function of one weight, and the point where we are."""
+    _, ax = plt.subplots(figsize=(5.5, 2.8))
+    ax.plot(values, [loss_at(value) for value in values], color=COLOURS[0], label="loss")
+    ax.plot(here, loss_at(here), "o", color="black", label="where we are")
+    ax.set(xlabel="the weight $w_{48}$", ylabel="loss $L$", title="a slice through the loss")
+    ax.legend()
+    return ax
+
+
+draw_slice()
+show(
+    "The loss as a function of one weight: a smooth valley. A black point marks the present weight, to "
+    "the right of the lowest place."
+)
 
 # %% [markdown]
-# **Predict.** At the black point, is $\partial L / \partial w_{48}$ positive or negative? About how large: 0.005, 0.05, 0.5?
+# **Predict.** At the black point, is $\partial L / \partial w_{48}$ positive or negative? How large is it, roughly: 0.005, 0.05 or 0.5?
 # Read it off the picture.
 #
 # *your guess:*
 #
-# The slope can be measured, by going a small step $h$ to either side (a *central difference*):
+# The slope can be measured, by taking a small step $h$ to either side. This is called a *central difference*:
 #
 # $$ \frac{\partial L}{\partial w_{48}} \approx \frac{L(w_{48} + h) - L(w_{48} - h)}{2h} . $$
 
@@ -72,32 +88,34 @@ def central_difference(f, at, h=1e-5):
     return (f(at + h) - f(at - h)) / (2 * h)
 
 
-slope = central_difference(loss_at, w[48, 0])
-tangent = loss_at(w[48, 0]) + slope * (values - w[48, 0])
-near = abs(values - w[48, 0]) < 3
-ax.plot(values[near], tangent[near], color=COLOURS[1], label=f"tangent, slope {slope:.4f}")
+slope = central_difference(loss_at, here)
+near = values[abs(values - here) < 3]
+ax = draw_slice()
+ax.plot(near, loss_at(here) + slope * (near - here), "--", color=COLOURS[1], label="tangent")
 ax.legend()
-figure
+show("The same slice with its tangent at the black point, a broken line that touches the curve.")
+print(f"the slope is {slope:.4f}")
 
 # %% [markdown]
-# **Look.** The tangent touches. So why not measure every slope in this way? Each costs two passes through the network,
+# **Look.** The line touches the curve, so the slope is right. Then why not measure every slope in this way? Because each one costs two passes through the network,
 # and a network has a million weights. A backward pass gets all of them for the price of about two passes.
 #
 # ## The chain, link by link
 #
-# An op computes $y = f(x)$. The rest of the network, whatever it is, makes the loss of $y$. The op is told one thing about
+# An op computes $y = f(x)$. The rest of the network, whatever it is, turns $y$ into the loss. The op is told one thing about
 # that rest: $\texttt{dy} = \partial L / \partial y$, an array of the shape of $y$. It must return
 # $\texttt{dx} = \partial L / \partial x$, an array of the shape of $x$:
 #
 # $$ \texttt{dx}_j = \frac{\partial L}{\partial x_j} = \sum_i \frac{\partial L}{\partial y_i}\,
 # \frac{\partial y_i}{\partial x_j} = \sum_i \texttt{dy}_i\, \frac{\partial y_i}{\partial x_j} . $$
 #
-# That is the whole contract. In ums an op is two functions: `y, cache = op_forward(...)` keeps in `cache` what
-# the way back needs, and `op_backward(dy, cache)` returns the gradients in the order of the arguments.
+# That is the whole contract. In ums an op consists of two functions. `y, cache = op_forward(...)` keeps in `cache` whatever
+# the way back will need. `op_backward(dy, cache)` returns the gradients, in the order of the forward pass's arguments. It makes new arrays, because other parts of the network
+# still need `dy` and the contents of `cache` as they are.
 #
-# **The sigmoid**, $y = 1 / (1 + e^{-x})$, works on each number by itself, so the sum has one term. Its derivative can be
-# written with $y$ alone: $\partial y / \partial x = y\,(1 - y)$. That is why
-# [sigmoid_forward](ums/ops/activations.py:sigmoid_forward) keeps $y$ and not $x$.
+# **The sigmoid**, $y = 1 / (1 + e^{-x})$, treats each number by itself, so the sum has a single term. Its derivative can be
+# written in terms of $y$ alone: $\partial y / \partial x = y\,(1 - y)$. That is why
+# the forward pass keeps $y$, and not $x$.
 #
 # **Write** `sigmoid_backward`.
 
@@ -115,20 +133,39 @@ def sigmoid_backward(dy, cache):
 check.sigmoid_backward(sigmoid_backward)
 
 # %% [markdown]
-# **The dense layer**, $y = x w + b$ with $x$ `(N, C)`, $w$ `(C, O)`, $b$ `(O,)`, $y$ `(N, O)`. Entry by entry:
+# The library has the pair in one file, beginning with [sigmoid_forward](ums/ops/activations.py:sigmoid_forward).
+#
+# **The dense layer** is $y = x w + b$, with $x$ of shape `(N, C)`, $w$ `(C, O)`, $b$ `(O,)` and $y$ `(N, O)`. Entry by entry:
 #
 # $$ y_{no} = \sum_c x_{nc}\, w_{co} + b_o . $$
 #
-# Start with one entry, say $w_{co}$. Which entries of $y$ does it appear in, and with which factor? Then
-# $\texttt{dw}_{co}$ is a sum over just these. Do the same for $x_{nc}$ and for $b_o$, and write each of the sums as a
-# matrix product if it is one.
+# Start with one entry of one array, say $w_{co}$. In which entries of $y$ does it appear, and with which factor? Then
+# $\texttt{dw}_{co}$ is a sum over just these entries. Do the same for $x_{nc}$ and for $b_o$. Some of the sums are
+# matrix products.
 #
-# **Predict.** Without any derivative: `dy` is `(N, O)`. Which products of `dy`, `x` and `w`, transposed or not, have the
+# **Predict.** Forget about derivatives for a moment. `dy` has the shape `(N, O)`. Which products of `dy`, `x` and `w`, transposed or not, have the
 # shapes of $\texttt{dx}$ and $\texttt{dw}$ at all?
 #
 # *your guess:*
 #
-# **Write** `dense_backward`. No loop is needed.
+# <details><summary><b>Hint 1: one entry of w</b></summary>
+#
+# $w_{co}$ appears in $y_{no}$ for every $n$, and only in column $o$. Its factor there is $x_{nc}$. So
+# $\texttt{dw}_{co} = \sum_n x_{nc}\, \texttt{dy}_{no}$.
+# </details>
+#
+# <details><summary><b>Hint 2: the sum as a product</b></summary>
+#
+# In a matrix product $(A B)_{co} = \sum_n A_{cn} B_{no}$ the inner indices meet. In the sum of hint 1 the index $n$ comes first in $x_{nc}$ and would have to come second:
+# one of the two arrays must be transposed. Which sum do you get for $\texttt{dx}_{nc}$, and over which index does it run?
+# </details>
+#
+# <details><summary><b>Hint 3: the bias</b></summary>
+#
+# $b_o$ appears in $y_{no}$ for every $n$ with the factor 1. What is left is a sum over one axis of `dy`.
+# </details>
+#
+# **Write** `dense_backward`. You need no loop.
 
 
 # %%
@@ -147,24 +184,26 @@ def dense_backward(dy, cache):
 check.dense_backward(dense_backward)
 
 # %% [markdown]
-# The library's [dense_backward](ums/ops/dense.py:dense_backward) consists of two functions, because not everybody needs
-# both gradients: a frozen layer needs no $\texttt{dw}$ (lesson 8), the first layer no $\texttt{dx}$.
+# The library's [dense_backward](ums/ops/dense.py:dense_backward) consists of two functions, because not everyone needs
+# both kinds of gradients: a frozen layer needs no $\texttt{dw}$ (lesson 8), and the first layer needs no $\texttt{dx}$.
 #
 # ## It learns
 #
-# With your gradients the weights go down the slope: $w \leftarrow w - \eta\, \texttt{dw}$, three hundred times, with a rate $\eta = 1$. (The gradient of
-# the loss with respect to $z$ comes with [bce](ums/ops/losses.py:bce) itself.)
+# With your gradients the weights go down the slope: $w \leftarrow w - \eta\, \texttt{dw}$, three hundred times, with the learning rate $\eta = 1$. (The gradient of
+# the loss with respect to $z$ is returned by [bce](ums/ops/losses.py:bce) itself.)
 
 
 # %%
 def learn(backward, steps=300, rate=1.0):
     """Gradient descent from the same start; the loss at every step, and the last weights."""
-    v, c, losses = w.copy(), b.copy(), []
+    v, c = w.copy(), b.copy()
+    losses = []
     for _ in range(steps):
         z, cache = dense_forward(x, v, c)
         loss, dz = bce(z, t)
         _, dv, dc = backward(dz, cache)
-        v, c = v - rate * dv, c - rate * dc
+        v = v - rate * dv
+        c = c - rate * dc
         losses.append(float(loss))
     return losses, v
 
@@ -173,52 +212,65 @@ losses, learned = learn(dense_backward)
 figure, axes = plt.subplots(1, 3, figsize=(8.5, 2.5), width_ratios=(2, 1, 1))
 axes[0].plot(losses, color=COLOURS[0])
 axes[0].set(xlabel="step", ylabel="loss $L$", ylim=(0, None))
-for ax, weights, title in zip(axes[1:], (w, learned), ("weights before", "after"), strict=True):
-    image_row([weights.reshape(8, 8)], [title], ax, low=-4, high=4, colours="PuOr")
+image_row([w.reshape(8, 8)], ["weights before"], axes[1], low=-4, high=4, colours="PuOr")
+image_row([learned.reshape(8, 8)], ["weights after"], axes[2], low=-4, high=4, colours="PuOr")
+show(
+    "The loss falls from 0.65 to 0.23 over 300 steps. The 64 weights as 8 x 8 pixels: pale noise before, "
+    "and a few strong positive and negative weights after."
+)
 
 # %% [markdown]
-# **Look.** Purple pixels speak for a child when they are bright, orange ones for an adult. Before, that was noise.
+# **Look.** Where a pixel is purple, a bright film speaks for a child; where it is orange, for an adult. Before training the weights were noise.
 #
 # ## How do you know?
 #
-# Your checks above compared your gradients with central differences. That is
-# [check_gradients](ums/gradcheck.py:check_gradients), for any op, and it is the tool you will use in all further
+# The checks above compared your gradients with central differences. They used
+# [check_gradients](ums/gradcheck.py:check_gradients), which works for any op, and you will use it in all later
 # lessons. Two things about it are not obvious.
 #
-# **The first: the step.** **Predict.** The smaller $h$, the better the tangent. Is $h = 10^{-12}$ better than
+# **The first is the step.** **Predict.** The smaller $h$, the better the tangent. So is $h = 10^{-12}$ better than
 # $h = 10^{-5}$? And in `float32`?
 #
 # *your guess:*
 
 
 # %%
-def error_of(h, dtype, forward_only=False):
+def error_of(h, dtype, one_sided=False):
     """Relative error of the difference quotient of exp at 1, whose slope is known: exp(1)."""
     at, h = dtype(1), dtype(h)
-    below, width = (at, h) if forward_only else (at - h, 2 * h)
-    return abs(float((np.exp(at + h) - np.exp(below)) / width) / np.e - 1)
+    if one_sided:
+        slope = (np.exp(at + h) - np.exp(at)) / h
+    else:
+        slope = (np.exp(at + h) - np.exp(at - h)) / (2 * h)
+    return abs(float(slope) / np.e - 1)
 
 
 steps = 10.0 ** np.arange(-14, 0.1, 0.25)
-figure, ax = plt.subplots(figsize=(6, 3))
-ax.loglog(steps, [error_of(h, np.float64, True) for h in steps], label="one-sided, float64")
-ax.loglog(steps, [error_of(h, np.float64) for h in steps], label="central, float64")
 coarse = steps[steps > 1e-7]
-ax.loglog(coarse, [error_of(h, np.float32) for h in coarse], label="central, float32")
+one_sided = [error_of(h, np.float64, one_sided=True) for h in steps]
+central = [error_of(h, np.float64) for h in steps]
+single = [error_of(h, np.float32) for h in coarse]
+figure, ax = plt.subplots(figsize=(6, 3))
+ax.loglog(steps, one_sided, "-", marker="o", markersize=3, label="one-sided, float64")
+ax.loglog(steps, central, "--", marker="s", markersize=3, label="central, float64")
+ax.loglog(coarse, single, ":", marker="^", markersize=3, label="central, float32")
 ax.axvline(1e-5, color="black", linestyle="--", linewidth=0.8)
 ax.axhline(1e-6, color="black", linestyle=":", linewidth=0.8)
 ax.set(xlabel="step $h$", ylabel="relative error of the slope")
 ax.legend()
-plt.show()
+show(
+    "Error of the slope against the step, both logarithmic: each curve is a V. The central difference in "
+    "float64 is lowest, about 1e-11 at a step of 1e-5; in float32 it never falls below 1e-6."
+)
 
 # %% [markdown]
-# **Look.** From the right, the error falls with $h^2$ (one-sided only with $h$): the tangent gets better. From the left it
-# falls with $1/h$: $f(x+h)$ and $f(x-h)$ agree in ever more digits, and their difference consists of rounding. At
-# $h = 10^{-5}$ in `float64` (broken line) the central difference is right to ten digits, far below the $10^{-6}$ (dotted) that
-# a check asks for; in `float32` it never gets there.
+# **Look.** Read the curves from right to left. At first the error falls as $h^2$ (for the one-sided difference only as $h$): the tangent gets better. Then it
+# rises again as $1/h$. The two function values agree in more and more digits, and what is left of their difference is rounding. At
+# $h = 10^{-5}$ in `float64` (vertical line) the central difference is right to about ten digits, far better than the $10^{-6}$ (horizontal line) that
+# a check asks for. In `float32` it never gets there.
 #
-# **The second: the question asked.** A check needs a scalar, $L = \sum_i \texttt{dy}_i\, y_i$, and so it needs a `dy`. The simplest
-# is all ones, $L = \sum_i y_i$. Here is a check that does it so:
+# **The second is the question asked.** A check needs one number to differentiate. It takes $L = \sum_i \texttt{dy}_i\, y_i$, and so it needs a `dy`. The simplest
+# choice is all ones, so that $L = \sum_i y_i$. Here is a check that makes this choice:
 
 
 # %%
@@ -238,14 +290,13 @@ def lazy_check(forward, backward, x):
 lazy_check(sigmoid_forward, sigmoid_backward, rng.normal(size=(2, 3)))
 
 # %% [markdown]
-# It can be fooled. The softmax, $y_k = e^{x_k} / \sum_j e^{x_j}$ along each row, turns numbers into shares that sum to 1.
+# This check can be fooled. The softmax, $y_k = e^{x_k} / \sum_j e^{x_j}$ along each row, turns the numbers of a row into shares that sum to 1.
 #
-# **Predict.** What is $\sum_k y_k$ of a row, and what does it do when an $x_j$ grows?
+# **Predict.** What is $\sum_k y_k$ for a row, and how does it change when one $x_j$ grows?
 #
 # *your guess:*
 #
-# **Write** `softmax_backward_wrong`: wrong, and yet the lazy check finds nothing wrong with it. (The right one is
-# [softmax_backward](ums/ops/activations.py:softmax_backward).)
+# **Write** `softmax_backward_wrong`: a backward pass that is wrong, although the lazy check finds nothing wrong with it.
 
 
 # %%
@@ -261,25 +312,26 @@ def softmax_backward_wrong(dy, cache):
 check.softmax_backward_wrong(softmax_backward_wrong)
 
 # %% [markdown]
-# Hence `check_gradients` draws `dy` at random. Here is what the two say of yours:
+# That is why `check_gradients` draws `dy` at random. See what the two checks say about yours. (The right one is
+# [softmax_backward](ums/ops/activations.py:softmax_backward).)
 
 # %%
-print(lazy_check(softmax_forward, softmax_backward_wrong, rng.normal(size=(2, 3))))
+inputs = {"x": rng.normal(size=(2, 3))}
+print("lazy check:", lazy_check(softmax_forward, softmax_backward_wrong, inputs["x"]))
 try:
-    check_gradients(
-        softmax_forward, softmax_backward_wrong, {"x": rng.normal(size=(2, 3))}, rng=rng
-    )
+    check_gradients(softmax_forward, softmax_backward_wrong, inputs, rng=rng)
 except GradientError as error:
-    print(error)
+    print("check_gradients:", error)
 
 # %% [markdown]
+# `check_gradients` says no by *raising* a `GradientError`. Nothing after the raise is executed, unless the exception is caught, as here, by `try` and `except`.
+#
 # ## Find the bugs
 #
-# Seven backward passes of the dense layer and the sigmoid, as students hand them in. Some are right, some are not.
-# `check.suspects()` gives, for each name, `(forward, backward, inputs)`: what `check_gradients` wants.
+# Here are seven backward passes of the dense layer and the sigmoid, as students hand them in. Some are right, some are not.
+# `check.suspects()` returns a dictionary. For each student's name it holds `(forward, backward, inputs)`, which is what `check_gradients` wants.
 #
-# **Write** `rejected`. It returns the *names* of those that `check_gradients` rejects. Mind that `check_gradients` says no by
-# raising `GradientError`.
+# **Write** `rejected`. It returns the set of the *names* whose backward pass `check_gradients` rejects.
 
 
 # %%
@@ -302,8 +354,12 @@ check.rejected(rejected)
 print("rejected:", ", ".join(sorted(rejected(check.suspects()))))
 
 # %% [markdown]
-# **Look.** Not every wrong gradient keeps a network from learning. Here is the descent from before once more, with a wrong
-# $\texttt{db}$ (the mean over the batch instead of the sum), and with $\texttt{dw}$ too small by the same factor:
+# Not every wrong gradient keeps a network from learning. The next cell repeats the descent with two wrong backward passes: in one $\texttt{db}$ is the mean over the batch
+# and not the sum, in the other $\texttt{dw}$ is too small by the same factor.
+#
+# **Predict.** Will both still learn? How does each curve differ from the right one?
+#
+# *your guess:*
 
 
 # %%
@@ -318,38 +374,56 @@ def with_mean_weights(dy, cache):
 
 
 figure, ax = plt.subplots(figsize=(5.5, 2.6))
-for name, backward in (
-    ("right", dense_backward),
-    ("db wrong", with_mean_bias),
-    ("dw wrong", with_mean_weights),
-):
-    ax.plot(learn(backward)[0], label=name)
+ax.plot(learn(dense_backward)[0], "-", label="right")
+ax.plot(learn(with_mean_bias)[0], "--", label="db wrong")
+ax.plot(learn(with_mean_weights)[0], ":", label="dw wrong")
 ax.set(xlabel="step", ylabel="loss $L$", ylim=(0, None))
 ax.legend()
-plt.show()
+show(
+    "Loss against step: with the wrong db the curve is almost the right one; with the wrong dw it falls "
+    "much more slowly."
+)
 
 # %% [markdown]
-# A falling loss is no proof. That is why every op of ums is checked in this way, and why the tests
-# [plant bugs](tests/planted_bugs.py:BUGS) in every op, to see that the check finds each.
+# **Look.** A falling loss proves nothing. That is why every op of ums is checked in this way, and why the tests
+# [plant bugs](tests/planted_bugs.py:BUGS) in every op, to make sure that the check finds them.
 #
 # ## Think
 #
-# 1. $\texttt{db}$ is a sum over the batch. Where in the equations does it come from that it is not a mean? Where is the
-#    mean, then?
-# 2. A ReLU, $\max(x, 0)$, has no slope at 0. What does a central difference say at $x = 0$, and what should a check do with
-#    such entries? (Look into [_differences](ums/gradcheck.py:_differences).)
-# 3. Which of the suspects would the lazy check have accepted? Why?
-# 4. Why does the dense layer keep $x$ *and* $w$ in its cache, the sigmoid only $y$? What does a network therefore need
-#    memory for in training?
-
-# %% [markdown] tags=["solution"]
-# **Answers.**
+# **Question 1.** $\texttt{db}$ is a sum over the batch. Where in the equations do you see that it is not a mean? And where is the
+# mean, then?
 #
-# 1. $b_o$ is added in every row $n$, so $\partial y_{no} / \partial b_o = 1$ for each, and the chain rule adds. The mean is in the loss:
-#    `bce` divides by $N$, and its gradient `dy` brings the factor $1/N$ along.
-# 2. $(h - 0) / 2h = 1/2$, which is neither of the slopes on the two sides. Such entries must be left out, and must be found from
-#    the *forward* pass alone: otherwise a wrong backward pass could excuse itself.
-# 3. Fay ignores `dy` and puts ones in its place: with `dy` of all ones there is no difference. Cem sums `dy` over the wrong axis:
-#    in a square of ones both sums are the same.
-# 4. $\texttt{dw}$ needs $x$ and $\texttt{dx}$ needs $w$; the sigmoid's slope follows from $y$. Every layer keeps its activations until
-#    the way back: training needs memory for all of them, use only for one layer's at a time.
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 1 (3 points).** $b_o$ is added in every row $n$, so $\partial y_{no} / \partial b_o = 1$ for each of them (1), and the chain rule adds up (1). The mean is in the loss:
+# `bce` divides by $N$, and its gradient `dy` carries the factor $1/N$ (1).
+
+# %% [markdown]
+# **Question 2.** A ReLU, $\max(x, 0)$, has no slope at 0. What does a central difference give at $x = 0$, and what should a check do with
+# such entries? (Look into [_differences](ums/gradcheck.py:_differences).)
+#
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 2 (3 points).** It gives $(h - 0) / 2h = 1/2$, which is the slope of neither side (1). Such entries must be left out (1). They must be found from
+# the *forward* pass alone, or else a wrong backward pass could get itself excused (1).
+
+# %% [markdown]
+# **Question 3.** Which of the wrong suspects would the lazy check have accepted? Why?
+#
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 3 (4 points).** Fay (1), who ignores `dy` and puts ones in its place: if `dy` is all ones, that makes no difference (1). And Cem (1), who sums `dy` over the wrong axis:
+# in a square array of ones both sums are the same (1).
+
+# %% [markdown]
+# **Question 4.** Why does the dense layer keep $x$ *and* $w$ in its cache, and the sigmoid only $y$? What, then, does a network need so much
+# memory for in training?
+#
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 4 (3 points).** $\texttt{dw}$ needs $x$ and $\texttt{dx}$ needs $w$, while the slope of the sigmoid follows from $y$ (1). Every layer keeps its activations until
+# the way back (1). So training needs memory for the activations of all layers, and inference only for those of one layer at a time (1).

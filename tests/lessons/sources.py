@@ -19,10 +19,25 @@ def checks(lesson):
 
 def wrong_answers(lesson):
     """{check: [(name, piece of the solution, replacement), ...]}; missing is nothing at all."""
+    return _table(lesson, "WRONG")
+
+
+def right_answers(lesson):
+    """As `wrong_answers`: other ways to write the solution, which the checks must accept."""
+    return _table(lesson, "RIGHT")
+
+
+def messages(lesson):
+    """{check: {name of a wrong answer: pattern that the check's message holds}}."""
+    return _table(lesson, "MESSAGES")
+
+
+def _table(lesson, name):
     try:
-        return importlib.import_module(f"wrong_answers.{checks_name(lesson)}").WRONG
+        module = importlib.import_module(f"wrong_answers.{checks_name(lesson)}")
     except ModuleNotFoundError:
         return {}
+    return getattr(module, name, {})
 
 
 def code_cells(lesson):

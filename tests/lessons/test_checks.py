@@ -1,7 +1,17 @@
 """Every check of every lesson accepts the solution and rejects planted wrong answers and the hole."""
 
 import pytest
-from sources import SOURCES, answers, changed, checks, program, with_holes, wrong_answers
+from sources import (
+    SOURCES,
+    answers,
+    changed,
+    checks,
+    messages,
+    program,
+    right_answers,
+    with_holes,
+    wrong_answers,
+)
 
 from lessons.checking import CheckFailed, NotWritten
 from lessons.holes import solution_lines
@@ -13,6 +23,18 @@ WRONG = [
     for name, wrongs in wrong_answers(lesson).items()
     for wrong in wrongs
 ]
+RIGHT = [
+    pytest.param(lesson, name, *right[1:], id=f"{lesson}-{name}-{right[0]}")
+    for lesson in SOURCES
+    for name, rights in right_answers(lesson).items()
+    for right in rights
+]
+MESSAGES = [
+    pytest.param(lesson, name, wrong, said, id=f"{lesson}-{name}-{wrong}")
+    for lesson in SOURCES
+    for name, of_check in messages(lesson).items()
+    for wrong, said in of_check.items()
+]
 
 
 @pytest.mark.parametrize(("lesson", "name"), CHECKS)
@@ -20,6 +42,22 @@ def test_check_accepts_the_solution(lesson, name, capsys):
     check = checks(lesson)[name]
     check(*answers(lesson, check, program(lesson)))
     assert f"passed  {name}: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("lesson", "name", "piece", "replacement"), RIGHT)
+def test_check_accepts_a_right_answer_that_is_written_in_another_way(
+    lesson, name, piece, replacement
+):
+    check = checks(lesson)[name]
+    check(*answers(lesson, check, changed(lesson, piece, replacement)))
+
+
+@pytest.mark.parametrize(("lesson", "name", "wrong", "said"), MESSAGES)
+def test_message_says_what_is_wrong_with_an_answer(lesson, name, wrong, said):
+    check = checks(lesson)[name]
+    (pieces,) = [w[1:] for w in wrong_answers(lesson)[name] if w[0] == wrong]
+    with pytest.raises(CheckFailed, match=said):
+        check(*answers(lesson, check, changed(lesson, *pieces)))
 
 
 @pytest.mark.parametrize(("lesson", "name", "piece", "replacement"), WRONG)

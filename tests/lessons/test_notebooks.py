@@ -9,6 +9,9 @@ from sources import SOURCES
 from lessons.holes import BEGIN, END, solution_lines
 from lessons.notebooks import LESSONS, ROOT, resolve_links, student_path
 
+RUBRICS = ("01", "02", "03", "04", "t1", "t2")
+"""Lessons and tasks whose questions have a cell each, followed by the answer with its points."""
+
 TRIVIAL = 12
 """Shorter lines (`return x`, `else:`) may stand elsewhere in a lesson too."""
 
@@ -30,17 +33,31 @@ def test_student_copy_holds_no_line_of_a_solution_and_no_marker(lesson):
     assert len(solution) >= 2
     assert [line for line in solution if line in lines and len(line) > TRIVIAL] == []
     assert BEGIN not in text and END not in text
-    assert "raise NotImplementedError(" in text
+    assert re.search(r"raise NotImplementedError\(|^\w+ = None  # replace", text, flags=re.M)
 
 
 @pytest.mark.parametrize("lesson", SOURCES)
 def test_student_copy_holds_no_answer_cell_and_no_output(lesson):
     source = SOURCES[lesson].read_text(encoding="utf-8")
-    assert re.search(r'^# %% \[markdown\] tags=\["solution"\]$', source, flags=re.M)
+    assert re.search(r'^# %% \[markdown\] tags=\["solution"(, "rubric")?\]$', source, flags=re.M)
     for cell in student_cells(lesson):
         assert "solution" not in cell["metadata"].get("tags", [])
-        assert "**Answers" not in "".join(cell["source"])
+        assert "**Answer" not in "".join(cell["source"])
         assert not cell.get("outputs") and cell.get("execution_count") is None
+
+
+QUESTION = re.compile(r"^# \*\*Question (\d)\.\*\*", flags=re.M)
+ANSWER = re.compile(r"^# \*\*Answer (\d) \((\d) points\)\.\*\*(.*?)(?=^# %%|\Z)", flags=re.M | re.S)
+
+
+@pytest.mark.parametrize("lesson", [lesson for lesson in SOURCES if lesson[:2] in RUBRICS])
+def test_every_question_has_an_answer_whose_points_add_up(lesson):
+    source = SOURCES[lesson].read_text(encoding="utf-8")
+    answers = ANSWER.findall(source)
+    assert QUESTION.findall(source) == [number for number, _, _ in answers] != []
+    for _, points, text in answers:
+        given = re.findall(r"\((\d)(?:, for [^)]*)?\)", text)
+        assert sum(map(int, given)) == int(points)
 
 
 @pytest.mark.parametrize("lesson", SOURCES)
