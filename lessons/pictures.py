@@ -47,7 +47,7 @@ def show(alt):
     figure = plt.gcf()
     figure.savefig(file, format="png")
     plt.close(figure)
-    display(_Picture(base64.b64encode(file.getvalue()).decode(), alt))
+    display(_Picture(file.getvalue(), alt))
 
 
 class _Picture:
@@ -55,13 +55,14 @@ class _Picture:
     programs prefer. JupyterLab gives a PNG alone no alternative text.
     """
 
-    def __init__(self, png, alt):
-        self.png, self.alt = png, alt
+    def __init__(self, data, alt):
+        self.data, self.alt = data, alt
 
     def __repr__(self):
         return self.alt
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        picture = f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{self.png}">'
-        data = {"text/plain": self.alt, "text/html": picture, "image/png": self.png}
+        png = base64.b64encode(self.data).decode()
+        picture = f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{png}">'
+        data = {"text/plain": self.alt, "text/html": picture, "image/png": png}
         return data, {"image/png": {"alt": self.alt}}

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from lessons.book.check import UNTOLD
 from lessons.book.links import in_book
 from lessons.holes import cut
 from lessons.notebooks import SOLVED
@@ -126,16 +127,14 @@ class Pictures:
     def replaced(self, output):
         """An output whose picture, if it is one, is a file with an alternative text."""
         data = output.get("data", {})
-        if "application/vnd.jupyter.widget-view+json" in data:
-            output.data = {"text/markdown": SLIDER}
-        elif "image/png" in data:
+        if "image/png" in data:
             self.count += 1
             path = self.folder / f"{self.stem}-{self.count}.png"
             path.write_bytes(base64.b64decode(data["image/png"]))
-            alt = (
-                output.metadata.get("image/png", {}).get("alt") or "Picture made by the cell above"
-            )
+            alt = output.metadata.get("image/png", {}).get("alt") or UNTOLD
             output.data = {"text/markdown": f"![{_escaped(alt)}]({path.name})"}
+        elif "application/vnd.jupyter.widget-view+json" in data:
+            output.data = {"text/markdown": SLIDER}
         return output
 
 
