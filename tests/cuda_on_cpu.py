@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -117,6 +118,10 @@ def _built(code: str, names: tuple[str, ...]) -> tuple[ctypes.CDLL, dict[str, li
     return ctypes.CDLL(str(library)), types
 
 
+_ONE_KERNEL = threading.Lock()
+"""Kernels run one after another, as in a GPU's stream, also where several threads start them."""
+
+
 class RawModule:
     """As CuPy's, as far as :mod:`ums.ops.fast.gpu` uses it."""
 
@@ -139,7 +144,8 @@ class RawModule:
             assert 0 < grid[0] < 2**31 and all(0 < n < 2**16 for n in grid[1:]) and block[0] <= 1024
             shape = (ctypes.c_int * 3)(grid[0], *(grid[1:] or (1,)), block[0])
             given = [_given(argument, to) for argument, to in zip(arguments, types, strict=True)]
-            function(shape, *given)
+            with _ONE_KERNEL:
+                function(shape, *given)
 
         return kernel
 

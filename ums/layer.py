@@ -20,9 +20,13 @@ from ums.backend import Array, Device, array_module
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ums.parallel import Ranks
+
 
 class Parameter:
     """A learned array ``value`` and its gradient ``grad``, None until a backward pass adds one."""
+
+    ranks: Ranks | None = None  # the processes that have a part of the gradient each (ums.parallel)
 
     def __init__(self, value: Array):
         self.value = value
@@ -47,6 +51,7 @@ class Layer:
 
     _grad_input: Callable
     _grad_weights: Callable
+    ranks: Ranks | None = None  # the processes that have a part of each batch (ums.parallel)
 
     def __init__(self) -> None:
         self.frozen = False

@@ -69,7 +69,8 @@ class Dropout(Layer):
         self.rate, self.rng = rate, rng
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
-        return ops.dropout_forward(x, self.rate, self.rng, training)
+        place = self.ranks.place(len(x)) if self.ranks and training else None
+        return ops.dropout_forward(x, self.rate, self.rng, training, place)
 
     def arguments(self) -> dict[str, Any]:
         return {"rate": self.rate}
@@ -203,7 +204,9 @@ class BatchNorm(Layer):
     def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
         arrays = self.gamma.value, self.beta.value, self.running_mean, self.running_var
         batch_statistics = training and not self.frozen
-        return ops.batchnorm_forward(x, *arrays, batch_statistics, self.momentum, self.eps)
+        settings = batch_statistics, self.momentum, self.eps
+        total = self.ranks.total if self.ranks else None
+        return ops.batchnorm_forward(x, *arrays, *settings, total)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         axes = "H, W, C" if len(shape) == 3 else "C"

@@ -52,12 +52,16 @@ class Optimizer:
     def step(self) -> None:
         """Move every parameter that has a gradient, in place; the gradients are kept.
 
+        Where several processes train the network (:mod:`ums.parallel`), they are first added up.
+
         Raises:
             ValueError, TypeError: A gradient differs from its parameter in shape or dtype; nothing is
                 moved.
         """
         for i, parameter in enumerate(self.parameters):
             _check_gradient(i, parameter)
+        if self.parameters and (ranks := self.parameters[0].ranks):
+            ranks.add_gradients(self.parameters)
         if self._all_in_step():
             self.steps = [t + 1 for t in self.steps]
             own = [p.value for p in self.parameters], *self.state.values()

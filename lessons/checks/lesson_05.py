@@ -5,23 +5,17 @@ from time import process_time
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from lessons.checking import CheckFailed, as_array, check, require
-from ums.gradcheck import GradientError, check_gradients
+from lessons.checking import as_array, check, require
+from lessons.checks.gradients import Unchanged, against_differences, gradients
 from ums.ops import global_average_pool_forward, upsample2d_forward
-
-
-def _differences(forward, backward, x, rng, hint):
-    try:
-        check_gradients(forward, backward, {"x": x}, rng=rng)
-    except GradientError as error:
-        raise CheckFailed(f"{error}.\n   {hint}") from None
 
 
 @check
 def global_average_pool_backward(global_average_pool_backward):
     """every pixel gets its share, in every channel its own; as central differences say."""
     shape = (1, 2, 4, 1)
-    dx = as_array(global_average_pool_backward(np.full((1, 1), 8.0), (shape,)), "dx", shape)
+    backward = global_average_pool_backward
+    (dx,) = gradients(backward, np.full((1, 1), 8.0), (shape,), {"dx": shape})
     require(
         np.allclose(dx.sum(), 8),
         "if all pixels of a map grow by 1, so does their mean: with dy = 8, dx sums to 8, yours to "
@@ -31,11 +25,11 @@ def global_average_pool_backward(global_average_pool_backward):
         np.allclose(dx, 1),
         f"the 8 pixels of a 2 x 4 map share dy = 8 equally, yours get {dx.ravel().tolist()}",
     )
+    gradients(backward, np.ones((1, 1), np.float32), (shape,), {"dx": shape})
     rng = np.random.default_rng(0)
-    _differences(
-        global_average_pool_forward, global_average_pool_backward, rng.normal(size=(3, 4, 5, 2)), rng,
-        "Which films' and which channels' pixels does an entry of dy belong to?",
-    )  # fmt: skip
+    x = rng.normal(size=(3, 4, 5, 2))
+    hint = "Which films' and which channels' pixels does an entry of dy belong to?"
+    against_differences(global_average_pool_forward, backward, {"x": x}, rng, hint)
 
 
 @check
@@ -44,8 +38,7 @@ def dropout_forward(dropout_forward):
     rng = np.random.default_rng(0)
     x = np.full((200, 100), 3.0, np.float32)
     for rate in (0.5, 0.2):
-        answer = dropout_forward(x.copy(), rate, rng, True)
-        y = as_array(answer[0], "y", x.shape, np.float32)
+        y, scale = _dropped(dropout_forward, x, rate, rng)
         by_column, by_row = (y == 0).mean(axis=0), (y == 0).mean(axis=1)
         require(
             np.ptp(by_column) < 0.5 and np.ptp(by_row) < 0.5,
@@ -67,37 +60,66 @@ def dropout_forward(dropout_forward):
             f"what is kept of 3 becomes {kept[0]:.4f} with rate {rate}: is that number the same in every "
             "draw, whatever share happens to fall?",
         )
-        (scale,) = answer[1]
-        as_array(scale, "the cache's scale", x.shape)
-        require(
-            np.allclose(x * scale, y),
-            "x times the scale in the cache should be y: the way back must drop the same entries",
-        )
     y, (scale,) = dropout_forward(x, 0.5, rng, False)
     require(
         (y == x).all() and scale is None, "at inference nothing is dropped and nothing made larger"
     )
-    first, second = (dropout_forward(x, 0.5, np.random.default_rng(1), True)[0] for _ in range(2))
+    first, second = (
+        _dropped(dropout_forward, x, 0.5, np.random.default_rng(1))[0] for _ in range(2)
+    )
     require((first == second).all(), "the same seed should drop the same: draw from rng alone")
-    again = dropout_forward(x, 0.5, rng, True)[0]
+    again, _ = _dropped(dropout_forward, x, 0.5, rng)
     require(not (again == first).all(), "each step should drop others: draw from the rng passed in")
+    whole, _ = _dropped(dropout_forward, x[:2], 0, rng)
+    require((whole == x[:2]).all(), "with rate 0 nothing should be dropped, and y be x")
+    _dropped(dropout_forward, x[:2].astype(np.float64), 0.5, rng)
+
+
+def _dropped(dropout_forward, x, rate, rng):
+    """y and the scale in training, once both are of x's shape and dtype and x is what it was."""
+    given = Unchanged(x=x)
+    answer = dropout_forward(x, rate, rng, True)
+    given.check()
+    require(
+        isinstance(answer, tuple | list) and len(answer) == 2,
+        f"it should return y and the cache, got {type(answer).__name__}",
+    )
+    y, cache = answer
+    as_array(y, f"y of a {x.dtype} x", x.shape, x.dtype)
+    require(
+        isinstance(cache, tuple | list) and len(cache) == 1,
+        "the cache should be (scale,), a tuple of one array, got "
+        f"{f'{len(cache)} of them' if isinstance(cache, tuple | list) else type(cache).__name__}",
+    )
+    scale = as_array(cache[0], "the scale in the cache", x.shape)
+    require(
+        scale.dtype == x.dtype,
+        f"the scale in the cache is {scale.dtype} and x is {x.dtype}: the way back multiplies dy by it, "
+        "and dx must have the dtype of dy",
+    )
+    require(
+        np.allclose(x * scale, y),
+        "x times the scale in the cache should be y: the way back must drop the same entries",
+    )
+    return y, scale
 
 
 @check
 def upsample2d_backward(upsample2d_backward):
     """every pixel collects from its own four copies; as central differences say."""
     dy = np.array([[1.0, 2, 10, 20], [3, 4, 30, 40]])[None, :, :, None]
-    dx = as_array(upsample2d_backward(dy, ((1, 1, 2, 1),)), "dx", (1, 1, 2, 1)).ravel()
+    shape = (1, 1, 2, 1)
+    dx = gradients(upsample2d_backward, dy, (shape,), {"dx": shape})[0].ravel()
     require(
         np.allclose(dx, (10, 100)),
         "copies with gradients 1, 2, 3, 4 and 10, 20, 30, 40 (two squares side by side) give 10 and 100, "
         f"yours {dx.tolist()}. Do the copies of a pixel add up, and which entries are its copies?",
     )
+    gradients(upsample2d_backward, dy.astype(np.float32), (shape,), {"dx": shape})
     rng = np.random.default_rng(0)
-    _differences(
-        upsample2d_forward, upsample2d_backward, rng.normal(size=(2, 3, 4, 2)), rng,
-        "Which axes did you split, and in which order do the two parts of each stand?",
-    )  # fmt: skip
+    x = rng.normal(size=(2, 3, 4, 2))
+    hint = "Which axes did you split, and in which order do the two parts of each stand?"
+    against_differences(upsample2d_forward, upsample2d_backward, {"x": x}, rng, hint)
 
 
 @check
@@ -105,7 +127,9 @@ def fold_rows(fold_rows):
     """both phases of a row, with whatever axes follow."""
     w = np.array([1.0, 10, 100])
     for p, expected in ((0, (1, 110)), (1, (11, 100))):
+        given = Unchanged(w=w)
         answer = as_array(fold_rows(w, p), f"fold_rows([1, 10, 100], {p})", (2,))
+        given.check("The other phase still needs it: make a new array instead.")
         require(
             np.array_equal(answer, expected),
             f"phase {p}, weights 1, 10, 100: yours are {answer.tolist()}. Write the large row a a b b c c, "
@@ -114,6 +138,9 @@ def fold_rows(fold_rows):
         )
     rng = np.random.default_rng(0)
     w, row = rng.normal(size=(3, 3, 4, 2)), rng.normal(size=3)
+    as_array(
+        fold_rows(w.astype(np.float32), 0), "the fold of a float32 w", (2, 3, 4, 2), np.float32
+    )
     large = row.repeat(2)
     for p in (0, 1):
         small = as_array(fold_rows(w, p), f"fold_rows(w, {p}) of w (3, 3, 4, 2)", (2, 3, 4, 2))
@@ -129,8 +156,11 @@ def upsample_conv(upsample_conv):
     """equal to upsampling and convolving, to the border, and faster."""
     x = np.zeros((1, 3, 3, 1))
     x[0, 1, 1] = 1
-    w = np.ones((3, 3, 1, 1))
-    y = as_array(upsample_conv(x, w, np.zeros(1)), "y (N, 2H, 2W, O)", (1, 6, 6, 1))[0, :, :, 0]
+    w, b = np.ones((3, 3, 1, 1)), np.zeros(1)
+    given = Unchanged(x=x, w=w, b=b)
+    y = upsample_conv(x, w, b)
+    given.check()
+    y = as_array(y, "y (N, 2H, 2W, O)", (1, 6, 6, 1))[0, :, :, 0]
     require(
         y[2, 2] == 4 and y.sum() == 36,
         f"one pixel of 1 and weights of 1: y[2, 2] sees all four copies, 4, and all of y is 9 x 4 = 36; "
@@ -139,7 +169,9 @@ def upsample_conv(upsample_conv):
     rng = np.random.default_rng(0)
     x, w, b = rng.normal(size=(2, 4, 5, 3)), rng.normal(size=(3, 3, 3, 2)), rng.normal(size=2)
     expected = _two_steps(x, w, b)
+    given = Unchanged(x=x, w=w, b=b)
     y = as_array(upsample_conv(x, w, b), "y (N, 2H, 2W, O)", expected.shape)
+    given.check()
     for p in (0, 1):
         for q in (0, 1):
             off = abs(y - expected)[:, p::2, q::2]

@@ -5,6 +5,7 @@ from math import log
 import numpy as np
 
 from lessons.checking import CheckFailed, as_array, check, require
+from lessons.checks.gradients import Unchanged
 from ums.gradcheck import GradientError, check_gradients
 from ums.ops import bce as library_bce
 from ums.ops import dice as library_dice
@@ -15,7 +16,7 @@ SURE = 1000.0
 @check
 def bce(bce):
     """right by hand, finite at logits of 1000, its gradient as central differences have it."""
-    _kinds(bce, np.zeros((2, 3, 3, 1)), np.ones((2, 3, 3, 1)))
+    _kinds(bce, *_example())
     coin, _ = bce(np.zeros((2, 5)), np.ones((2, 5)))
     require(
         abs(coin - log(2)) < 1e-9,
@@ -38,7 +39,7 @@ def bce(bce):
 @check
 def dice(dice):
     """right by hand, on empty masks and at logits of 1000 too; its gradient as differences have it."""
-    _kinds(dice, np.zeros((2, 3, 3, 1)), np.ones((2, 3, 3, 1)))
+    _kinds(dice, *_example())
     for true, predicted, expected, hint in (
         ("1100", "1100", 0, "the prediction is perfect"),
         ("1100", "0110", 1 - 3 / 5, "one pixel in common"),
@@ -53,6 +54,12 @@ def dice(dice):
             f"{value:.4f} ({hint})",
         )
         as_array(gradient, f"the gradient at logits of {SURE:g}", (1, 1, 4, 1))
+    value, _ = _quietly(dice, _image("1110") * 2 * SURE - SURE, _image("0000"), 0.5)
+    require(
+        abs(value - 6 / 7) < 1e-6,
+        "with eps = 0.5, three pixels predicted and nothing there the loss is 3 / 3.5 = 0.8571, yours is "
+        f"{value:.4f}: is it the eps that was passed in?",
+    )
     two = _image("1100", "0001"), _image("1110", "0000")
     value, _ = _quietly(dice, two[1] * 2 * SURE - SURE, two[0])
     expected = (1 - 5 / 6 + 1 - 1 / 2) / 2
@@ -76,6 +83,7 @@ def bce_dice(bce_dice):
     for weight in (1.0, 0.0, 0.25):
         (b, db), (d, dd) = library_bce(logits, target), library_dice(logits, target)
         value, gradient = bce_dice(logits, target, weight)
+        as_array(gradient, "the gradient", logits.shape)
         require(
             abs(value - (weight * b + (1 - weight) * d)) < 1e-9,
             f"with weight = {weight:g} the value is {value:.4f}; BCE here is {b:.4f} and Dice {d:.4f}",
@@ -85,13 +93,18 @@ def bce_dice(bce_dice):
             f"with weight = {weight:g} the value is right and the gradient is not: how does the gradient "
             "of a weighted sum follow from the gradients of its terms?",
         )
+    half, _ = bce_dice(logits, target)
+    require(
+        abs(half - (library_bce(logits, target)[0] + library_dice(logits, target)[0]) / 2) < 1e-9,
+        "without a weight given it should be 1/2 for both",
+    )
 
 
 @check
 def categorical_cross_entropy(categorical_cross_entropy):
     """log K where nothing is known, finite at logits of 1000, its gradient as differences have it."""
     f = categorical_cross_entropy
-    _kinds(f, np.zeros((2, 3)), np.array([0, 2]))
+    _kinds(f, np.random.default_rng(2).normal(size=(2, 3)), np.array([0, 2]))
     for K in (3, 10):
         value, _ = f(np.zeros((4, K)), np.arange(4) % K)
         require(
@@ -130,21 +143,32 @@ def _quietly(loss, *arguments):
         return loss(*arguments)
 
 
+def _example():
+    """Logits and targets of two images, (2, 3, 3, 1)."""
+    rng = np.random.default_rng(2)
+    return rng.normal(size=(2, 3, 3, 1)), (rng.random((2, 3, 3, 1)) < 0.5).astype(float)
+
+
 def _kinds(loss, logits, target):
     """A scalar and a gradient of the logits' shape and type come back, and nothing is changed."""
-    before = logits.copy()
     answer = loss(logits.astype(np.float32), target.astype(np.float32 if target.ndim > 1 else int))
     require(
-        isinstance(answer, tuple) and len(answer) == 2,
+        isinstance(answer, tuple | list) and len(answer) == 2,
         f"it should return the value and the gradient, got {type(answer).__name__}",
     )
     require(
         np.shape(answer[0]) == (),
         f"the value should be one number, the mean; yours has the shape {np.shape(answer[0])}",
     )
-    as_array(answer[1], "the gradient of float32 logits", logits.shape, np.float32)
+    as_array(answer[1], "the gradient", logits.shape)
+    require(
+        answer[1].dtype == np.float32,
+        f"the gradient of float32 logits should be float32, got {answer[1].dtype}. A NumPy number of "
+        "float64 or int64, such as np.prod returns, makes float64 of an array; a Python number does not.",
+    )
+    given = Unchanged(logits=logits, target=target)
     loss(logits, target)
-    require((logits == before).all(), "the logits were changed: the caller still needs them")
+    given.check()
 
 
 def _at_1000(loss, logits, target, expected):

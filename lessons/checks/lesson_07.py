@@ -3,6 +3,7 @@
 import numpy as np
 
 from lessons.checking import CheckFailed, as_array, check, require
+from lessons.checks.gradients import Unchanged
 from ums.data import denormalise, normalise
 from ums.layers import BatchNorm, Conv2D, ReLU, Sequential
 from ums.networks import copy_network
@@ -21,11 +22,19 @@ def add_noise(add_noise):
         ("poisson", 40, np.sqrt(255 * 120 / 40)),
         ("poisson", 400, np.sqrt(255 * 120 / 400)),
     ):
-        before = grey.copy()
+        given = Unchanged(images=grey)
         noisy = add_noise(grey, kind, level, np.random.default_rng(0))
         as_array(noisy, f"{kind} noise on a uint8 image", grey.shape, np.float32)
-        require((grey == before).all(), "the images were changed: the clean ones are still needed")
+        given.check("The clean ones are still needed.")
         _mean_and_deviation(noisy, kind, level, deviation)
+        _distribution(noisy, kind, level)
+    one = grey[0].astype(np.float64)
+    given = Unchanged(images=one)
+    as_array(
+        add_noise(one, "gaussian", 20, np.random.default_rng(0)), "one float64 film (H, W) with noise",
+        one.shape, np.float32,
+    )  # fmt: skip
+    given.check("The clean film is still needed.")
     _independent(add_noise(grey, "gaussian", 20, np.random.default_rng(0)))
     for kind in ("gaussian", "poisson"):
         ends = np.repeat(np.array([[[0]], [[255]]], np.uint8), 400, axis=2)
@@ -38,11 +47,39 @@ def add_noise(add_noise):
         )
         again = add_noise(ends, kind, 20, np.random.default_rng(0))
         require((noisy == again).all(), "the same seed gives other noise: where else is chance?")
+    for kind in ("salt", "gauss", "Poisson"):
+        _check_refused(add_noise, grey, kind)
+
+
+def _check_refused(add_noise, images, kind):
     try:
-        add_noise(grey, "salt", 20, np.random.default_rng(0))
+        add_noise(images, kind, 20, np.random.default_rng(0))
     except ValueError:
         return
-    raise CheckFailed('add_noise(images, "salt", ...) should raise ValueError, and it did not')
+    except Exception as error:
+        found = f"it raised {type(error).__name__}"
+    else:
+        found = "it returned something"
+    raise CheckFailed(f"add_noise(images, {kind!r}, ...) should raise ValueError; {found}")
+
+
+def _distribution(noisy, kind, level):
+    """Gaussian noise goes beyond two deviations, seldom; Poisson noise comes in whole photons."""
+    if kind == "gaussian":
+        beyond = float((abs(noisy - 120) > 2 * level).mean())
+        require(
+            0.035 < beyond < 0.056,
+            f"{beyond:.1%} of the pixels are moved by more than two deviations, for a normal distribution "
+            "it is 4.6%: from which distribution do you draw?",
+        )
+    else:
+        photons = noisy * level / 255
+        off = float(abs(photons - photons.round()).max())
+        require(
+            off < 0.01,
+            "a pixel counts whole photons; brought back to photons, yours are up to "
+            f"{off:.2f} away from whole numbers: what is drawn, and is it brought back by level / 255?",
+        )
 
 
 def _mean_and_deviation(noisy, kind, level, deviation):
@@ -100,6 +137,7 @@ def training_pair(training_pair):
         f"of 60 films, with one of two noises drawn for each, {heavy:.0%} got the strong "
         "one: who draws, and for whom?",
     )
+    _pair(training_pair, clean, [("gaussian", level) for level in (5, 10, 20, 30, 40)], 3)
     first, other = (_pair(training_pair, clean, [("gaussian", 20)], seed)[0] for seed in (0, 2))
     again = _pair(training_pair, clean, [("gaussian", 20)], 0)[0]
     require((first == again).all(), "the same seed gives another pair: where else is chance?")
@@ -107,13 +145,16 @@ def training_pair(training_pair):
 
 
 def _pair(training_pair, clean, noises, seed):
-    before = clean.copy()
+    given, listed = Unchanged(clean=clean), list(noises)
     answer = training_pair(clean, noises, np.random.default_rng(seed))
     require(
-        isinstance(answer, tuple) and len(answer) == 2,
+        isinstance(answer, tuple | list) and len(answer) == 2,
         f"it should return the input x and the target t, got {type(answer).__name__}",
     )
-    require((clean == before).all(), "the clean films were changed: they are still needed")
+    given.check("The clean films are still needed.")
+    require(
+        noises == listed, "your function changed the list of noises, which its caller still needs"
+    )
     shape = (*clean.shape, 1)
     return tuple(as_array(a, n, shape, np.float32) for a, n in zip(answer, "xt", strict=True))
 
@@ -127,7 +168,9 @@ def source_step(source_step):
     mine, yours = SGD(ours.trainable_parameters(), 0.1), SGD(theirs.trainable_parameters(), 0.1)
     for step in range(3):
         expected = float(train_step(ours, mse, mine, x, t))
+        given = Unchanged(x=x, t=t)
         loss = source_step(theirs, yours, x, t)
+        given.check()
         require(loss is not None, "the loss is None: does the function return it?")
         require(
             isinstance(loss, float), f"the loss should be a float, it is a {type(loss).__name__}"
@@ -169,7 +212,9 @@ def restored(restored):
         train_step(network, mse, RMSprop(network.trainable_parameters(), 1e-3), batch, batch)
     films = _films()[:, :16, :16].astype(np.float32)
     before = {name: array.copy() for name, array in network.state_dict().items()}
+    given = Unchanged(noisy=films)
     output = as_array(restored(network, films), "what comes out", films.shape)
+    given.check("The noisy films are still needed.")
     require(
         all((network.state_dict()[name] == array).all() for name, array in before.items()),
         "the network is not the same afterwards: is it in inference mode, or in training mode?",

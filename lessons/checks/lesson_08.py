@@ -3,6 +3,7 @@
 import numpy as np
 
 from lessons.checking import as_array, check, require
+from lessons.checks.gradients import Unchanged
 from ums.layers import BatchNorm, Conv2D, Layer, ReLU, Sequential
 from ums.networks import copy_network
 from ums.ops import categorical_cross_entropy
@@ -13,7 +14,7 @@ from ums.training import train_step
 @check
 def fingerprint(fingerprint):
     """the same for a copy, another one as soon as a bit, a place or a statistic is another."""
-    layer = _encoder()
+    layer = Sequential(*_encoder(), Conv2D(4, 32, np.random.default_rng(4)))
     kept = {name: array.copy() for name, array in layer.state_dict().items()}
     first = fingerprint(layer)
     require(isinstance(first, bytes), f"it should return bytes, got {type(first).__name__}")
@@ -21,14 +22,16 @@ def fingerprint(fingerprint):
         fingerprint(copy_network(layer)) == first,
         "a copy that holds the same has another fingerprint: what does it depend on besides the arrays?",
     )
-    for name in layer.state_dict():
-        other = copy_network(layer)
-        last = other.state_dict()[name].reshape(-1)[-1:]
-        last[...] = np.nextafter(last, np.float32(9))
-        require(
-            fingerprint(other) != first,
-            f"the last bit of {name} was changed, and the fingerprint is the same",
-        )
+    for name, array in layer.state_dict().items():
+        for place in (array.size // 2, array.size - 1):
+            other = copy_network(layer)
+            entry = other.state_dict()[name].reshape(-1)[place : place + 1]
+            entry[...] = np.nextafter(entry, np.float32(9))
+            require(
+                fingerprint(other) != first,
+                f"the last bit of one number of {name} {array.shape} was changed, and the fingerprint is "
+                "the same",
+            )
     other = copy_network(layer)
     gamma, beta = other.layers[1].gamma, other.layers[1].beta
     gamma.value, beta.value = beta.value, gamma.value
@@ -59,9 +62,9 @@ def attach_head(attach_head):
     )
     rng = np.random.default_rng(1)
     x, labels = rng.normal(2, 3, (6, 8, 8, 1)).astype(np.float32), np.arange(6) % 3
-    as_array(network.forward(x, keep=False), "the logits of 6 films and 3 classes", (6, 3))
     head = network.layers[1]
     _has_the_layers(head, encoder, x)
+    as_array(network.forward(x, keep=False), "the logits of 6 films and 3 classes", (6, 3))
     start = {name: array.copy() for name, array in head.state_dict().items()}
     optimizer = SGD(network.trainable_parameters(), 0.1)
     for _ in range(3):
@@ -103,7 +106,13 @@ def features(features):
     films = rng.normal(1, 2, (13, 8, 8, 1)).astype(np.float32)
     before = {name: array.copy() for name, array in encoder.state_dict().items()}
     expected = encoder.inside.forward(films, keep=False)
-    found = as_array(features(encoder, films, 5), "the features of 13 films", expected.shape)
+    given = Unchanged(films=films)
+    found = features(encoder, films, 5)
+    given.check()
+    as_array(found, "the features of 13 films", expected.shape, expected.dtype)
+    require(
+        not encoder.frozen, "the encoder was frozen: computing features should change nothing in it"
+    )
     require(
         all((encoder.state_dict()[name] == array).all() for name, array in before.items()),
         "computing features has changed the encoder: is it in inference mode, or in training mode?",
@@ -121,17 +130,33 @@ def features(features):
         np.allclose(found, expected, atol=1e-5),
         "the features are not those the encoder gives at inference, film by film, in their order",
     )
+    for n, batch in ((11, 5), (10, 5), (3, 5), (5, 1)):
+        found = as_array(features(encoder, films[:n], batch), f"{n} films, {batch} at a time,",
+                         (n, *expected.shape[1:]))  # fmt: skip
+        require(
+            np.allclose(found, expected[:n], atol=1e-5),
+            f"the features of {n} films, {batch} at a time, are not those that the encoder gives",
+        )
+    as_array(features(encoder, films), "the features, without a batch given,", expected.shape)
 
 
 @check
 def labelled_rows(labelled_rows):
     """n different rows, as many of each class, drawn by rng from all of them."""
     labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [30, 12, 18]))
-    for values, n, each in ((np.minimum(labels, 1), 8, 4), (labels, 12, 4), (labels, 36, 12)):
-        rows = labelled_rows(values.copy(), n, np.random.default_rng(1))
+    two = np.minimum(labels, 1)
+    for values, n, each in ((two, 8, 4), (labels, 12, 4), (labels, 36, 12), (3 * two + 2, 8, 4)):
+        given = Unchanged(labels=values)
+        rows = labelled_rows(values, n, np.random.default_rng(1))
+        given.check()
         require(
             isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in "iu",
-            "it should return an array of row numbers, not of labels or True and False",
+            "it should return an array (n,) of row numbers, not of labels or True and False; got "
+            + (
+                f"{rows.dtype} {rows.shape}"
+                if isinstance(rows, np.ndarray)
+                else type(rows).__name__
+            ),
         )
         require(len(rows) == n, f"{n} rows were asked for, {len(rows)} came")
         require(
@@ -141,10 +166,10 @@ def labelled_rows(labelled_rows):
         require(
             len(set(rows.tolist())) == n, "a row was drawn twice: who would label a film twice?"
         )
-        counts = np.bincount(values[rows], minlength=values.max() + 1).tolist()
+        counts = {int(k): int((values[rows] == k).sum()) for k in np.unique(values)}
         require(
-            counts == [each] * len(counts),
-            f"the classes should have {each} rows each, yours have {counts}",
+            set(counts.values()) == {each},
+            f"{n} rows of the classes {list(counts)} are {each} of each; rows by class in yours: {counts}",
         )
     draws = [labelled_rows(labels, 12, np.random.default_rng(seed)) for seed in range(60)]
     again = labelled_rows(labels, 12, np.random.default_rng(0))

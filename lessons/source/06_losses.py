@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 6 When does Dice beat BCE?
 #
-# A loss is the only thing a network is ever told about what you want. Two losses are usual for outlining something in an
-# image: the binary cross-entropy (BCE), which asks every pixel, and the Dice loss, which asks how well two areas
+# A loss is the only thing a network is ever told about what you want. Two losses are common for outlining something in an
+# image: the binary cross-entropy (BCE), which judges each pixel by itself, and the Dice loss, which judges how well two areas
 # overlap. In this lesson you write both, see what each says about large and small areas, and train with each.
 #
 # You write four functions: `bce`, `dice`, `bce_dice` and `categorical_cross_entropy`.
@@ -13,7 +13,8 @@ import numpy as np
 
 from data_prep.synthetic import make_synthetic
 from lessons.checks import lesson_06 as check
-from lessons.pictures import COLOURS, image_row, use_style
+from lessons.pictures import COLOURS, image_row, show, use_style
+from lessons.sliders import slide
 from ums.data import normalise
 from ums.layers import Sequential
 from ums.metrics import segmentation
@@ -27,20 +28,25 @@ use_style()
 # %% [markdown]
 # ## Two things to outline
 #
-# Synthetic chest X-rays, drawn by [make_synthetic](data_prep/synthetic.py:make_synthetic): 170 with an opacity, a cloud in the lung as
-# a pneumonia makes it, and 30 healthy ones. Each film comes with two masks, arrays `(H, W)` of 0 and 1: the lungs, and the
+# Here are synthetic chest X-rays, drawn by [make_synthetic](data_prep/synthetic.py:make_synthetic): 170 with an opacity, a cloud in the lung such as
+# pneumonia causes, and 30 healthy ones. Each film comes with two masks, arrays `(H, W)` of 0 and 1: the lungs, and the
 # opacity if there is one.
 
 # %%
 made = make_synthetic(200, 48, np.random.default_rng(1), "A", abnormal_fraction=0.85)
 ill = made.labels == 1  # (N,)
 shown = [*np.flatnonzero(ill)[:4], *np.flatnonzero(~ill)[:2]]
-image_row(made.images[shown], ["ill"] * 4 + ["healthy"] * 2)
-image_row(made.masks[shown], ["lungs"] * 6, high=1)
-image_row(made.opacities[shown], ["opacity"] * 6, high=1)
+figure, axes = plt.subplots(3, 6, figsize=(11, 6))
+image_row(made.images[shown], ["ill"] * 4 + ["healthy"] * 2, axes[0])
+image_row(made.masks[shown], ["lungs"] * 6, axes[1], high=1)
+image_row(made.opacities[shown], ["opacity"] * 6, axes[2], high=1)
+show(
+    "Six films, below each its mask of the lungs, two large areas, and its mask of the opacity: a small spot on the four "
+    "ill films, nothing on the two healthy ones."
+)
 
 # %% [markdown]
-# **Predict.** A network that answers "no" for every pixel of every ill film: what share of the pixels does it get right
+# **Predict.** Suppose a network answers "no" for every pixel of every ill film. What share of the pixels does it get right
 # for the lungs? For the opacities? And what is its F-score? The F-score is $2\,|T \cap P| / (|T| + |P|)$ for the true area
 # $T$ and the predicted area $P$: 1 for equal areas, 0 for areas that do not meet.
 #
@@ -54,17 +60,17 @@ for name, masks in (("lungs", made.masks > 0), ("opacities", made.opacities > 0)
     print(f"{name:9}  pixels right {right:.2f}   F-score {score:.2f}")
 
 # %% [markdown]
-# **Look.** 93 % of all pixels right, and nothing found. The rarer a thing is, the less a share of pixels says about it.
+# **Look.** For the opacities 93 % of all pixels are right, and nothing has been found. The rarer a thing is, the less the share of right pixels says about it.
 #
 # ## Every pixel by itself
 #
-# The last layer of a segmentation network gives each pixel a number $z$ of any size, a *logit*. The sigmoid makes a
-# probability of it, $y = 1 / (1 + e^{-z})$. With the target $t$, 0 or 1, the binary cross-entropy is the mean over all pixels of
+# The last layer of a segmentation network gives each pixel a number $z$ of any size, a *logit*. The sigmoid turns it into a
+# probability, $y = 1 / (1 + e^{-z})$. With the target $t$, 0 or 1, the binary cross-entropy is the mean over all pixels of
 #
 # $$ -\,\bigl( t \log y + (1 - t) \log (1 - y) \bigr) . $$
 #
-# For $t = 1$ only the first term counts: 0 where the network is sure ($y = 1$), and the larger the surer it is of the opposite. Written
-# down as it stands, it breaks:
+# For $t = 1$ only the first term counts: it is 0 where the network is certain ($y = 1$), and grows the more certain the network is of the opposite. Computed
+# exactly as written, it breaks:
 
 
 # %%
@@ -78,35 +84,50 @@ z = np.linspace(-15, 30, 400, dtype=np.float32)
 with np.errstate(all="ignore"):
     naive = {t: bce_as_it_stands(z, np.float32(t)) for t in (0, 1)}
 figure, ax = plt.subplots(figsize=(6, 2.8))
-for t, values in naive.items():
-    ax.plot(z, values, color=COLOURS[t], label=f"t = {t}")
+for t, line in ((0, "-"), (1, "-.")):
+    ax.plot(z, naive[t], line, color=COLOURS[t], label=f"t = {t}")
 edge = z[~np.isfinite(naive[0])].min()
 ax.axvline(
     edge, color="black", linestyle="--", linewidth=0.8, label=f"infinite from z = {edge:.1f}"
 )
 ax.set(xlabel="logit $z$", ylabel="BCE of one pixel, float32")
 ax.legend()
-plt.show()
+show(
+    "The BCE of one pixel against its logit. For t = 1 it falls from 15 to 0; for t = 0 it rises, and breaks off at the "
+    "logit 17 or so, from which on it is infinite."
+)
 
 # %% [markdown]
-# **Look.** At $z \approx 17$ `float32` rounds $y$ to exactly 1, and $\log(1 - y)$ is the logarithm of 0. One such pixel and the loss
-# is infinite; for $z$ far below zero $e^{-z}$ itself overflows. Yet the true curve is nearly a straight line there, and nothing about it is
-# difficult. Put the sigmoid *into* the logarithm, and for $t = 1$ and $t = 0$
+# **Look.** At $z \approx 17$ `float32` rounds $y$ to exactly 1, and $\log(1 - y)$ is the logarithm of 0. A single pixel like that makes the loss
+# infinite; and for $z$ far below zero $e^{-z}$ itself overflows. Yet the true curve is nearly a straight line there, and there is nothing difficult
+# about it. Substitute the sigmoid *inside* the logarithm, and for $t = 1$ and $t = 0$
 #
 # $$ -\log y = \log(1 + e^{-z}), \qquad -\log(1 - y) = \log(1 + e^{z}) . $$
 #
-# Both are the same function, $s(a) = \log(1 + e^{a})$, of $a = -z$ and $a = z$. For positive $a$ take $e^{a}$ out of the bracket:
+# Both are the same function, $s(a) = \log(1 + e^{a})$, of $a = -z$ and of $a = z$. For positive $a$ take $e^{a}$ out of the bracket:
 # $s(a) = a + \log(1 + e^{-a})$. So the exponent need never be positive, whatever the sign of $a$. And since
-# $s(-z) = s(z) - z$ (try it), one formula serves every $t$. `np.log1p(u)` is $\log(1 + u)$, exact for tiny $u$ too.
+# $s(-z) = s(z) - z$ (try it), one formula serves both targets. `np.log1p(u)` is $\log(1 + u)$, accurate for tiny $u$ too.
 #
-# **The gradient.** The sigmoid has the slope $\partial y / \partial z = y\,(1 - y)$ ([lesson 2](02_backward.ipynb)). Differentiate the BCE of one pixel by
+# <details><summary>A hint: the one formula</summary>
+#
+# For $t = 0$ the value is $s(z)$, for $t = 1$ it is $s(-z) = s(z) - z$. Both are $s(z) - t\,z$. And $s(z) = \max(z, 0) + \log(1 + e^{-|z|})$, for either sign of $z$.
+#
+# </details>
+#
+# **The gradient.** The sigmoid has the slope $\partial y / \partial z = y\,(1 - y)$ ([lesson 2](02_backward.ipynb)). Differentiate the BCE of one pixel with respect to
 # $z$. Nearly everything cancels.
 #
-# **Predict.** What is the gradient of a pixel with $t = 1$ at $z = -1000$, $0$ and $1000$? Large, small?
+# <details><summary>A hint: the derivative, step by step</summary>
+#
+# $\partial \log y / \partial z = y\,(1 - y) / y = 1 - y$, and $\partial \log (1 - y) / \partial z = -y\,(1 - y) / (1 - y) = -y$. Put both into $-(t \log y + (1 - t) \log(1 - y))$ and expand the brackets. What is left is a difference of two of the letters.
+#
+# </details>
+#
+# **Predict.** What is the gradient of a pixel with $t = 1$ at $z = -1000$, $0$ and $1000$? Is it large or small?
 #
 # *your guess:*
 #
-# **Write** `bce`. It returns the value, a mean over all elements, and its gradient with respect to every logit. Mind what the mean
+# **Write** `bce`. It returns the value, a mean over all elements, and its gradient with respect to every logit. Remember what the mean
 # does to the gradient.
 
 
@@ -135,18 +156,24 @@ check.bce(bce)
 #
 # with the sums over the pixels of *this image*. The loss of a batch is the mean over its $N$ images. $\varepsilon = 1$ pixel.
 #
-# **Predict.** The mask is empty, $\sum t = 0$. What is the loss when nothing is predicted ($\sum y = 0$)? When three pixels are
-# predicted, surely? What would both be for $\varepsilon = 0$?
+# **Predict.** Suppose the mask is empty, $\sum t = 0$. What is the loss when nothing is predicted ($\sum y = 0$)? When three pixels are
+# predicted with certainty? What would both be for $\varepsilon = 0$?
 #
 # *your guess:*
 #
-# **The gradient.** A pixel's $y$ stands in $I$ with the factor $2t$ and in $U$ with the factor 1. The rule for quotients gives
+# **The gradient.** A pixel's $y$ appears in $I$ with the factor $2t$ and in $U$ with the factor 1. The quotient rule gives
 #
 # $$ \frac{\partial}{\partial y} \left( 1 - \frac{I}{U} \right) = - \frac{2\,t\,U - I}{U^2} , $$
 #
-# and the sigmoid adds its slope. Unlike in BCE, nothing cancels.
+# and the sigmoid contributes its slope. Unlike in BCE, nothing cancels.
 #
-# **Write** `dice`. With `keepdims=True` the sums keep four axes, `(N, 1, 1, 1)`, and fit beside `(N, H, W, 1)`.
+# **Write** `dice`. With `keepdims=True` the sums keep four axes, `(N, 1, 1, 1)`, and broadcast against `(N, H, W, 1)`.
+#
+# <details><summary>A hint, if the gradient fails its check</summary>
+#
+# Three factors make it: the quotient rule above, for each pixel with $I$ and $U$ of *its own* image; the slope $y\,(1 - y)$; and $1/N$ from the mean over images. In the numerator, $I$ already contains $\varepsilon$.
+#
+# </details>
 
 
 # %%
@@ -167,7 +194,7 @@ def dice(logits, target, eps=1.0):
 check.dice(dice)
 
 # %% [markdown]
-# The paper uses both at once, its equation (1): $w \cdot \text{BCE} + (1 - w) \cdot \text{Dice}$. **Write** `bce_dice` with
+# The library's [dice](ums/ops/losses.py:dice) is the same. The paper uses both losses at once, in its equation (1): $w \cdot \text{BCE} + (1 - w) \cdot \text{Dice}$. **Write** `bce_dice` with
 # your two functions.
 
 
@@ -188,11 +215,11 @@ check.bce_dice(bce_dice)
 # %% [markdown]
 # ## What each says of a miss
 #
-# Three discs on a field of 96 x 96 pixels: large, small and very small. The prediction is a disc of the same size, very sure of
-# itself ($z = 8$ inside, $-8$ outside), moved aside step by step. Overlap is the F-score of the two discs.
+# Here are three discs on a field of 96 x 96 pixels: large, small and very small. The prediction is a disc of the same size, made with great
+# confidence ($z = 8$ inside, $-8$ outside), and moved to the side step by step. Overlap means the F-score of the two discs.
 #
-# **Predict.** For which disc does BCE complain most about a prediction that misses it altogether? And Dice? Draw the
-# curves of both losses against the overlap, roughly.
+# **Predict.** For which disc is BCE largest when the prediction misses it altogether? And Dice? Sketch the
+# curves of both losses against the overlap.
 #
 # *your guess:*
 
@@ -205,7 +232,7 @@ def disc(radius, left, size=96):
 
 
 def losses_and_overlap(radius, loss):
-    """A loss, and the overlap, of a disc and one moved aside by 0 to its whole width."""
+    """The overlap of a disc and one moved aside by 0 to its whole width, and the loss."""
     true = disc(radius, 1)
     moved = np.stack([disc(radius, 1 + k) for k in np.linspace(0, 2 * radius, 12)])
     t = np.broadcast_to(true, moved.shape)
@@ -220,29 +247,73 @@ image_row(
     [f"{disc(r, 1).mean():.1%} of the pixels" for r in radii],
     high=1.5,
 )
+show(
+    "Three true discs, each with a predicted one of the same size that is moved aside by half its width."
+)
 figure, axes = plt.subplots(1, 3, figsize=(9, 2.8))
 for ax, loss in zip(axes, (bce, dice, bce_dice), strict=True):
-    for radius, colour in zip(radii, COLOURS, strict=False):
+    for radius, colour, marker in zip(radii, COLOURS, "osv", strict=False):
         label = f"{disc(radius, 1).mean():.1%} of the pixels"
-        ax.plot(*losses_and_overlap(radius, loss), "o-", color=colour, markersize=3, label=label)
+        overlap, values = losses_and_overlap(radius, loss)
+        ax.plot(overlap, values, marker + "-", color=colour, markersize=4, label=label)
     ax.set(xlabel="overlap (F-score)", title=loss.__name__)
 axes[0].set_ylabel("loss")
 axes[0].legend()
-plt.show()
+show(
+    "Three panels with the loss against the overlap, for the three discs. BCE: three falling lines, 2.9 high at the start "
+    "for the large disc and below 0.1 for the smallest. Dice: all three on one line from 1 to 0. Their mean lies between."
+)
 
 # %% [markdown]
 # **Look.** BCE falls from 2.9 to 0 for the large disc, and for the very small one it is never above 0.1: a miss there is wrong on 1 % of
-# the pixels, and BCE is a mean over pixels. The Dice loss is the same for all three, one line: 1 minus the overlap. (The green
-# end, a little above 0: the 9000 pixels of the background are each predicted with $y = 0.0003$, which together makes 3 pixels, and
-# the disc has 45.) Their half-and-half mean keeps a loss of about 1/2 for a miss, however small the thing is.
+# the pixels, and BCE is a mean over pixels. The Dice loss is the same for all three, a single line: 1 minus the overlap. (The line of the smallest disc
+# ends a little above 0: each of the 9000 background pixels is predicted with $y = 0.0003$, which together amounts to 3 pixels, and
+# the disc has 45.) The mean of both keeps a loss of about 1/2 for a miss, however small the thing is.
+#
+# Move the disc yourself: the sliders set its radius, how far the prediction is moved aside, and how confident it is, the logit $z$ inside (outside it is $-z$). (Without the package
+# *ipywidgets* there is one picture and no slider.)
+#
+# **Predict.** Let the prediction miss the disc (shift 46), and turn the confidence from 8 down to 1. Does BCE rise or fall for a radius of 23? And for a radius of 4? Then put the prediction exactly in place (shift 0), with a radius of 4,
+# and turn the confidence down again. What does Dice do?
+#
+# *your guess:*
+
+
+# %%
+def compare(radius, shift, confidence):
+    """Draw a true disc and a predicted one, and the losses of the prediction."""
+    true, predicted = disc(radius, 1), disc(radius, 1 + shift)
+    z = np.where(predicted, float(confidence), -float(confidence))[None, ..., None]
+    t = true.astype(float)[None, ..., None]
+    values = [loss(z, t)[0] for loss in (bce, dice, bce_dice)]
+    _, (left, right) = plt.subplots(1, 2, figsize=(7, 2.6))
+    overlap = segmentation.f_score(true[None], predicted[None])[0]
+    image_row([true + 0.5 * predicted], [f"overlap {overlap:.2f}"], [left], high=1.5)
+    bars = right.barh(["bce", "dice", "bce_dice"], values, color=COLOURS[:3])
+    right.bar_label(bars, fmt="%.2f", padding=3)
+    right.set(xlabel="loss", xlim=(0, 3.2))
+    right.invert_yaxis()
+
+
+slide(
+    compare,
+    "A true and a predicted disc on the left; on the right three bars, the losses BCE, Dice and their mean.",
+    radius=(3, 23, 10),
+    shift=(0, 46, 10),
+    confidence=(0, 10, 8),
+)
+
+# %% [markdown]
+# **Look.** What BCE punishes is certainty about the wrong thing: for the large disc it falls from 2.9 to 0.7. For the small one it *rises*, from 0.1 to 0.3, because the miss is a handful of pixels, and the whole background, right but no longer certain, now costs more.
+# And Dice, for the small disc exactly in place, rises from 0.03 to 0.97. With $z = -1$ each background pixel counts as $y = 0.27$ of a predicted pixel, nearly 2500 in all, next to a disc of 45. So Dice asks for certainty where BCE is content with $y < 1/2$.
 #
 # ## What a network makes of it
 #
-# The same small network, the same 120 ill films and the same first weights, three times: trained with `bce`, with `dice` and with
-# `bce_dice`. First to outline the lungs, then the opacities. It is tested on the other 80 films, after every second pass over
-# the 120 (an *epoch*). Two runs each, from other first weights. An area is where $y > 1/2$, that is $z > 0$.
+# The same small network, with the same 120 ill films and the same first weights, is trained three times: with `bce`, with `dice` and with
+# `bce_dice`. First it learns to outline the lungs, then the opacities. It is tested on the other 80 films, after every second pass over
+# the 120 (an *epoch*). There are two runs of each, with different first weights. The predicted area is where $y > 1/2$, that is $z > 0$.
 #
-# **Predict.** Which loss wins for the lungs? Which for the opacities? Where does BCE begin?
+# **Predict.** Which loss wins for the lungs? Which for the opacities? What does the network that is trained with BCE answer at first?
 #
 # *your guess:*
 
@@ -270,37 +341,46 @@ def outlines(loss, masks, seed, epochs=20):
 
 
 targets = {"lungs": made.masks, "opacities": made.opacities}
-results = {
-    (name, loss.__name__): [outlines(loss, masks, seed) for seed in range(2)]
-    for name, masks in targets.items()
-    for loss in (bce, dice, bce_dice)
-}
+results = {}  # (what, loss) -> the areas of two runs
+for name, masks in targets.items():
+    for loss in (bce, dice, bce_dice):
+        results[name, loss.__name__] = [outlines(loss, masks, seed) for seed in range(2)]
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True)
-for (name, loss), runs in results.items():
-    ax, colour = axes[list(targets).index(name)], COLOURS[["bce", "dice", "bce_dice"].index(loss)]
+looks = {"bce": (COLOURS[0], "o-"), "dice": (COLOURS[1], "s--"), "bce_dice": (COLOURS[2], "v-.")}
+for ax, name in zip(axes, targets, strict=True):
     true = targets[name][testing] > 0
-    for k, areas in enumerate(runs):
-        scores = [segmentation.f_score(true, area)[sick].mean() for area in areas]
-        ax.plot(np.arange(2, 21, 2), scores, color=colour, label=loss if k == 0 else None)
+    for loss, (colour, line) in looks.items():
+        for k, areas in enumerate(results[name, loss]):
+            scores = [segmentation.f_score(true, area)[sick].mean() for area in areas]
+            label = loss if k == 0 else None
+            ax.plot(np.arange(2, 21, 2), scores, line, color=colour, markersize=4, label=label)
     ax.set(xlabel="epoch", title=f"{name}, ill test films", ylim=(0, 1), xticks=range(0, 21, 4))
 lungs = segmentation.f_score(made.opacities[testing] > 0, made.masks[testing] > 0)[sick].mean()
-axes[1].axhline(lungs, color="black", linestyle="--", linewidth=0.8, label="both lungs, whole")
+axes[1].axhline(lungs, color="black", linestyle=":", linewidth=1, label="both lungs, whole")
 axes[0].set_ylabel("F-score")
 axes[0].legend()
 axes[1].legend()
-plt.show()
+show(
+    "F-score against epoch for the three losses, two runs each. Lungs: all end above 0.9. Opacities: Dice and the mean of "
+    "both rise to about 0.5, while BCE stays at 0 for half the time and ends lower; a dotted line at 0.39."
+)
 
 # %% [markdown]
-# And the opacities as they were outlined at the end of the first run, on four ill films and two healthy ones:
+# Here is how the opacities were outlined at the end of the first run, on four ill films and two healthy ones:
 
 # %%
 chosen = [*np.flatnonzero(sick)[:4], *np.flatnonzero(~sick)[:2]]
-image_row(made.images[testing][chosen], ["ill"] * 4 + ["healthy"] * 2)
-image_row(made.opacities[testing][chosen], ["true"] * 6, high=1)
-for loss in ("bce", "dice", "bce_dice"):
-    image_row(results["opacities", loss][0][-1][chosen], [loss] * 6, high=1)
+figure, axes = plt.subplots(5, 6, figsize=(9, 8))
+image_row(made.images[testing][chosen], ["ill"] * 4 + ["healthy"] * 2, axes[0])
+image_row(made.opacities[testing][chosen], ["true"] * 6, axes[1], high=1)
+for row, loss in zip(axes[2:], looks, strict=True):
+    image_row(results["opacities", loss][0][-1][chosen], [loss] * 6, row, high=1)
+show(
+    "Six films, their true opacities, and what the three networks outline. The one trained with BCE marks little; those "
+    "with Dice mark the opacities roughly, and something on the healthy films too."
+)
 
 # %%
 true = made.opacities[testing] > 0
@@ -312,30 +392,36 @@ for loss in ("bce", "dice", "bce_dice"):
     print(f"{loss:30} {f[sick].mean():14.2f} {f.mean():11.2f} {alarms[~sick].mean():18.2f}")
 
 # %% [markdown]
-# **Look.** The lungs, a quarter of the pixels: all three end between 0.90 and 0.93, and Dice is rather the slowest. The opacities, 7 % of
-# them: BCE goes to "no" everywhere at first, the answer that gets 93 % of the pixels right, and is only beginning to leave it at the end; the two
-# runs differ. Both losses with Dice in them come to about 0.5. That is not much: whoever outlines the whole of both lungs gets 0.39.
-# BCE is late rather than lost: in a trial with 150 films and 40 epochs it came to 0.47, and Dice to 0.60.
+# **Look.** The lungs are a quarter of the pixels. All three losses end between 0.90 and 0.93, and Dice is the slowest, if anything. The opacities are 7 % of
+# the pixels. With BCE the network first says "no" everywhere, the answer that gets 93 % of the pixels right, and only begins to give it up towards the end; the two
+# runs differ. Both losses that contain Dice reach about 0.5. That is not much: outlining the whole of both lungs would score 0.39.
+# BCE is late rather than lost: in a trial with 150 films and 40 epochs it reached 0.47, and Dice 0.60.
 #
-# And Dice has its price. It was shown ill films only, and finds something on nearly every healthy film. On a healthy film the
-# F-score is 1 for nothing and 0 for a single pixel, so over *all* films the order is another one: BCE, which mostly says nothing, is
-# above Dice. A mean score says little before you know on which images it was taken.
+# And Dice has its price. The networks were shown ill films only, and the one trained with Dice finds something on nearly every healthy film. On a healthy film the
+# F-score is 1 for an empty answer and 0 for a single pixel, so over *all* films the order changes: BCE, which mostly finds nothing, is
+# ahead of Dice. A mean score says little until you know which images it was taken over.
 #
-# So, when does Dice beat BCE? When the thing is small, and there. For large areas it gains nothing. The mean of both is never
-# far from the better one here, and that is what the library trains with ([bce_dice](ums/ops/losses.py:bce_dice)).
+# So, when does Dice beat BCE? When the thing is small, and present. For large areas there is nothing to gain. The mean of both is never
+# far from the better one here, and that is what the library trains with ([bce_dice](ums/ops/losses.py:bce_dice)). [Task 4](t4_loss.ipynb) is about losses that weigh the two kinds of mistake differently.
 #
 # ## One of several classes
 #
-# A classification head gives each image $K$ logits, one per class, and the softmax makes probabilities of them, $y_k = e^{z_k} / \sum_j e^{z_j}$.
+# A classification head gives each image $K$ logits, one per class, and the softmax turns them into probabilities, $y_k = e^{z_k} / \sum_j e^{z_j}$.
 # The *categorical* cross-entropy (CCE) is the mean over the images of $-\log y_\ell$, with $\ell$ the image's label, a whole number from 0 to
 # $K - 1$.
 #
-# A thousand in the exponent is too much again. But adding one number to all logits of an image changes no $y_k$: numerator and
-# denominator grow by the same factor. So each image's largest logit can be made 0 first. And, as with BCE,
-# take the logarithm *before* you compute: $-\log y_\ell = \log \sum_j e^{z_j} - z_\ell$.
+# Again, a logit of a thousand is too much for the exponential. But adding the same number to all logits of an image changes no $y_k$: numerator and
+# denominator grow by the same factor. So each image's largest logit can first be shifted to 0. And, as with BCE,
+# take the logarithm on paper *before* you compute: $-\log y_\ell = \log \sum_j e^{z_j} - z_\ell$.
 #
-# Its gradient looks like that of BCE, with a row in place of a number: $\partial / \partial z_k = y_k - [k = \ell]$, where $[k = \ell]$
-# is 1 for the class that is right and 0 for the others.
+# Its gradient looks like that of BCE, with a row in place of a number: for one image, $\partial (-\log y_\ell) / \partial z_k = y_k - [k = \ell]$, where $[k = \ell]$
+# is 1 for the right class and 0 for the others.
+#
+# <details><summary>Where that comes from</summary>
+#
+# $\partial \log \sum_j e^{z_j} / \partial z_k = e^{z_k} / \sum_j e^{z_j} = y_k$, and $\partial z_\ell / \partial z_k$ is 1 for $k = \ell$ and 0 otherwise. The mean over the images again divides by $N$.
+#
+# </details>
 #
 # **Predict.** A network with fresh weights knows nothing, and all its logits are about equal. What is its loss for $K = 3$ classes?
 # And for $K = 1000$?
@@ -362,11 +448,11 @@ def categorical_cross_entropy(logits, labels):
 check.categorical_cross_entropy(categorical_cross_entropy)
 
 # %% [markdown]
-# **Look.** An image of class 0, and what the gradient asks for while its logits are wrong, undecided and right. A step goes *against* the
-# gradient: a bar downwards raises its logit.
+# Below is an image of class 0, and its gradient while its logits are wrong, undecided and right. A step goes *against* the
+# gradient: a bar that points down raises its logit.
 
 # %%
-cases = {"sure, and wrong": [-2, 3, -1], "undecided": [0, 0, 0], "right": [3, -1, -1]}
+cases = {"certain and wrong": [-2, 3, -1], "undecided": [0, 0, 0], "right": [3, -1, -1]}
 figure, axes = plt.subplots(1, 3, figsize=(8, 2.3), sharey=True)
 for ax, (name, z) in zip(axes, cases.items(), strict=True):
     value, gradient = categorical_cross_entropy(np.array([z], float), np.array([0]))
@@ -374,30 +460,51 @@ for ax, (name, z) in zip(axes, cases.items(), strict=True):
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(title=f"{name}: loss {value:.2f}", xlabel="class", xticks=range(3))
 axes[0].set_ylabel("gradient")
-plt.show()
+show(
+    "Three bar charts of the gradient of three logits. Certain and wrong: class 0 far below zero, class 1 far above. "
+    "Undecided: class 0 at minus two thirds, the others at one third. Right: all near zero."
+)
 
 # %% [markdown]
-# The largest gradient a logit can get is 1 (divided by $N$), however wrong it is: no image outvotes a whole batch. The library's is
-# [categorical_cross_entropy](ums/ops/losses.py:categorical_cross_entropy).
+# **Look.** The largest gradient that a logit can get is 1 (divided by $N$), however wrong it is: no single image outvotes a whole batch. The library has
+# [categorical_cross_entropy](ums/ops/losses.py:categorical_cross_entropy) as well.
 #
 # ## Think
 #
-# 1. A pixel with $t = 1$ and $z = -8$: compare its gradient under BCE and under Dice. Which loss can hardly correct a network that is
-#    sure of the wrong thing, and what part of the formula is to blame?
-# 2. By the F-score over *all* test films, which network for opacities is best, and what has it learned? What would you report?
-# 3. The Dice loss here is a mean over images. It could also take its sums over the whole batch at once. What would change for a batch of one
-#    large and one small opacity, and for a batch with a healthy film?
-# 4. You could also multiply BCE's term for $t = 1$ by 10. What of the advantage of Dice would that give you, and what not?
-
-# %% [markdown] tags=["solution"]
-# **Answers.**
+# **Question 1.** Take a pixel with $t = 1$ and $z = -8$, and compare its gradient under BCE and under Dice. Which loss can hardly correct a network that is
+# certain of the wrong thing, and what part of the formula is to blame?
 #
-# 1. BCE: $y - t \approx -1$ (over the number of pixels), as large as it gets. Dice has the factor $y\,(1 - y) \approx 0.0003$, the slope of the
-#    sigmoid, which does not cancel: it can hardly move that pixel. BCE brings such pixels back, one reason to use both.
-# 2. `bce_dice` (0.39), but BCE comes second (0.35) with a network that finds almost nothing: it earns its score on the 30 healthy
-#    films, by silence. Report both parts: the F-score on the films that show an opacity, and on how many healthy ones an area is marked.
-# 3. In one sum the small opacity's pixels count as much as the large one's, so that the small one hardly matters; by image both
-#    matter alike. A healthy film by itself has a loss of nearly 1 as soon as a few pixels are predicted; in one sum with an ill
-#    film it is a few pixels among many, and no image is ever empty.
-# 4. The rare pixels get more weight, so that "no" everywhere stops being cheap. But the factor must be chosen, for each task anew, and BCE still adds
-#    up pixels one by one: its value says nothing about overlap, while Dice is the score itself, nearly.
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 1 (2 points).** Under BCE it is $y - t \approx -1$ (divided by the number of pixels), as large as it gets (1). Dice has the factor $y\,(1 - y) \approx 0.0003$, the slope of the
+# sigmoid, which does not cancel, and so it can hardly move that pixel. BCE brings such pixels back, which is one reason to use both (1).
+
+# %% [markdown]
+# **Question 2.** By the F-score over *all* test films, which network for opacities is best, and what has it learned? What would you report?
+#
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 2 (2 points).** Read it off the table (the numbers differ a little between computers): BCE is first or close to it, with a network that finds little; it earns its score on the 30 healthy
+# films, by marking nothing (1). Report both parts: the F-score on the films that show an opacity, and the share of healthy films on which an area is marked (1).
+
+# %% [markdown]
+# **Question 3.** The Dice loss here is a mean over images. It could also take its sums over the whole batch at once. What would change for a batch of one
+# large and one small opacity, and for a batch with a healthy film?
+#
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 3 (2 points).** In a single sum every pixel counts alike, so the small opacity, with its few pixels, hardly matters; taken image by image, both opacities
+# matter alike (1). A healthy film by itself has a loss of nearly 1 as soon as a few pixels are predicted; in one sum with an ill
+# film, these are a few pixels among many, and the sum of the targets is not 0 (1).
+
+# %% [markdown]
+# **Question 4.** You could also multiply the term of BCE for $t = 1$ by 10. Which advantage of Dice would that give you, and which not?
+#
+# *your answer:*
+
+# %% [markdown] tags=["solution", "rubric"]
+# **Answer 4 (2 points).** The rare pixels get more weight, so that "no" everywhere stops being cheap (1). But the factor must be chosen anew for each task, and BCE still adds
+# up pixels one by one: its value says nothing about overlap, while Dice is nearly the score itself (1).

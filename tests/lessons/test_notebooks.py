@@ -9,7 +9,7 @@ from sources import SOURCES
 from lessons.holes import BEGIN, END, solution_lines
 from lessons.notebooks import LESSONS, ROOT, resolve_links, student_path
 
-RUBRICS = ("01", "02", "03", "04", "t1", "t2")
+RUBRICS = ("01", "02", "03", "04", "05", "06", "07", "08", "t1", "t2", "t3", "t4")
 """Lessons and tasks whose questions have a cell each, followed by the answer with its points."""
 
 TRIVIAL = 12

@@ -6,6 +6,7 @@ over the threads, and keeps x instead of xhat. On a GPU each of its passes over 
 The arguments have been checked by the functions of the same names in :mod:`ums.ops.norm`.
 """
 
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -25,19 +26,36 @@ def batchnorm_forward(
     training: bool,
     momentum: float = 0.9,
     eps: float = 1e-5,
+    total: Callable[[Array], Array] | None = None,
 ) -> tuple[Array, tuple]:
     """y = x scale + shift, where scale = gamma rstd and shift = beta - mean scale."""
-    if training and gpu.has_kernels(array_module(x)):
+    M = x.size // x.shape[-1]
+    if training and total is None and gpu.has_kernels(array_module(x)):
         of_batch = gpu.statistics(x, gamma, beta, running_mean, running_var, 1 - momentum, eps)
         mean, rstd, scale, shift = of_batch
-        return _affine([(x, scale)], shift), (x, mean, rstd, gamma, training)
+        return _affine([(x, scale)], shift), (x, mean, rstd, gamma, training, M, total)
     if training:
-        mean, var = _moments(x)
+        mean, var = _moments(x) if M else (0 * beta, 0 * beta)
+        if total is not None:
+            M, mean, var = _of_all_parts(M, mean, var, total)
         _move_statistics(running_mean, running_var, mean, var, 1 - momentum)
     else:
         mean, var = running_mean.copy(), running_var
     rstd, scale, shift = _scale_and_shift(mean, var, gamma, beta, eps)
-    return _affine([(x, scale)], shift), (x, mean, rstd, gamma, training)
+    return _affine([(x, scale)], shift), (x, mean, rstd, gamma, training, M, total)
+
+
+def _of_all_parts(
+    M: int, mean: Array, var: Array, total: Callable[[Array], Array]
+) -> tuple[Array, Array, Array]:
+    """Size (C times the same), mean and variance of a batch, from those of this part of it."""
+    xp = array_module(mean)
+    size, sums = total(xp.stack([M * xp.ones_like(mean), M * mean]))
+    mean_of_all = sums / size
+    squares = total(M * (var + (mean - mean_of_all) ** 2))
+    if xp is np and size[0] < 2:  # on a GPU, to look would be to wait
+        raise ValueError("a training batch needs more than one value per channel, on all ranks")
+    return size, mean_of_all, squares / size
 
 
 @fused
@@ -88,8 +106,8 @@ def batchnorm_grad_input(dy: Array, cache: tuple) -> Array:
 
 def batchnorm_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
     """(dx, dgamma, dbeta), with the sums over the batch taken once for all three."""
-    x, mean, rstd, gamma, training = cache
-    if training and gpu.has_kernels(array_module(x)):
+    x, mean, rstd, gamma, training, _, total = cache
+    if training and total is None and gpu.has_kernels(array_module(x)):
         dgamma, dbeta, a, b, shift = gpu.coefficients(dy, x, mean, rstd, gamma)
         return _affine([(dy, a), (x, b)], shift), dgamma, dbeta
     dgamma, dbeta = batchnorm_grad_weights(dy, cache)
@@ -98,10 +116,11 @@ def batchnorm_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Array]:
 
 def _grad_input(dy: Array, cache: tuple, *sums: Array) -> Array:
     """dx = a dy + b x + shift, which is the formula with xhat = (x - mean) rstd put into it."""
-    x, mean, rstd, gamma, training = cache
+    x, mean, rstd, gamma, training, M, total = cache
     if not training:
         return _affine([(dy, gamma * rstd)], None)
-    M = x.size // x.shape[-1]
+    if total is not None:
+        sums = total(array_module(x).stack(sums))
     a, b, shift = _gradient_coefficients(mean, rstd, gamma, *sums, M)
     return _affine([(dy, a), (x, b)], shift)
 
