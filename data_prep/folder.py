@@ -29,13 +29,17 @@ from data_prep.tables import Row, match_rows, read_table
 from data_prep.unlabelled import list_unlabelled
 from ums.backend import thread_count
 from ums.data.decode import decode_grey
-from ums.data.header import read_header
+from ums.data.header import JPEG, read_header
 from ums.data.mask import MAX_LABELS
 from ums.data.prepared import FIXED_COLUMNS, SPLITS
 
 ABOUT = {"source": "a folder of your own", "licence": "see the owner of the images"}
 MOST_CLASSES = 50
 """A column of more different texts, or of hardly a text twice, holds remarks and not names of classes."""
+
+NOT_KNOWN = ("", "nan", "na", "n/a", "#n/a")
+LOGICAL = {"false": 0.0, "true": 1.0}
+"""How spreadsheets, pandas and R write a cell that is empty, and a label of 0 or 1; in lower case."""
 
 
 def list_folder(raw: str | Path, patient: str | None = None) -> Listing:
@@ -46,7 +50,8 @@ def list_folder(raw: str | Path, patient: str | None = None) -> Listing:
 
     Raises:
         FileNotFoundError: There is no folder images.
-        ValueError: It holds no image, the table cannot be read, or a patient is in two splits.
+        ValueError: It holds no image, no mask can be used, the table cannot be read, or a patient is in
+            two splits.
     """
     raw = Path(raw)
     need_folders(raw, "images")
@@ -60,6 +65,9 @@ def list_folder(raw: str | Path, patient: str | None = None) -> Listing:
         items = _with_masks(raw, items, about, problems)
     if (raw / "labels.csv").exists():
         items = _with_rows(raw / "labels.csv", items, about, problems)
+    else:
+        beside = ", ".join(sorted(path.name for path in raw.iterdir() if path.is_file()))
+        about["understood"]["labels"] = f"none: no labels.csv{beside and f' but {beside}'}"
     return Listing(raw, items, problems, about)
 
 
@@ -81,9 +89,12 @@ def _with_masks(raw: Path, items: list[Item], about: dict, problems: list[Proble
     for image, found in read.items():
         if isinstance(found, str):
             problems.append((mask_of.pop(image), f"{found}; its image is kept"))
-    values = tuple(sorted(set().union(*(read[image] for image in mask_of))))
-    classes = ", ".join(f"{grey}: {k}" for k, grey in enumerate(values))
-    about["understood"]["masks"] = f"{len(mask_of)}, grey value and its class {classes}"
+    if masks and not mask_of:
+        path, why = next((p for p in problems if p[0] in masks), (masks[0], "of no image"))
+        raise ValueError(
+            f"{path.parent}: none of {len(masks)} masks can be used; {path.name}: {why}"
+        )
+    values, about["understood"]["masks"] = _classes([read[image] for image in mask_of], raw)
     about |= {"mask_values": list(values)} if values else {}
     return [
         replace(i, masks=(mask_of[i.image],), values=values) if i.image in mask_of else i
@@ -91,11 +102,28 @@ def _with_masks(raw: Path, items: list[Item], about: dict, problems: list[Proble
     ]
 
 
-def _grey_values(pair: tuple[Path, Path]) -> set[int] | str:
-    """Return the grey values of an image's mask, or why it cannot be used."""
+def _classes(masks: list[dict[int, float]], raw: Path) -> tuple[tuple[int, ...], str]:
+    """The grey values of all masks, of which each has a share of the pixels; and what they mean."""
+    values = tuple(sorted(set().union(*masks)))
+    if not masks:
+        return (), "none"
+    if len(values) == 1:
+        raise ValueError(f"{raw / 'masks'}: every pixel of all {len(masks)} masks is {values[0]}")
+    shares = [sum(mask.get(grey, 0) for mask in masks) / len(masks) for grey in values]
+    each = zip(values, range(len(values)), shares, strict=True)
+    told = ", ".join(f"{grey}: {k} ({share:.1%})" for grey, k, share in each)
+    text = f"{len(masks)}, grey value, its class and share {told}"
+    if len(values) > 2 and max(map(len, masks)) == 2:
+        text += "; no mask has more than two of them: were they all saved alike?"
+    return values, text
+
+
+def _grey_values(pair: tuple[Path, Path]) -> dict[int, float] | str:
+    """Return each grey value of an image's mask with its share, or why the mask cannot be used."""
     image, mask = pair
     try:
-        grey = decode_grey(mask.read_bytes(), mask.name)
+        data = mask.read_bytes()
+        grey = decode_grey(data, mask.name)
         sides = grey.shape
         with suppress(ValueError):  # of a DICOM or damaged image, which reading will tell
             header = read_header(image.read_bytes())
@@ -104,10 +132,11 @@ def _grey_values(pair: tuple[Path, Path]) -> set[int] | str:
         return str(error).removeprefix(f"{mask.name}: ")
     if sides != grey.shape:
         return f"{grey.shape} pixels (height, width), its image {sides}"
-    values = set(np.unique(grey).tolist())
-    if len(values) > MAX_LABELS + 1:
-        return f"{len(values)} grey values, should be {MAX_LABELS + 1} at most: saved with loss?"
-    return values
+    values, counts = np.unique(grey, return_counts=True)
+    most = 2 if data.startswith(JPEG) else MAX_LABELS + 1
+    if len(values) > most:
+        return f"{len(values)} grey values, should be {most} at most: saved with loss, not as PNG?"
+    return dict(zip(values.tolist(), (counts / grey.size).tolist(), strict=True))
 
 
 def _with_rows(table: Path, items: list[Item], about: dict, problems: list[Problem]) -> list[Item]:
@@ -119,6 +148,9 @@ def _with_rows(table: Path, items: list[Item], about: dict, problems: list[Probl
         for name in (_stem(i.id), i.id.casefold())
         for folder in ("", "images/")
     }
+    for _, row in rows:
+        if split := row.get("split", "").lower():
+            row["split"] = "validation" if split == "val" else split
     splits = SPLITS if any(row.get("split") for _, row in rows) else ("",)
 
     def complaint(row: Row) -> str | None:
@@ -150,13 +182,14 @@ def _columns(rows: Sequence[Row], about: dict) -> dict[str, dict[str, int | floa
     """Return what the known texts of each column stand for, and record what was understood."""
     columns, about["label_values"] = {}, {}
     for name in set(rows[0]) - {"file", "patient", "split"} if rows else ():
-        known = Counter(row[name] for row in rows if row[name].lower() not in ("", "nan"))
+        known = Counter(row[name] for row in rows if row[name].lower() not in NOT_KNOWN)
         kind, values = _understood(known)
         if not name or name in FIXED_COLUMNS or unusable(name):
             kind, values = "left out: no column may have this name", {}
         elif kind == "classes":
             about["label_values"][name] = {str(k): text for text, k in values.items()}
             kind += " " + ", ".join(f"{text}: {known[text]}" for text in values)
+            kind += ", some alike but for case" * (len({*map(str.casefold, values)}) < len(values))
         elif kind == "numbers":
             kind += f" {min(values.values()):g} to {max(values.values()):g}"
         elif values:
@@ -168,12 +201,21 @@ def _columns(rows: Sequence[Row], about: dict) -> dict[str, dict[str, int | floa
 
 def _understood(known: Counter[str]) -> tuple[str, dict[str, int | float]]:
     """Say what the texts of a column are, and what each of them stands for."""
-    with suppress(ValueError):  # of float, of a text
-        numbers = {text: float(text) for text in known}
-        if {*numbers.values()} <= {0, 1}:
-            return "label" if known else "left out: empty", {t: int(numbers[t]) for t in known}
-        if np.isfinite([*numbers.values()]).all():
-            return "numbers", dict(numbers)
+    numbers = {text: n for text in known if np.isfinite(n := _number(text))}
+    if not known or (len(numbers) == len(known) and {*numbers.values()} <= {0, 1}):
+        return "label" if known else "left out: empty", {t: int(n) for t, n in numbers.items()}
+    if len(numbers) == len(known):
+        return "numbers", numbers
+    if 2 * sum(known[text] for text in numbers) > known.total():
+        odd = next(text for text in known if text not in numbers)
+        return f"left out: {odd!r} is no finite number, as most of its cells are", {}
     if len(known) > min(MOST_CLASSES, max(2, known.total() / 2)):
         return f"left out: {len(known)} different texts", {}
     return "classes", {text: k for k, text in enumerate(sorted(known))}
+
+
+def _number(text: str) -> float:
+    """The number that a text is, or NaN."""
+    with suppress(ValueError):
+        return float(LOGICAL.get(text.lower(), text))
+    return np.nan

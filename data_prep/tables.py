@@ -1,6 +1,7 @@
 """Tables in CSV that come with the images of a set."""
 
 import csv
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def read_table(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not a CSV file, or a column is missing or occurs twice.
+        ValueError: It is not a CSV file in UTF-8, or a column is missing or occurs twice.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -35,14 +36,19 @@ def read_table(
         with open(path, newline="", encoding="utf-8-sig") as file:
             header, *lines = list(csv.reader(file)) or [[]]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not readable as CSV: {error}") from error
+        raise ValueError(
+            f"{path} is not readable as CSV: {error}; save it as CSV in UTF-8"
+        ) from error
     spelt = {name.lower(): name for name in (*columns, *optional)}
     header = [spelt.get(name.strip().lower(), name.strip()) for name in header]
     if wrong := [name for name in columns if header.count(name) != 1]:
         found = ", ".join(header)
+        found += "; are they separated by commas?" if re.search(r"[;\t]", found) else ""
         raise ValueError(
             f"{path} should have each of these columns exactly once: {', '.join(wrong)}; found {found}"
         )
+    if twice := [name for name in header if name and header.count(name) > 1]:
+        raise ValueError(f"{path} has the column {twice[0]} {header.count(twice[0])} times")
     rows, problems = [], []
     for number, values in enumerate(lines, start=2):
         if not any(map(str.strip, values)):

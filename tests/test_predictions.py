@@ -141,6 +141,16 @@ def test_image_that_is_unlike_them_is_warned_of(change, why, model, rng):
     assert any(why in line for line in unlike(image, image, model.about))
 
 
+def test_little_more_of_what_no_training_image_has_is_no_warning(rng):
+    images = np.stack([film(rng, (SIZE, SIZE)).clip(20, 240) for _ in range(5)])
+    about = {"input": {"size": SIZE}, "training images": typical(images)}
+    image = images[0].copy()
+    image[0, 0], image[0, 1] = 0, 255
+    assert unlike(image, image, about) == []
+    image[:4] = 0
+    assert any("unusual share of black" in line for line in unlike(image, image, about))
+
+
 def test_small_image_is_warned_of_whatever_is_known(rng):
     about = {"input": {"size": SIZE}}
     (why,) = unlike(film(rng, (20, 40)), film(rng, (SIZE, SIZE)), about)
@@ -171,6 +181,11 @@ def test_what_is_written(tmp_path, model, rng):
     np.testing.assert_array_equal(mask, 255 * found.masks["lungs"])
     sheet = cv2.imread(str(tmp_path / "out" / "contact.png"))
     assert sheet.shape == (predictions.SHEET + 20, 6 * predictions.SHEET, 3)
+
+
+def test_no_image_s_outputs_have_the_names_of_another_s():
+    paths = [Path(name) for name in ("a/k.png", "b/k.png", "a/k-2.png", "c/K.jpg")]
+    assert list(predictions._names(paths).values()) == ["k", "k-2", "k-2-2", "K-3"]
 
 
 def test_file_that_cannot_be_read_is_named_and_the_others_follow(tmp_path, model, rng):
@@ -210,6 +225,9 @@ def test_folders_stand_for_the_images_in_them(tmp_path, rng):
     paths = [written(tmp_path / name, film(rng)) for name in ("b.png", "a.png", "more/c.png")]
     (tmp_path / "table.csv").write_text("not an image")
     assert image_files([tmp_path, paths[0]]) == [*sorted(paths), paths[0]]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="empty: no PNG, JPEG or DICOM file in this folder"):
+        image_files([paths[0], tmp_path / "empty"])
     with pytest.raises(FileNotFoundError, match="nowhere: there is no such file"):
         image_files([tmp_path / "nowhere"])
 

@@ -11,6 +11,7 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +95,15 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
     """The files, and of folders all PNG, JPEG and DICOM files in them.
 
     Raises:
-        FileNotFoundError: There is no such file or folder.
+        FileNotFoundError: There is no such file or folder, or no image in a folder.
     """
     found: list[Path] = []
     for path in map(Path, paths):
         if not path.exists():
             raise FileNotFoundError(f"{path}: there is no such file")
         inside = sorted(p for p in path.rglob("*") if p.is_file() and image_kind(p))
+        if path.is_dir() and not inside:
+            raise FileNotFoundError(f"{path}: no PNG, JPEG or DICOM file in this folder")
         found += inside if path.is_dir() else [path]
     return found
 
@@ -219,11 +222,12 @@ def _png(picture: np.ndarray) -> bytes:
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:
     """File -> what its outputs are called: its name without suffix, and a number if that is not its own."""
-    count: dict[str, int] = {}
+    taken: set[str] = set()
     names = {}
     for path in paths:
-        count[path.stem] = number = count.get(path.stem, 0) + 1
-        names[path] = path.stem if number == 1 else f"{path.stem}-{number}"
+        numbers = (f"{path.stem}-{n}" for n in count(2))
+        names[path] = next(n for n in chain([path.stem], numbers) if n.casefold() not in taken)
+        taken.add(names[path].casefold())
     return names
 
 
@@ -247,8 +251,8 @@ def run(images: Sequence[str], model: str, out: str, device: str) -> int:
     refused = write_predictions(files, loaded, Path(out), chosen)
     for line in refused:
         print(f"left out: {line}", file=sys.stderr)
-    count = len(files) - len(refused)
-    if count:
-        images_of = f"{count} image{'s' * (count > 1)}"
+    done = len(files) - len(refused)
+    if done:
+        images_of = f"{done} image{'s' * (done > 1)}"
         print(f"{Path(out) / 'predictions.csv'}: {images_of}. {loaded.about['notice']}")
     return int(bool(refused))

@@ -5,6 +5,7 @@ import pickle
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,11 +14,14 @@ import pytest
 import data_prep.__main__
 import ums.experiments
 from ums import __main__ as ums_command
+from ums.backend import choose_device
 from ums.data import load_prepared
 from ums.experiments import __main__ as command
 from ums.experiments.names import CLASSIFICATION, REGRESSION, SEGMENTATION, SEVERAL_LABELS
 from ums.experiments.own import OwnStudy, own_group
 from ums.experiments.results.jackknife import weighted_auc, weighted_by_label, weighted_r2
+from ums.experiments.settings import Settings
+from ums.layers import Layer
 from ums.metrics.classification import roc_auc
 from ums.metrics.several import by_label, errors
 from ums.models import load_model
@@ -77,8 +81,11 @@ def test_page_has_every_task_in_its_measure_and_none_of_a_paper(home):
     for heading in ("Bones, IoU", "View, MCC", "Age, R²", "Findings, Mean AUC"):
         assert heading in text
     assert "claim" not in text.lower() and "headline" not in text.lower()
+    assert "Guessing has an MCC of 0, an R² of 0 and a mean AUC of 0.5." in text
     page = (home / "hands/results/report.html").read_text(encoding="utf-8")
     assert "hand X-rays: one source, shared" in page
+    assert "tasks tasks" not in page.lower()
+    assert "the squared error of numbers divided by their deviation and the mean binary" in page
 
 
 def test_tasks_are_those_of_the_file_and_the_folder(home):
@@ -133,7 +140,29 @@ def test_studies_of_one_file_are_equal_and_can_be_sent_to_processes(home):
     [
         ("title = 'x'", r"it names no task: a table \[tasks\.NAME\] for each"),
         ("[tasks.a]\nkind = 'ranking'", "task a: kind must be one of segmentation, classification"),
-        ("[tasks.a]\nkind = 'regression'\ncolum = 'b'", "task a: unknown: colum"),
+        (
+            "[tasks.a]\nkind = 'regression'\ncolum = 'b'",
+            "task a: unknown: colum; a regression task takes column, kind, title",
+        ),
+        ("[tasks.a]\nkind = 'segmentation'\ncolumn = 'b'", "unknown: column; a segmentation task"),
+        ("tasks = ['age']", r"it names no task: a table \[tasks\.NAME\] for each"),
+        (
+            "[tasks]\nage = 'regression'",
+            r"there should be a table \[tasks\.age\], got 'regression'",
+        ),
+        (
+            "channels = 2\n[tasks.a]\nkind = 'regression'",
+            r"channels must be 1 \(grey\) or 3 \(RGB\), got 2",
+        ),
+        ("[tasks.'a/b']\nkind = 'regression'", "a task cannot be called 'a/b'"),
+        ("[tasks.Warnings]\nkind = 'regression'", "a task cannot be called 'Warnings'"),
+        ("[tasks.encoder]\nkind = 'regression'", "a task cannot be called 'encoder'"),
+        (
+            "[tasks.a]\nkind = 'several labels'\ncolumns = 'b'",
+            "task a: columns must be a list of names",
+        ),
+        ("[tasks.a]\nkind = 'several labels'\ncolumns = ['b', 'b']", "must be a list of names"),
+        ("[tasks.a]\nkind = 'regression'\ncolumn = 3", "names of columns must be texts in quotes"),
         ("size = 3\n[tasks.a]\nkind = 'regression'", "unknown: size"),
         ("[tasks.a", r"own\.toml cannot be read"),
     ],
@@ -147,17 +176,67 @@ def test_file_that_is_not_understood_is_named(text, why, tmp_path, capsys):
     assert re.search(why, capsys.readouterr().err)
 
 
+def test_denoising_in_colour_is_scored_channel_by_channel(tmp_path, rng):
+    class Same(Layer):
+        def forward(self, x, training=False, keep=True):
+            assert x.shape[1:] == (16, 16, 3)
+            assert (np.diff(x.mean(axis=(1, 2)), axis=1) > 0.1).all()  # red, green, blue
+            return x
+
+    path = tmp_path / "own.toml"
+    path.write_text(f"channels = 3\n{TOML}", encoding="utf-8")
+    images = (rng.integers(0, 40, (4, 16, 16, 3)) + np.array([40, 100, 160])).astype(np.uint8)
+    source = SimpleNamespace(images=images, splits=np.array(["test", "test", "train", "train"]))
+    draw, device = SimpleNamespace(validation=np.array([2, 3])), choose_device("cpu")
+    record, pictures = OwnStudy(path).test_source(Same(), source, draw, Settings(), device)
+    for row in record["denoising"]:
+        assert row["images"] == 2
+        assert row["denoised"]["PSNR"] == pytest.approx(row["noisy"]["PSNR"], abs=1)
+    assert pictures["denoised"].shape == (len(record["denoising"]), 16, 16)
+
+
+def test_study_that_has_the_name_of_another_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Report is a study of ums; give the file another name"):
+        OwnStudy(tmp_path / "Report.toml")
+
+
+def test_command_that_prepares_the_images_is_said_where_they_are_missing(tmp_path, capsys):
+    (tmp_path / "own.TOML").write_text(TOML, encoding="utf-8")
+    assert command.main([str(tmp_path / "own.TOML"), str(tmp_path)]) == 2
+    text = f"holds no tasks; make them with `python -m data_prep folder RAW {tmp_path}/tasks`"
+    assert text in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("task", "why"),
     [
         ({"kind": REGRESSION}, "no column 'weight'; there are .*age"),
         ({"kind": SEVERAL_LABELS, "columns": ["fracture", "nodule"]}, "no column 'nodule'"),
+        (
+            {"kind": CLASSIFICATION, "column": "age"},
+            "column 'age' holds numbers: not for a classification task",
+        ),
+        (
+            {"kind": REGRESSION, "column": "view"},
+            r"column 'view' holds classes \(AP, PA\): not for a regression task",
+        ),
+        (
+            {"kind": SEVERAL_LABELS, "columns": ["fracture", "view"]},
+            "column 'view' holds classes .* not for a several labels task",
+        ),
     ],
 )
-def test_column_that_is_missing_is_named_with_those_that_are_there(task, why, home):
+def test_column_that_does_not_fit_is_named(task, why, home):
     prepared = load_prepared(home / "hands/prepared/tasks")
     with pytest.raises(ValueError, match=why):
         own_group({"weight": task}, prepared)
+
+
+def test_classification_of_one_class_is_refused(home):
+    prepared = load_prepared(home / "hands/prepared/tasks")
+    prepared.labels["fracture"] = np.zeros_like(prepared.labels["fracture"])
+    with pytest.raises(ValueError, match="column 'fracture' has one class alone, labels 0 to 0"):
+        own_group({"fracture": {"kind": CLASSIFICATION}}, prepared)
 
 
 # ------------------------------------------------------------------------ their measures

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from twins import PAPER, difference, every_layer, images, keras, keras_twin, paper
+from twins import TITLES, difference, every_layer, images, keras, keras_twin, paper
 
-from ums.interchange.weights import load_keras
+from ums.interchange.weights import load_keras, to_keras
 from ums.layers import BatchNorm, Conv2D, Dense, Sequential, UpsampleConv2D
 
 layers = keras().layers
+CONVOLUTION = {"filters": 2, "kernel_size": 3, "padding": "same"}
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -25,10 +26,46 @@ def same(network, model, x):
     assert difference(network.forward(x), model.predict(x, verbose=0)) < 1e-5
 
 
-@pytest.mark.parametrize("k", range(len(PAPER)), ids=[title for title, _ in PAPER])
-def test_networks_of_the_paper_come_from_keras(k, rng):
-    network, x = paper(k, rng), images(rng, 32, 48, PAPER[k][1])
-    same(network, disturb(keras_twin(network, x.shape[1:]), rng), x)
+@pytest.mark.parametrize("k", range(len(TITLES)), ids=TITLES)
+def test_networks_of_the_paper_come_from_keras_and_go_back(k, rng):
+    network, x = paper(k, rng)
+    model = disturb(keras_twin(network, x.shape[1:]), rng)
+    same(network, model, x)
+    for parameter in network.parameters():
+        parameter.value *= 1.01
+    to_keras(network, model)
+    assert difference(model.predict(x, verbose=0), network.forward(x)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "settings", "message"),
+    [
+        (
+            lambda rng: Conv2D(2, 2, rng, stride=2),
+            layers.Conv2D,
+            {"strides": 2},
+            "pads as Keras does",
+        ),
+        (lambda rng: BatchNorm(2), layers.BatchNormalization, {}, r"epsilon 0\.001: not BatchNorm"),
+        (
+            lambda rng: Conv2D(2, 2, rng),
+            layers.Conv2D,
+            {"use_bias": False},
+            "has no .*bias, and the",
+        ),
+    ],
+)
+def test_what_keras_cannot_take_is_refused_and_changes_nothing(own, other, settings, message, rng):
+    network = own(rng)
+    for parameter in network.parameters():
+        parameter.value += 1
+    settings = (CONVOLUTION if other is layers.Conv2D else {}) | settings
+    model = keras().Sequential([keras().Input((8, 8, 2)), other(**settings)])
+    before = [np.array(variable) for variable in model.weights]
+    with pytest.raises(ValueError, match=message):
+        to_keras(network, model)
+    for variable, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(np.array(variable), value)
 
 
 @pytest.mark.parametrize("side", [7, 8, 9, 10])
@@ -61,7 +98,6 @@ def test_models_in_a_model_are_opened_and_arrays_left_out_have_their_neutral_val
     assert network[1].gamma.value.tolist() == [1, 1] and not network[0].b.value.any()
 
 
-CONVOLUTION = {"filters": 2, "kernel_size": 3, "padding": "same"}
 MISFITS = [
     (Conv2D, layers.Conv2D, {"strides": 2}, r"strides \(2, 2\).*: not Conv2D\(2, 2\)"),
     (Conv2D, layers.Conv2D, {"dilation_rate": 2}, r"dilation \(2, 2\).*: not Conv2D\(2, 2\)"),

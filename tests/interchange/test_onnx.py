@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from twins import PAPER, difference, every_layer, images, paper
+from twins import TITLES, difference, every_layer, images, paper
 
 from ums.interchange.onnx import to_onnx
 from ums.layers import Conv2D, Dense, Layer, ReLU, Sequential
@@ -17,9 +17,9 @@ def outputs(path, x):
     return session.run(["output"], {"input": x})[0]
 
 
-@pytest.mark.parametrize("k", range(len(PAPER)), ids=[title for title, _ in PAPER])
+@pytest.mark.parametrize("k", range(len(TITLES)), ids=TITLES)
 def test_onnxruntime_agrees_on_the_papers_networks(k, tmp_path, rng):
-    network, x = paper(k, rng), images(rng, 32, 48, PAPER[k][1])
+    network, x = paper(k, rng)
     to_onnx(network, x.shape[1:], tmp_path / "net.onnx")
     assert difference(outputs(tmp_path / "net.onnx", x), network.forward(x)) < 1e-5
 

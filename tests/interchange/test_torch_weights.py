@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from twins import (
-    PAPER,
+    TITLES,
     difference,
     disturbed,
     every_layer,
@@ -17,7 +17,7 @@ from ums.interchange.weights import load_torch, to_torch_state
 from ums.layers import BatchNorm, Conv2D, ReLU, Sequential
 
 torch = pytest.importorskip("torch")
-EVERY = pytest.mark.parametrize("k", range(len(PAPER)), ids=[title for title, _ in PAPER])
+EVERY = pytest.mark.parametrize("k", range(len(TITLES)), ids=TITLES)
 
 
 def disturb(module):
@@ -30,7 +30,7 @@ def disturb(module):
 
 @EVERY
 def test_networks_of_the_paper_come_from_pytorch(k, rng):
-    network, x = paper(k, rng), images(rng, 32, 48, PAPER[k][1])
+    network, x = paper(k, rng)
     disturb(twin := torch_twin(network))
     load_torch(network, twin.state_dict())
     assert difference(network.forward(x), run_torch(twin, x)) < 1e-5
@@ -38,7 +38,7 @@ def test_networks_of_the_paper_come_from_pytorch(k, rng):
 
 @EVERY
 def test_networks_of_the_paper_go_to_pytorch(k, rng):
-    network, x = paper(k, rng), images(rng, 32, 48, PAPER[k][1])
+    network, x = paper(k, rng)
     twin = torch_twin(network)
     twin.load_state_dict(to_torch_state(network, twin.state_dict()))
     assert difference(run_torch(twin, x), network.forward(x)) < 1e-5

@@ -16,14 +16,52 @@ from ums.layers import (
     Upsample2D,
     UpsampleConv2D,
 )
-from ums.networks import recovered
+from ums.networks import (
+    classification_head,
+    cxr_decoder,
+    cxr_encoder,
+    echo_encoder,
+    recovered,
+    segmentation_head,
+    separate_classifier,
+)
 
-PAPER = [(one.title, one.channels) for one in recovered(np.random.default_rng(0))]
+
+def _cxr(rng, C, **head):
+    return Sequential(cxr_encoder(rng, C), classification_head(256, rng=rng, **head))
+
+
+def _echo(rng, head, **how):
+    return Sequential(echo_encoder(rng, **how), classification_head(256, rng=rng, **head))
+
+
+def _outline(rng, C, outputs):
+    return Sequential(cxr_encoder(rng, C), segmentation_head(cxr_decoder(rng), rng, outputs))
+
+
+PAPER = [
+    (one.title, one.channels, lambda rng, k=k: recovered(rng)[k].network)
+    for k, one in enumerate(recovered(np.random.default_rng(0)))
+] + [
+    ("CXR lung head", 1, lambda rng: _outline(rng, 1, 1)),
+    ("CXR head for masks of four classes", 3, lambda rng: _outline(rng, 3, 4)),
+    ("CXR head for a number", 1, lambda rng: _cxr(rng, 1, classes=1, batch_norm=True)),
+    ("CXR head for several labels, no batch norm", 3, lambda rng: _cxr(rng, 3, classes=14)),
+    ("separate classifier of three classes", 3, lambda rng: separate_classifier(rng, 3, 3)),
+    ("echo quality head", 3, lambda rng: _echo(rng, {"classes": 2, "batch_norm": True})),
+    ("searched echo source", 3, lambda rng: _echo(rng, {"classes": 3}, kernel=5, dilation=4)),
+]  # fmt: skip
+TITLES = [title for title, *_ in PAPER]
 
 
 def paper(k, rng):
-    """The k-th of the paper's networks at full width, every array random."""
-    return disturbed(recovered(rng)[k].network, rng)
+    """The k-th of the paper's networks at full width, all of it random, and images with an odd side."""
+    _, C, make = PAPER[k]
+    network = disturbed(make(rng), rng)
+    for layer in network.leaves():
+        if isinstance(layer, BatchNorm):
+            layer.eps = 2e-3
+    return network, images(rng, 32, 47, C)
 
 
 def every_layer(rng):

@@ -8,6 +8,8 @@ COARSE = 16
 """Side of the mean image that others are compared with."""
 OUTSIDE = 0.25
 """By so much of the training images' range a statistic may leave it before a warning."""
+LEAST = {"mean": 1.0, "deviation": 1.0, "black": 0.01, "white": 0.01, "likeness": 0.01}
+"""At least by so much, in grey levels and in shares: all training images may be of one black."""
 
 
 def statistics(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -53,7 +55,7 @@ def unlike(image: np.ndarray, small: np.ndarray, about: dict[str, Any]) -> list[
     likeness = _likeness(_coarse(small[None]), np.array(known["middle"]))
     for name, (value,) in (statistics(small[None]) | {"likeness": likeness}).items():
         low, high = known["ranges"][name]
-        room = OUTSIDE * (high - low)
+        room = max(OUTSIDE * (high - low), LEAST[name])
         if name == "likeness" and value < 0:
             found.append("dark where the training images are bright: is it inverted?")
         elif value < low - room or (value > high + room and name != "likeness"):

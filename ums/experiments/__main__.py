@@ -1,4 +1,4 @@
-"""The studies' command line: ``python -m ums.experiments cxr | echo | search | report``."""
+"""The studies' command line: ``python -m ums.experiments cxr | echo | FILE.toml | search | report``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     start = time.perf_counter()
     try:
-        own = [OwnStudy(one) for one in given[:1] if one.endswith(".toml")]
+        own = [OwnStudy(one) for one in given[:1] if one.lower().endswith(".toml")]
         options = _parser(own).parse_args([own[0].name, *given[1:]] if own else given)
         folder = options.run(options)
         if folder is None:
@@ -65,13 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser(own: Sequence[Modality] = ()) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ums.experiments",
-        description="The paper's studies. What is trained is kept in the folder for results: a study "
+        description="The paper's studies, and one of your own: STUDY is then a file NAME.toml, as "
+        "ums/experiments/OWN.md describes it. What is trained is kept in the folder for results: a study "
         "that was stopped goes on, and its page can be made again from its records alone.",
     )
     commands = parser.add_subparsers(required=True, metavar="STUDY")
 
     def add(name: str, text: str, run: Callable[[argparse.Namespace], Path | None]) -> Any:
-        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        command = commands.add_parser(name, help=text, description=text[:1].upper() + text[1:])
         command.set_defaults(run=run)
         return command
 
@@ -92,8 +93,10 @@ def _add_basics(
     out: str = "",
 ) -> None:  # fmt: skip
     """The folders, an option for each setting, the device."""
-    made_by = f"folder that `{modality.layout.preparation}` made"
-    parser.add_argument("prepared", help=f"{made_by}: {', '.join(folders)}")
+    made_by = modality.layout.preparation.format("PREPARED")
+    parser.add_argument(
+        "prepared", metavar="PREPARED", help=f"folder with {', '.join(folders)}: {made_by}"
+    )
     out = out or f"results/{modality.name}"
     parser.add_argument("--out", type=Path, default=out, help="folder to write (%(default)s)")
     add_options(parser, defaults)

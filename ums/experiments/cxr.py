@@ -110,7 +110,7 @@ class ChestXRay(Modality):
     source_task, denoises_baseline = "denoising", True
     channels = 1
     layout = Layout(
-        "python -m data_prep cxr",
+        "python -m data_prep cxr {}",
         {
             DIVERSE: (("target", "test"), diverse_group),
             SIMILAR: (("pneumonia",), similar_group),
@@ -143,19 +143,22 @@ class ChestXRay(Modality):
     def test_source(
         self, network: Layer, source: Prepared, draw: Draw, settings: Settings, device: Device
     ) -> tuple[dict[str, Any], Pictures]:
-        """Table 2: the source on test images of its own."""
+        """Table 2: the source on test images of its own, each channel scored as an image."""
         rng, chosen = np.random.default_rng([settings.seed, 2]), {}
         parts = {"test": source_rows(source, "test"), "validation": draw.validation}
         for part, rows in parts.items():
             if len(rows) > (most := DENOISED_AT_MOST[part]):
                 rows = np.sort(rng.choice(rows, most, replace=False))
-            chosen[part] = source.images[rows]
+            chosen[part] = _planes(source.images[rows])
+        C = self.channels
 
         def restored(noisy: np.ndarray) -> np.ndarray:
-            return denoise_exactly(network, noisy, device, settings.normalisation())
+            if C > 1:
+                noisy = np.moveaxis(noisy.reshape(-1, C, *noisy.shape[1:]), 1, 3)
+            return _planes(denoise_exactly(network, noisy, device, settings.normalisation()))
 
         noises, pictures = score_denoising(restored, chosen["test"], chosen["validation"], rng)
-        return {"denoising": noises}, pictures
+        return {"denoising": [row | {"images": row["images"] // C} for row in noises]}, pictures
 
     def networks(
         self, group: TaskGroup, source: Layer, settings: Settings, device: Device
@@ -191,6 +194,13 @@ class ChestXRay(Modality):
         self, networks: Mapping[str, Layer], train: Examples, validation: Examples, device: Device
     ) -> dict[str, Callable[[Dataset], np.ndarray]]:
         return derived_heads(networks, (LUNGS, ABNORMALITY), train, validation, device)
+
+
+def _planes(images: np.ndarray) -> np.ndarray:
+    """Images (N, H, W), or (N, H, W, C) as N C images (H, W), the channels of one in a row."""
+    if images.ndim == 3:
+        return images
+    return np.moveaxis(images, 3, 1).reshape(-1, *images.shape[1:3])
 
 
 def _head(channels: int, outputs: int, rng: np.random.Generator) -> Sequential:

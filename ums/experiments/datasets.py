@@ -52,7 +52,7 @@ class Layout:
     """What the prepared folders of a modality must hold.
 
     Attributes:
-        preparation: The command that makes them, ahead of the name of their folder.
+        preparation: The command that makes them, with {} for the name of their folder.
         groups: Name of a group of tasks -> the folders it needs, and the function that makes it of them.
         channels: The channels of an image; 1 is grey, (H, W).
         multiple: The sides of an image must be multiples of it.
@@ -98,7 +98,7 @@ class Layout:
             wanted = dict.fromkeys(" and ".join(folders) for folders, _ in self.groups.values())
             raise FileNotFoundError(
                 f"{folder} holds {'neither ' if len(wanted) > 1 else 'no '}{' nor '.join(wanted)}; "
-                f"make them with `{self.preparation} {folder}`, from a checkout of ums"
+                f"make them with `{self.preparation.format(folder)}`, from a checkout of ums"
             )
         sources = {
             hospital: load_prepared(folder / name)

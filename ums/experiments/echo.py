@@ -170,7 +170,7 @@ class Echo(Modality):
 
     name, title, source_task = "echo", "Doppler echo", "flow"
     layout = Layout(
-        "python -m data_prep echo",
+        "python -m data_prep echo {}",
         {DIVERSE: (("target",), diverse_group), SIMILAR: (("target",), similar_group)},
         channels=3,
         multiple=8,

@@ -34,8 +34,16 @@ MEASURES = {
 ENCODER = "encoder"
 """The name, in a job's saved weights, of the network that all tasks of a group share."""
 
+TASKS = "tasks"
+"""The name of the only group of tasks of one's own study."""
+
 LOGITS = "logits"
 """What is recorded for each case of a task that is no segmentation; of a regression, the number."""
 
 STUDY_FILE = "study.json"
 """Names the jobs of a study and the files of their records."""
+
+
+def tasks_of(group: str) -> str:
+    """What a page calls the tasks of a group."""
+    return TASKS if group == TASKS else f"{group} tasks"

@@ -8,7 +8,7 @@ from typing import Any
 
 from ums.data import Prepared
 from ums.experiments.jobs import SOURCE
-from ums.experiments.names import STUDY_FILE
+from ums.experiments.names import STUDY_FILE, tasks_of
 from ums.experiments.settings import described
 from ums.experiments.store import Store, made_by, plain
 from ums.experiments.study import Study
@@ -40,12 +40,11 @@ def described_run(study: Study) -> dict[str, Any]:
     pool = study.pool(SOURCE)
     data = {"Source images": described_set(study.datasets.source, f"{len(pool.rows)} to draw from")}
     for group in study.datasets.groups:
-        title, tested = group.name.title(), {len(task.test.rows) for task in group.tasks}
+        tested = {len(task.test.rows) for task in group.tasks}
+        title = tasks_of(group.name).capitalize()
         to_draw = f"{len(group.pool)} to draw from"
-        data[f"{title} tasks, training set"] = described_set(group.train_set, to_draw)
-        data[f"{title} tasks, test set"] = described_set(
-            group.test_set, f"{max(tested)} for testing"
-        )
+        data[f"{title}, training set"] = described_set(group.train_set, to_draw)
+        data[f"{title}, test set"] = described_set(group.test_set, f"{max(tested)} for testing")
     height, width, *channels = study.datasets.source.images.shape[1:]
     data["Image size"] = f"{height} x {width}, {'RGB' if channels else 'grey'}"
     return {

@@ -69,13 +69,47 @@ def load_keras(network: Layer, model: Any) -> None:
         ValueError: The layers, their shapes, strides or dilations differ, or a convolution does not
             pad; nothing is changed then.
     """
+    matched, pairs, _ = _matched_keras(network, model)
+    for _, _, value, found in matched:
+        value[...] = array_module(value).asarray(found)
+    for own, other in pairs.items():
+        if isinstance(own, Conv2D):
+            own.padding = "same"
+        elif isinstance(own, BatchNorm):
+            own.eps, own.momentum = other.epsilon, other.momentum
+
+
+def to_keras(network: Layer, model: Any) -> None:
+    """Copy a network's weights and running statistics into a Keras 3 model, in place.
+
+    Raises:
+        ValueError: As in :func:`load_keras`; or a strided convolution of the network does not pad as
+            Keras does, with ``padding="same"``, a batch norm has another ``epsilon``, or the network has
+            an array that the model lacks; nothing is changed then.
+    """
+    matched, pairs, variables = _matched_keras(network, model)
+    for own, other in pairs.items():
+        if getattr(own, "stride", 1) > 1 and getattr(own, "padding", "") != "same":
+            raise ValueError(f"{own} pads as Keras does not: it should have padding='same'")
+        if isinstance(own, BatchNorm) and own.eps != other.epsilon:
+            raise ValueError(f"{other.name} has epsilon {other.epsilon}: not {own}")
+    for _, key, value, found in matched:
+        if key not in variables and (to_numpy(value) != found).any():
+            raise ValueError(f"the model has no {key}, and the network's is not {found}")
+    for _, key, value, _ in matched:
+        if key in variables:
+            variables[key].assign(to_numpy(value))
+
+
+def _matched_keras(network: Layer, model: Any) -> tuple[list, dict[Layer, Any], dict[str, Any]]:
+    """As :func:`_matched`; each layer with that of Keras; and the model's variables by key."""
     theirs = [layer for layer in _leaves(model) if layer.weights]
-    arrays = {
-        f"{layer.name} ({i}).{variable.name}": np.asarray(variable)
+    variables = {
+        f"{layer.name} ({i}).{variable.name}": variable
         for i, layer in enumerate(theirs)
         for variable in layer.weights
     }
-    matched = _matched(network, arrays, KERAS)
+    matched = _matched(network, {k: np.asarray(v) for k, v in variables.items()}, KERAS)
     pairs = dict(zip(dict.fromkeys(layer for layer, *_ in matched), theirs, strict=True))
     for own, other in pairs.items():
         if hasattr(other, "strides"):  # a convolution
@@ -84,13 +118,7 @@ def load_keras(network: Layer, model: Any) -> None:
             if not pads or (set(other.strides), set(other.dilation_rate)) != moves:
                 there = f"strides {other.strides}, dilation {other.dilation_rate}"
                 raise ValueError(f"{other.name} has {there}, padding {other.padding!r}: not {own}")
-    for _, _, value, found in matched:
-        value[...] = array_module(value).asarray(found)
-    for own, other in pairs.items():
-        if isinstance(own, Conv2D):
-            own.padding = "same"
-        elif isinstance(own, BatchNorm):
-            own.eps, own.momentum = other.epsilon, other.momentum
+    return matched, pairs, variables
 
 
 def _leaves(model: Any) -> list:

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from ums.experiments.names import HELD_OUT, ONE_ENCODER, TEST
+from ums.experiments.names import (
+    CLASSIFICATION,
+    HELD_OUT,
+    ONE_ENCODER,
+    REGRESSION,
+    SEVERAL_LABELS,
+    TEST,
+)
 from ums.experiments.report.tables import Column, Table
-from ums.experiments.report.words import FROM_SOURCE, LABELS
+from ums.experiments.report.words import FROM_SOURCE, LABELS, listed
 from ums.experiments.results.costs import GroupCosts
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.scores import Estimate
 
 Printed = dict[Any, dict[str, float]]
 """A table of the paper: (strategy, task) or the name of a row -> column -> number."""
+
+
+GUESSED = {
+    CLASSIFICATION: "an MCC of 0",
+    REGRESSION: "an R² of 0",
+    SEVERAL_LABELS: "a mean AUC of 0.5",
+}
+"""What a prediction that is the same for all images reaches, in the measure of a kind of task."""
 
 
 def overview_table(results: GroupResults, where: str, name: str) -> Table:
@@ -27,7 +42,8 @@ def overview_table(results: GroupResults, where: str, name: str) -> Table:
         }
         rows += [{"Arm": LABELS[arm]} | scores] if scores else []
     images = ", ".join(f"{task.title}: {task.cases[where]}" for task in tasks)
-    note = f"Images: {images}. Guessing has an MCC of 0."
+    guessed = listed(dict.fromkeys(GUESSED[t.kind] for t in tasks if t.kind in GUESSED))
+    note = f"Images: {images}. {guessed and f'Guessing has {guessed}.'}".strip()
     columns = ["Arm", *(f"{task.title}, {task.measure}" for task in tasks)]
     anchor = f"{results.name}-{where}"
     return Table(anchor, f"Scores: {name}", columns, rows, note=note)

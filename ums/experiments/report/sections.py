@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 
 from ums.experiments.names import (
+    CLASSIFICATION,
     INDEPENDENT,
     JOINT,
+    REGRESSION,
     SCRATCH,
     SEGMENTATION,
     SEPARATE,
+    SEVERAL_LABELS,
     SINGLE,
     STRATEGIES,
+    tasks_of,
 )
 from ums.experiments.report import pictures
 from ums.experiments.report.answer import (
@@ -154,10 +158,8 @@ def run_information(study: StudyRecords) -> dict[str, str]:
 
 def provenance(study: StudyRecords, group: GroupResults) -> str:
     """Where a group's images come from, to stand beside its figures."""
-    data, title = study.about["data"], group.name.title()
-    found = [
-        data[name] for use in ("training", "test") if (name := f"{title} tasks, {use} set") in data
-    ]
+    data, title = study.about["data"], tasks_of(group.name).capitalize()
+    found = [data[name] for use in ("training", "test") if (name := f"{title}, {use} set") in data]
     return f"Images: {'; '.join([*found, data.get('Image size', '')])}."
 
 
@@ -166,7 +168,7 @@ def time_line(groups: Sequence[GroupResults], costs: dict[str, GroupCosts]) -> s
     there = [g.name for g in groups if {INDEPENDENT, SEPARATE} <= set(g.arms)]
     shares = {name: [percent(share) for share in costs[name].time_left] for name in there}
     took = [
-        f"{alone} for the {n} tasks ({whole} with the source)"
+        f"{alone} for the {tasks_of(n)} ({whole} with the source)"
         for n, (alone, whole) in shares.items()
     ]
     text = "Training time of independent heads on the shared source, of separate models' time:"
@@ -193,7 +195,7 @@ def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
     blocks: list[Table | Figure] = []
     blocks += [overview_table(group, where, name) for where, name in places(group).items()]
     for kind in dict.fromkeys(task.kind for task in group.tasks):
-        title, anchor = f"{kind.title()}: {group.test_name}", f"{group.name}-{kind}"
+        title, anchor = f"{kind.capitalize()}: {group.test_name}", f"{group.name}-{kind}"
         if number:
             title, anchor = f"Table {number}, {kind}: {group.test_name}", f"table-{number}-{kind}"
         note = own.score_notes.get(kind, "")
@@ -213,7 +215,7 @@ def scores_section(group: GroupResults, own: GroupText, text: str) -> Section:
 def _replicates(group: GroupResults) -> str:
     counts = {len(group.runs[arm]) for arm in group.arms}
     fewer = f" (of some methods {min(counts)})" if len(counts) > 1 else ""
-    return f"{max(counts)} replicates{fewer}"
+    return f"{max(counts)} replicate{'s' * (max(counts) > 1)}{fewer}"
 
 
 def _outlines(group: GroupResults) -> Figure:
@@ -243,19 +245,27 @@ def cost_section(
     if {INDEPENDENT, SEPARATE} <= set(group.arms):
         number, title, anchor = own.cost_table, "The shared source and separate models", ""
         if number:
-            title, anchor = f"Table {number}, cost of the {group.name} tasks", f"table-{number}"
+            title, anchor = f"Table {number}, cost of the {tasks_of(group.name)}", f"table-{number}"
         note = " ".join(filter(None, (cost_note, own.cost_note)))
         words = (anchor or f"{group.name}-cost", title, paper.table(number))
         blocks.append(paper_cost_table(costs, *words, study.about["source task"], note))
         blocks.append(crossover(costs.lines(), name=f"crossover-{group.name}"))
-    return Section(f"Cost: {group.name} tasks", "", blocks)
+    return Section(f"Cost: {tasks_of(group.name)}", "", blocks)
+
+
+LOSSES = {
+    SEGMENTATION: "half cross-entropy and half Dice for masks",
+    CLASSIFICATION: "categorical cross-entropy for classes",
+    REGRESSION: "the squared error of numbers divided by their deviation",
+    SEVERAL_LABELS: "the mean binary cross-entropy of several labels",
+}
 
 
 def training_section(group: GroupResults) -> Section:
     """Losses by epoch, and how the tasks' gradients agree."""
     text = (
-        "An epoch is the stretch between two measurements of the validation loss. The loss is categorical "
-        "cross-entropy for classes, half binary cross-entropy and half Dice for masks."
+        "An epoch is the stretch between two measurements of the validation loss. The loss is "
+        f"{listed([LOSSES[kind] for kind in dict.fromkeys(task.kind for task in group.tasks)])}."
     )
     histories = {
         f"{LABELS[arm]}: {task.title}": [
@@ -276,7 +286,7 @@ def training_section(group: GroupResults) -> Section:
             "batches of one task. Only where a pair stays below the cosine of two such batches do tasks "
             "disagree."
         )
-    return Section(f"Training: {group.name} tasks", text, figures)
+    return Section(f"Training: {tasks_of(group.name)}", text, figures)
 
 
 def _cosines(group: GroupResults) -> dict[str, list[list[float]]]:

@@ -18,6 +18,7 @@ from ums.experiments.names import (
     SINGLE,
     SINGLE_LONG,
     SOURCE_HEAD,
+    tasks_of,
 )
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.verdicts import Verdict
@@ -141,7 +142,7 @@ def condition(groups: Sequence[GroupResults]) -> str:
     shares = dict.fromkeys(percent(group.shared_images) for group in sharing)
     how = f"share {listed(shares)} of their images"
     return (
-        f"Replicates of the {listed(group.name for group in sharing)} tasks {how} on average"
+        f"Replicates of the {tasks_of(listed(group.name for group in sharing))} {how} on average"
         f"{', for which the intervals are corrected' * corrected}: the intervals are conditional on these "
         "patients, and say little about training on others."
     )
