@@ -20,6 +20,7 @@
 #: TRIALS, EPOCHS         combinations that search-echo tries (16; 162 is all of them), epochs of each at most (20)
 #: PREPARED, OUT          where prepared images and results go
 #: LESSON, BENCH          number of one lesson; options of the benchmark, such as "--only networks"
+#: SOLVED, REPOSITORY     1 for the teacher's book, with solutions; owner/name on GitHub, for the book's badges
 #: MINUTES                that check-gpu may take (8)
 #: COUNT, ONLY            mutants (300), and where: beginnings of paths, such as ums/ops (all)
 #: PYTHON                 the Python that makes .venv (python3)
@@ -30,7 +31,7 @@
 literal = $(if $(filter $2,$(firstword $(origin $1))),$(eval override $1 := $$(value $1)))
 $(foreach v,$(.VARIABLES),$(call literal,$v,command))
 $(foreach v,DATA TASKS ARMS FACTORS SIZE IMAGES LABELS REPLICATES LEVELS WIDTH SOURCE_STEPS STEPS EVALUATIONS EPOCHS PROCESSES SCHEDULER JOB PILOT BATCH SEED \
-  DEVICE TRIALS PREPARED OUT COUNT ONLY LESSON BENCH MINUTES JUPYTER PYTHON,$(call literal,$v,environment))
+  DEVICE TRIALS PREPARED OUT COUNT ONLY LESSON SOLVED REPOSITORY BENCH MINUTES JUPYTER PYTHON,$(call literal,$v,environment))
 define newline
 
 
@@ -79,7 +80,7 @@ study = $(prepared) $(out) $(common) $(replicates) $(call option,WIDTH,width) $(
 fresh = test -z "$$(find requirements.txt requirements -newer $(call q,$(VENV)/$1) 2>&1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help data demo reproduce-cxr reproduce-cxr-full reproduce-echo search-echo lessons lessons-solved \
+.PHONY: help data demo reproduce-cxr reproduce-cxr-full reproduce-echo search-echo lessons lessons-solved book \
   test mutants bench check-gpu lint typecheck format networks gpu clean ready lessons-ready
 
 help:  ## commands and variables
@@ -128,6 +129,10 @@ lessons: lessons-ready  ## open copies of the lessons, in work/, in JupyterLab
 
 lessons-solved: lessons-ready  ## write and run the solved copies of the lessons: lessons/solved/
 	$(run) lessons solve $(call each,$(LESSON))
+
+book: lessons-ready  ## the course as a web site, build/book/html; SOLVED=1 with solutions, build/book-solved/html
+	$(install) requirements/book.txt
+	$(run) lessons.book $(if $(SOLVED),--solved) $(call option,REPOSITORY,repository)
 
 test: ready  ## all tests, on all processors
 	$(run) pytest -n auto --dist loadfile --no-loadscope-reorder

@@ -68,9 +68,9 @@ def find_files(folder: Path) -> tuple[list[Path], list[Problem]]:
         folder: The folder.
 
     Returns:
-        The files in the order of their names; and what cannot be used, with the reason: folders
-        that cannot be read or were listed before, broken links, pipes and the like, names that a
-        table cannot hold, and names that differ only in case. Hidden files and those of the
+        The files in the order of their names; and, with the reason, what cannot be used, which are
+        folders that cannot be read or were listed before, broken links, pipes and the like, names
+        that a table cannot hold, and names that differ only in case. Hidden files and those of the
         operating system are ignored.
 
     Raises:

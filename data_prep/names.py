@@ -81,8 +81,8 @@ def pair_masks(
         key: Returns what the names of an image and of its mask have in common.
 
     Returns:
-        The mask of each image that has one; and the problems: masks without an image, further masks,
-        and images without a mask because it belongs to another image.
+        The mask of each image that has one; and the problems, which are masks without an image, further
+        masks, and images without a mask because it belongs to another image.
     """
     owners: dict[str, list[Path]] = {}
     for image in images:

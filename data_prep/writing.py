@@ -40,11 +40,14 @@ class Content:
 
     Attributes:
         images: (N, H, W) or (N, H, W, 3) uint8.
-        ids, patients, splits: N strings each.
+        ids: N strings.
+        patients: N strings.
+        splits: N strings.
         labels: A name for each label, and its (N,) integers, -1 where an image is not labelled.
         numbers: A name for each column of numbers, and its (N,) floats, NaN where not known.
-        masks, opacities: (N, H, W) uint8 of 0 and 1, or None; masks also of as many values as
-            ``about`` lists under "mask_values".
+        masks: (N, H, W) uint8 of 0 and 1, or of as many values as ``about`` lists under
+            "mask_values"; or None.
+        opacities: (N, H, W) uint8 of 0 and 1, or None.
         has_mask: N booleans; None stands for "all" where there are masks and "none" otherwise.
         about: The content of about.json, to which the counts are added.
     """

@@ -1,5 +1,7 @@
 """What the lessons' pictures share: one look, a row of images, and a text for who cannot see them."""
 
+import base64
+import html
 import io
 
 import matplotlib.pyplot as plt
@@ -37,13 +39,30 @@ def show(alt):
     """Show the current figure, as `plt.show()` does, with a text for readers who cannot see it.
 
     Args:
-        alt: one or two sentences that say what is to be seen. The notebook keeps them as the picture's
-            alternative text; outside a notebook nothing is shown.
+        alt: one or two sentences that say what is to be seen. Outside a notebook they are printed.
     """
-    from IPython.display import Image, display
+    from IPython.display import display
 
-    picture = io.BytesIO()
+    file = io.BytesIO()
     figure = plt.gcf()
-    figure.savefig(picture, format="png")
+    figure.savefig(file, format="png")
     plt.close(figure)
-    display(Image(picture.getvalue(), alt=alt))
+    display(_Picture(file.getvalue(), alt))
+
+
+class _Picture:
+    """A PNG with its text: beside it, where the book finds it, and in an HTML form, which notebook
+    programs prefer. JupyterLab gives a PNG alone no alternative text.
+    """
+
+    def __init__(self, data, alt):
+        self.data, self.alt = data, alt
+
+    def __repr__(self):
+        return self.alt
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        png = base64.b64encode(self.data).decode()
+        picture = f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{png}">'
+        data = {"text/plain": self.alt, "text/html": picture, "image/png": png}
+        return data, {"image/png": {"alt": self.alt}}

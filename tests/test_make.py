@@ -128,6 +128,9 @@ def test_the_options_of_every_study_arrive(make):
     prepare, study = make("reproduce-echo", environment=given)
     assert prepare[-2:] == ["--images=9", "--replicates=2"] and study[4] == "--out=mine"
     assert make("data")[0][1:] == ["data_prep", "get", "raw"]
+    assert make("book")[-1][1:] == ["lessons.book"]
+    book = make("book", "SOLVED=1", "REPOSITORY=me/mine")
+    assert book[-1][1:] == ["lessons.book", "--solved", "--repository=me/mine"]
 
 
 def test_the_checkout_is_on_pythons_path_before_ones_own(make):

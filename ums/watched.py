@@ -42,7 +42,7 @@ class Watched:
     """Arrays that are not to be changed, beside copies of them; put back when the block ends.
 
     Raises:
-        TypeError, ValueError: An input cannot be perturbed; see :func:`check_gradients`.
+        TypeError, ValueError: An input cannot be perturbed; see :func:`ums.gradcheck.check_gradients`.
     """
 
     def __init__(self, inputs: Mapping[str, Array], others: Mapping[str, Any]):

@@ -51,7 +51,7 @@ LARGE_BYTES = 1 << 32
 def load_prepared(folder: str | Path, edited: bool = False) -> Prepared:
     """Open a prepared folder. The arrays stay on disk: they are memory-mapped and read-only.
 
-    They are read once to be compared with their digests, unless they exceed :data:`LARGE_BYTES`.
+    They are read once to be compared with their digests, unless they exceed ``LARGE_BYTES``.
 
     Args:
         folder: The folder.

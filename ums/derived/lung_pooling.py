@@ -125,7 +125,8 @@ class LungPooling:
         resolutions: How many feature maps it takes, from the coarsest on.
         maximum: Whether it takes maxima beside means.
         penalty: Of its logistic regression.
-        mean, deviation: (D,) of the training features, by which features are standardised.
+        mean: (D,) of the training features, by which features are standardised.
+        deviation: (D,), likewise.
         regression: On the standardised features.
         validation_loss: Mean log loss of the validation images.
     """

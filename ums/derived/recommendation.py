@@ -33,7 +33,7 @@ CAUSES = ("flow", "quality", "both", "neither")
 
 
 def excluded(flow: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """Apply the rule to classes (N,), numbers of :data:`FLOWS` and :data:`QUALITIES`; (N,) bool.
+    """Apply the rule to classes (N,), numbers of ``FLOWS`` and ``QUALITIES``; (N,) bool.
 
     Raises:
         ValueError: The shapes differ, or a value is not a class (-1, not labelled, is none).
@@ -100,7 +100,7 @@ class Agreement:
     """Recommendations compared with the truth.
 
     ``table`` (2, 2) has counts, true use and exclude in rows, recommended use and exclude in columns.
-    ``causes`` has counts by "wrongly used" or "wrongly excluded", and by cause of :data:`CAUSES`.
+    ``causes`` has counts by "wrongly used" or "wrongly excluded", and by cause of ``CAUSES``.
     """
 
     table: np.ndarray

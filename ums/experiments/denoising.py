@@ -81,7 +81,7 @@ def score_denoising(
         rng: Draws the noise, and the image to show.
 
     Returns:
-        A record for each noise, and one image's pictures (noises, H, W): clean, noisy and denoised.
+        A record for each noise, and one image's clean, noisy and denoised pictures (noises, H, W).
     """
     rows, pictures = [], []
     shown = int(rng.integers(len(images)))

@@ -40,7 +40,7 @@ def run(place: Place, part: Part, replicates: int, processes: int = 1) -> Path:
         processes: How many jobs run side by side.
 
     Returns:
-        The file ``rates.csv`` in the place: the chosen trial of each arm and task, in the form of
+        The file ``rates.csv`` in the place, with the chosen trial of each arm and task in the form of
         :mod:`ums.experiments.rates`.
 
     Raises:
