@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from lessons.checks import lesson_t5 as check
+from lessons.own import keep
 from lessons.pictures import COLOURS, show, use_style
 from ums import Sequential
 from ums.finetuning.loop import EndlessBatches, train_together
@@ -236,6 +237,13 @@ def tune_projected(encoder, tasks, training):
 
 # %%
 check.tune_projected(tune_projected)
+
+# %% [markdown]
+# **Keep.** Once the checks pass, this cell writes your strategy to the folder `own/`. The command `python -m lessons study` then trains a small X-ray
+# study with it in place of the library's, and its page says so.
+
+# %%
+keep(tune_projected)
 
 # %% [markdown]
 # Now compare yours with the library's [tune_jointly](ums/finetuning/joint.py:tune_jointly), which differs from it in a few lines only.
