@@ -167,11 +167,11 @@ check.tversky(tversky)
 check.reductions(focal, tversky)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your Tversky loss to the folder `own/`. The command `python -m lessons study` then trains a small X-ray
-# study with it in place of the library's, and its page says so.
+# **Keep.** Once the checks pass, this cell writes your losses to the folder `own/`. The command `python -m lessons study --only tversky` then trains a small
+# X-ray study with that loss in place of the library's, and its page says so.
 
 # %%
-keep(tversky)
+keep(focal, tversky)
 
 # %% [markdown]
 # ## What the focus does
