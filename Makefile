@@ -128,7 +128,7 @@ lessons: lessons-ready  ## open copies of the lessons, in work/, in JupyterLab
 	$(run) jupyterlab --ServerApp.root_dir=$(call q,$(CURDIR)) --LabApp.default_url=/lab/tree/work $(call each,$(JUPYTER))
 
 lessons-solved: lessons-ready  ## write and run the solved copies of the lessons: lessons/solved/
-	$(run) lessons solve $(call each,$(LESSON))
+	$(run) lessons solve $(call option,PROCESSES,processes) $(call each,$(LESSON))
 
 book: lessons-ready  ## the course as a web site, build/book/html; SOLVED=1 with solutions, build/book-solved/html
 	$(install) requirements/book.txt

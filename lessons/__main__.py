@@ -6,6 +6,7 @@ Each continues after a file that it cannot use, names it and exits with 1.
 import argparse
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -52,6 +53,9 @@ def _add_makers(commands):
     made["build"].add_argument(
         "--force", action="store_true", help="replace copies that someone has worked in, too"
     )
+    made["solve"].add_argument(
+        "--processes", type=_positive, default=1, help="lessons side by side, a thread each (1)"
+    )
     made["build"].set_defaults(run=_each_source(_build))
     made["start"].set_defaults(run=_each_source(_start))
     made["solve"].set_defaults(run=_each_source(_solve))
@@ -84,20 +88,26 @@ def _positive(text):
 
 
 def _each_source(make):
-    return lambda options: _each(sources(options.keys), partial(make, options))
+    def run(options):
+        processes = getattr(options, "processes", 1)
+        return _each(sources(options.keys), partial(make, options), processes)
+
+    return run
 
 
-def _each(paths, run):
+def _each(paths, run, processes=1):
     """Run on every path, go on after an error, name those that failed; the exit status."""
     failed = []
-    for path in paths:
-        try:
-            run(path)
-        except ModuleNotFoundError:
-            raise
-        except Exception as error:  # one broken file is not the others' trouble
-            _say_error(path, str(error) or repr(error))
-            failed.append(path)
+    with ThreadPoolExecutor(processes) as pool:
+        for path, done in [(path, pool.submit(run, path)) for path in paths]:
+            try:
+                done.result()
+            except ModuleNotFoundError:
+                pool.shutdown(cancel_futures=True)
+                raise
+            except Exception as error:  # one broken file is not the others' trouble
+                _say_error(path, str(error) or repr(error))
+                failed.append(path)
     return _status(failed, len(paths))
 
 
@@ -129,7 +139,7 @@ def _start(options, source):
 
 
 def _solve(options, source):
-    path, seconds = solve(source)
+    path, seconds = solve(source, threads=1 if options.processes > 1 else None)
     print(f"{seconds:6.1f} s  {path.relative_to(ROOT)}", flush=True)
 
 

@@ -6,16 +6,17 @@ import time
 
 from lessons.notebooks import ROOT, SOLVED, solved_notebook
 
-CELL_SECONDS = 300
+CELL_SECONDS = 900
 """Longest a cell of a solved copy may take."""
 
 QUIET = ["--log-level=ERROR"]
 
 
-def solve(source):
+def solve(source, threads=None):
     """Execute the solved copy of a lesson and write it to `solved/`; return its path and seconds.
 
-    Nothing is written where a cell fails, a check above all: that raises `CellExecutionError`.
+    The library has `threads` threads; as many as there are processors, where that is None. Nothing is
+    written where a cell fails, a check above all: that raises `CellExecutionError`.
     """
     import nbformat
 
@@ -23,7 +24,8 @@ def solve(source):
     started = time.perf_counter()
     with _scratch() as folder:
         client = _client(notebook, folder, timeout=CELL_SECONDS, record_timing=False)
-        client.execute(env=_environment(LESSON_STILL="1"), cleanup_kc=True)
+        threads = {} if threads is None else {"UMS_THREADS": str(threads)}
+        client.execute(env=_environment(LESSON_STILL="1", **threads), cleanup_kc=True)
     seconds = time.perf_counter() - started
     SOLVED.mkdir(exist_ok=True)
     path = SOLVED / f"{source.stem}.ipynb"

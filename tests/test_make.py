@@ -90,7 +90,7 @@ def test_lists_are_cut_into_words_and_nothing_else(text, make):
         assert study[-len(words) - 1 :] == [f"--{name.lower()}", *words]
     assert make("lessons-solved", f"LESSON={text}") == [["-m", "lessons", "solve", *words]]
     assert make("bench", f"BENCH={text}") == [["tests/benchmarks/bench.py", *words]]
-    assert make("lessons", f"JUPYTER={text}")[0][-len(words) :] == words
+    assert make("lessons", f"JUPYTER={text}")[1][-len(words) :] == words
 
 
 @pytest.mark.parametrize("name", ["VENV", "PY", "PYTHON", "UNKNOWN", "DEVICE", "TRIALS"])
@@ -153,9 +153,9 @@ def test_changed_requirements_are_installed_again(make):
         os.utime(path, (0, 0))
     installed = make("lessons", f"PYTHON={make.checkout}/.venv/bin/python")
     assert [call[1] for call in installed[1:]] == [
-        *("venv", "pip", "pip", "lessons.setup", "jupyterlab")
+        *("venv", "pip", "pip", "lessons.setup", "lessons", "jupyterlab")
     ]
-    assert len(make("lessons")) == 1
+    assert len(make("lessons")) == 2
 
 
 def test_help_lists_every_command_and_the_variables(make):

@@ -99,7 +99,7 @@ def test_name_that_is_no_text_is_printed(tmp_path, scored, capsys):
 def test_other_lessons_are_made_after_one_that_fails(name, function, tmp_path, monkeypatch, capsys):
     made = []
 
-    def make(source):
+    def make(source, threads=None):
         if source.stem.startswith("02"):
             raise ValueError("a marker is wrong")
         made.append(source.stem[:2])
@@ -154,8 +154,22 @@ def test_lesson_that_is_none_is_refused_before_any_is_made(capsys):
     assert "no lesson 77" in capsys.readouterr().err
 
 
+def test_lessons_side_by_side_have_a_thread_each(tmp_path, monkeypatch):
+    threads_of = {}
+
+    def solve(source, threads):
+        threads_of[source.stem[:2]] = threads
+        return tmp_path / "x.ipynb", 1.0
+
+    monkeypatch.setattr(command, "solve", solve)
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    assert command.main(["solve", "1", "2", "--processes", "2"]) == 0
+    assert command.main(["solve", "3"]) == 0
+    assert threads_of == {"01": 1, "02": 1, "03": None}
+
+
 def test_missing_package_is_named_and_ends_the_command(monkeypatch, capsys):
-    def solve(source):
+    def solve(source, threads):
         raise ModuleNotFoundError("No module named 'nbclient'")
 
     monkeypatch.setattr(command, "solve", solve)
