@@ -142,10 +142,10 @@ def _report(prepared: Prepared) -> None:
 def _details(about: dict, path: Path, most: int = 10) -> Iterator[str]:
     fractions = about.get("settings", {}).get("fractions", ())
     own = (1, 1, 1) if "understood" in about else ()  # a folder whose table gives the splits
-    why = f"{about['counts']['patients']} patients are too few to fill every split"
     for split, share in zip(SPLITS, fractions or own, strict=False):
         if share > 0 and not about["counts"].get(split):
-            yield f"no image for {split}: {why if fractions else 'the given splits have none'}"
+            patients = f"{about['counts']['patients']} patients are too few to fill every split"
+            yield f"no image for {split}: {patients if fractions else 'the given splits have none'}"
     if "found" in about:
         yield from protocol.lines(about)
     if "patients" in about:

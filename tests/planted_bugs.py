@@ -295,7 +295,7 @@ BUGS = {
         ("gamma forgotten", "    a = gamma * rstd", "    a = rstd"),
         ("division by the deviation forgotten", "    a = gamma * rstd", "    a = gamma"),
         ("all zeros", "    a = gamma * rstd", "    a = 0 * gamma"),
-        ("sum instead of mean", "M = x.size // x.shape[-1]\n    a, b", "M = 1\n    a, b"),
+        ("sum instead of mean", "gamma, *sums, M)", "gamma, *sums, 1)"),
         ("dgamma without xhat", NORM_WEIGHTS, "return dbeta, dbeta"),
         ("dgamma not divided by the deviation", NORM_WEIGHTS, "return dgamma, dbeta"),
         ("dbeta averaged", NORM_WEIGHTS, "return dgamma * rstd, dbeta / W"),

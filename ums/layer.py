@@ -20,13 +20,11 @@ from ums.backend import Array, Device, array_module
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ums.parallel import Ranks
-
 
 class Parameter:
     """A learned array ``value`` and its gradient ``grad``, None until a backward pass adds one."""
 
-    ranks: Ranks | None = None  # the processes that have a part of the gradient each (ums.parallel)
+    ranks: Any = None  # the ums.parallel.Ranks that have a part of the gradient each, if any
 
     def __init__(self, value: Array):
         self.value = value
@@ -51,7 +49,7 @@ class Layer:
 
     _grad_input: Callable
     _grad_weights: Callable
-    ranks: Ranks | None = None  # the processes that have a part of each batch (ums.parallel)
+    ranks: Any = None  # the ums.parallel.Ranks that have a part of each batch, if any
 
     def __init__(self) -> None:
         self.frozen = False

@@ -204,9 +204,10 @@ class BatchNorm(Layer):
     def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
         arrays = self.gamma.value, self.beta.value, self.running_mean, self.running_var
         batch_statistics = training and not self.frozen
-        settings = batch_statistics, self.momentum, self.eps
-        total = self.ranks.total if self.ranks else None
-        return ops.batchnorm_forward(x, *arrays, *settings, total)
+        settings: tuple = batch_statistics, self.momentum, self.eps
+        if self.ranks:
+            settings += (self.ranks.total,)
+        return ops.batchnorm_forward(x, *arrays, *settings)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         axes = "H, W, C" if len(shape) == 3 else "C"

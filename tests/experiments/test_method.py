@@ -180,7 +180,7 @@ def test_table_2_is_of_test_images_that_the_source_never_saw(most, source, monke
 
 def test_table_2_is_of_the_network_in_its_own_normalisation(source, monkeypatch):
     scored = noted(monkeypatch, cxr, "score_denoising", ([], {}))
-    calls = noted(monkeypatch, cxr, "denoise_exactly")
+    calls = noted(monkeypatch, cxr, "denoise_exactly", np.zeros((1, 2, 2)))
     CXR.test_source("network", source, DRAW, SETTINGS, CPU)
     scored[0][0]("noisy")
     assert calls[0] == ("network", "noisy", CPU, Normalisation(70))
