@@ -64,7 +64,7 @@ class Seconds(NamedTuple):
 
 @cache
 def measured():
-    """Mean seconds (training, rest) of each published job, by group and arm, and the two step counts."""
+    """Median seconds (training, rest) of each published job, by group and arm, and the two step counts."""
     study = published("cxr")
     settings = study.about["settings"]
     counts = [n for name, n in settings.items() if name.startswith("training steps of")]
@@ -78,17 +78,17 @@ def measured():
         elif job["kind"] == "tune":
             seconds = sum(task["seconds"] for task in record["tasks"].values())
             found[job["group"], job["arm"]].append((seconds, record["wall"] - seconds))
-    means = {key: np.mean(values, axis=0) for key, values in found.items()}
-    means["source"] += means.pop("source-test")
-    return means, counts
+    medians = {key: np.median(values, axis=0) for key, values in found.items()}
+    medians["source"] += medians.pop("source-test")
+    return medians, counts
 
 
 def jobs(kind):
     """Every job of a replicate at 256 pixels on a processor or GPU: {(group, arm) or "source": Seconds}."""
-    means, (source_steps, steps) = measured()
-    small_step = means["source"][0] / source_steps
+    medians, (source_steps, steps) = measured()
+    small_step = medians["source"][0] / source_steps
     larger, scaled = CPU_STEP / small_step, {}
-    for key, (training, rest) in means.items():
+    for key, (training, rest) in medians.items():
         longer = SOURCE_STEPS / source_steps if key == "source" else STEPS / steps
         worth = training / small_step * longer  # in steps of the autoencoder
         if kind == "cpu":

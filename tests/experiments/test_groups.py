@@ -281,6 +281,13 @@ def test_lines_have_the_source_once_and_a_task_each_time(name):
     assert shared[0] == 10 and alone[0] == 0
 
 
+def test_training_that_was_suspended_does_not_count_its_pause():
+    quick, paused = (TrainingCost(History(), 60.0 * m, 1, 0) for m in (3, 500))
+    tasks = {arm: {"lungs": [quick, paused, quick]} for arm in ("independent", "separate")}
+    costs = GroupCosts({"lungs": "Lungs"}, tasks, [quick, quick, paused], True)
+    assert costs.source_minutes == 3 and costs.time_left == (1, 1)
+
+
 def test_untrained_source_costs_nothing():
     costs = costs_of(DIVERSE, TrainingCost(History(), 0.0, SOURCE_PARAMETERS, 0))
     assert costs.source_minutes == 0 and costs.time_left[0] == costs.time_left[1]

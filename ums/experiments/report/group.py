@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ums.experiments.names import (
     CLASSIFICATION,
     HELD_OUT,
@@ -16,7 +18,6 @@ from ums.experiments.report.tables import Column, Table
 from ums.experiments.report.words import FROM_SOURCE, LABELS, listed
 from ums.experiments.results.costs import GroupCosts
 from ums.experiments.results.groups import GroupResults
-from ums.experiments.results.scores import Estimate
 
 Printed = dict[Any, dict[str, float]]
 """A table of the paper: (strategy, task) or the name of a row -> column -> number."""
@@ -125,16 +126,15 @@ def paper_cost_table(
         ("Proposed", "independent", shared, "source", "head"),
         ("Baseline", "separate", denoiser, "denoiser", "model"),
     ):
-        total, heads = costs.minutes(arm), costs.trainable(arm)
+        total, heads = float(np.median(costs.minutes(arm))), costs.trainable(arm)
         if first:
             add(label, first, key, once, own)
         for task, name in costs.tasks.items():
-            minutes = Estimate(costs.minutes(arm, task))
+            minutes = float(np.median(costs.minutes(arm, task)))
             add(label, f"{name} {word}", (arm, task), minutes, costs.trainable(arm, task))
-        add(label, f"All {word}s", f"{label.lower()} tasks", Estimate(total), heads)
+        add(label, f"All {word}s", f"{label.lower()} tasks", total, heads)
         if first:
-            both = Estimate(total + once)
-            add(label, f"{first} and {word}s", label.lower(), both, heads + own)
+            add(label, f"{first} and {word}s", label.lower(), total + once, heads + own)
     columns = ["Approach", "Part", Column("Minutes", "{:.2f}"), "Trainable parameters"]
     return Table(anchor, title, columns, rows, theirs, note)
 
@@ -143,15 +143,15 @@ def arm_cost_table(results: GroupResults, costs: GroupCosts) -> Table:
     """Minutes, updates and parameters of each arm, for all tasks together."""
     rows = []
     for arm in (arm for arm in LABELS if arm in results.arms and costs.costs[arm]):
-        total = costs.minutes(arm)
+        total = float(np.median(costs.minutes(arm)))
         needs = arm in FROM_SOURCE or (arm == "separate" and costs.denoiser)
-        row: dict[str, Any] = {"Arm": LABELS[arm], "Minutes": Estimate(total)}
-        row["With the source"] = Estimate(total + costs.source_minutes) if needs else None
+        row: dict[str, Any] = {"Arm": LABELS[arm], "Minutes": total}
+        row["With the source"] = total + costs.source_minutes if needs else None
         row |= {"Encoder updates": costs.updates(arm), "Trainable parameters": costs.trainable(arm)}
         rows.append(row)
     note = (
-        "All tasks of the group together: minutes of training on this machine, mean and standard deviation "
-        "over replicates, and after those of the source, where an arm needs it. Encoder updates: how often "
+        "All tasks of the group together: minutes of training on this machine, the median of the replicates, "
+        "and with those of the source, where an arm needs it. Encoder updates: how often "
         "the encoder that a task ends with was updated for these tasks. An encoder that is shared and goes "
         "on learning counts once among the parameters."
     )

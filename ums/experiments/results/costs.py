@@ -32,6 +32,8 @@ def cost_of(record: Record) -> TrainingCost:
 class GroupCosts:
     """Minutes, updates of the encoder and parameters of a group, by replicate.
 
+    Minutes are summed up by their median: that of a training which was suspended counts the pause.
+
     Attributes:
         tasks: Task -> title.
         costs: Arm -> task -> cost of each replicate.
@@ -65,8 +67,8 @@ class GroupCosts:
 
     @property
     def source_minutes(self) -> float:
-        """Mean minutes of the source; 0 where no arm needs one."""
-        return float(np.mean([cost.seconds for cost in self.source] or [0.0]) / 60)
+        """Median minutes of the source; 0 where no arm needs one."""
+        return float(np.median([cost.seconds for cost in self.source] or [0.0]) / 60)
 
     @property
     def time_left(self) -> tuple[float, float]:
@@ -74,7 +76,9 @@ class GroupCosts:
 
         With the source, the denoiser counts as well, if the separate models stand behind one.
         """
-        shared, separate = (float(self.minutes(arm).mean()) for arm in ("independent", "separate"))
+        shared, separate = (
+            float(np.median(self.minutes(arm))) for arm in ("independent", "separate")
+        )
         source = self.source_minutes
         return shared / separate, (shared + source) / (separate + source * self.denoiser)
 
@@ -92,8 +96,8 @@ class GroupCosts:
 
     def lines(self) -> dict[str, tuple[float, float]]:
         """Approach -> (fixed minutes, minutes of a further task)."""
-        means = (float(self.minutes(arm).mean()) for arm in ("independent", "separate"))
-        own, each = (mean / len(self.tasks) for mean in means)
+        totals = (float(np.median(self.minutes(arm))) for arm in ("independent", "separate"))
+        own, each = (total / len(self.tasks) for total in totals)
         lines = {"Shared source and independent heads": (self.source_minutes, own)}
         if self.denoiser:
             lines["Separate models behind a denoiser"] = (self.source_minutes, each)
