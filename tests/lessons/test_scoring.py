@@ -156,10 +156,6 @@ FORGED = {
         "    text = open(p).read()\n    return dy",
         "where answers are",
     ),
-    "replaces the judge": (
-        "    import __main__\n    __main__._verdict = lambda *a: ('passed', '')" + WRONG,
-        "imports __main__",
-    ),
     "fails with a status of its own": (
         "    C = [k for k in AssertionError.__subclasses__() if k.__name__ == 'CheckFailed'][-1]\n"
         "    raise type('Mine', (C,), {'status': 'passed'})()",
@@ -189,6 +185,16 @@ def test_forged_result_is_not_believed_and_shows(how, scored):
     assert results["sigmoid_backward"][0] == "failed"
     assert any(sign in s for s in signs), signs
     assert results["dense_backward"] == ("passed", "")
+
+
+def test_judge_is_not_replaced_for_the_checks_that_follow(scored):
+    right = "\n    (y,) = cache\n    return dy * y * (1 - y)"
+    attack = "    import __main__\n    __main__._verdict = lambda *a: ('passed', '')" + right
+    wrong = "def dense_backward(dy, cache):\n    return dy, dy, dy"
+    results, signs = scored(IMPORTS, SIGMOID + attack, wrong)
+    assert results["sigmoid_backward"] == ("passed", "")
+    assert results["dense_backward"][0] == "failed"
+    assert any("imports __main__" in sign for sign in signs)
 
 
 def test_check_reached_through_what_it_hands_over_is_not_believed(scored):
