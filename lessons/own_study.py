@@ -55,10 +55,8 @@ def study(folder, prepared=None, only=(), settings=SETTINGS, side=SIDE):
         ValueError: The study cannot be run on these images.
     """
     out = Path(folder, "study")
-    with own_code(
-        *only, folder=folder
-    ) as chosen:  # what cannot run is refused before anything is drawn
-        pass
+    with own_code(*only, folder=folder) as chosen:
+        pass  # what cannot run is refused before anything is drawn
     if prepared is None:
         prepared = _synthetic(out / "prepared", settings, side)
     alone = _run(Path(prepared), out / "library", settings)
