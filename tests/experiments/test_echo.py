@@ -417,8 +417,8 @@ def test_costs_on_the_page_are_those_of_the_records(name, page, finished):
     ):
         tasks = record_of(finished, name, arm)["tasks"].values()
         minutes = sum(task["seconds"] for task in tasks) / 60
-        assert page.row(f"{name}-arms", Arm=LABELS[arm])["Minutes"].mean == pytest.approx(minutes)
-        assert page.row(table, Part=whole)["Minutes"].mean == pytest.approx(minutes + of)
+        assert page.row(f"{name}-arms", Arm=LABELS[arm])["Minutes"] == pytest.approx(minutes)
+        assert page.row(table, Part=whole)["Minutes"] == pytest.approx(minutes + of)
 
 
 # ---------------------------------------------------------------------------- the source's test
