@@ -1,6 +1,7 @@
 """Computation graphs: what each step of a formula computes, and the gradient that comes back to it."""
 
 import matplotlib.pyplot as plt
+from matplotlib.patches import FancyBboxPatch
 
 from lessons.pictures import COLOURS
 
@@ -23,21 +24,26 @@ BATCH_NORM_ARROWS = (
 
 def draw_graph(steps, arrows):
     """Draw the steps as boxes, each with its values, and beneath them the gradients, in colour."""
-    _, ax = plt.subplots(figsize=(10.5, 3.6))
+    _, ax = plt.subplots(figsize=(10.5, 2.9))
+    boxes = {name: _draw_step(ax, *step) for name, step in steps.items()}
     for start, end in arrows:
-        ax.annotate(
-            "", steps[end][0], steps[start][0],
-            arrowprops={"arrowstyle": "-|>", "color": "gray", "shrinkA": 34, "shrinkB": 34},
-        )  # fmt: skip
-    for place, formula, values, gradients in steps.values():
-        _write(ax, place, 0.13, formula, "black", 10)
-        _write(ax, place, 0, values, "black", 9)
-        _write(ax, place, -0.13, gradients, COLOURS[1], 9)
-    ax.set(xlim=(-0.6, 6.6), ylim=(-0.4, 1.4))
+        style = {"arrowstyle": "-|>", "color": "gray", "shrinkA": 2, "shrinkB": 2}
+        ends = {"patchA": boxes[start], "patchB": boxes[end]}
+        ax.annotate("", steps[end][0], steps[start][0], arrowprops=style | ends)
+    ax.set(xlim=(-0.6, 6.6), ylim=(-0.35, 1.35))
     ax.axis("off")
 
 
-def _write(ax, place, height, text, colour, size):
-    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.2}
+def _draw_step(ax, place, formula, values, gradients):
+    """A step's box, with its three lines of text."""
     x, y = place
-    ax.text(x, y + height, text, color=colour, fontsize=size, ha="center", va="center", bbox=box)
+    width = 0.13 + 0.052 * max(13, len(values), len(gradients))
+    frame = "round,pad=0,rounding_size=0.06"
+    box = FancyBboxPatch(
+        (x - width / 2, y - 0.25), width, 0.5, boxstyle=frame, facecolor="white", edgecolor="gray"
+    )
+    ax.add_patch(box)
+    lines = ((0.15, formula, "black"), (0, values, "black"), (-0.15, gradients, COLOURS[1]))
+    for height, text, colour in lines:
+        ax.text(x, y + height, text, color=colour, fontsize=9, ha="center", va="center")
+    return box

@@ -1,7 +1,6 @@
 """The command ``python -m lessons study``: a small study with the answers that a student has kept."""
 
 import argparse
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,11 +30,12 @@ def _study(options):
     return 0
 
 
-if __name__ == "__main__":  # for students, whose folder has no other commands
-    parser = argparse.ArgumentParser(prog="python -m lessons.own_command")
+def main():
+    """The command by itself, for students, whose folder has no other."""
+    parser = argparse.ArgumentParser(prog="python -m lessons", description=__doc__)
     add_study(parser.add_subparsers(required=True, metavar="study"))
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
-        sys.exit(given.run(given))
+        return options.run(options)
     except ValueError as error:
         parser.exit(2, f"error: {error}\n")

@@ -13,36 +13,12 @@ from pathlib import Path
 
 from lessons.graders import NBGRADER_CONFIG, nbgrader_notebook, otter_notebook
 from lessons.notebooks import LESSONS, ROOT, SETUP, checks_name, student_notebook
+from lessons.start_page import start_page
 from lessons.teachers import write_teachers
 
 LIBRARY = ("ums", "data_prep")
-FILES = ("LICENSE", "requirements.txt")
-
-START = """\
-# Start here
-
-1. Once, with Python 3.10 or newer, in this folder:
-
-   ```
-   python -m venv .venv
-   .venv/bin/python -m pip install -r requirements.txt -r requirements/lessons.txt
-   .venv/bin/python -m lessons.setup
-   ```
-
-   On Windows write `.venv\\Scripts\\python` for `.venv/bin/python`.
-2. Each time: `.venv/bin/python -m jupyterlab`, in this folder. Open the notebooks from its folder `lessons`.
-   In VS Code open one and choose `.venv` as its kernel.
-3. Do the notebooks in the order below. Where you write, a line says `raise NotImplementedError`, or `None`:
-   put your own lines there. The cell beneath checks them and says what is wrong.
-4. Answers in words go where the text says *your answer*, or into the cell *Your answers* after it.
-5. Hand in the notebooks themselves, under their own names. Your answers are found by their names
-   (`dense_backward`), so keep these; cells that you add, move or delete do no harm.
-
-Write before you look: `ums/` is the library that these lessons explain, and holds functions like yours.
-
-## The notebooks
-
-"""
+REQUIREMENTS = ("core", "study", "data", "lessons")
+"""What students install, of the files in requirements/."""
 
 SETUP_HERE = (
     "*A lesson of ums. START.md in the folder above says how to begin and how to hand it in.*"
@@ -52,9 +28,21 @@ IGNORED = """\
 # Notebooks hold your work and outputs: git would find a conflict in every new version of them.
 lessons/*.ipynb
 .ipynb_checkpoints/
+own/
+work/
 .venv/
 __pycache__/
 """
+
+COMMAND = '''\
+"""The students' command: python -m lessons study (--help tells)."""
+
+import sys
+
+from lessons.own_command import main
+
+sys.exit(main())
+'''
 
 
 def release(out, sources, otter=None):
@@ -79,33 +67,44 @@ def write_students(folder, sources):
     """The students' folder."""
     import nbformat
 
-    copy_library(folder, sources)
-    shutil.copytree(ROOT / "requirements", folder / "requirements")
-    for name in FILES:
-        shutil.copy(ROOT / name, folder / name)
+    copy_library(folder, sources, ["own_command"])
+    (folder / "lessons" / "__main__.py").write_text(COMMAND, encoding="utf-8")
+    _write_requirements(folder)
+    shutil.copy(ROOT / "LICENSE", folder)
     (folder / ".gitignore").write_text(IGNORED, encoding="utf-8")
-    lines = []
+    titles = {}
     for source in sources:
         notebook = student_notebook(source)
-        title = re.search(r"^# (.+)$", notebook.cells[0].source, flags=re.M)[1]
+        titles[source.stem] = re.search(r"^# (.+)$", notebook.cells[0].source, flags=re.M)[1]
         for cell in notebook.cells:
             if cell.source.startswith(SETUP[:12]):
                 cell.source = SETUP_HERE
             elif cell.cell_type == "markdown":
                 cell.source = _live_links(cell.source, folder / "lessons")
         nbformat.write(notebook, folder / "lessons" / f"{source.stem}.ipynb")
-        lines.append(f"- [{title}](lessons/{source.stem}.ipynb)\n")
-    (folder / "START.md").write_text(START + "".join(lines), encoding="utf-8")
+    (folder / "START.md").write_text(start_page(titles), encoding="utf-8")
     return folder
 
 
-def copy_library(folder, sources):
-    """What the notebooks of these lessons import: the library, the checks and what these import."""
+def _write_requirements(folder):
+    """`requirements.txt` with all that students install; that of a GPU stands beside it."""
+    (folder / "requirements").mkdir()
+    for name in (*REQUIREMENTS, "gpu"):
+        shutil.copy(ROOT / "requirements" / f"{name}.txt", folder / "requirements")
+    needed = "".join(f"-r requirements/{name}.txt\n" for name in REQUIREMENTS)
+    (folder / "requirements.txt").write_text(needed, encoding="utf-8")
+
+
+def copy_library(folder, sources, more=()):
+    """What the notebooks of these lessons import: the library, the checks and what these import.
+
+    So are the modules of `lessons` that `more` names.
+    """
     for name in LIBRARY:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     texts = [source.read_text(encoding="utf-8") for source in sources]
     modules = {"__init__", "setup", "checks/__init__"}
-    new = {f"checks/{checks_name(source.stem)}" for source in sources}
+    new = {f"checks/{checks_name(source.stem)}" for source in sources} | set(more)
     new |= {m for text in texts for m in _imported(text)}
     while new - modules:
         modules |= new

@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import subprocess
-import sys
 
 import pytest
 from sources import program
@@ -11,7 +9,7 @@ from test_kept_code import notebook
 
 from lessons import own_study
 from lessons.own import keep
-from lessons.own_command import ROOT, add_study
+from lessons.own_command import add_study
 from lessons.own_source import NotKept
 from ums.experiments.settings import Settings
 
@@ -49,9 +47,3 @@ def test_command_says_that_nothing_is_kept(tmp_path):
     with pytest.raises(NotKept, match=r"bce is not in .*; there are: none"):
         options.run(options)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_students_folder_has_the_command_by_itself(tmp_path):
-    command = [sys.executable, "-m", "lessons.own_command", "study", "--own", str(tmp_path)]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert run.returncode == 2 and f"error: nothing is kept in {tmp_path}" in run.stderr

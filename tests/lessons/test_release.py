@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 from sources import SOURCES, checks
@@ -57,7 +60,10 @@ def test_students_get_no_source_solved_copy_test_answer_or_marker(students):
 
 def test_start_page_leads_to_every_notebook_and_links_lead_somewhere(students):
     start = (students / "START.md").read_text(encoding="utf-8")
-    assert start.count(".ipynb)") == len(LESSONS)
+    stems = re.findall(r"^\| \[.+\]\(lessons/(\w+)\.ipynb\) \| \d+ \|$", start, flags=re.M)
+    assert sorted(stems) == sorted(source.stem for source in LESSONS)
+    keys = [stem.partition("_")[0] for stem in stems]
+    assert keys.index("04") < keys.index("t1") < keys.index("05") < keys.index("c1")
     for path in (students / "lessons").glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         for cell in cells:
@@ -74,10 +80,30 @@ def test_students_library_has_all_that_notebooks_import(students):
             for module in re.findall(r"^(?:from|import) (lessons(?:\.\w+)*)", text, flags=re.M):
                 path = students / module.replace(".", "/")
                 assert path.is_dir() or path.with_suffix(".py").is_file(), (name, module)
-    for key in ("core", "lessons"):
-        assert (students / "requirements" / f"{key}.txt").is_file()
+    needed = (students / "requirements.txt").read_text(encoding="utf-8").split("\n")
+    assert "-r requirements/core.txt" in needed and "-r requirements/lessons.txt" in needed
+    for name in (line.removeprefix("-r ") for line in needed if line):
+        assert (students / name).is_file()
     assert (students / "lessons" / "setup.py").is_file()
-    assert "*.ipynb" in (students / ".gitignore").read_text(encoding="utf-8")
+
+
+def test_git_ignores_what_students_write(students, tmp_path):
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    shutil.copy(students / ".gitignore", tmp_path)
+    written = ["lessons/own/bce.py", "lessons/02_backward.ipynb", "work/02_backward.ipynb"]
+    asked = subprocess.run(
+        ["git", "check-ignore", *written, "lessons/checking.py"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert asked.stdout.split() == written
+
+
+def test_students_folder_has_the_command_of_the_study(students, tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-m", "lessons", "study", "--own", str(tmp_path)],
+        cwd=students, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 2 and f"error: nothing is kept in {tmp_path}" in run.stderr
 
 
 @pytest.mark.parametrize("source", LESSONS, ids=list(SOURCES))
