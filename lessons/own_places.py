@@ -54,6 +54,12 @@ NAMES = {
 TOGETHER = ("batchnorm", "dropout")
 """Ops whose forward and backward pass share a cache of the student's own."""
 
+RIVALS = {
+    "loss of masks": ("bce_dice", "focal", "tversky"),
+    "batch norm": ("batchnorm_forward", "AveragingBatchNorm"),
+}
+"""Answers of which only one can run."""
+
 PLACES = {
     "bce": (lambda: ops.bce, as_loss),
     "dice": (lambda: ops.dice, as_loss),
@@ -91,12 +97,12 @@ def exchanges(answers):
             pairs += gradient_pairs(op, backward)
     if not answers.keys().isdisjoint(("im2col", "col2im", "conv2d")):
         pairs += convolution_pairs(answers)
-    of_masks = [name for name in ("bce_dice", "focal", "tversky") if name in answers]
-    if len(of_masks) > 1:
-        names = " and ".join(of_masks)
-        raise ValueError(
-            f"{names} have one place, the loss of masks: name one, own_code('bce_dice')"
-        )
+    for place, rivals in RIVALS.items():
+        if len(found := [name for name in rivals if name in answers]) > 1:
+            raise ValueError(
+                f"{' and '.join(found)} have one place, the {place}: name what is to run, "
+                f"own_code({found[-1]!r}) or study --only {found[-1]}"
+            )
     for name in answers.keys() & PLACES.keys():
         place, wrapped = PLACES[name]
         pairs.append((place(), wrapped(answers[name], place())))

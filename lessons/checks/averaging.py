@@ -20,6 +20,11 @@ def check_start(layer):
             f"statistics()[{name!r}] must be the array self.{name} itself, not a copy, and named alike",
         )
         require(
+            isinstance(layer.statistics()[name], np.ndarray),
+            f"self.{name} must be an array, which can change in place; it is of the type "
+            f"{type(layer.statistics()[name]).__name__}",
+        )
+        require(
             layer.statistics()[name].dtype == np.float32,
             f"self.{name} should start as float32; it is {layer.statistics()[name].dtype}",
         )
@@ -116,7 +121,11 @@ def check_refusals(AveragingBatchNorm):
             )
             continue
         raise CheckFailed(f"a layer of 3 channels should refuse x {shape}, {why}: ValueError")
-    try:
-        layer.forward(np.ones((1, 3), np.float32))
-    except ValueError:
-        raise CheckFailed("at inference a batch of a single example must be accepted") from None
+    for shape, training, what in (
+        ((1, 3), False, "at inference a batch of a single example"),
+        ((1, 2, 2, 3), True, "in training a single film of 2 x 2 pixels, four values in each channel,"),
+    ):
+        try:
+            layer.forward(np.ones(shape, np.float32), training=training)
+        except ValueError:
+            raise CheckFailed(f"{what} must be accepted") from None

@@ -17,12 +17,14 @@ def sigmoid_backward(sigmoid_backward):
     x = rng.normal(size=(3, 4))
     y, cache = sigmoid_forward(x)
     gradients(sigmoid_backward, rng.normal(size=y.shape), cache, {"dx": x.shape})
-    (dx,) = gradients(sigmoid_backward, np.ones(1), (np.array([0.5]),), {"dx": (1,)})
+    (dx,) = gradients(sigmoid_backward, np.array([2.0]), (np.array([0.5]),), {"dx": (1,)})
     require(
-        abs(dx[0] - 0.25) < 1e-12,
-        f"at x = 0, where y = 1/2, the sigmoid has the slope 1/4; with dy = 1 yours returns {dx[0]:.4g}",
+        abs(dx[0] - 0.5) < 1e-12,
+        "at x = 0, where y = 1/2, the sigmoid has the slope 1/4; with dy = 2 this makes dx = 1/2, and yours "
+        f"is {dx[0]:.4g}. Are dy and the slope both in it?",
     )
-    against_differences(sigmoid_forward, sigmoid_backward, {"x": x}, rng, HINT)
+    hint = "Each dx is the dy of the same entry times the slope there, in terms of y."
+    against_differences(sigmoid_forward, sigmoid_backward, {"x": x}, rng, hint)
 
 
 @check

@@ -96,7 +96,10 @@ def _order(turns, batches):
     given = list(batches)
     order = turns(given)
     require(order is not None, "it returns None: where is the order?")
-    require(np.ndim(order) < 2, "the order should be a list of numbers, not of lists")
+    order = list(order)
+    require(
+        all(np.ndim(i) == 0 for i in order), "the order should be a list of numbers, not of lists"
+    )
     require(given == batches, f"the list {batches} has become {given}: leave it as it is")
     return [int(i) for i in order]
 

@@ -281,6 +281,10 @@ def compare(compare):
         set(seen[0][1].tolist()) == rows[1] and len(alone["b"]) == 1,
         "seed 0 draws other films when it comes first, or when the sources are others",
     )
+    require(
+        seen[0][2].tolist() == chance[1],
+        "seed 0 gives the score other random numbers when it comes first, or when the sources are others",
+    )
 
 
 @check

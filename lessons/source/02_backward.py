@@ -133,8 +133,6 @@ def sigmoid_backward(dy, cache):
 check.sigmoid_backward(sigmoid_backward)
 
 # %% [markdown]
-# The library has the pair in one file, beginning with [sigmoid_forward](ums/ops/activations.py:sigmoid_forward).
-#
 # **The dense layer** is $y = x w + b$, with $x$ of shape `(N, C)`, $w$ `(C, O)`, $b$ `(O,)` and $y$ `(N, O)`. Entry by entry:
 #
 # $$ y_{no} = \sum_c x_{nc}\, w_{co} + b_o . $$
@@ -410,7 +408,8 @@ show(
 # the *forward* pass alone, or else a wrong backward pass could get itself excused (1).
 
 # %% [markdown]
-# **Question 3.** Which of the wrong suspects would the lazy check have accepted? Why?
+# **Question 3.** Which of the wrong suspects would the lazy check have accepted? Why? (Their one-line backward passes are in
+# [lesson_02.py](lessons/checks/lesson_02.py:_DENSE).)
 #
 # *your answer:*
 

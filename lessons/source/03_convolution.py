@@ -407,8 +407,8 @@ def col2im(columns, shape, stride=1, dilation=1):
 check.col2im(im2col, col2im)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your three functions to the folder `own/`. The command `python -m lessons study` then trains a small X-ray
-# study with them in place of the library's, and its page says so.
+# **Keep.** Once the checks pass, this cell writes your three functions to the folder `own/`. In the folder above, the command
+# `python -m lessons study` then trains a small X-ray study with them in place of the library's, and its page says so.
 
 # %%
 keep(im2col, conv2d, col2im)

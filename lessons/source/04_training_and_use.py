@@ -324,8 +324,8 @@ def batchnorm_backward(dy, cache):
 check.batchnorm_backward(batchnorm_backward)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your two functions to the folder `own/`. The command `python -m lessons study` then trains a small X-ray
-# study with them in place of the library's, and its page says so.
+# **Keep.** Once the checks pass, this cell writes your two functions to the folder `own/`. In the folder above, the command
+# `python -m lessons study` then trains a small X-ray study with them in place of the library's, and its page says so.
 
 # %%
 keep(batchnorm_forward, batchnorm_backward)

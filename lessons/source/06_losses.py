@@ -214,8 +214,8 @@ def bce_dice(logits, target, weight=0.5):
 check.bce_dice(bce_dice)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your three losses to the folder `own/`. The command `python -m lessons study` then trains a small X-ray
-# study with them in place of the library's, and its page says so.
+# **Keep.** Once the checks pass, this cell writes your three losses to the folder `own/`. In the folder above, the command
+# `python -m lessons study` then trains a small X-ray study with them in place of the library's, and its page says so.
 
 # %%
 keep(bce, dice, bce_dice)

@@ -67,7 +67,8 @@ print(f"{films.name}: " + ", ".join(f"{len(rows)} {name}" for name, rows in film
 
 # %% [markdown]
 # The source learns from the images of the `train` films alone, without masks. The task afterwards is to outline the lungs, with the masks of a few
-# of these films. The `validation` films decide which epoch is kept, and the `test` films are looked at once, at the end.
+# of these films. The `validation` films decide which epoch is kept, and the `test` films are looked at once, at the end. `films.images` are all films,
+# `(M, H, W)` `uint8`; `films.masks` are their lungs, of the same shape, 0 and 1; and `films.rows["train"]` are the numbers of the films to learn from.
 #
 # ## 1 and 2: a coarse film, and the simplest way back
 #
@@ -174,7 +175,7 @@ show(
 #   if `rows` is empty or if a side of the images is not a multiple of every factor.
 # - `len(examples)` is the number of rows.
 # - `batch(self, chosen)` takes numbers from 0 to `len(examples) - 1`, in any order, and returns the input and the target of these examples, both `float32`
-#   `(n, H, W, 1)`. The input is the film made coarse and large again by one of the `factors`, normalised: `STANDARD.apply(...)`. The target is the film
+#   `(n, H, W, 1)`. The input is the film made coarse and large again by one of the `factors`, normalised: [STANDARD.apply](ums/data/normalisation.py:Normalisation.apply)`(...)`. The target is the film
 #   itself, *on the scale of its input*: `STANDARD.apply(..., like=...)`. (Why on that scale? Lesson 7 has the answer.)
 # - The factor of each example is drawn by `rng`, every one with equal probability. With `fixed=False` it is drawn anew in every batch, example by example. With `fixed=True`
 #   it is drawn once, in `__init__`: an example then has the same factor whenever it is asked for, and in whatever company.
@@ -228,9 +229,9 @@ check.examples(SuperResolutionExamples)
 # - The network is `denoising_autoencoder(rng, width=width)`, whatever is to be learned. Two kinds with the same `seed` start from the same weights, and two seeds
 #   from different ones.
 # - `train` and `validation` are rows of `images`. A row in both is a `ValueError`. The validation examples are fixed.
-# - It is trained as the library trains its source: by [train_task](ums/finetuning/loop.py:train_task), with a [Task](ums/finetuning/tasks.py:Task) whose loss is `mse` and whose
-#   optimizer is `RMSprop`. `settings` is a `FitSettings`, the device is `choose_device()`, and `progress=False`.
-# - It returns the trained network, whose parts are `encoder, decoder = network`, with its arrays on the CPU: `network.map_arrays(to_numpy)`.
+# - It is trained as the library trains its source: by [train_task](ums/finetuning/loop.py:train_task), with a [Task](ums/finetuning/tasks.py:Task) whose head is the whole network,
+#   whose loss is `mse` and whose optimizer is `RMSprop`. `settings` is a `FitSettings`, the device is `choose_device()`, and `progress=False`.
+# - It returns the trained network, whose parts are `encoder, decoder = network`, with its arrays on the CPU (`network.map_arrays(to_numpy)` brings them there).
 # - All that is random follows from `seed` alone.
 #
 # <details><summary>Hint: as many generators as there are purposes</summary>
@@ -281,7 +282,7 @@ sources = {
 #
 # **Write** `gain(network, images, factor)`. It returns, for each of the images `(N, H, W)` `uint8`, how many dB the network adds: the
 # [psnr](ums/metrics/image_quality.py:psnr) of what it makes of the coarse film, less that of the coarse film itself, both against the film. The network gets the coarse film as in
-# training, at inference (`keep=False`), and its output becomes grey levels by `STANDARD.restore(output, coarse)`.
+# training, at inference (`keep=False`), and its output becomes grey levels by [STANDARD.restore](ums/data/normalisation.py:Normalisation.restore)`(output, coarse)`.
 #
 # **Predict.** The code between encoder and decoder has 3 x 3 x 64 = 576 numbers, and the film has 48 x 48 = 2304. A film shrunk by 2 has 576 pixels, by 4 it has 144, and by 8 only 36, which the
 # source never saw in training. For which factors will the gain be positive?

@@ -226,8 +226,8 @@ check.switches(AveragingBatchNorm)
 check.in_a_network(AveragingBatchNorm)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your layer to the folder `own/`. The command `python -m lessons study` then trains a small X-ray
-# study with it in place of the library's, and its page says so.
+# **Keep.** Once the checks pass, this cell writes your layer to the folder `own/`. In the folder above, the command
+# `python -m lessons study --only AveragingBatchNorm` then trains a small X-ray study with it in place of the library's, and its page says so.
 
 # %%
 keep(AveragingBatchNorm)

@@ -266,8 +266,8 @@ check.epochs(fit)
 check.best_epoch(fit)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your optimizer and your loop to the folder `own/`. The command `python -m lessons study` then trains a small X-ray
-# study with them in place of the library's, and its page says so.
+# **Keep.** Once the checks pass, this cell writes your optimizer and your loop to the folder `own/`. In the folder above, the command
+# `python -m lessons study` then trains a small X-ray study with them in place of the library's, and its page says so.
 
 # %%
 keep(AdamW, fit)

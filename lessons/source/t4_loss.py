@@ -167,8 +167,8 @@ check.tversky(tversky)
 check.reductions(focal, tversky)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your losses to the folder `own/`. The command `python -m lessons study --only tversky` then trains a small
-# X-ray study with that loss in place of the library's, and its page says so.
+# **Keep.** Once the checks pass, this cell writes your losses to the folder `own/`. In the folder above, the command
+# `python -m lessons study --only tversky` then trains a small X-ray study with that loss in place of the library's, and its page says so.
 
 # %%
 keep(focal, tversky)

@@ -10,6 +10,7 @@ from test_kept_code import notebook
 from lessons import own_study
 from lessons.own import keep
 from lessons.own_command import add_study
+from lessons.own_places import exchanges
 from lessons.own_source import NotKept
 from ums.experiments.settings import Settings
 
@@ -47,3 +48,9 @@ def test_command_says_that_nothing_is_kept(tmp_path):
     with pytest.raises(NotKept, match=r"bce is not in .*; there are: none"):
         options.run(options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_answers_with_one_place_are_refused_together():
+    answers = dict.fromkeys(["batchnorm_forward", "batchnorm_backward", "AveragingBatchNorm"], max)
+    with pytest.raises(ValueError, match="one place, the batch norm: .* --only AveragingBatchNorm"):
+        exchanges(answers)

@@ -74,6 +74,7 @@ WRONG = {
 
 MESSAGES = {
     "sigmoid_backward": {
+        "dy forgotten": "with dy = 2 this makes dx = 1/2, and yours is 0.25",
         "cache changed in place": r"changed cache\[0\] in place",
         "dy changed in place": "changed dy in place",
         "cache used for the answer": r"changed cache\[0\] in place",

@@ -44,6 +44,7 @@ WRONG = {
          "\n    for i in range(len(batches)):\n        batches[i] -= order.count(i)"),
         ("sorted in place", "for r in range(rounds):", "batches.sort()\n    for r in range(rounds):"),
         ("a list of lists", "order += [i] *", "order += [[i]] *"),
+        ("a list of turns", "order += [i] *", "order += [[i] * B] *"),
         ("as many rounds as the largest has", "for r in range(rounds):",
          "rounds = max(batches)\n    for r in range(rounds):"),
         ("not integer division", "(r + 1) * B // rounds", "int((r + 1) * B / rounds + 0.5)"),

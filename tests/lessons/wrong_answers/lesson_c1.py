@@ -128,6 +128,8 @@ WRONG = {
         ("seed ignored", LABELLED, "labelled = np.random.default_rng(0).choice(pool, n, replace=False)"),
         ("chance of the score ignores the seed", VALUE,
          "value = score(source, labelled, np.random.default_rng(1))"),
+        ("chance of the score by the place of the seed", VALUE,
+         "value = score(source, labelled, np.random.default_rng([1, len(scores[name])]))"),
         ("numbers for rows", LABELLED,
          "labelled = np.random.default_rng([seed, 0]).choice(len(pool), n, replace=False)"),
         ("shuffles the pool", LABELLED,

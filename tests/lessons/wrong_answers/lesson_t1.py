@@ -59,6 +59,8 @@ WRONG = {
         ("batch of one accepted", ONE_VALUE, "if x.size == 0:"),
         ("batch of one refused at inference", SWITCH,
          SWITCH + "\n        if len(x) < 2: raise ValueError('one film')"),
+        ("single film refused in training", ONE_VALUE, "if len(x) == 1:"),
+        ("count as a number", START, "self.batches = 0"),
         ("batch of one counted, then refused", "        if x.size == x.shape[-1]:",
          "        self.batches += 1\n"
          "        self.batches -= x.size > x.shape[-1]\n        if x.size == x.shape[-1]:"),
@@ -140,6 +142,8 @@ MESSAGES = {
         "copies of the statistics": "not a copy",
         "reset makes new arrays": "write into the arrays",
         "batch of one accepted": "one value in each channel",
+        "single film refused in training": "four values in each channel, must be accepted",
+        "count as a number": "self.batches must be an array",
     },
     "backward": {
         "gradients replaced": "must add to the gradient of 'gamma'",
