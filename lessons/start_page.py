@@ -13,17 +13,19 @@ START = """\
    .venv/bin/python -m lessons.setup
    ```
 
-   On Windows write `.venv\\Scripts\\python` for `.venv/bin/python`. Your own Python may be called `python3` or `py`.
-2. Each time, in this folder: `.venv/bin/python -m jupyterlab START.md`. It opens this page, whose links open the
-   notebooks. (They are in the folder `lessons`. In VS Code open one there and choose `.venv` as its kernel.)
+   On Windows write `.venv\\Scripts\\python` for `.venv/bin/python`. The first line may need `python3` or `py`
+   for `python`.
+2. Each time, in this folder: `.venv/bin/python -m jupyterlab START.md`. It opens this page, and the links
+   below open the notebooks. They are in the folder `lessons`. In VS Code open one there and choose `.venv` as
+   its kernel.
 3. Do the notebooks in the order below. Where you write, a line says `raise NotImplementedError`, or `None`:
    put your own lines there. The cell beneath checks them and says what is wrong.
 4. Answers in words go where the text says *your answer*, or into the cell *Your answers* after it.
 5. Hand in the notebooks themselves, under their own names. Your answers are found by their names
    (`dense_backward`), so keep these; cells that you add, move or delete do no harm.
-6. Some notebooks have a cell that says `keep(...)`. It copies what you wrote to `lessons/own/`. Afterwards, in this folder,
-   `.venv/bin/python -m lessons study` trains a small chest X-ray study with your code in the library's place,
-   in a few minutes, and prints where its page is.
+6. Some notebooks have a cell that says `keep(...)`. It copies what you wrote to `lessons/own/`. Afterwards
+   `.venv/bin/python -m lessons study`, in this folder, runs a small chest X-ray study with your code in the
+   library's place. That takes a few minutes; then it prints where its page is.
 
 Write before you look: `ums/` is the library that these lessons explain, and holds functions like yours.
 

@@ -123,7 +123,11 @@ def check_refusals(AveragingBatchNorm):
         raise CheckFailed(f"a layer of 3 channels should refuse x {shape}, {why}: ValueError")
     for shape, training, what in (
         ((1, 3), False, "at inference a batch of a single example"),
-        ((1, 2, 2, 3), True, "in training a single film of 2 x 2 pixels, four values in each channel,"),
+        (
+            (1, 2, 2, 3),
+            True,
+            "in training a single film of 2 x 2 pixels, four values in each channel,",
+        ),
     ):
         try:
             layer.forward(np.ones(shape, np.float32), training=training)

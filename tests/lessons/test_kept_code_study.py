@@ -52,5 +52,7 @@ def test_command_says_that_nothing_is_kept(tmp_path):
 
 def test_answers_with_one_place_are_refused_together():
     answers = dict.fromkeys(["batchnorm_forward", "batchnorm_backward", "AveragingBatchNorm"], max)
-    with pytest.raises(ValueError, match="one place, the batch norm: .* --only AveragingBatchNorm"):
+    with pytest.raises(
+        ValueError, match=r"one place, the batch norm: .* --only AveragingBatchNorm"
+    ):
         exchanges(answers)
