@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Task 5: A strategy of your own
+# # Task 5: a strategy of your own
 #
 # Lesson 9 compared strategies that others had written. Here you write one yourself, from an empty cell: *gradient surgery*, also called
 # PCGrad (Yu, Kumar, Gupta, Levine, Hausman and Finn, "Gradient surgery for multi-task learning", 2020). It is joint
