@@ -202,19 +202,19 @@ def targets(results: dict[str, list[Result]]) -> Iterator[Measured]:
         yield Measured(f"{MEAN} / best peer", 1.0, geometric_mean(best))
         worst = max(cells, key=lambda r: r.ratio()[0])
         yield Measured(
-            "its worst network, ums / PyTorch's better layout", 1.3, max(eager), place(worst)
+            "worst network, ums / PyTorch's better layout", 1.3, max(eager), place(worst)
         )
     steps = {(r.case.side, r.case.batch): r for r in cells
              if (r.case.name, r.case.kind) == ("autoencoder", "step")}  # fmt: skip
     if large := steps.get((256, 16)):
-        what = "the autoencoder's step, 256 px, batch 16, ums / PyTorch's better layout"
+        what = "autoencoder, training step, 256 px, batch 16, ums / PyTorch's better layout"
         yield Measured(what, 0.5, large.ratio()[0])
     if ops:
         worst = max(ops, key=lambda r: r.ratio()[0])
-        what = "the worst op, ums / PyTorch's better layout"
+        what = "worst op, ums / PyTorch's better layout"
         yield Measured(what, 1.3, worst.ratio()[0], place(worst))
     if large and (small := steps.get((64, 16))):
-        what = "the autoencoder's step, batch 16, cost per pixel at 64 px / at 256 px"
+        what = "autoencoder, training step, batch 16, cost per pixel at 64 px / at 256 px"
         yield Measured(what, 1.3, per_pixel(small, "ums") / per_pixel(large, "ums"))
 
 

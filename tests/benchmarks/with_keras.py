@@ -36,10 +36,7 @@ def work(case: Case, contestant: str) -> Callable[[], object]:
     ``"keras tensorflow xla"`` or ``"keras jax"``."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
-    network, (x, target) = build(case.name), network_data(case)
-    if not ON_JAX:
-        return _on_tensorflow(network, case, x, target, xla=contestant.endswith("xla"))
-    return _on_jax(network, case, x, target)
+    return on_backend(build(case.name), case, *network_data(case), xla=contestant.endswith("xla"))
 
 
 def synchronise(case: Case) -> None:
@@ -104,6 +101,13 @@ def cce(z, t):
 LOSSES = {"mse": mse, "bce_dice": bce_dice, "cce": cce}
 
 
+def on_backend(network, case: Case, x, target, xla: bool = False) -> Callable[[], object]:
+    """A function that does the case once, and returns the outputs, or the loss before a training step."""
+    if ON_JAX:
+        return _on_jax(network, case, x, target)
+    return _on_tensorflow(network, case, x, target, xla)
+
+
 def _on_tensorflow(network, case: Case, x, target, xla: bool) -> Callable[[], object]:
     x, target = tf.constant(x), tf.constant(target)
     if case.kind == "inference":
@@ -149,6 +153,6 @@ def _on_jax(network, case: Case, x, target) -> Callable[[], object]:
     def run():
         nonlocal state
         value, state = step(*state, x, target)
-        value.block_until_ready()
+        return value.block_until_ready()
 
     return run

@@ -71,7 +71,7 @@ def library_of(contestant: str):
     """The module that does a contestant's cases; imported, for Keras with the library that computes."""
     first, *rest = contestant.split()
     if first == "keras":
-        os.environ["KERAS_BACKEND"] = rest[0]
+        os.environ |= {"KERAS_BACKEND": rest[0], "TF_CPP_MIN_LOG_LEVEL": "2"}  # errors only
     return importlib.import_module(
         {"torch": "with_torch", "keras": "with_keras"}.get(first, "with_ums")
     )
