@@ -40,16 +40,15 @@ MANY_SIDES, MANY_BATCHES = (64, 96, 128, 192, 256), (1, 2, 4, 8, 16, 32, 64)
 REST = 0.02
 """Seconds between turns, for the threads of the one before to fall asleep."""
 NEEDS = {
-    "torch compiled": ("torch",),
-    "keras tensorflow": ("keras", "tensorflow"),
-    "keras tensorflow xla": ("keras", "tensorflow"),
-    "keras jax": ("keras", "jax"),
+    "compiled": ("torch",),
+    "tensorflow": ("keras", "tensorflow"),
+    "xla": ("keras", "tensorflow"),
+    "jax": ("keras", "jax"),
 }
 """Packages of the peers."""
 EXPECTED = {
-    "networks": 4.0, "ops": 1.2, "one convolution": 10.0, "ladder": 90.0, "frozen": 20.0,
-    "sides": 10.0, "batches": 10.0,
-    "torch compiled": 10.0, "keras tensorflow": 3.0, "keras tensorflow xla": 4.0, "keras jax": 3.0,
+    "networks": 5.0, "ops": 1.2, "convolution": 10.0, "ladder": 90.0, "frozen": 8.0, "sides": 10.0,
+    "batches": 8.0, "compiled": 7.0, "tensorflow": 1.0, "xla": 1.5, "jax": 2.0,
 }  # fmt: skip
 """Seconds a case of each table takes on two idle cores, and those each peer adds to one."""
 
@@ -58,7 +57,7 @@ class Round(NamedTuple):
     """Cases of a table that are done one after the other, by each contestant in one process."""
 
     table: str
-    cases: tuple[Case, ...]
+    cases: Sequence[Case]
     contestants: tuple[str, ...]
 
 
@@ -159,7 +158,7 @@ def plan(options: argparse.Namespace, peers: Sequence[str]) -> list[Round]:
     if options.device == "cpu":
         fast = ("loop", LADDER[0], *ours)
         names = ("autoencoder, encoder 3", "echo, encoder 6 (dilated)")
-        rounds += [Round("one convolution", (Case("forward", name),), fast) for name in names]
+        rounds += [Round("convolution", (Case("forward", name),), fast) for name in names]
         rounds += [Round("ladder", (Case("step", "autoencoder"),), LADDER)]
     epoch = Case("epoch", "abnormality head", **where)
     rounds += [Round("frozen", (epoch,), ("ums", "ums, encoder every time"))]
@@ -199,7 +198,7 @@ def absent(peer: str) -> list[str]:
     """What is not installed that the peer needs."""
     packages = [name for name in NEEDS[peer] if importlib.util.find_spec(name) is None]
     compiler = os.environ.get("CXX", "g++")
-    lacks_compiler = peer == "torch compiled" and shutil.which(compiler) is None
+    lacks_compiler = peer == "compiled" and shutil.which(compiler) is None
     return packages + ([f"a C++ compiler ({compiler})"] if lacks_compiler else [])
 
 
@@ -219,7 +218,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         help="of " + ", ".join(tables))  # fmt: skip
     add("--peers", nargs="*", choices=PEERS, default=list(PEERS), metavar="PEER",
         help="beside PyTorch in eager mode, for networks on the CPU; of "
-        + ", ".join(f'"{name}"' for name in PEERS))  # fmt: skip
+        + ", ".join(PEERS))  # fmt: skip
     add("--sides", nargs="+", type=int, default=SIDES, help="of the networks' and ops' images")
     add("--batches", nargs="+", type=int, default=BATCHES, help="of the networks and ops")
     add(
@@ -263,26 +262,25 @@ def measure_all(
 
     From ``end`` on, of ``time.monotonic``, no case is begun, which counts as a failure.
     """
-    failed = []
-    rounds = [
-        one._replace(cases=tuple(case for case in one.cases if not record.holds(one.table, case)))
+    waiting = [
+        one._replace(cases=[case for case in one.cases if not record.holds(one.table, case)])
         for one in rounds
     ]
-    print(f"About {expected(rounds, runs):.0f} minutes on two idle cores.", flush=True)
-    with tqdm(total=sum(len(one.cases) for one in rounds), unit="case") as bar:
-        for table, cases, contestants in rounds:
-            waiting = list(cases)
-            while waiting:
-                bar.set_postfix_str(f"{table}: {waiting[0].name}")
+    print(f"About {expected(waiting, runs):.0f} minutes on two idle cores.", flush=True)
+    failed = []
+    with tqdm(total=sum(len(one.cases) for one in waiting), unit="case") as bar:
+        for table, cases, contestants in waiting:
+            while cases:
+                bar.set_postfix_str(f"{table}: {cases[0].name}")
                 try:
                     if time.monotonic() > end:
                         raise RuntimeError("not measured, for want of time")
-                    for result in measure(waiting[:], contestants, runs):
+                    for result in measure(tuple(cases), contestants, runs):
                         record.add(table, result)
-                        del waiting[0]
+                        del cases[0]
                         bar.update()
                 except (RuntimeError, OSError) as error:
-                    failed.append(f"{table}: {waiting.pop(0)}: {error}")
+                    failed.append(f"{table}: {cases.pop(0)}: {error}")
                     bar.update()
     return failed
 

@@ -12,10 +12,10 @@ from cases import Case
 TORCH = {"torch": "PyTorch", "torch channels_last": "channels_last"}
 """PyTorch in eager mode, by the layout of its tensors; and its name in tables."""
 PEERS = {
-    "torch compiled": "torch.compile",
-    "keras tensorflow": "Keras on TensorFlow",
-    "keras tensorflow xla": "TensorFlow, XLA",
-    "keras jax": "Keras on JAX",
+    "compiled": "torch.compile",
+    "tensorflow": "Keras on TensorFlow",
+    "xla": "TensorFlow, XLA",
+    "jax": "Keras on JAX",
 }
 """Others that do the networks."""
 RIVALS = TORCH | PEERS

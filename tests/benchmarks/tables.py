@@ -242,7 +242,7 @@ def summary(runs: Sequence[dict[str, list[Result]]]) -> list[str]:
 TABLES = {
     "networks": networks,
     "ops": all_ops,
-    "one convolution": one_convolution,
+    "convolution": one_convolution,
     "ladder": ladder,
     "frozen": frozen,
     "sides": partial(

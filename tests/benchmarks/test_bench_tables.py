@@ -5,7 +5,7 @@ import tables
 from cases import Case
 from record import Record, Result
 
-JAX = "keras jax"
+JAX = "jax"
 
 
 def result(case, ums, torch, last, **peers):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import NEEDS
+from bench import NEEDS, absent
 from cases import NETWORKS, OPS, Case, flops, network_data
 from with_ums import LADDER, LOSSES, build
 
@@ -98,17 +98,17 @@ np.savez("theirs.npz", **found)
 """
 
 
-@pytest.mark.parametrize("peer", [peer for peer in NEEDS if peer.startswith("keras")])
+@pytest.mark.parametrize("peer", [peer for peer in NEEDS if "keras" in NEEDS[peer]])
 def test_keras_computes_and_trains_the_mirror_image_of_our_networks(peer, tmp_path):
-    for package in NEEDS[peer]:
-        pytest.importorskip(package)
+    if missing := absent(peer):
+        pytest.skip(f"not installed: {', '.join(missing)}")
     expected = {name: ours(name) for name in NETWORKS}
     weights = {f"{n} {i}": p for n, (all_, *_) in expected.items() for i, p in enumerate(all_)}
     np.savez(tmp_path / "ours.npz", **weights)
     here = Path(__file__).parent
     path = f"{here}:{here.parents[1]}"
-    environment = os.environ | {"PYTHONPATH": path, "KERAS_BACKEND": peer.split()[1]}
-    program = [sys.executable, "-c", KERAS_PROGRAM, peer.split()[-1]]
+    environment = os.environ | {"PYTHONPATH": path, "KERAS_BACKEND": NEEDS[peer][1]}
+    program = [sys.executable, "-c", KERAS_PROGRAM, peer]
     subprocess.run(program, cwd=tmp_path, env=environment, check=True)
     theirs = np.load(tmp_path / "theirs.npz")
     for name, (parameters, y, loss, losses) in expected.items():

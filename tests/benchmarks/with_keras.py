@@ -32,11 +32,11 @@ else:
 
 
 def work(case: Case, contestant: str) -> Callable[[], object]:
-    """A function that does the case's work once. ``contestant``: ``"keras tensorflow"``,
-    ``"keras tensorflow xla"`` or ``"keras jax"``."""
+    """A function that does the case's work once. ``contestant``: ``"tensorflow"``, ``"xla"``
+    or ``"jax"``."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
-    return on_backend(build(case.name), case, *network_data(case), xla=contestant.endswith("xla"))
+    return on_backend(build(case.name), case, *network_data(case), xla=contestant == "xla")
 
 
 def synchronise(case: Case) -> None:

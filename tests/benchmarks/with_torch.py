@@ -16,7 +16,7 @@ from ums.backend import thread_count
 
 def work(case: Case, contestant: str) -> Callable[[], object]:
     """A function that does the case's work once. ``contestant``: ``"torch"``, ``"torch channels_last"``
-    or ``"torch compiled"``, whose tensors are channels_last too."""
+    or ``"compiled"``, whose tensors are channels_last too."""
     torch.set_num_threads(thread_count())
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = case.tf32
     torch.backends.cudnn.benchmark = True  # it tries its ways to convolve, and keeps the fastest
@@ -26,7 +26,7 @@ def work(case: Case, contestant: str) -> Callable[[], object]:
     how["device"] = "cuda" if case.device == "gpu" else "cpu"
     if case.kind in ("op", "forward"):
         return _op(case, how)
-    if contestant != "torch compiled":
+    if contestant != "compiled":
         return _network(case, how, lambda function: function)
     torch.compiler.reset()  # the case before
     return _network(case, how, partial(torch.compile, dynamic=False))

@@ -69,12 +69,12 @@ def peak_mib(case: Case, contestant: str) -> float:
 
 def library_of(contestant: str):
     """The module that does a contestant's cases; imported, for Keras with the library that computes."""
-    first, *rest = contestant.split()
-    if first == "keras":
-        os.environ |= {"KERAS_BACKEND": rest[0], "TF_CPP_MIN_LOG_LEVEL": "2"}  # errors only
-    return importlib.import_module(
-        {"torch": "with_torch", "keras": "with_keras"}.get(first, "with_ums")
-    )
+    if contestant in ("tensorflow", "xla", "jax"):
+        backend = "jax" if contestant == "jax" else "tensorflow"
+        os.environ |= {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}  # errors only
+        return importlib.import_module("with_keras")
+    by_torch = contestant.startswith("torch") or contestant == "compiled"
+    return importlib.import_module("with_torch" if by_torch else "with_ums")
 
 
 def prepared(case: Case, contestant: str, library) -> Callable[[], float]:
