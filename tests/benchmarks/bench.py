@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -266,7 +267,7 @@ def measure_all(
         one._replace(cases=[case for case in one.cases if not record.holds(one.table, case)])
         for one in rounds
     ]
-    print(f"About {expected(waiting, runs):.0f} minutes on two idle cores.", flush=True)
+    print(f"About {math.ceil(expected(waiting, runs))} minutes on two idle cores.", flush=True)
     failed = []
     with tqdm(total=sum(len(one.cases) for one in waiting), unit="case") as bar:
         for table, cases, contestants in waiting:
