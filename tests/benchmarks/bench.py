@@ -239,8 +239,9 @@ def main(arguments: list[str] | None = None) -> int:
     start = time.monotonic()
     wanted = options.peers if options.device == "cpu" else []
     peers = [peer for peer in wanted if not absent(peer)]
-    for peer in set(wanted) - set(peers):
-        print(f"{PEERS[peer]} is left out, for want of {', '.join(absent(peer))}")
+    for peer in wanted:
+        if peer not in peers:
+            print(f"{PEERS[peer]} is left out, for want of {', '.join(absent(peer))}")
     os.environ["CUPY_TF32"] = str(int(options.tf32))  # for product_rate, which is done here
     if not options.resume:
         Record(options.out).path.unlink(missing_ok=True)
