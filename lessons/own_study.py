@@ -4,6 +4,7 @@ The same study runs with the library alone as well, and the page sets the losses
 """
 
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 from data_prep.cxr import made_before
@@ -20,6 +21,7 @@ from ums.experiments.report.tables import Column, Table
 from ums.experiments.report.words import ARMS as WORDS
 from ums.experiments.results.records import read_study
 from ums.experiments.settings import Settings
+from ums.experiments.study import Study
 
 ARMS = (SCRATCH, SINGLE, ALTERNATING, JOINT)
 SIDE = 32
@@ -88,8 +90,20 @@ def _run(prepared, out, settings):
     """Run what is not done of the study in a folder, in this process, and read its records."""
     runner.study_of.cache_clear()  # it holds networks that other code has trained
     place = runner.Place(CXR, prepared, (DIVERSE,), out, "cpu", progress=False)
-    runner.run(place, runner.parts_of(settings, ARMS, (), 1))
+    with _no_models():
+        runner.run(place, runner.parts_of(settings, ARMS, (), 1))
     return read_study(out)
+
+
+@contextmanager
+def _no_models():
+    """Write no networks to use: a layer of a student's own cannot be built from a description."""
+    model_arms = Study.model_arms
+    Study.model_arms = property(lambda study: [])
+    try:
+        yield
+    finally:
+        Study.model_arms = model_arms
 
 
 def _losses(records):

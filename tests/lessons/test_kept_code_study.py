@@ -40,6 +40,13 @@ def test_study_runs_with_kept_code_and_its_page_says_whose(tmp_path, monkeypatch
     assert "student" not in library
 
 
+def test_study_runs_with_a_layer_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_study, "ARMS", ("scratch", "joint"))
+    keep(notebook(program("t1_layer"), "<t1>")["AveragingBatchNorm"], folder=tmp_path)
+    page = own_study.study(tmp_path, settings=TINY, side=32)
+    assert "a student&#39;s AveragingBatchNorm (task 1)" in page.read_text(encoding="utf-8")
+
+
 def test_command_says_that_nothing_is_kept(tmp_path):
     parser = argparse.ArgumentParser()
     add_study(parser.add_subparsers())
