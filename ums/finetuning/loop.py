@@ -87,13 +87,8 @@ def train_together(
             history.train.append(float(values[np.equal(owners, i)].mean()))
 
     def validate() -> float:
-        for task, network, history in zip(tasks, networks, histories, strict=True):
-            size, device = training.settings.batch, training.device
-            value = mean_loss(network, task.loss, task.validation, size, device)
-            if not np.isfinite(value):
-                raise FloatingPointError(f"the validation loss of {task.name} is {value}")
-            history.validation.append(value)
-        for history, best in zip(histories, own_best, strict=True):
+        for task, network, history, best in zip(tasks, networks, histories, own_best, strict=True):
+            history.validation.append(_validation_loss(task, network, training))
             if history.validation[-1] == min(history.validation):
                 best.take()
         return (criterion or relative_loss)(histories)
@@ -114,6 +109,14 @@ def train_together(
         copy_arrays(best.kept, gather([twin]))
         tuned[task.name] = Tuned(network, history, seconds, own, shared, twin)
     return tuned
+
+
+def _validation_loss(task: Task, network: Layer, training: Training) -> float:
+    size, device = training.settings.batch, training.device
+    value = mean_loss(network, task.loss, task.validation, size, device)
+    if not np.isfinite(value):
+        raise FloatingPointError(f"the validation loss of {task.name} is {value}")
+    return value
 
 
 def relative_loss(histories: Sequence[History]) -> float:
