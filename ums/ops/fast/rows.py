@@ -50,13 +50,13 @@ def add_up(shares: Iterable[Sequence[Array]]) -> list[Array]:
     """The sums of the arrays of all shares, place by place; [] if there are none. On a CPU in float64."""
     total: list[Array] = []
     for share in filter(None, shares):
-        for i, array in enumerate(share):
-            if len(total) <= i:
-                total.append(array)
-                continue
-            if array_module(array) is np:
-                total[i] = total[i].astype(np.float64, copy=False)
-            total[i] += array
+        if not total:
+            total = list(share)
+            continue
+        if array_module(total[0]) is np:
+            total = [array.astype(np.float64, copy=False) for array in total]
+        for array, other in zip(total, share, strict=True):
+            array += other
     return total
 
 

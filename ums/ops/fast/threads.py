@@ -50,8 +50,9 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
     """
     if xp is not np:
         return [work(0, n)]
-    threads = max(1, min(thread_count(), n))
-    if threads == 1 and _one_blas_thread.depth():
+    threads = min(thread_count(), n) if n > 1 else 1
+    depth = _one_blas_thread.depth()
+    if threads == 1 and depth:
         return [work(0, n)]
     edges = [n * i // threads for i in range(threads + 1)]
     shares = iter(list(enumerate(pairwise(edges))))  # the threads take from it in turns
@@ -61,7 +62,6 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
         for i, share in shares:
             results[i] = work(*share)
 
-    depth = _one_blas_thread.depth()
     try:
         _one_blas_thread.enter()
         try:
