@@ -141,6 +141,12 @@ def test_forward_without_its_backward_is_refused(answers):
         pass
 
 
+def test_batch_norm_of_the_student_refuses_a_part_of_a_batch(answers):
+    own = {name: answers[name] for name in ("batchnorm_forward", "batchnorm_backward")}
+    with exchanged(own), pytest.raises(ValueError, match="runs in one process only"):
+        ops.batchnorm_forward_part(np.ones((2, 3)), *np.ones((4, 3)), lambda x: x)
+
+
 def test_optimizer_of_the_student_moves_the_parameters_of_adam(answers):
     class AdamW:
         def __init__(self, parameters, learning_rate=1e-3):

@@ -21,7 +21,6 @@ from ums.ops.fast.rows import (
     long_rows,
     padded_rows,
     transposed_product,
-    zeros_for_sum,
 )
 from ums.ops.fast.threads import by_images, for_each, parallel_for, scratch, tiles
 
@@ -75,8 +74,9 @@ def conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     def work(start: int, stop: int) -> list[Array]:
         return add_up(product(*tile) for tile in work_list[start:stop])
 
-    empty = zeros_for_sum((w.size // O, O), w), zeros_for_sum((O,), w)
-    dw, db = add_up(parallel_for(work, len(work_list), xp)) or empty
+    if not work_list:
+        return xp.zeros(w.shape, w.dtype), xp.zeros(O, w.dtype)
+    dw, db = add_up(parallel_for(work, len(work_list), xp))
     return dw.reshape(w.shape).astype(w.dtype, copy=False), db.astype(w.dtype, copy=False)
 
 

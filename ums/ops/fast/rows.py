@@ -60,12 +60,6 @@ def add_up(shares: Iterable[Sequence[Array]]) -> list[Array]:
     return total
 
 
-def zeros_for_sum(shape: tuple[int, ...], like: Array) -> Array:
-    """Zeros to add sums to, in the dtype that the sums of arrays like this one have."""
-    xp = array_module(like)
-    return xp.zeros(shape, np.float64 if xp is np else like.dtype)
-
-
 def column_sums(x: Array) -> Array:
     """The sums of the columns: (..., M, L) -> (..., L)."""
     if array_module(x) is not np:
@@ -84,7 +78,7 @@ def transposed_product(a: Array, b: Array) -> Array:
     (M, P), Q = a.shape, b.shape[1]
     if array_module(a) is not np or M <= BLOCK:
         return a.T @ b
-    whole, total = M - M % BLOCK, zeros_for_sum((P, Q), a)
+    whole, total = M - M % BLOCK, np.zeros((P, Q))
     step = BLOCK * min(32, max(8, (1 << 17) // max(1, P * Q)))  # some blocks at a time (measured)
     for top in range(0, whole, step):
         A, B = (x[top : min(top + step, whole)].reshape(-1, BLOCK, x.shape[1]) for x in (a, b))

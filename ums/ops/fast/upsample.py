@@ -32,7 +32,6 @@ from ums.ops.fast.rows import (
     channel_sums,
     padded_rows,
     transposed_product,
-    zeros_for_sum,
 )
 from ums.ops.fast.threads import by_images, for_each, for_rows, parallel_for, scratch, tiles
 
@@ -147,7 +146,7 @@ def upsample_conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]
     """(dw, db): with d(AV) gathered from dy, dV = A^T d(AV), unfolded; db = sum dy."""
     x, w, _ = cache
     xp = array_module(x)
-    C, O = w.shape[2:]
+    O = w.shape[3]
     W = x.shape[2]
     work_list = _tiles(x, O)
 
@@ -159,8 +158,9 @@ def upsample_conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]
     def work(start: int, stop: int) -> list[Array]:
         return add_up(product(*tile) for tile in work_list[start:stop])
 
-    empty = zeros_for_sum((4 * C, 4 * O), w), zeros_for_sum((4 * O,), w)
-    dV, db = add_up(parallel_for(work, len(work_list), xp)) or empty
+    if not work_list:
+        return xp.zeros(w.shape, w.dtype), xp.zeros(O, w.dtype)
+    dV, db = add_up(parallel_for(work, len(work_list), xp))
     db = db.reshape(4, O).sum(axis=0)
     return unfold_kernel(dV, w.shape).astype(w.dtype, copy=False), db.astype(w.dtype, copy=False)
 

@@ -106,6 +106,8 @@ def grad_weights(x: Array, dy: Array, dilation: int = 1) -> tuple[Array, Array]:
         dU, db = add_up(product(*group) for group in work_list[start:stop])
         return xp.asarray(G2, dU.dtype).T @ dU.reshape(36, -1), db
 
+    if not work_list:
+        return xp.zeros((3, 3, C, O), dy.dtype), xp.zeros(O, dy.dtype)
     dw, db = add_up(parallel_for(work, len(work_list), xp))
     return dw.reshape(3, 3, C, O).astype(dy.dtype, copy=False), db.astype(dy.dtype, copy=False)
 
