@@ -68,7 +68,7 @@ def _add_score(commands):
     command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="notebook or folder")
     command.add_argument("--out", type=Path, help="folder for scores.csv, scores.json, feedback/")
     for name, default, what in (
-        ("timeout", Limits().seconds, "seconds a check may take"),
+        ("timeout", Limits().seconds, "seconds of processor time a check may take"),
         ("memory", Limits().memory, "megabytes a notebook may take"),
         ("processes", os.cpu_count() or 1, "notebooks side by side"),
     ):
@@ -198,7 +198,7 @@ def _say(score):
     if score.error:
         _say_error(score.path, score.error)
         return
-    print(f"{score.path}: {score.points} of {len(score.results)} checks passed")
+    print(f"{score.path}: {score.points} of {score.most} points")
     for result in score.results:
         message = result.message.replace("\n", "\n" + " " * 16)
         print(f"  {result.status:<12}  {result.check}{': ' * bool(message)}{message}")

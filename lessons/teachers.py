@@ -12,6 +12,7 @@ from lessons.notebooks import (
     SOLVED,
     THINK,
     asked,
+    check_points,
     checks_name,
     solved_notebook,
     source_notebook,
@@ -76,7 +77,7 @@ def grading(source):
     cells = source_notebook(source).cells
     title = re.search(r"^# (.+)$", cells[0].source, flags=re.M)[1]
     checks = checks_of(importlib.import_module(f"lessons.checks.{checks_name(source.stem)}"))
-    lines = [f"# {title}", "", "## Checks", "", "Scoring gives one point for each.", ""]
+    lines = [f"# {title}", "", "## Checks", "", _worth(check_points(source.stem)), ""]
     lines += [f"- `{name}`: {' '.join(inspect.getdoc(f).split())}" for name, f in checks.items()]
     if not any("rubric" in tags(cell) for cell in cells):
         lines += ["", USUAL.rstrip()]
@@ -88,3 +89,7 @@ def grading(source):
             text = cell.source[begin.start() if begin else 0 :]
             lines += ["", without_links(PLACE.sub("", text)).rstrip()]
     return "\n".join(lines) + "\n"
+
+
+def _worth(points):
+    return f"Scoring gives {'one point' if points == 1 else f'{points} points'} for each."

@@ -2,10 +2,12 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from sources import SOURCES, checks
 
+from lessons.checking import CheckFailed
 from lessons.holes import solution_lines
 
 nbformat = pytest.importorskip("nbformat")
@@ -81,19 +83,37 @@ def test_students_library_has_all_that_notebooks_import(students):
 
 
 @pytest.mark.parametrize("source", LESSONS, ids=list(SOURCES))
-def test_graders_copies_have_a_point_for_each_check(source):
+def test_graders_copies_have_the_points_of_each_check(source):
     lesson = source.stem
+    worth = 7 if lesson.startswith("c") else 4 if lesson.startswith("t") else 1
     cells = nbgrader_notebook(source).cells
     marks = [cell.metadata["nbgrader"] for cell in cells if "nbgrader" in cell.metadata]
     tests = [mark for mark in marks if mark["grade"] and not mark["solution"]]
     assert [mark["grade_id"] for mark in tests] == [f"check-{name}" for name in checks(lesson)]
     assert len({mark["grade_id"] for mark in marks}) == len(marks)
-    assert all(mark["points"] == 1 for mark in tests)
+    assert all(mark["points"] == worth for mark in tests)
     raw = [c.source for c in otter_notebook(source, ["ums"]).cells if c.cell_type == "raw"]
-    assert [n for text in raw for n in re.findall(r"name: (\w+)\npoints: 1\n", text)] == list(
-        checks(lesson)
-    )
+    assert [
+        n for text in raw for n in re.findall(rf"name: (\w+)\npoints: {worth}\n", text)
+    ] == list(checks(lesson))
     assert "  - ums" in raw[0] and sum("BEGIN TESTS" in text for text in raw) == len(tests)
+
+
+def test_check_of_nbgrader_is_the_lessons_own_whatever_the_name_stands_for():
+    cells = nbgrader_notebook(SOURCES["02_backward"]).cells
+    marked = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell.source for cell in cells}
+    replaced = SimpleNamespace(rejected=lambda answer: None)
+    with pytest.raises(CheckFailed):
+        exec(marked["check-rejected"], {"check": replaced, "rejected": lambda suspects: set()})
+
+
+@pytest.mark.parametrize("key", ["c1", "c2"])
+def test_points_of_a_capstone_add_up_to_100(key):
+    (source,) = (source for source in LESSONS if source.stem.startswith(key))
+    marks = [cell.metadata.get("nbgrader", {}) for cell in nbgrader_notebook(source).cells]
+    assert sum(mark.get("points", 0) for mark in marks) == 100
+    worth = re.search(r"Scoring gives (\d+) points for each", teachers.grading(source))[1]
+    assert f"{worth} for each of" in teachers.grading(source)
 
 
 def test_teachers_get_rubric_questions_and_answers():
