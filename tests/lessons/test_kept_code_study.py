@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from sources import program
-from test_kept_code import notebook
+from kept_answers import notebook
 
 from lessons import own_study
 from lessons.own import keep
