@@ -53,9 +53,10 @@ def _add_makers(commands):
     made["build"].add_argument(
         "--force", action="store_true", help="replace copies that someone has worked in, too"
     )
-    made["solve"].add_argument(
-        "--processes", type=_positive, default=1, help="lessons side by side, a thread each (1)"
-    )
+    for name in ("solve", "release"):
+        made[name].add_argument(
+            "--processes", type=_positive, default=1, help="solved side by side, a thread each (1)"
+        )
     made["build"].set_defaults(run=_each_source(_build))
     made["start"].set_defaults(run=_each_source(_start))
     made["solve"].set_defaults(run=_each_source(_solve))
@@ -146,7 +147,8 @@ def _solve(options, source):
 def _release(options):
     from lessons.release import release
 
-    for what, path in release(options.out, sources(options.keys), options.otter):
+    keys = sources(options.keys)
+    for what, path in release(options.out, keys, options.otter, options.processes):
         print(f"{what:12} {path}", flush=True)
     return 0
 

@@ -62,6 +62,18 @@ def without_links(text):
     return LINK.sub(link, text)
 
 
+def live_links(text, folder):
+    """Markdown without the links that lead to nothing in `folder`."""
+
+    def link(found):
+        shown, address = found.groups()
+        if re.match(r"\w+:", address) or (folder / address.partition("#")[0]).exists():
+            return found[0]
+        return re.sub(r" \(line \d+\)$", "", shown)
+
+    return re.sub(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+)\)", link, text)
+
+
 def _bare(shown):
     return f"`{shown}`" if re.fullmatch(r"[\w.]+", shown) else shown
 

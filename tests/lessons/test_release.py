@@ -8,14 +8,14 @@ import pytest
 from sources import SOURCES, checks
 
 from lessons.checking import CheckFailed
-from lessons.holes import solution_lines
+from lessons.holes import BEGIN, END, solution_lines
 
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("jupytext")
 
 from lessons import teachers  # noqa: E402
 from lessons.graders import nbgrader_notebook, otter_notebook, stated_points  # noqa: E402
-from lessons.notebooks import asked  # noqa: E402
+from lessons.notebooks import SETUP, asked  # noqa: E402
 from lessons.release import release, write_students  # noqa: E402
 
 TRIVIAL = 12
@@ -189,18 +189,24 @@ def test_points_that_an_answer_states_are_added(text, points):
     assert stated_points(text) == points
 
 
-def test_slides_begin_at_headings_and_keep_answers_back():
+def test_slides_begin_at_headings_and_hold_no_answers_and_no_solutions():
     pytest.importorskip("nbconvert")
     cells = [
         nbformat.v4.new_markdown_cell("# A lesson\n\ntext"),
-        nbformat.v4.new_code_cell("x = 1"),
-        nbformat.v4.new_markdown_cell("## A part"),
+        nbformat.v4.new_markdown_cell(SETUP),
+        nbformat.v4.new_code_cell("import numpy as np"),
+        nbformat.v4.new_code_cell(f"def f():\n    {BEGIN}\n    return 12345\n    {END}"),
+        nbformat.v4.new_markdown_cell("**Look.** A picture.\n\n## A part"),
         nbformat.v4.new_markdown_cell("the answers", metadata={"tags": ["solution"]}),
     ]
     page = teachers.slides(nbformat.v4.new_notebook(cells=cells))
-    kinds = [cell.metadata["slideshow"]["slide_type"] for cell in cells]
-    assert kinds == ["slide", "fragment", "slide", "skip"]
-    assert "reveal" in page and "A part" in page and "the answers" not in page
+    slides = page[page.index('<div class="slides">') :]
+    assert (
+        slides.count("<section") == 2 + 3
+    )  # two that go to the right, one of them with another below
+    assert "A part" in slides and "f is not written yet" in slides and "scroll" in page
+    assert not any(text in slides for text in ("the answers", "12345", "hosted notebook", "numpy"))
+    assert "12345" in cells[3].source
 
 
 def test_release_takes_a_solved_copy_that_is_up_to_date_and_no_folder_that_is_not_empty(
@@ -209,8 +215,9 @@ def test_release_takes_a_solved_copy_that_is_up_to_date_and_no_folder_that_is_no
     pytest.importorskip("nbconvert")
     source = SOURCES["02_backward"]
     solved = teachers.solved_notebook(source)
+    assert "](../../ums/ops/" in nbformat.writes(solved)
     monkeypatch.setattr(teachers, "SOLVED", tmp_path / "solved")
-    monkeypatch.setattr(teachers, "solve", lambda source: pytest.fail("solved once more"))
+    monkeypatch.setattr(teachers, "solve", lambda *_: pytest.fail("solved once more"))
     (tmp_path / "solved").mkdir()
     nbformat.write(solved, tmp_path / "solved" / "02_backward.ipynb")
     made = dict(release(tmp_path / "out", [source]))
@@ -219,5 +226,9 @@ def test_release_takes_a_solved_copy_that_is_up_to_date_and_no_folder_that_is_no
     assert files == {
         "solved/02_backward.ipynb", "slides/02_backward.slides.html", "grading/02_backward.md",
     }  # fmt: skip
+    text = (made["teachers"] / "solved" / "02_backward.ipynb").read_text(encoding="utf-8")
+    links = re.findall(r"\]\((\.\./[^)#]+)", text)
+    assert len(links) > 3
+    assert all((made["teachers"] / "solved" / link).exists() for link in links)
     with pytest.raises(FileExistsError, match="not empty"):
         list(release(tmp_path / "out", [source]))
