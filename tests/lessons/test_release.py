@@ -209,6 +209,23 @@ def test_slides_begin_at_headings_and_hold_no_answers_and_no_solutions():
     assert "12345" in cells[3].source
 
 
+def test_lessons_that_are_out_of_date_are_solved_side_by_side_with_a_thread_each(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("nbconvert")
+    asked = []
+
+    def solve(source, threads):
+        asked.append((source.stem, threads))
+        nbformat.write(teachers.solved_notebook(source), tmp_path / source.name)
+        return tmp_path / source.name, 1.0
+
+    monkeypatch.setattr(teachers, "SOLVED", tmp_path / "none")
+    monkeypatch.setattr(teachers, "solve", solve)
+    teachers.write_teachers(tmp_path / "teachers", LESSONS[:2], processes=2)
+    assert sorted(asked) == [(source.stem, 1) for source in LESSONS[:2]]
+
+
 def test_release_takes_a_solved_copy_that_is_up_to_date_and_no_folder_that_is_not_empty(
     tmp_path, monkeypatch
 ):
