@@ -19,7 +19,7 @@
 #: DEVICE                 cpu, gpu or auto (auto)
 #: TRIALS, EPOCHS         combinations that search-echo tries (16; 162 is all of them), epochs of each at most (20)
 #: PREPARED, OUT          where prepared images and results go
-#: LESSON, BENCH          number of one lesson; options of the benchmark, such as "--only networks"
+#: LESSON, BENCH          number of one lesson; options of the benchmark, such as "--only networks --sides 64"
 #: SOLVED, REPOSITORY     1 for the teacher's book, with solutions; owner/name on GitHub, for the book's badges
 #: MINUTES                that check-gpu may take (8)
 #: COUNT, ONLY            mutants (300), and where: beginnings of paths, such as ums/ops (all)
@@ -141,7 +141,7 @@ mutants: ready  ## COUNT one-line mutants, drawn by SEED, against the tests that
 	$(call q,$(PY)) tests/mutation/campaign.py $(call option,COUNT,count) $(call option,SEED,seed) \
 	  $(if $(ONLY),--only $(call each,$(ONLY)))
 
-bench: ready  ## time the layers against PyTorch (to be installed for it: .venv/bin/python -m pip install torch)
+bench: ready  ## time networks and layers beside other libraries: .venv/bin/python -m pip install -r requirements/bench.txt
 	$(call q,$(PY)) tests/benchmarks/bench.py $(if $(filter gpu,$(DEVICE)),--device gpu) $(call each,$(BENCH))
 
 check-gpu: default-OUT = results/gpu

@@ -1,9 +1,11 @@
-"""``make bench``: how long ums takes beside PyTorch, both run in turns on one machine.
+"""``make bench``: how long ums takes beside others, all run in turns on one machine.
 
-Writes ``bench.md`` (tables), ``bench.json`` (every time measured) and ``scaling.svg`` (cost against
-image side and batch) to ``results/bench``. A ratio is ums's median time over PyTorch's, contiguous or
-channels_last, whichever is faster there; below 1, ums is faster. PyTorch is needed here and nowhere
-else: ``.venv/bin/python -m pip install torch``. A case that fails is named, and the others are measured.
+Writes every time measured to ``bench.jsonl`` in ``results/bench``, a line as soon as a case is done, and at
+the end tables (``bench.md``) and cost against image side and batch (``scaling.svg``). A ratio is ums's
+median time over another's; below 1, ums is faster. PyTorch is needed here and nowhere else, and
+torch.compile, Keras on TensorFlow and Keras on JAX join in where they are installed:
+``.venv/bin/python -m pip install -r requirements/bench.txt``. A case that fails is named, and the others
+are measured; ``--resume`` goes on where a run was ended.
 """
 
 from __future__ import annotations
@@ -11,100 +13,93 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import math
 import os
-import statistics
+import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import report
-from cases import NETWORKS, OPS, Case, flops
+from cases import NETWORKS, OPS, Case
+from record import PEERS, TORCH, Record, Result
+from tables import TABLES
 from tqdm import tqdm
 from with_ums import LADDER
 
 from ums.backend import choose_device
 
-TORCH = ("torch", "torch channels_last")
-SIDES, BATCHES = (64, 96, 128, 192, 256), (1, 2, 4, 8, 16, 32, 64)
+SIDES, BATCHES = (64, 128, 256), (1, 4, 16)
+"""Of the networks and ops."""
+MANY_SIDES, MANY_BATCHES = (64, 96, 128, 192, 256), (1, 2, 4, 8, 16, 32, 64)
+"""Of the two tables that say how the cost grows."""
 REST = 0.02
 """Seconds between turns, for the threads of the one before to fall asleep."""
+NEEDS = {
+    "compiled": ("torch",),
+    "tensorflow": ("keras", "tensorflow"),
+    "xla": ("keras", "tensorflow"),
+    "jax": ("keras", "jax"),
+}
+"""Packages of the peers."""
+EXPECTED = {
+    "networks": 5.0, "ops": 1.2, "convolution": 10.0, "ladder": 90.0, "frozen": 8.0, "sides": 10.0,
+    "batches": 8.0, "compiled": 7.0, "tensorflow": 1.0, "xla": 1.5, "jax": 2.0,
+}  # fmt: skip
+"""Seconds a case of each table takes on two idle cores, and those each peer adds to one."""
+
+
+class Round(NamedTuple):
+    """Cases of a table that are done one after the other, by each contestant in one process."""
+
+    table: str
+    cases: Sequence[Case]
+    contestants: tuple[str, ...]
 
 
 class Worker:
-    """A process that does one case for one contestant; see ``worker.py``."""
+    """A process that does cases for one contestant; see ``worker.py``."""
 
-    def __init__(self, contestant: str, case: Case):
+    def __init__(self, contestant: str, cases: Sequence[Case]):
         command = [sys.executable, str(Path(__file__).with_name("worker.py")), contestant]
-        command.append(json.dumps(case.to_dict()))
+        command.append(json.dumps([case.to_dict() for case in cases]))
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         # CuPy reads this when it is imported; PyTorch is told by ``with_torch``.
-        environment = os.environ | {"CUPY_TF32": str(int(case.tf32))}
+        environment = os.environ | {"CUPY_TF32": str(int(cases[0].tf32))}
         self.process = subprocess.Popen(command, env=environment, **pipes)
-        self.contestant, self.times = contestant, []
-        self.case = case
+        self.contestant = contestant
 
-    def wait(self) -> None:
-        """Until it is ready to run."""
-        if self.process.stdout.readline().strip() != "ready":
-            raise RuntimeError(f"{self.contestant} failed on {self.case}")
-
-    def ask(self, word: str) -> list[float]:
+    def tell(self, word: str) -> None:
         self.process.stdin.write(word + "\n")
         self.process.stdin.flush()
+
+    def hear(self) -> list[str]:
         answer = self.process.stdout.readline().split()
         if not answer:
-            raise RuntimeError(f"{self.contestant} came to an end in {self.case}")
-        return [float(number) for number in answer]
+            raise RuntimeError(f"{self.contestant} came to an end")
+        return answer
 
-    def end(self) -> tuple[float, float]:
-        """Its peak memory, and what of it was there before the case, in MiB."""
-        peak, before = self.ask("end")
-        self.process.wait()
-        return peak, before
+    def ask(self, word: str) -> list[float]:
+        self.tell(word)
+        return [float(number) for number in self.hear()]
 
 
-@dataclass
-class Result:
-    """A case's times in seconds, peak memory in MiB and operations, by contestant."""
-
-    case: Case
-    times: dict[str, list[float]] = field(default_factory=dict)
-    peak_mib: dict[str, float] = field(default_factory=dict)
-    before_mib: dict[str, float] = field(default_factory=dict)
-
-    def median(self, contestant: str) -> float:
-        return statistics.median(self.times[contestant])
-
-    @property
-    def rival(self) -> str:
-        """The faster form of PyTorch."""
-        return min((t for t in TORCH if t in self.times), key=self.median)
-
-    def ratio(self, contestant: str = "ums", to: str | None = None) -> tuple[float, float, float]:
-        """Of the medians; and the least and the greatest of the turns."""
-        to = to or self.rival
-        turns = [a / b for a, b in zip(self.times[contestant], self.times[to], strict=True)]
-        return self.median(contestant) / self.median(to), min(turns), max(turns)
-
-    def to_dict(self) -> dict:
-        """As JSON can hold it."""
-        every = {"case": self.case.to_dict(), "flops": flops(self.case), "times": self.times}
-        return every | {"peak_mib": self.peak_mib, "before_mib": self.before_mib}
-
-
-def measure(case: Case, contestants: tuple[str, ...], runs: int) -> Result:
-    """Run the contestants in turns, after one turn that does not count.
+def measure(cases: Sequence[Case], contestants: Sequence[str], runs: int) -> Iterator[Result]:
+    """Run the contestants in turns, case after case; each contestant has one process.
 
     Raises:
         RuntimeError: One of them fails.
         OSError: It has ended when it is asked.
     """
-    workers = [Worker(contestant, case) for contestant in contestants]
+    workers = [Worker(contestant, cases) for contestant in contestants]
     try:
-        return _measured(workers, case, runs)
+        for case in cases:
+            yield _measured(workers, case, runs)
     finally:
         for worker in workers:
             worker.process.kill()
@@ -112,18 +107,20 @@ def measure(case: Case, contestants: tuple[str, ...], runs: int) -> Result:
 
 
 def _measured(workers: list[Worker], case: Case, runs: int) -> Result:
+    """One turn that does not count, then those that do. All prepare at the same time."""
     for worker in workers:
-        worker.wait()
+        worker.tell("next")
+    for worker in workers:
+        worker.hear()
+    result = Result(case, times={worker.contestant: [] for worker in workers})
     for turn in range(runs + 1):
         for worker in workers:
             time.sleep(REST)
             seconds = worker.ask("run")
-            worker.times += seconds if turn else []
-    result = Result(case)
+            result.times[worker.contestant] += seconds if turn else []
     for worker in workers:
         name = worker.contestant
-        result.times[name] = worker.times
-        result.peak_mib[name], result.before_mib[name] = worker.end()
+        result.peak_mib[name], result.before_mib[name] = worker.ask("memory")
     return result
 
 
@@ -144,30 +141,46 @@ def product_rate(device: str) -> float:
     return 2 * len(a) ** 3 / best
 
 
-def plan(device: str, tf32: bool) -> dict[str, list[tuple[Case, tuple[str, ...]]]]:
-    """What is measured, by the table it belongs to."""
-    where = {"device": device, "tf32": tf32}
+def plan(options: argparse.Namespace, peers: Sequence[str]) -> list[Round]:
+    """What is measured. The largest case of a network or op comes first: its peak of memory is its own."""
+    where = {"device": options.device, "tf32": options.tf32}
+    cells = list(product(sorted(options.sides)[::-1], sorted(options.batches)[::-1]))
     ours = ("ums", *TORCH)
-    groups = {
-        "networks": [
-            (Case(kind, name, **where), ours) for name in NETWORKS for kind in ("step", "inference")
-        ],
-        "ops": [(Case("op", name, **where), ours) for name in OPS],
-    }
-    if device == "cpu":
+
+    def each(kind: str, name: str) -> tuple[Case, ...]:
+        return tuple(Case(kind, name, *cell, **where) for cell in cells)
+
+    rounds = [
+        Round("networks", each(kind, name), (*ours, *peers))
+        for name in NETWORKS
+        for kind in ("step", "inference")
+    ]
+    rounds += [Round("ops", each("op", name), ours) for name in OPS]
+    if options.device == "cpu":
         fast = ("loop", LADDER[0], *ours)
         names = ("autoencoder, encoder 3", "echo, encoder 6 (dilated)")
-        groups["one convolution"] = [(Case("forward", name), fast) for name in names]
-        groups["ladder"] = [(Case("step", "autoencoder"), LADDER)]
+        rounds += [Round("convolution", (Case("forward", name),), fast) for name in names]
+        rounds += [Round("ladder", (Case("step", "autoencoder"),), LADDER)]
     epoch = Case("epoch", "abnormality head", **where)
-    groups["frozen"] = [(epoch, ("ums", "ums, encoder every time"))]
-    groups["sides"] = [(Case("step", "autoencoder", side, **where), ours) for side in SIDES]
-    groups["batches"] = [(Case("step", "autoencoder", 128, n, **where), ours) for n in BATCHES]
-    return groups
+    rounds += [Round("frozen", (epoch,), ("ums", "ums, encoder every time"))]
+    sides = [Case("step", "autoencoder", side, **where) for side in MANY_SIDES]
+    batches = [Case("step", "autoencoder", 128, n, **where) for n in MANY_BATCHES]
+    rounds += [Round("sides", (case,), ours) for case in sides]
+    rounds += [Round("batches", (case,), ours) for case in batches]
+    return [one for one in rounds if one.table in options.only]
+
+
+def expected(rounds: list[Round], runs: int) -> float:
+    """Minutes that the rounds take on two idle cores, roughly."""
+    seconds = sum(
+        len(one.cases) * (EXPECTED[one.table] + sum(EXPECTED.get(c, 0) for c in one.contestants))
+        for one in rounds
+    )
+    return seconds * (runs + 5) / 10 / 60
 
 
 def missing(device: str) -> str:
-    """What is not there that the benchmark needs; empty if nothing is."""
+    """What is not there without which nothing can be measured; empty if nothing is."""
     if importlib.util.find_spec("torch") is None:
         return "PyTorch is not installed: .venv/bin/python -m pip install torch"
     if device == "gpu":
@@ -182,61 +195,96 @@ def missing(device: str) -> str:
     return ""
 
 
-def main() -> int:
-    """Measure everything, or the groups asked for, and write the report."""
+def absent(peer: str) -> list[str]:
+    """What is not installed that the peer needs."""
+    packages = [name for name in NEEDS[peer] if importlib.util.find_spec(name) is None]
+    compiler = os.environ.get("CXX", "g++")
+    lacks_compiler = peer == "compiled" and shutil.which(compiler) is None
+    return packages + ([f"a C++ compiler ({compiler})"] if lacks_compiler else [])
+
+
+def parsed(arguments: list[str] | None) -> argparse.Namespace:
+    """The options."""
     parser = argparse.ArgumentParser(
         prog="make bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    groups = tuple(plan("cpu", False))
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument("--tf32", action="store_true", help="allow TF32 products on a GPU")
-    parser.add_argument("--runs", type=int, default=7, help="turns that count (%(default)s)")
-    parser.add_argument("--only", nargs="+", choices=groups, default=groups, metavar="GROUP",
-                        help="of " + ", ".join(groups))  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=float("inf"),
-                        help="begin no case after so many (no limit)")  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path("results/bench"))
-    options = parser.parse_args()
+    tables = list(TABLES)
+    add = parser.add_argument
+    add("--device", choices=("cpu", "gpu"), default="cpu")
+    add("--tf32", action="store_true", help="allow TF32 products on a GPU")
+    add("--runs", type=int, default=5, help="turns that count (%(default)s)")
+    add("--only", nargs="+", choices=tables, default=tables, metavar="TABLE",
+        help="of " + ", ".join(tables))  # fmt: skip
+    add("--peers", nargs="*", choices=PEERS, default=list(PEERS), metavar="PEER",
+        help="beside PyTorch in eager mode, for networks on the CPU; of "
+        + ", ".join(PEERS))  # fmt: skip
+    add("--sides", nargs="+", type=int, default=SIDES, help="of the networks' and ops' images")
+    add("--batches", nargs="+", type=int, default=BATCHES, help="of the networks and ops")
+    add(
+        "--seconds", type=float, default=float("inf"), help="begin no case after so many (no limit)"
+    )
+    add("--resume", action="store_true", help="keep what the folder holds, and measure the rest")
+    add("--out", type=Path, default=Path("results/bench"))
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure everything, or what is asked for, and write the report."""
+    options = parsed(arguments)
     if error := missing(options.device):
         print(f"error: {error}")
         return 2
-    os.environ["CUPY_TF32"] = str(
-        int(options.tf32)
-    )  # for product_rate: its own process is this one
-    start, rate = time.monotonic(), product_rate(options.device)
-    wanted = {k: v for k, v in plan(options.device, options.tf32).items() if k in options.only}
-    results, failed = measure_all(wanted, options.runs, start + options.seconds)
-    rate = max(rate, product_rate(options.device))
-    if results:
-        print(report.write(options.out, options.device, options.tf32, options.runs, rate, results))
+    start = time.monotonic()
+    wanted = options.peers if options.device == "cpu" else []
+    peers = [peer for peer in wanted if not absent(peer)]
+    for peer in wanted:
+        if peer not in peers:
+            print(f"{PEERS[peer]} is left out, for want of {', '.join(absent(peer))}")
+    os.environ["CUPY_TF32"] = str(int(options.tf32))  # for product_rate, which is done here
+    if not options.resume:
+        Record(options.out).path.unlink(missing_ok=True)
+    record = Record(options.out)
+    rounds = plan(options, peers)
+    about = report.machine(options.device, options.tf32) | {"turns": options.runs}
+    record.tell(about | {"rate": product_rate(options.device)})
+    failed = measure_all(rounds, options.runs, record, start + options.seconds)
+    record.tell({"rate": max(record.about["rate"], product_rate(options.device))})
+    print(report.write(options.out, record))
     for line in failed:
         print(f"error: {line}", file=sys.stderr)
     return 1 if failed else 0
 
 
 def measure_all(
-    wanted: dict, runs: int, end: float = float("inf")
-) -> tuple[dict[str, list[Result]], list[str]]:
-    """The results by table, and what failed, a line each; the others are measured all the same.
+    rounds: list[Round], runs: int, record: Record, end: float = float("inf")
+) -> list[str]:
+    """Add all results to the record that it does not hold; return what failed, a line each.
 
     From ``end`` on, of ``time.monotonic``, no case is begun, which counts as a failure.
     """
-    results: dict[str, list[Result]] = {}
+    waiting = [
+        one._replace(cases=[case for case in one.cases if not record.holds(one.table, case)])
+        for one in rounds
+    ]
+    print(f"About {math.ceil(expected(waiting, runs))} minutes on two idle cores.", flush=True)
     failed = []
-    with tqdm(total=sum(map(len, wanted.values())), unit="case") as bar:
-        for name, cases in wanted.items():
-            for case, contestants in cases:
-                bar.set_postfix_str(f"{name}: {case.name}")
+    with tqdm(total=sum(len(one.cases) for one in waiting), unit="case") as bar:
+        for table, cases, contestants in waiting:
+            while cases:
+                bar.set_postfix_str(f"{table}: {cases[0].name}")
                 try:
                     if time.monotonic() > end:
                         raise RuntimeError("not measured, for want of time")
-                    results.setdefault(name, []).append(measure(case, contestants, runs))
+                    for result in measure(tuple(cases), contestants, runs):
+                        record.add(table, result)
+                        del cases[0]
+                        bar.update()
                 except (RuntimeError, OSError) as error:
-                    failed.append(f"{name}: {case.name}: {error}")
-                bar.update()
-    return {name: group for name, group in results.items() if group}, failed
+                    failed.append(f"{table}: {cases.pop(0)}: {error}")
+                    bar.update()
+    return failed
 
 
 if __name__ == "__main__":

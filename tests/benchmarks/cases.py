@@ -20,7 +20,7 @@ class Case:
         kind: ``"step"`` (forward, backward, update) or ``"inference"`` of a network; ``"op"``
             (forward and backward) or ``"forward"`` of an op; ``"epoch"`` of a head.
         name: of the network or op.
-        side, batch: pixels a side and images in a batch; an op has its own side.
+        side, batch: pixels a side of the images and images in a batch.
         device: ``"cpu"`` or ``"gpu"``.
         tf32: let a GPU round the factors of a product to 10 bits.
     """
@@ -54,7 +54,7 @@ NETWORKS = {
 
 
 class Op(NamedTuple):
-    """A layer: its kind, the side of its input, channels in and out, stride, dilation."""
+    """A layer: its kind, its input's side for images of 256, channels in and out, stride, dilation."""
 
     kind: str
     side: int
@@ -74,17 +74,38 @@ OPS = {
     "autoencoder, decoder 3": Op("upsample conv", 64, 64, 32),
     "autoencoder, decoder 4": Op("upsample conv", 128, 32, 16),
     "autoencoder, last (1x1)": Op("conv 1x1", 256, 16, 1),
+    "echo, encoder 1": Op("conv", 256, 3, 8, 2),
     "echo, encoder 2": Op("conv", 128, 8, 16, 2),
+    "echo, encoder 3": Op("conv", 64, 16, 32, 2),
     "echo, encoder 4 (dilated)": Op("conv", 32, 32, 64, 1, 2),
+    "echo, encoder 5 (dilated)": Op("conv", 32, 64, 128, 1, 2),
     "echo, encoder 6 (dilated)": Op("conv", 32, 128, 256, 1, 2),
     "echo, decoder 1": Op("conv", 32, 256, 128),
+    "echo, decoder 2": Op("conv", 32, 128, 64),
+    "echo, decoder 3": Op("upsample conv", 32, 64, 32),
+    "echo, decoder 4": Op("upsample conv", 64, 32, 16),
     "echo, decoder 5": Op("upsample conv", 128, 16, 8),
+    "echo, last (1x1)": Op("conv 1x1", 256, 8, 1),
+    "segmentation, encoder 1": Op("conv", 256, 1, 8, 2),
+    "classifier, convolution 1": Op("conv", 256, 1, 16, 2),
+    "classifier, convolution 2": Op("conv", 128, 16, 32, 2),
+    "classifier, convolution 3": Op("conv", 64, 32, 64, 2),
+    "classifier, convolution 4": Op("conv", 32, 64, 128, 2),
+    "classifier, convolution 5": Op("conv", 16, 128, 256),
     "classifier, convolution 6": Op("conv", 16, 256, 512),
     "batch norm, 64 channels": Op("batch norm", 128, 64, 64),
     "batch norm, 16 channels": Op("batch norm", 256, 16, 16),
+    "batch norm, 256 channels": Op("batch norm", 16, 256, 256),
     "ReLU, 16 channels": Op("relu", 256, 16, 16),
+    "ReLU, 256 channels": Op("relu", 32, 256, 256),
     "global average pooling": Op("pool", 32, 256, 256),
+    "head, fully connected": Op("dense", 1, 256, 256),
 }
+
+
+def op_side(case: Case) -> int:
+    """Of the input of the case's op."""
+    return max(1, OPS[case.name].side * case.side // 256)
 
 
 def network_data(case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -99,9 +120,9 @@ def network_data(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def op_data(case: Case) -> np.ndarray:
-    """An op's input (N, H, W, C)."""
-    op = OPS[case.name]
-    shape = (case.batch, op.side, op.side, op.C)
+    """An op's input (N, H, W, C); of the fully connected layer, (N, C)."""
+    op, S = OPS[case.name], op_side(case)
+    shape = (case.batch, op.C) if op.kind == "dense" else (case.batch, S, S, op.C)
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
 
@@ -117,7 +138,8 @@ def flops(case: Case) -> float | None:
         op = OPS[case.name]
         if "conv" not in op.kind:
             return None
-        side = op.side * 2 if op.kind == "upsample conv" else -(-op.side // op.stride)
+        side = op_side(case)
+        side = side * 2 if op.kind == "upsample conv" else -(-side // op.stride)
         taps = 1 if op.kind == "conv 1x1" else 9
         passes = 3 if case.kind == "op" else 1
         return passes * 2.0 * case.batch * side**2 * taps * op.C * op.O

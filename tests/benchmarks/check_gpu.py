@@ -135,6 +135,7 @@ def command(part: str, seconds: float, options: argparse.Namespace) -> list[str]
         tf32 = ["--tf32"] if part == "tf32" else []
         bench = [sys.executable, str(HERE / "bench.py"), "--device", "gpu", "--only", "networks"]
         limit = f"{seconds - CASE:.0f}"
+        bench += ["--sides", "256", "--batches", "16"]
         return [*bench, "--runs", "3", "--seconds", limit, "--out", str(out), *tf32]
     return [
         sys.executable,

@@ -1,44 +1,59 @@
-"""The benchmark's tables and plot."""
+"""The benchmark's page and plot, made from what was recorded.
+
+    PYTHONPATH=. python tests/benchmarks/report.py results/bench results/bench-2
+
+writes them again; the targets are set beside all the runs named, and the tables are the first's, with
+the networks of the others below.
+"""
 
 from __future__ import annotations
 
-import json
+import importlib.metadata
 import os
 import platform
-from functools import partial
+import sys
 from pathlib import Path
 
 import matplotlib
 import numpy as np
-from cases import flops
+from record import Record
+from tables import TABLES, per_pixel, summary
 from threadpoolctl import threadpool_info
-from with_ums import LADDER
 
 from ums.backend import thread_count
 
-KINDS = {"step": "training step", "inference": "inference"}
+PACKAGES = {
+    "tensorflow_cpu": "TensorFlow",
+    "tensorflow": "TensorFlow",
+    "keras": "Keras",
+    "jax": "JAX",
+}
 
 
-def write(out: Path, device: str, tf32: bool, runs: int, rate: float, results: dict) -> str:
-    """Write bench.json, bench.md and scaling.svg to ``out``; return the text of bench.md."""
-    out.mkdir(parents=True, exist_ok=True)
-    about = machine(device, tf32) | {"turns": runs, "large matrix product, GFLOP/s": rate / 1e9}
-    record = {name: [result.to_dict() for result in group] for name, group in results.items()}
-    (out / "bench.json").write_text(json.dumps({"about": about, "results": record}, indent=1))
-    lines = [f"- {name}: {value:.0f}" if isinstance(value, float) else f"- {name}: {value}"
-             for name, value in about.items()]  # fmt: skip
+def write(out: Path, *records: Record) -> str:
+    """Write bench.md and scaling.svg to ``out``; return the text of bench.md."""
+    first, *others = records
+    facts = dict(first.about)
+    rate = facts.pop("rate")
+    lines = [f"- {name}: {value}" for name, value in facts.items()]
+    lines += [f"- large matrix product, GFLOP/s: {rate / 1e9:,.0f}"]
+    if "GPU" not in facts:  # the targets are the processor's
+        lines += ["", *summary([record.results for record in records])]
     for name, make in TABLES.items():
-        if name in results:
-            lines += ["", *make(results[name], rate)]
-    if {"sides", "batches"} <= set(results):
-        scaling_plot(out / "scaling.svg", results)
+        if name in first.results:
+            lines += ["", *make(first.results[name], rate)]
+    if {"sides", "batches"} <= set(first.results):
+        scaling_plot(out / "scaling.svg", first.results)
         lines += ["", "![Cost per pixel against side and batch](scaling.svg)"]
+    for i, record in enumerate(others):
+        lines += ["", f"## Run {i + 2}", ""]
+        lines += TABLES["networks"](record.results["networks"], record.about["rate"])
     text = "\n".join(lines) + "\n"
-    (out / "bench.md").write_text(text)
+    (out / "bench.md").write_text(text, encoding="utf-8")
     return text
 
 
-def machine(device: str, tf32: bool) -> dict[str, str]:
+def machine(device: str, tf32: bool) -> dict[str, str | float]:
     """What the figures were measured on."""
     import torch
 
@@ -49,6 +64,7 @@ def machine(device: str, tf32: bool) -> dict[str, str]:
         "NumPy": f"{np.__version__}, "
         + "; ".join(f"{i['internal_api']} {i['version']} ({i.get('architecture')})" for i in blas),
         "PyTorch": f"{torch.__version__} ({torch.backends.cpu.get_cpu_capability()})",
+        **_versions(),
         "Python": platform.python_version(),
     }
     if device == "gpu":
@@ -66,6 +82,17 @@ def machine(device: str, tf32: bool) -> dict[str, str]:
     return facts
 
 
+def _versions() -> dict[str, str]:
+    """Of the peers that are installed."""
+    found = {}
+    for package, name in PACKAGES.items():
+        try:
+            found[name] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
 def _cuda_version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
@@ -77,127 +104,6 @@ def _processor() -> str:
     except (OSError, StopIteration):
         name = platform.processor()
     return f"{name}, {os.cpu_count()} cores"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Markdown, the first column to the left, the others to the right."""
-    rule = [":--", *["--:"] * (len(head) - 1)]
-    return [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
-
-
-def _digits(value: float) -> str:
-    """With one digit after the point below 100, two below 10, three below 1."""
-    return f"{value:.{(value < 100) + (value < 10) + (value < 1)}f}"
-
-
-def _ms(seconds: float) -> str:
-    return _digits(seconds * 1e3)
-
-
-def _spread(ratio: tuple[float, float, float]) -> list[str]:
-    middle, low, high = ratio
-    return [f"**{middle:.2f}**", f"{low:.2f} to {high:.2f}"]
-
-
-def _against_torch(results, rate) -> list[list[str]]:
-    rows = []
-    for result in results:
-        kind = KINDS.get(result.case.kind)
-        done = flops(result.case)
-        speed = done / result.median("ums") if done else None
-        rows.append(
-            [
-                f"{result.case.name}, {kind}" if kind else result.case.name,
-                _ms(result.median("ums")),
-                _ms(result.median(result.rival)),
-                *_spread(result.ratio()),
-                f"{speed / 1e9:.0f}" if speed else "",
-                f"{speed / rate:.0%}" if speed else "",
-                f"{result.peak_mib['ums']:.0f}",
-                f"{result.peak_mib[result.rival]:.0f}",
-            ]
-        )
-    return rows
-
-
-AGAINST = ["ums, ms", "PyTorch, ms", "ratio", "of single turns", "GFLOP/s", "of the product"]
-AGAINST += ["peak, MiB", "PyTorch's"]
-
-
-def against_torch(title: str, results, rate) -> list[str]:
-    """Times, ratios and memory beside PyTorch's."""
-    return [title, "", *_table(["", *AGAINST], _against_torch(results, rate))]
-
-
-def one_convolution(results, rate) -> list[str]:
-    """What else one might write."""
-    names = {"loop": "a loop over pixels", LADDER[0]: "windows of the whole batch",
-             "ums": "ums", "torch": "PyTorch", "torch channels_last": "channels_last"}  # fmt: skip
-    rows = [
-        [r.case.name, *(f"{_ms(r.median(c))} ({r.ratio(c, 'ums')[0]:.2g})" for c in names)]
-        for r in results
-    ]
-    head = ["forward, ms (times ums's)", *names.values()]
-    return ["### One convolution, several ways", "", *_table(head, rows)]
-
-
-def ladder(results, rate) -> list[str]:
-    """One idea after the other."""
-    (result,) = results
-    rows = []
-    for i, name in enumerate(LADDER):
-        time, before = result.median(name), result.median(LADDER[max(0, i - 1)])
-        peak = f"{result.peak_mib[name]:.0f}"
-        rows.append([name, _ms(time), f"{before / time:.2f}" if i else "", peak])
-    head = ["the autoencoder's training step", "ms", "times faster", "peak, MiB"]
-    return ["### What each idea buys", "", *_table(head, rows)]
-
-
-def frozen(results, rate) -> list[str]:
-    """Features computed once."""
-    (result,) = results
-    every = "ums, encoder every time"
-    ratio = _spread(result.ratio(every, "ums"))
-    row = [f"{8 * result.case.batch} images", _ms(result.median(every)), _ms(result.median("ums"))]
-    head = ["an epoch of a classification head", "through the frozen encoder, ms"]
-    head += ["on kept features, ms", "times faster", "of single turns"]
-    return ["### Frozen means free", "", *_table(head, [[*row, *ratio]])]
-
-
-def per_pixel(result, contestant: str) -> float:
-    """Nanoseconds for each pixel of the batch."""
-    case = result.case
-    return result.median(contestant) / (case.batch * case.side**2) * 1e9
-
-
-def scaling(by: str, title: str, results, rate) -> list[str]:
-    """Cost per pixel against the side or the batch."""
-    rows = [
-        [
-            str(getattr(r.case, by)),
-            _ms(r.median("ums")),
-            _ms(r.median(r.rival)),
-            *_spread(r.ratio()),
-            _digits(per_pixel(r, "ums")),
-            _digits(per_pixel(r, r.rival)),
-        ]
-        for r in results
-    ]
-    head = [by, "ums, ms", "PyTorch, ms", "ratio", "of single turns", "ums, ns per pixel"]
-    return [title, "", *_table([*head, "PyTorch's"], rows)]
-
-
-TABLES = {
-    "networks": partial(against_torch, "### Networks, 256 x 256, batch 16"),
-    "ops": partial(against_torch, "### Ops, forward and backward, batch 16"),
-    "one convolution": one_convolution,
-    "ladder": ladder,
-    "frozen": frozen,
-    "sides": partial(
-        scaling, "side", "### The autoencoder's training step by image side, batch 16"
-    ),
-    "batches": partial(scaling, "batch", "### The autoencoder's training step by batch, 128 x 128"),
-}
 
 
 def scaling_plot(path: Path, results: dict) -> None:
@@ -223,3 +129,7 @@ def scaling_plot(path: Path, results: dict) -> None:
     axes[0].legend(frameon=False)
     figure.savefig(path)
     pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    print(write(Path(sys.argv[1]), *(Record(Path(folder)) for folder in sys.argv[1:])))

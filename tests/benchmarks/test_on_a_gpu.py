@@ -5,7 +5,8 @@ import standin
 import with_ums
 import worker
 from cases import NETWORKS, OPS, Case
-from report import _cuda_version, _digits
+from report import _cuda_version
+from tables import digits
 
 from ums import backend
 from ums.ops.fast import threads
@@ -55,19 +56,30 @@ def test_turn_on_a_gpu_is_many_runs_that_are_waited_for_together(seconds_each, m
         calls.append("run")
 
     monkeypatch.setattr(worker.time, "perf_counter", lambda: clock[0])
-    turn = worker.timer(work, lambda: calls.append("wait"), gpu=True)
+    turn = worker.timer(work, lambda: calls.append("wait"), "gpu")
     calls.clear()
     assert turn() == pytest.approx(seconds_each)
-    runs = max(1, round(worker.GPU_TURN / seconds_each))
+    runs = max(1, round(worker.TURN["gpu"] / seconds_each))
     assert calls == ["run", "wait", *["run"] * runs, "wait"]
-    assert worker.timer(work, lambda: calls.append("wait"), gpu=False)() == pytest.approx(
-        seconds_each
-    )
-    assert calls[-2:] == ["run", "wait"]
+
+
+def test_turn_on_the_cpu_is_one_run_if_that_is_long(monkeypatch):
+    clock, calls = [0.0], []
+
+    def work(seconds):
+        clock[0] += seconds
+        calls.append("run")
+
+    monkeypatch.setattr(worker.time, "perf_counter", lambda: clock[0])
+    for seconds, count in ((10.0, 1), (worker.TURN["cpu"] / 4, 1 + 4)):
+        turn = worker.timer(lambda seconds=seconds: work(seconds), lambda: None, "cpu")
+        calls.clear()
+        assert turn() == pytest.approx(seconds)
+        assert calls == ["run"] * count
 
 
 def test_numbers_keep_their_digits():
-    assert [_digits(x) for x in (0.0514, 0.514, 5.14, 51.4, 514.0)] == [
+    assert [digits(x) for x in (0.0514, 0.514, 5.14, 51.4, 514.0)] == [
         "0.051", "0.514", "5.14", "51.4", "514",
     ]  # fmt: skip
     assert [_cuda_version(n) for n in (12090, 13000)] == ["12.9", "13.0"]

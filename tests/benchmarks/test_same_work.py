@@ -1,15 +1,22 @@
-"""The benchmark compares like with like: both libraries compute the same networks."""
+"""The benchmark compares like with like: all libraries compute the same networks.
 
+What torch.compile compiles is the network that is compared here.
+"""
+
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bench import NEEDS, absent
 from cases import NETWORKS, OPS, Case, flops, network_data
 from with_ums import LADDER, LOSSES, build
 
 from ums.layers import BatchNorm, Conv2D, Dense, UpsampleConv2D
+from ums.optimizers import Adam
+from ums.training import train_step
 
 torch = pytest.importorskip("torch")
 import with_torch  # noqa: E402
@@ -53,6 +60,62 @@ def test_both_libraries_compute_the_same_outputs_and_losses(name):
 def test_both_libraries_train_as_many_parameters(name):
     theirs = sum(p.numel() for p in with_torch.build(name).parameters())
     assert sum(p.value.size for p in build(name).parameters()) == theirs
+
+
+def ours(name):
+    """Parameters, outputs, loss, and losses of two training steps, of two images."""
+    network, (x, target) = build(name), network_data(Case("inference", name, 64, 2))
+    parameters = [p.value.copy() for p in network.parameters()]
+    y, loss = network.forward(x), LOSSES[NETWORKS[name].loss]
+    optimizer = Adam(network.trainable_parameters())
+    losses = [train_step(network, loss, optimizer, x, target) for _ in range(2)]
+    return parameters, y, loss(y, target)[0], losses
+
+
+KERAS_PROGRAM = """
+import sys
+import numpy as np
+import with_keras
+from cases import Case, NETWORKS, network_data
+stored, xla = np.load("ours.npz"), sys.argv[1] == "xla"
+found = {}
+for name in NETWORKS:
+    network = with_keras.build(name)
+    for i, variable in enumerate(network.trainable_variables):
+        value = stored[f"{name} {i}"]
+        variable.assign(value[::-1, ::-1] if value.ndim == 4 else value)
+    x, target = network_data(Case("step", name, 64, 2))
+    x = x[:, ::-1, ::-1].copy()
+    mirrored = target.ndim == 4
+    target = target[:, ::-1, ::-1].copy() if mirrored else target
+    y = np.asarray(with_keras.on_backend(network, Case("inference", name), x, target, xla)())
+    loss = float(with_keras.LOSSES[NETWORKS[name].loss](y, target))
+    step = with_keras.on_backend(network, Case("step", name), x, target, xla)
+    found[name + " y"] = y[:, ::-1, ::-1] if mirrored else y
+    found[name + " losses"] = [loss, *(float(step()) for _ in range(2))]
+    found[name + " parameters"] = sum(np.prod(v.shape) for v in network.trainable_variables)
+np.savez("theirs.npz", **found)
+"""
+
+
+@pytest.mark.parametrize("peer", [peer for peer in NEEDS if "keras" in NEEDS[peer]])
+def test_keras_computes_and_trains_the_mirror_image_of_our_networks(peer, tmp_path):
+    if missing := absent(peer):
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    expected = {name: ours(name) for name in NETWORKS}
+    weights = {f"{n} {i}": p for n, (all_, *_) in expected.items() for i, p in enumerate(all_)}
+    np.savez(tmp_path / "ours.npz", **weights)
+    here = Path(__file__).parent
+    path = f"{here}:{here.parents[1]}"
+    environment = os.environ | {"PYTHONPATH": path, "KERAS_BACKEND": NEEDS[peer][1]}
+    program = [sys.executable, "-c", KERAS_PROGRAM, peer]
+    subprocess.run(program, cwd=tmp_path, env=environment, check=True)
+    theirs = np.load(tmp_path / "theirs.npz")
+    for name, (parameters, y, loss, losses) in expected.items():
+        assert theirs[f"{name} parameters"] == sum(p.size for p in parameters)
+        np.testing.assert_allclose(theirs[f"{name} y"], y, rtol=1e-3, atol=1e-4)
+        known = [loss] if name == "echo source" else [loss, *losses]  # its dropout is random
+        np.testing.assert_allclose(theirs[f"{name} losses"][: len(known)], known, rtol=1e-3)
 
 
 def test_every_rung_of_the_ladder_trains_to_the_same_weights():

@@ -1,8 +1,9 @@
-"""The same cases done by PyTorch, eager, its tensors contiguous or channels_last."""
+"""The same cases done by PyTorch: eager, its tensors contiguous or channels_last; or networks compiled."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from cases import NETWORKS, OPS, Case, network_data, op_data
@@ -14,16 +15,21 @@ from ums.backend import thread_count
 
 
 def work(case: Case, contestant: str) -> Callable[[], object]:
-    """A function that does the case's work once. ``contestant``: ``"torch"`` or
-    ``"torch channels_last"``."""
+    """A function that does the case's work once. ``contestant``: ``"torch"``, ``"torch channels_last"``
+    or ``"compiled"``, whose tensors are channels_last too."""
     torch.set_num_threads(thread_count())
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = case.tf32
     torch.backends.cudnn.benchmark = True  # it tries its ways to convolve, and keeps the fastest
     torch.manual_seed(0)
-    last = contestant == "torch channels_last"
+    last = contestant != "torch"
     how = {"memory_format": torch.channels_last if last else torch.contiguous_format}
     how["device"] = "cuda" if case.device == "gpu" else "cpu"
-    return (_op if case.kind in ("op", "forward") else _network)(case, how)
+    if case.kind in ("op", "forward"):
+        return _op(case, how)
+    if contestant != "compiled":
+        return _network(case, how, lambda function: function)
+    torch.compiler.reset()  # the case before
+    return _network(case, how, partial(torch.compile, dynamic=False))
 
 
 def synchronise(case: Case) -> None:
@@ -82,10 +88,12 @@ LOSSES = {"mse": F.mse_loss, "bce_dice": bce_dice, "cce": F.cross_entropy}
 
 def _channels_first(x, how: dict) -> torch.Tensor:
     x = torch.from_numpy(x).to(how["device"])
+    if x.ndim == 2:
+        return x
     return x.permute(0, 3, 1, 2).contiguous(memory_format=how["memory_format"])
 
 
-def _network(case: Case, how: dict) -> Callable[[], object]:
+def _network(case: Case, how: dict, compiled: Callable) -> Callable[[], object]:
     network = build(case.name).to(**how)
     x, target = network_data(case)
     x = _channels_first(x, how)
@@ -95,12 +103,14 @@ def _network(case: Case, how: dict) -> Callable[[], object]:
         target = torch.from_numpy(target).to(how["device"])
     if case.kind == "inference":
         network.eval()
-        return torch.inference_mode()(lambda: network(x))
+        infer = compiled(network)
+        return torch.inference_mode()(lambda: infer(x))
     loss, optimizer = LOSSES[NETWORKS[case.name].loss], torch.optim.Adam(network.parameters())
+    loss_of = compiled(lambda x, target: loss(network(x), target))
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        loss(network(x), target).backward()
+        loss_of(x, target).backward()
         optimizer.step()
 
     return step
@@ -115,6 +125,7 @@ def _op(case: Case, how: dict) -> Callable[[], object]:
         "batch norm": lambda: nn.BatchNorm2d(op.C),
         "relu": nn.ReLU,
         "pool": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        "dense": lambda: nn.Linear(op.C, op.O),
     }[op.kind]().to(**how)
     x = _channels_first(op_data(case), how)
     if case.kind == "forward":

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import islice
 
 import numpy as np
-from cases import NETWORKS, OPS, Case, network_data, op_data
+from cases import NETWORKS, OPS, Case, network_data, op_data, op_side
 
 from ums import backend, layers, networks, ops
 from ums.data import Examples
@@ -114,6 +114,7 @@ def _op(case: Case, device) -> Callable[[], object]:
         "batch norm": lambda: layers.BatchNorm(op.C),
         "relu": layers.ReLU,
         "pool": layers.GlobalAveragePool,
+        "dense": lambda: layers.Dense(op.C, op.O, rng),
     }[op.kind]().to(device)
     x = device.put(op_data(case))
     if case.kind == "forward":
@@ -134,7 +135,7 @@ def _loop(case: Case) -> Callable[[], object]:
     w = np.random.default_rng(0).standard_normal((3, 3, op.C, op.O), dtype=np.float32)
     p = op.dilation
     x_pad = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
-    side = -(-op.side // op.stride)
+    side = -(-op_side(case) // op.stride)
 
     def convolve():
         y = np.empty((case.batch, side, side, op.O), np.float32)

@@ -1,18 +1,20 @@
-"""A process that does one case on demand: ``worker.py CONTESTANT CASE``.
+"""A process that does cases on demand: ``worker.py CONTESTANT CASES``, the cases a list in JSON.
 
-It prepares the case (in JSON), does it once, says "ready", then answers every line "run" with the
-seconds one run took, and "end" with its peak memory in MiB. Kept apart so that one library's threads
-and memory do not touch the other's.
+It answers every line "next" with "ready" once it has prepared the next case and done it once, every
+line "run" with the seconds one run took, and "memory" with the peak of its memory and what of it was
+there before the first case, in MiB. Kept apart so that one library's threads and memory do not touch the
+other's.
 
-On a GPU a run is often shorter than what surrounds it, and a step is queued while the one before is
-computed. There the answer is the mean of as many runs as take about ``GPU_TURN`` seconds, after one
-that wakes the GPU up and is not counted.
+A run is often shorter than what surrounds it; on a GPU, a step is queued while the one before is
+computed. The answer is therefore the mean of as many runs as take about ``TURN`` seconds, after one
+that wakes the caches or the GPU up and is not counted. Of a long run one is enough.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import sys
 import time
@@ -21,10 +23,10 @@ from pathlib import Path
 
 from cases import Case
 
-GPU_TURN = 0.2
+TURN = {"cpu": 0.02, "gpu": 0.2}
 
 
-def timer(work: Callable[[], object], synchronise: Callable[[], None], gpu: bool):
+def timer(work: Callable[[], object], synchronise: Callable[[], None], device: str):
     """A function that gives the seconds of one run; whatever compiles or tunes itself has done so."""
 
     def seconds(runs: int) -> float:
@@ -34,13 +36,13 @@ def timer(work: Callable[[], object], synchronise: Callable[[], None], gpu: bool
         synchronise()
         return (time.perf_counter() - start) / runs
 
-    if not gpu:
-        return lambda: seconds(1)
-    seconds(3)
-    runs = max(1, round(GPU_TURN / seconds(3)))
+    few = 3 if device == "gpu" else 1
+    seconds(few)
+    runs = max(1, round(TURN[device] / seconds(few)))
 
     def turn() -> float:
-        seconds(1)
+        if runs > 1 or device == "gpu":
+            seconds(1)
         return seconds(runs)
 
     return turn
@@ -65,25 +67,42 @@ def peak_mib(case: Case, contestant: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main() -> None:
-    contestant, case = sys.argv[1], Case(**json.loads(sys.argv[2]))
-    library = "with_torch" if contestant.startswith("torch") else "with_ums"
-    library = importlib.import_module(library)
-    before = peak_mib(case, contestant)
+def library_of(contestant: str):
+    """The module that does a contestant's cases; imported, for Keras with the library that computes."""
+    if contestant in ("tensorflow", "xla", "jax"):
+        backend = "jax" if contestant == "jax" else "tensorflow"
+        os.environ |= {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}  # errors only
+        return importlib.import_module("with_keras")
+    by_torch = contestant.startswith("torch") or contestant == "compiled"
+    return importlib.import_module("with_torch" if by_torch else "with_ums")
+
+
+def prepared(case: Case, contestant: str, library) -> Callable[[], float]:
+    """The function that does a turn of the case."""
     work = library.work(case, contestant)
     work()
-    seconds = timer(work, lambda: library.synchronise(case), case.device == "gpu")
+    turn = timer(work, lambda: library.synchronise(case), case.device)
     if case.device == "gpu" and contestant.startswith("torch"):
         import torch
 
         torch.cuda.empty_cache()  # of what only trying ways to convolve has needed
         torch.cuda.reset_peak_memory_stats()
-    print("ready", flush=True)
+    return turn
+
+
+def main() -> None:
+    contestant, cases = sys.argv[1], [Case(**one) for one in json.loads(sys.argv[2])]
+    library, coming, turn = library_of(contestant), iter(cases), None
+    before = peak_mib(cases[0], contestant)
     for line in sys.stdin:
-        if line.strip() == "end":
-            print(peak_mib(case, contestant), before, flush=True)
-            return
-        print(seconds(), flush=True)
+        if line.strip() == "next":
+            turn = None  # the case before is over, and its memory free
+            turn = prepared(next(coming), contestant, library)
+            print("ready", flush=True)
+        elif line.strip() == "run":
+            print(turn(), flush=True)
+        else:
+            print(peak_mib(cases[0], contestant), before, flush=True)
 
 
 if __name__ == "__main__":
