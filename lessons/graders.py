@@ -28,6 +28,7 @@ c.CourseDirectory.course_id = "ums"
 c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("it is not written yet")'}
 c.ClearSolutions.text_stub = "*your answers*"
 c.ExecutePreprocessor.timeout = 300
+c.ExecutePreprocessor.iopub_timeout = 60  # on a busy machine a cell's output comes late
 c.OverwriteCells.add_missing_cells = True  # a check that a student deleted
 """
 
