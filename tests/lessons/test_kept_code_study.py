@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
+from kept_answers import notebook
 from sources import program
-from test_kept_code import notebook
 
 from lessons import own_study
 from lessons.own import keep
