@@ -53,9 +53,10 @@ def _add_makers(commands):
     made["build"].add_argument(
         "--force", action="store_true", help="replace copies that someone has worked in, too"
     )
-    made["solve"].add_argument(
-        "--processes", type=_positive, default=1, help="lessons side by side, a thread each (1)"
-    )
+    for name in ("solve", "release"):
+        made[name].add_argument(
+            "--processes", type=_positive, default=1, help="solved side by side, a thread each (1)"
+        )
     made["build"].set_defaults(run=_each_source(_build))
     made["start"].set_defaults(run=_each_source(_start))
     made["solve"].set_defaults(run=_each_source(_solve))
@@ -68,7 +69,7 @@ def _add_score(commands):
     command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="notebook or folder")
     command.add_argument("--out", type=Path, help="folder for scores.csv, scores.json, feedback/")
     for name, default, what in (
-        ("timeout", Limits().seconds, "seconds a check may take"),
+        ("timeout", Limits().seconds, "seconds of processor time a check may take"),
         ("memory", Limits().memory, "megabytes a notebook may take"),
         ("processes", os.cpu_count() or 1, "notebooks side by side"),
     ):
@@ -146,7 +147,8 @@ def _solve(options, source):
 def _release(options):
     from lessons.release import release
 
-    for what, path in release(options.out, sources(options.keys), options.otter):
+    keys = sources(options.keys)
+    for what, path in release(options.out, keys, options.otter, options.processes):
         print(f"{what:12} {path}", flush=True)
     return 0
 
@@ -198,7 +200,7 @@ def _say(score):
     if score.error:
         _say_error(score.path, score.error)
         return
-    print(f"{score.path}: {score.points} of {len(score.results)} checks passed")
+    print(f"{score.path}: {score.points} of {score.most} points")
     for result in score.results:
         message = result.message.replace("\n", "\n" + " " * 16)
         print(f"  {result.status:<12}  {result.check}{': ' * bool(message)}{message}")

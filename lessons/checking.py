@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+LIBRARIES = ("data_prep", "lessons", "ums")
+
 
 class CheckFailed(AssertionError):
     """An answer is wrong; the message says in what, and where to look."""
@@ -80,6 +82,7 @@ def _failure(function, answers):
         for name, answer in zip(inspect.signature(function).parameters, answers, strict=False):
             if answer is None:
                 raise NotImplementedError(f"{name} is not written yet")
+            _require_own(answer)
         function(*answers)
     except CheckFailed as failure:
         return failure.with_traceback(None)
@@ -92,6 +95,17 @@ def _failure(function, answers):
     except Exception as error:
         return CheckFailed(f"it stopped with {type(error).__name__}: {error}{_place(error)}")
     return None
+
+
+def _require_own(answer):
+    """Raise `CheckFailed` for a function or class that is defined in the library."""
+    defined = answer
+    for _ in range(4):  # what partials and wrappers are made of
+        defined = getattr(defined, "func", None) or getattr(defined, "__wrapped__", defined)
+    module = getattr(defined, "__module__", None)
+    if callable(answer) and isinstance(module, str) and module.partition(".")[0] in LIBRARIES:
+        origin = f"{module}.{getattr(defined, '__qualname__', defined)}"
+        raise CheckFailed(f"this is the library's {origin}, not an answer of your own")
 
 
 def _place(error):

@@ -40,7 +40,7 @@ def feedback(score):
     """A student's page, in Markdown."""
     if score.error:
         return f"# {score.path.name}\n\nIt could not be scored: {_line(score.error)}\n"
-    lines = [f"# {score.path.name}: {score.points} of {len(score.results)} checks passed", ""]
+    lines = [f"# {score.path.name}: {score.points} of {score.most} points", ""]
     for result in score.results:
         message = f"\n\n  {_line(result.message)}" if result.message else ""
         lines.append(f"- **{result.check}**: {result.status}{message}")
@@ -50,7 +50,7 @@ def feedback(score):
 def _row(score, name):
     points = "" if score.error else score.points
     return {
-        "notebook": name, "lesson": score.lesson, "points": points, "of": len(score.results),
+        "notebook": name, "lesson": score.lesson, "points": points, "of": score.most,
         "signs": score.signs, "error": score.error,
     }  # fmt: skip
 

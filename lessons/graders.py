@@ -1,4 +1,4 @@
-"""A lesson as nbgrader and as otter-grader want it, with one point for each check.
+"""A lesson as nbgrader and as otter-grader want it, with the points that our own scoring gives a check.
 
 Both come from the source, solutions included; the tools themselves take these out. Each check gets a cell
 of its own, so that nothing beside it decides on its point.
@@ -13,6 +13,7 @@ from lessons.notebooks import (
     FOR_TEACHERS,
     PLACE,
     asked,
+    check_points,
     checks_name,
     source_notebook,
     tags,
@@ -27,21 +28,25 @@ c.CourseDirectory.course_id = "ums"
 c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("it is not written yet")'}
 c.ClearSolutions.text_stub = "*your answers*"
 c.ExecutePreprocessor.timeout = 300
-c.ExecutePreprocessor.allow_errors = True
+c.ExecutePreprocessor.iopub_timeout = 60  # on a busy machine a cell's output comes late
+c.OverwriteCells.add_missing_cells = True  # a check that a student deleted
 """
 
 
 def nbgrader_notebook(source):
     """The master copy of a lesson for nbgrader: `source/NAME/NAME.ipynb` of its course folder.
 
-    A cell with a hole is a solution, a check is worth a point, and the questions to think about are
-    graded by hand.
+    A cell with a hole is a solution, and the questions to think about are graded by hand. A check calls
+    the lesson's own, whatever a student has made of the name `check`.
     """
     notebook, thought = _master(source), 0
+    own = f"from lessons.checks import {checks_name(source.stem)} as check"
     for cell in notebook.cells:
         if cell.metadata.get("ums_check"):
             name = cell.metadata.pop("ums_check")
-            cell.metadata["nbgrader"] = _nbgrader(f"check-{name}", grade=True, points=1)
+            cell.source = f"{own}\n\n{cell.source}"
+            worth = check_points(source.stem)
+            cell.metadata["nbgrader"] = _nbgrader(f"check-{name}", grade=True, points=worth)
         elif cell.cell_type == "code" and BEGIN in cell.source:
             written = holes(cell.source)
             cell.source = "\n".join([*_names_first(written), cell.source])
@@ -83,7 +88,8 @@ def otter_notebook(source, library):
     for cell in notebook.cells:
         if cell.metadata.get("ums_check"):
             name = cell.metadata.pop("ums_check")
-            question = f"# BEGIN QUESTION\nname: {name}\npoints: 1\ncheck_cell: false"
+            worth = check_points(source.stem)
+            question = f"# BEGIN QUESTION\nname: {name}\npoints: {worth}\ncheck_cell: false"
             test = new_code_cell(_otter_test(source, cell.source))
             cells += [new_raw_cell(question), cell, new_raw_cell("# BEGIN TESTS"), test]
             cells += [new_raw_cell("# END TESTS"), new_raw_cell("# END QUESTION")]

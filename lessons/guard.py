@@ -32,8 +32,8 @@ CHANGES = (
 )  # fmt: skip
 FROM_CELLS = (
     "_thread.start_new_thread", "code.__new__", "compile", "ctypes.", "exec", "function.__new__", "gc.",
-    "object.__delattr__", "object.__getattr__", "object.__setattr__", "sys._current", "sys._getframe",
-    "sys.addaudithook", "sys.monitoring", "sys.setprofile", "sys.settrace",
+    "object.__delattr__", "object.__getattr__", "object.__setattr__", "resource.", "sys._current",
+    "sys._getframe", "sys.addaudithook", "sys.monitoring", "sys.setprofile", "sys.settrace",
 )  # fmt: skip
 """Closed where a line of the notebook asks, itself or by one of the modules named next."""
 

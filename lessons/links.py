@@ -13,9 +13,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-_LINK = re.compile(
-    r"\[([^\[\]]*)\]\(((?:ums|data_prep|lessons|tests)/[\w./-]+|README\.md)(?::([\w.]+))?\)"
-)
+LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([\w./-]+)(?::([\w.]+))?\)")
+"""A link in Markdown: the text that is shown, a path, and a definition in that file or None."""
+
+FROM_TOP = ("ums/", "data_prep/", "lessons/", "tests/", "README.md")
+"""How the paths of a lesson's links begin; other links are left as they are."""
 
 
 def resolve_links(text, folder, where, to_write=()):
@@ -33,6 +35,8 @@ def resolve_links(text, folder, where, to_write=()):
 
     def link(found):
         shown, path, name = found.groups()
+        if not path.startswith(FROM_TOP):
+            return found[0]
         if not (ROOT / path).exists():
             raise ValueError(f"{where} links to {path}, which is not there")
         line = _line(ROOT / path, name, where) if name else None
@@ -46,12 +50,28 @@ def resolve_links(text, folder, where, to_write=()):
             else f"[{shown}]({address})"
         )
 
-    return _LINK.sub(link, text)
+    return LINK.sub(link, text)
 
 
 def without_links(text):
     """Markdown with the text of each link to a file of the repository in the link's place."""
-    return _LINK.sub(lambda found: _bare(found[1]), text)
+
+    def link(found):
+        return _bare(found[1]) if found[2].startswith(FROM_TOP) else found[0]
+
+    return LINK.sub(link, text)
+
+
+def live_links(text, folder):
+    """Markdown without the links that lead to nothing in `folder`."""
+
+    def link(found):
+        shown, address = found.groups()
+        if re.match(r"\w+:", address) or (folder / address.partition("#")[0]).exists():
+            return found[0]
+        return re.sub(r" \(line \d+\)$", "", shown)
+
+    return re.sub(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+)\)", link, text)
 
 
 def _bare(shown):

@@ -24,6 +24,9 @@ SETUP = """\
 `%pip install -r requirements.txt`, with the address of the repository.*"""
 """The cell under each lesson's title."""
 
+POINTS = {"t": 4, "c": 7}
+"""Points of a check of a task and of a capstone; one of a lesson has one."""
+
 FOR_TEACHERS = {"solution", "rubric"}
 """Cells with one of these tags are in no student copy."""
 
@@ -50,6 +53,11 @@ def sources(keys=()):
 def checks_name(stem):
     """The module of the checks of the lesson "02_backward": lessons.checks.lesson_02."""
     return f"lesson_{stem.partition('_')[0]}"
+
+
+def check_points(stem):
+    """What each check of this lesson, task or capstone is worth: its answer has so many lines more."""
+    return POINTS.get(stem[:1], 1)
 
 
 def tags(cell):

@@ -31,7 +31,11 @@ def op_pairs(op, forward, backward):
         y, cache = forward(x, *own)
         return _as(y, x.dtype), cache
 
-    return [(getattr(ops, f"{op}_forward"), own_forward), *gradient_pairs(op, backward)]
+    def refused(*arguments):
+        raise ValueError(f"the {op}_forward of the lessons runs in one process only")
+
+    of_part = [(ops.batchnorm_forward_part, refused)] if op == "batchnorm" else []
+    return [(getattr(ops, f"{op}_forward"), own_forward), *of_part, *gradient_pairs(op, backward)]
 
 
 def gradient_pairs(op, backward):

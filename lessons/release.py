@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 from lessons.graders import NBGRADER_CONFIG, nbgrader_notebook, otter_notebook
+from lessons.links import live_links
 from lessons.notebooks import LESSONS, ROOT, SETUP, checks_name, student_notebook
 from lessons.start_page import start_page
 from lessons.teachers import write_teachers
@@ -45,13 +46,14 @@ sys.exit(main())
 '''
 
 
-def release(out, sources, otter=None):
+def release(out, sources, otter=None, processes=1):
     """Write the bundles into the new or empty folder `out`; yield each one's name and folder.
 
     Args:
         out: the folder.
         sources: the lessons' sources.
         otter: a Python with otter-grader, which then makes the zips for Gradescope.
+        processes: lessons solved side by side.
 
     Raises `FileExistsError` where the folder holds something.
     """
@@ -60,7 +62,7 @@ def release(out, sources, otter=None):
     yield "students", write_students(out / "students", sources)
     yield "nbgrader", write_nbgrader(out / "nbgrader", sources)
     yield "otter", write_otter(out / "otter", sources, otter)
-    yield "teachers", write_teachers(out / "teachers", sources)
+    yield "teachers", write_teachers(out / "teachers", sources, processes)
 
 
 def write_students(folder, sources):
@@ -80,7 +82,7 @@ def write_students(folder, sources):
             if cell.source.startswith(SETUP[:12]):
                 cell.source = SETUP_HERE
             elif cell.cell_type == "markdown":
-                cell.source = _live_links(cell.source, folder / "lessons")
+                cell.source = live_links(cell.source, folder / "lessons")
         nbformat.write(notebook, folder / "lessons" / f"{source.stem}.ipynb")
     (folder / "START.md").write_text(start_page(titles), encoding="utf-8")
     return folder
@@ -131,18 +133,6 @@ def _imported(text):
         n.removeprefix("lessons.").replace(".", "/") for n in names if n.startswith("lessons.")
     }
     return {path for path in paths if _module(path).is_file()}
-
-
-def _live_links(text, folder):
-    """Markdown without the links that lead to nothing in `folder`."""
-
-    def link(found):
-        shown, address = found.groups()
-        if re.match(r"\w+:", address) or (folder / address.partition("#")[0]).exists():
-            return found[0]
-        return re.sub(r" \(line \d+\)$", "", shown)
-
-    return re.sub(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+)\)", link, text)
 
 
 # ------------------------------------------------------------------- nbgrader and otter

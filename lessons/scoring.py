@@ -22,9 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from lessons.notebooks import ROOT, solved_notebook, sources, student_notebook
+from lessons.notebooks import ROOT, check_points, solved_notebook, sources, student_notebook
 
 LONGEST_LINE = 2**20
+
+OUT_OF_TIME = -signal.SIGXCPU if os.name == "posix" else None
+PATIENCE = 5 if os.name == "posix" else 1
+"""How many times as long as its processor time a check may take by the clock; Windows has the clock alone."""
 
 
 class Result(NamedTuple):
@@ -36,7 +40,7 @@ class Result(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Seconds that one check, or all that comes before the first, may take; memory in megabytes."""
+    """Processor time of one check, or of all that comes before the first, in seconds; memory in megabytes."""
 
     seconds: int = 60
     memory: int = 4096
@@ -44,7 +48,7 @@ class Limits(NamedTuple):
 
 @dataclass
 class Score:
-    """A notebook's points, one for each check that it passes, and what a teacher should look at."""
+    """What became of a notebook's checks, and what a teacher should look at."""
 
     path: Path
     lesson: str = ""
@@ -56,7 +60,13 @@ class Score:
 
     @property
     def points(self):
-        return sum(result.status == "passed" for result in self.results)
+        passed = sum(result.status == "passed" for result in self.results)
+        return passed * check_points(self.lesson)
+
+    @property
+    def most(self):
+        """The points of a notebook that passes every check."""
+        return len(self.results) * check_points(self.lesson)
 
 
 def score_all(paths, limits, processes=1):
@@ -153,7 +163,8 @@ def _lessons():
 def _run(request, limits):
     """Let a judge run until it ends or is silent too long: its entries, and why there are no more."""
     secret = secrets.token_hex(32)
-    text = json.dumps(request | {"secret": secret, "memory": limits.memory})
+    text = json.dumps(request | limits._asdict() | {"secret": secret})
+    by_clock = limits.seconds * PATIENCE
     lines, entries = queue.Queue(), []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
@@ -166,14 +177,14 @@ def _run(request, limits):
         try:
             with contextlib.suppress(OSError), process.stdin:
                 process.stdin.write(text.encode())
-            while (
-                entry := _next(lines, secret.encode(), len(entries), limits.seconds)
-            ) is not None:
+            while (entry := _next(lines, secret.encode(), len(entries), by_clock)) is not None:
                 entries.append(entry)
             ended = process.wait(timeout=5)
             why = f"its process ended by itself (status {ended})"
+            if ended == OUT_OF_TIME:
+                why = f"more than {limits.seconds} s of processor time"
         except queue.Empty:
-            why = f"more than {limits.seconds} s"
+            why = f"more than {by_clock} s"
         except subprocess.TimeoutExpired:
             why = "its process closed its output"
         finally:

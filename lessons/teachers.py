@@ -3,15 +3,20 @@
 import importlib
 import inspect
 import re
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 
 from lessons.checking import checks_of
-from lessons.links import without_links
+from lessons.holes import cut
+from lessons.links import live_links, without_links
 from lessons.notebooks import (
     FOR_TEACHERS,
     PLACE,
+    SETUP,
     SOLVED,
     THINK,
     asked,
+    check_points,
     checks_name,
     solved_notebook,
     source_notebook,
@@ -19,28 +24,37 @@ from lessons.notebooks import (
 )
 from lessons.running import solve
 
+STUDENTS = "../../students"
+"""The students' folder, from that of the solved copies."""
+
 USUAL = """\
 Two points for each question: one for what is claimed, one for the reason. An answer that differs from the one
 below and is well argued from a picture, an equation or a number of the notebook has both.
 """
 
 
-def write_teachers(folder, sources):
-    """Write `solved/`, `slides/` and `grading/`; solves the lessons whose solved copy is out of date."""
+def write_teachers(folder, sources, processes=1):
+    """Write `solved/`, `slides/` and `grading/`.
+
+    Solves the lessons whose solved copy is out of date, so many side by side, and prints their seconds.
+    """
     import nbformat
 
     for name in ("solved", "slides", "grading"):
         (folder / name).mkdir(parents=True)
-    for source in sources:
+    with ThreadPoolExecutor(processes) as pool:
+        threads = 1 if processes > 1 else None
+        notebooks = list(pool.map(lambda source: _solved(source, threads), sources))
+    for source, notebook in zip(sources, notebooks, strict=True):
         (folder / "grading" / f"{source.stem}.md").write_text(grading(source), encoding="utf-8")
-        notebook = _solved(source)
+        notebook = _linked(notebook, folder)
         nbformat.write(notebook, folder / "solved" / f"{source.stem}.ipynb")
         page = folder / "slides" / f"{source.stem}.slides.html"
         page.write_text(slides(notebook), encoding="utf-8")
     return folder
 
 
-def _solved(source):
+def _solved(source, threads):
     """The solved copy with its outputs: the one that is there, if the lesson has not changed since."""
     import nbformat
 
@@ -49,23 +63,51 @@ def _solved(source):
         kept = nbformat.read(path, as_version=4)
         if [cell.source for cell in kept.cells] == [cell.source for cell in wanted.cells]:
             return kept
-    return nbformat.read(solve(source)[0], as_version=4)
+    path, seconds = solve(source, threads)
+    print(f"{seconds:6.1f} s  {path.name}", flush=True)
+    return nbformat.read(path, as_version=4)
+
+
+def _linked(notebook, folder):
+    """The notebook with its links leading into the students' folder beside this one, where they can."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            text = cell.source.replace("](../../", f"]({STUDENTS}/")
+            cell.source = live_links(text, folder / "solved")
+    return notebook
 
 
 def slides(notebook):
     """A page of slides (reveal.js, which it loads from the web) with a slide for each heading.
 
-    What follows a heading is below it: the arrow down leads there.
+    What follows a heading is below it: the arrow down leads there. Slides show the lesson as students
+    get it, with holes, and with the solved copy's pictures; the first cell, of imports, is left out.
     """
     from nbconvert import SlidesExporter
 
-    for cell in notebook.cells:
-        heads = cell.cell_type == "markdown" and re.match(r"#{1,2} ", cell.source)
-        kind = "slide" if heads else "subslide" if cell.cell_type == "markdown" else "fragment"
-        if tags(cell) & {"solution", "rubric"}:
-            kind = "skip"
-        cell.metadata["slideshow"] = {"slide_type": kind}
-    return SlidesExporter().from_notebook_node(notebook)[0]
+    shown = notebook.copy()
+    imports = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"][:1]
+    cells = [cell for i, cell in enumerate(notebook.cells) if i not in imports]
+    shown.cells = [slide for cell in cells for slide in _slides_of(cell)]
+    for number, slide in enumerate(shown.cells):
+        slide.id = f"slide{number}"
+    return SlidesExporter(reveal_scroll=True).from_notebook_node(shown)[0]
+
+
+def _slides_of(cell):
+    """The slides that a cell becomes: each heading begins a new one."""
+    if tags(cell) & FOR_TEACHERS or cell.source.startswith(SETUP[:12]):
+        return []
+    if cell.cell_type == "code":
+        return [_slide(cell, "fragment", cut(cell.source))]
+    texts = [text for text in re.split(r"^(?=## )", cell.source, flags=re.M) if text.strip()]
+    return [_slide(cell, "slide" if re.match("##? ", t) else "subslide", t) for t in texts]
+
+
+def _slide(cell, kind, text):
+    made = deepcopy(cell)
+    made.source, made.metadata["slideshow"] = text, {"slide_type": kind}
+    return made
 
 
 def grading(source):
@@ -76,7 +118,7 @@ def grading(source):
     cells = source_notebook(source).cells
     title = re.search(r"^# (.+)$", cells[0].source, flags=re.M)[1]
     checks = checks_of(importlib.import_module(f"lessons.checks.{checks_name(source.stem)}"))
-    lines = [f"# {title}", "", "## Checks", "", "Scoring gives one point for each.", ""]
+    lines = [f"# {title}", "", "## Checks", "", _worth(check_points(source.stem)), ""]
     lines += [f"- `{name}`: {' '.join(inspect.getdoc(f).split())}" for name, f in checks.items()]
     if not any("rubric" in tags(cell) for cell in cells):
         lines += ["", USUAL.rstrip()]
@@ -88,3 +130,7 @@ def grading(source):
             text = cell.source[begin.start() if begin else 0 :]
             lines += ["", without_links(PLACE.sub("", text)).rstrip()]
     return "\n".join(lines) + "\n"
+
+
+def _worth(points):
+    return f"Scoring gives {'one point' if points == 1 else f'{points} points'} for each."

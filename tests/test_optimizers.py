@@ -6,6 +6,7 @@ from planted_bugs import OPTIMIZERS, hand_steps
 
 from ums import optimizers
 from ums.layers import Parameter
+from ums.ops.fast import threads
 from ums.optimizers import SGD, Adam, CosineDecay, ReduceOnPlateau, RMSprop
 
 GRADIENTS = [0.5, -2.0, 0.0, 1.0, 1.0]
@@ -31,6 +32,19 @@ def steps(optimizer, gradients):
 def test_steps_equal_hand_computed_ones(name):
     got = steps(make(name, Parameter(np.array([3.0]))), GRADIENTS)
     np.testing.assert_allclose(np.ravel(got), hand_steps(name, 3.0, GRADIENTS), rtol=1e-12)
+
+
+@EVERY
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("count", ["1", "3"])
+def test_moved_in_bands_large_parameters_have_the_same_bits(name, order, count, rng, monkeypatch):
+    monkeypatch.setenv("UMS_THREADS", count)
+    start, gradients = rng.normal(size=(4, 25)), rng.normal(size=(3, 4, 25))
+    whole = steps(make(name, Parameter(start.copy())), gradients)
+    monkeypatch.setattr(threads, "BAND", 7)
+    monkeypatch.setattr(threads, "TILE_BYTES", 7 << 20)
+    moved = steps(make(name, Parameter(start.copy(order))), gradients)
+    np.testing.assert_array_equal(moved, whole)
 
 
 def test_plain_gradient_descent_worked_by_hand():

@@ -174,7 +174,7 @@ def test_synchronised_batch_norm_is_the_formula_on_the_whole_batch(parts, shape,
     def of_part(ranks):
         own = slice(*edges[ranks.rank : ranks.rank + 2])
         running = mean.copy(), var.copy()
-        y, cache = ops.batchnorm_forward(x[own], gamma, beta, *running, True, total=ranks.total)
+        y, cache = ops.batchnorm_forward_part(x[own], gamma, beta, *running, ranks.total)
         dx = ops.batchnorm_grad_input(dy[own], cache)
         again, *sums = ops.batchnorm_backward(dy[own], cache)
         np.testing.assert_array_equal(dx, again)
@@ -193,7 +193,7 @@ def test_synchronised_batch_norm_is_the_formula_on_the_whole_batch(parts, shape,
 def test_one_value_per_channel_on_all_ranks_is_refused():
     def forward(ranks):
         x = np.ones((1 - ranks.rank, 3))
-        ops.batchnorm_forward(x, *np.ones((4, 3)), True, total=ranks.total)
+        ops.batchnorm_forward_part(x, *np.ones((4, 3)), ranks.total)
 
     with pytest.raises(ValueError, match="more than one value per channel, on all ranks"):
         on_ranks(2, forward)

@@ -203,11 +203,10 @@ class BatchNorm(Layer):
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, tuple]:
         arrays = self.gamma.value, self.beta.value, self.running_mean, self.running_var
-        batch_statistics = training and not self.frozen
-        settings: tuple = batch_statistics, self.momentum, self.eps
-        if self.ranks:
-            settings += (self.ranks.total,)
-        return ops.batchnorm_forward(x, *arrays, *settings)
+        batch_statistics, settings = training and not self.frozen, (self.momentum, self.eps)
+        if self.ranks and batch_statistics:
+            return ops.batchnorm_forward_part(x, *arrays, self.ranks.total, *settings)
+        return ops.batchnorm_forward(x, *arrays, batch_statistics, *settings)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         axes = "H, W, C" if len(shape) == 3 else "C"

@@ -15,6 +15,7 @@ from ums.checks import check_fraction, check_integer, check_positive
 from ums.layer import Parameter, copy_arrays
 from ums.ops.arguments import check_floats
 from ums.ops.fast import gpu
+from ums.ops.fast.threads import in_bands
 
 __all__ = ["SGD", "Adam", "CosineDecay", "Optimizer", "RMSprop", "ReduceOnPlateau"]
 
@@ -143,6 +144,7 @@ class SGD(Optimizer):
         _move_sgd(x, g, v, self.learning_rate, self.momentum)
 
 
+@in_bands
 @fused
 def _move_sgd(xp: ModuleType, x: Array, g: Array, v: Array, rate: float, momentum: float) -> None:
     v *= momentum
@@ -170,6 +172,7 @@ class RMSprop(Optimizer):
         _move_rmsprop(x, g, s, self.learning_rate, self.rho, 1 - self.rho, self.eps)
 
 
+@in_bands
 @fused
 def _move_rmsprop(
     xp: ModuleType, x: Array, g: Array, s: Array, rate: float, rho: float, gain: float, eps: float
@@ -206,6 +209,7 @@ class Adam(Optimizer):
         _move_adam(x, g, m, v, self.learning_rate, *first, *second, self.eps)
 
 
+@in_bands
 @fused
 def _move_adam(xp: ModuleType, x: Array, g: Array, m: Array, v: Array, *numbers: float) -> None:
     # beta, gain = 1 - beta and correction = 1 - beta^t, of m and of v

@@ -2,10 +2,9 @@
 
 import ast
 import os
-import re
 from functools import cache
 
-from lessons.notebooks import ROOT
+from lessons.links import LINK, ROOT
 
 PAGES = {
     "README.md": "index.html",
@@ -13,8 +12,6 @@ PAGES = {
     "ums/experiments/RESULTS.md": "results.html",
 }
 """Files of the repository that have a page of the book in their place."""
-
-_LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([\w./-]+)(?::([\w.]+))?\)")
 
 
 def in_book(text, base=ROOT, up="", repository=None):
@@ -41,7 +38,7 @@ def in_book(text, base=ROOT, up="", repository=None):
             return f"[{shown}](https://github.com/{repository}/blob/HEAD/{path})"
         return f"`{path}`" if path.endswith(shown.strip("`")) else f"{shown} (`{path}`)"
 
-    return _LINK.sub(link, text)
+    return LINK.sub(link, text)
 
 
 def _page(path, name):

@@ -21,6 +21,7 @@ def build(out, edition):
 
     Lessons without an executed copy (lessons/solved/) are executed first, except in a draft.
     """
+    import myst_nb  # noqa: F401  # else Sphinx says at length, and late, that it is not there
     from sphinx.cmd.build import main as sphinx
 
     source, html = out / "source", out / "html"

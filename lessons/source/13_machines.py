@@ -264,8 +264,8 @@ def norm_backward(dys, xhats, gamma, rstd, total):
 check.norm_backward(norm_backward)
 
 # %% [markdown]
-# In the library it is one argument, `total`, of [batchnorm_forward](ums/ops/norm.py:batchnorm_forward). Here it is, with a batch norm over five rows on one rank, and your
-# two functions on parts of two and three:
+# In the library it is [batchnorm_forward_part](ums/ops/norm.py:batchnorm_forward_part), which takes `total` as an argument. Here is the usual batch norm, over five rows on one
+# rank, and your two functions on parts of two and three:
 
 # %%
 rows, dy = rng.normal(2, 3, (2, 5, 4))

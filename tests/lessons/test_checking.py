@@ -1,9 +1,12 @@
 """What a student sees of a check."""
 
+from functools import partial, wraps
+
 import numpy as np
 import pytest
 
 from lessons.checking import CheckFailed, NotWritten, as_array, check, require
+from ums import ops
 from ums.gradcheck import GradientError
 
 
@@ -68,3 +71,10 @@ def test_what_is_no_such_array_is_named(value, message):
 def test_answer_that_is_none_is_said_to_be_not_written():
     with pytest.raises(NotWritten, match="three is not written yet"):
         three(None)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, partial, lambda f: wraps(partial(f))(lambda: 3)])
+def test_function_of_the_library_is_no_answer_however_it_is_wrapped(wrap):
+    with pytest.raises(CheckFailed, match=r"the library's ums\.ops\.losses\.bce, not an answer"):
+        three(wrap(ops.bce))
+    three(wrap(lambda: 3))

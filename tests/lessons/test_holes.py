@@ -3,6 +3,7 @@
 import pytest
 
 from lessons.holes import BEGIN, END, cut, solution_lines
+from lessons.notebooks import sources
 
 CELL = f"""def double(x):
     \"\"\"Twice x.\"\"\"
@@ -36,6 +37,12 @@ def test_solution_outside_a_function_leaves_the_names_of_what_is_to_be_written()
 
 def test_solution_lines_are_those_between_the_markers():
     assert solution_lines(CELL) == ["y = x + x", "return y"]
+
+
+def test_students_write_at_least_600_lines_over_the_course():
+    texts = [source.read_text(encoding="utf-8") for source in sources()]
+    lines = [line for text in texts for line in solution_lines(text)]
+    assert sum(not line.startswith("#") for line in lines) >= 600
 
 
 def test_text_without_holes_stays_as_it_is():

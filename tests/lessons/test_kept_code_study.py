@@ -4,8 +4,8 @@ import argparse
 import json
 
 import pytest
+from kept_answers import notebook
 from sources import program
-from test_kept_code import notebook
 
 from lessons import own_study
 from lessons.own import keep

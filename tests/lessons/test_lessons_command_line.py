@@ -60,7 +60,7 @@ def test_failing_check_is_no_error_of_the_command(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(command, "score_all", lambda *_: [failing])
     assert command.main(["score", str(tmp_path / "a.ipynb"), "--out", str(tmp_path / "out")]) == 0
     out, err = capsys.readouterr()
-    assert "a.ipynb: 0 of 1 checks passed\n  failed        a_check: wrong" in out and not err
+    assert "a.ipynb: 0 of 1 points\n  failed        a_check: wrong" in out and not err
     assert f"to look at: {tmp_path / 'a.ipynb'}: a sign" in out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "scores.csv",

@@ -1,7 +1,8 @@
 """nbgrader and otter-grader, the real ones, give the scores that our own scoring gives.
 
 NBGRADER_PYTHON and OTTER_PYTHON name a Python that has each, with what the library needs. CLASS is how many
-students hand in, 3 without it: all right, one answer wrong, nothing written, and then drawn ones.
+students hand in, 3 without it: all right, one answer wrong and the checks deleted, nothing written, and then
+drawn ones.
 """
 
 import copy
@@ -71,7 +72,12 @@ def hand_in(student_copy, lesson, path):
     for number, (texts, worth) in enumerate(classroom(lesson)):
         paths.append(path(number))
         paths[-1].parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(filled(notebook, texts), paths[-1])
+        handed_in = filled(notebook, texts)
+        if number == 1:
+            handed_in.cells = [
+                cell for cell in handed_in.cells if "\ncheck." not in f"\n{cell.source}"
+            ]
+        nbformat.write(handed_in, paths[-1])
         points.append(worth)
     return paths, points
 

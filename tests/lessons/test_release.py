@@ -5,18 +5,20 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from sources import SOURCES, checks
 
-from lessons.holes import solution_lines
+from lessons.checking import CheckFailed
+from lessons.holes import BEGIN, END, solution_lines
 
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("jupytext")
 
 from lessons import teachers  # noqa: E402
 from lessons.graders import nbgrader_notebook, otter_notebook, stated_points  # noqa: E402
-from lessons.notebooks import asked  # noqa: E402
+from lessons.notebooks import SETUP, asked  # noqa: E402
 from lessons.release import release, write_students  # noqa: E402
 
 TRIVIAL = 12
@@ -107,19 +109,37 @@ def test_students_folder_has_the_command_of_the_study(students, tmp_path):
 
 
 @pytest.mark.parametrize("source", LESSONS, ids=list(SOURCES))
-def test_graders_copies_have_a_point_for_each_check(source):
+def test_graders_copies_have_the_points_of_each_check(source):
     lesson = source.stem
+    worth = 7 if lesson.startswith("c") else 4 if lesson.startswith("t") else 1
     cells = nbgrader_notebook(source).cells
     marks = [cell.metadata["nbgrader"] for cell in cells if "nbgrader" in cell.metadata]
     tests = [mark for mark in marks if mark["grade"] and not mark["solution"]]
     assert [mark["grade_id"] for mark in tests] == [f"check-{name}" for name in checks(lesson)]
     assert len({mark["grade_id"] for mark in marks}) == len(marks)
-    assert all(mark["points"] == 1 for mark in tests)
+    assert all(mark["points"] == worth for mark in tests)
     raw = [c.source for c in otter_notebook(source, ["ums"]).cells if c.cell_type == "raw"]
-    assert [n for text in raw for n in re.findall(r"name: (\w+)\npoints: 1\n", text)] == list(
-        checks(lesson)
-    )
+    assert [
+        n for text in raw for n in re.findall(rf"name: (\w+)\npoints: {worth}\n", text)
+    ] == list(checks(lesson))
     assert "  - ums" in raw[0] and sum("BEGIN TESTS" in text for text in raw) == len(tests)
+
+
+def test_check_of_nbgrader_is_the_lessons_own_whatever_the_name_stands_for():
+    cells = nbgrader_notebook(SOURCES["02_backward"]).cells
+    marked = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell.source for cell in cells}
+    replaced = SimpleNamespace(rejected=lambda answer: None)
+    with pytest.raises(CheckFailed):
+        exec(marked["check-rejected"], {"check": replaced, "rejected": lambda suspects: set()})
+
+
+@pytest.mark.parametrize("key", ["c1", "c2"])
+def test_points_of_a_capstone_add_up_to_100(key):
+    (source,) = (source for source in LESSONS if source.stem.startswith(key))
+    marks = [cell.metadata.get("nbgrader", {}) for cell in nbgrader_notebook(source).cells]
+    assert sum(mark.get("points", 0) for mark in marks) == 100
+    worth = re.search(r"Scoring gives (\d+) points for each", teachers.grading(source))[1]
+    assert f"{worth} for each of" in teachers.grading(source)
 
 
 def test_teachers_get_rubric_questions_and_answers():
@@ -195,18 +215,41 @@ def test_points_that_an_answer_states_are_added(text, points):
     assert stated_points(text) == points
 
 
-def test_slides_begin_at_headings_and_keep_answers_back():
+def test_slides_begin_at_headings_and_hold_no_answers_and_no_solutions():
     pytest.importorskip("nbconvert")
     cells = [
         nbformat.v4.new_markdown_cell("# A lesson\n\ntext"),
-        nbformat.v4.new_code_cell("x = 1"),
-        nbformat.v4.new_markdown_cell("## A part"),
+        nbformat.v4.new_markdown_cell(SETUP),
+        nbformat.v4.new_code_cell("import numpy as np"),
+        nbformat.v4.new_code_cell(f"def f():\n    {BEGIN}\n    return 12345\n    {END}"),
+        nbformat.v4.new_markdown_cell("**Look.** A picture.\n\n## A part"),
         nbformat.v4.new_markdown_cell("the answers", metadata={"tags": ["solution"]}),
     ]
     page = teachers.slides(nbformat.v4.new_notebook(cells=cells))
-    kinds = [cell.metadata["slideshow"]["slide_type"] for cell in cells]
-    assert kinds == ["slide", "fragment", "slide", "skip"]
-    assert "reveal" in page and "A part" in page and "the answers" not in page
+    slides = page[page.index('<div class="slides">') :]
+    assert (
+        slides.count("<section") == 2 + 3
+    )  # two that go to the right, one of them with another below
+    assert "A part" in slides and "f is not written yet" in slides and "scroll" in page
+    assert not any(text in slides for text in ("the answers", "12345", "hosted notebook", "numpy"))
+    assert "12345" in cells[3].source
+
+
+def test_lessons_that_are_out_of_date_are_solved_side_by_side_with_a_thread_each(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("nbconvert")
+    asked = []
+
+    def solve(source, threads):
+        asked.append((source.stem, threads))
+        nbformat.write(teachers.solved_notebook(source), tmp_path / source.name)
+        return tmp_path / source.name, 1.0
+
+    monkeypatch.setattr(teachers, "SOLVED", tmp_path / "none")
+    monkeypatch.setattr(teachers, "solve", solve)
+    teachers.write_teachers(tmp_path / "teachers", LESSONS[:2], processes=2)
+    assert sorted(asked) == [(source.stem, 1) for source in LESSONS[:2]]
 
 
 def test_release_takes_a_solved_copy_that_is_up_to_date_and_no_folder_that_is_not_empty(
@@ -215,8 +258,9 @@ def test_release_takes_a_solved_copy_that_is_up_to_date_and_no_folder_that_is_no
     pytest.importorskip("nbconvert")
     source = SOURCES["02_backward"]
     solved = teachers.solved_notebook(source)
+    assert "](../../ums/ops/" in nbformat.writes(solved)
     monkeypatch.setattr(teachers, "SOLVED", tmp_path / "solved")
-    monkeypatch.setattr(teachers, "solve", lambda source: pytest.fail("solved once more"))
+    monkeypatch.setattr(teachers, "solve", lambda *_: pytest.fail("solved once more"))
     (tmp_path / "solved").mkdir()
     nbformat.write(solved, tmp_path / "solved" / "02_backward.ipynb")
     made = dict(release(tmp_path / "out", [source]))
@@ -225,5 +269,9 @@ def test_release_takes_a_solved_copy_that_is_up_to_date_and_no_folder_that_is_no
     assert files == {
         "solved/02_backward.ipynb", "slides/02_backward.slides.html", "grading/02_backward.md",
     }  # fmt: skip
+    text = (made["teachers"] / "solved" / "02_backward.ipynb").read_text(encoding="utf-8")
+    links = re.findall(r"\]\((\.\./[^)#]+)", text)
+    assert len(links) > 3
+    assert all((made["teachers"] / "solved" / link).exists() for link in links)
     with pytest.raises(FileExistsError, match="not empty"):
         list(release(tmp_path / "out", [source]))

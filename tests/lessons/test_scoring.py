@@ -87,7 +87,8 @@ def test_check_that_was_changed_does_not_matter(scored):
 
 
 @POSIX
-def test_answer_that_ends_its_process_or_never_ends_fails_alone(scored):
+def test_answer_that_ends_its_process_or_never_ends_fails_alone(scored, monkeypatch):
+    monkeypatch.setattr(scoring, "PATIENCE", 60)  # others may leave this process little
     cells = [
         IMPORTS,
         SIGMOID + "    import os\n    os._exit(0)",
@@ -96,13 +97,21 @@ def test_answer_that_ends_its_process_or_never_ends_fails_alone(scored):
         "def softmax_backward_wrong(dy, cache):\n    return np.ones(10**12)",
         RIGHT[3],
     ]
-    results, _ = scored(*cells, limits=Limits(seconds=15))
+    results, _ = scored(*cells, limits=Limits(seconds=5))
     assert results["sigmoid_backward"] == (
         "failed", "it came to no end: its process ended by itself (status 0)",
     )  # fmt: skip
-    assert results["dense_backward"] == ("failed", "it came to no end: more than 15 s")
+    expected = ("failed", "it came to no end: more than 5 s of processor time")
+    assert results["dense_backward"] == expected
     assert "MemoryError" in results["softmax_backward_wrong"][1]
     assert results["rejected"] == ("passed", "")
+
+
+@POSIX
+def test_time_by_the_clock_may_be_longer_than_the_processor_time_that_a_check_may_take(scored):
+    slow = RIGHT[0].replace("(y,) = cache", "import time; time.sleep(4); (y,) = cache", 1)
+    results, _ = scored(IMPORTS, slow, limits=Limits(seconds=5))
+    assert "sleep" in slow and results["sigmoid_backward"] == ("passed", "")
 
 
 # ----------------------------------------------------------------------- forged results
@@ -172,6 +181,10 @@ FORGED = {
         "    for i in range(10**5):\n        try:\n            open(f'/x{i}', 'w')\n"
         "        except OSError:\n            pass" + WRONG,
         "stopped: write to /x0",
+    ),
+    "gives itself more time": (
+        "    import resource\n    resource.setrlimit(resource.RLIMIT_CPU, (999, 9999))" + WRONG,
+        "stopped: resource.setrlimit",
     ),
     "starts a program": ("    import subprocess\n    subprocess.run(['true'])" + WRONG, "Popen"),
 }
@@ -252,6 +265,12 @@ def test_equal_answers_are_marked_with_the_others_names(tmp_path):
     assert scores[0].signs[0].endswith(f"those of {tmp_path / 'b'}")
 
 
+@pytest.mark.parametrize(("lesson", "worth"), [("02_x", 1), ("t1_x", 4), ("c1_x", 7)])
+def test_check_of_a_longer_work_is_worth_more(lesson, worth):
+    score = Score(Path("x"), lesson, RESULTS)
+    assert (score.points, score.most) == (worth, 2 * worth)
+
+
 def test_gradebook_has_a_row_each_and_feedback_keeps_signs_to_the_teacher(tmp_path):
     scores = [
         Score(tmp_path / "in" / "=a" / "02.ipynb", "02_x", RESULTS, ["a sign"]),
@@ -264,5 +283,5 @@ def test_gradebook_has_a_row_each_and_feedback_keeps_signs_to_the_teacher(tmp_pa
     full = json.loads((tmp_path / "out" / "scores.json").read_text(encoding="utf-8"))
     assert full[0]["signs"] == ["a sign"] and full[0]["checks"][1]["message"] == "wrong\nthere"
     page = (tmp_path / "out" / "feedback" / "=a" / "02.ipynb.md").read_text(encoding="utf-8")
-    assert "1 of 2" in page and "wrong" in page and "a sign" not in page
+    assert "1 of 2 points" in page and "wrong" in page and "a sign" not in page
     assert "no notebook" in feedback(scores[1])

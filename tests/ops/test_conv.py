@@ -18,6 +18,7 @@ CASES = [
     ((2, 4, 6, 3), 1, 5, 1, 1),
     ((2, 5, 6, 3), 1, 5, 2, 1),
     ((1, 2, 1, 1), 3, 1, 1, 3),
+    ((1, 2, 3, 7), 3, 9, 1, 2),  # smaller than the kernel
 ]
 TABLE = pytest.mark.parametrize(("shape", "K", "O", "stride", "dilation"), CASES)
 

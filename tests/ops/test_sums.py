@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from ums import ops
-from ums.ops.fast.rows import BLOCK, channel_sums, column_sums, transposed_product
+from ums.ops.fast.rows import (
+    BLOCK,
+    add_up,
+    along_rows,
+    channel_sums,
+    column_sums,
+    per_channel,
+    transposed_product,
+)
 
 SIDES = [16, 63, 256, 1024]
 LEVEL = np.float32(0.1)
@@ -108,6 +116,19 @@ def test_blocks_cover_every_row_once(M, dtype, rng):
     np.testing.assert_array_equal(transposed_product(a, b), a.T @ b)
     np.testing.assert_array_equal(column_sums(a.reshape(1, M, 3)), a.sum(axis=0)[None])
     np.testing.assert_array_equal(channel_sums(a.reshape(M, 1, 3)), a.sum(axis=0))
+
+
+def test_many_float32_shares_add_up_in_float64():
+    assert add_up([]) == []
+    level, ones = add_up([np.full(3, LEVEL), np.ones(2, np.float32)] for _ in range(100_000))
+    np.testing.assert_allclose(level, 100_000 * EXACT, rtol=1e-12)
+    np.testing.assert_array_equal(ones, 100_000)
+
+
+def test_values_along_a_row_are_those_of_every_pixel(rng):
+    values = rng.integers(0, 9, 3)
+    assert along_rows(values, 2).tolist() == [*values, *values]
+    np.testing.assert_array_equal(per_channel(along_rows(values, 5), 5), 5 * values)
 
 
 @pytest.mark.parametrize("threads", ["1", "2", "3"])

@@ -170,6 +170,7 @@ def test_tiles_cover_every_row_once_in_order(N, rows, row_bytes, budget, threads
 @pytest.mark.parametrize(("N", "rows", "row_bytes", "budget", "threads"), TILES)
 def test_tiles_balance_the_threads(N, rows, row_bytes, budget, threads, monkeypatch):
     monkeypatch.setattr(fast_threads, "TILE_BYTES", budget)
+    monkeypatch.setattr(fast_threads, "SMALL_BYTES", 0)
     monkeypatch.setenv("UMS_THREADS", str(threads))
     groups = {(t[0].start, t[0].stop) for t in tiles(N, rows, row_bytes)}
     sizes = [stop - start for start, stop in groups]
@@ -180,8 +181,16 @@ def test_tiles_balance_the_threads(N, rows, row_bytes, budget, threads, monkeypa
 @pytest.mark.parametrize(("N", "threads", "bands"), [(1, 2, 2), (1, 5, 5), (2, 3, 4), (3, 3, 3)])
 def test_every_thread_gets_rows_where_there_are_fewer_images(N, threads, bands, monkeypatch):
     monkeypatch.setenv("UMS_THREADS", str(threads))
+    monkeypatch.setattr(fast_threads, "SMALL_BYTES", 0)
     assert len(tiles(N, 10, 1)) == bands
     assert tiles(1, 0, 1) == []
+
+
+def test_small_work_is_one_tile(monkeypatch):
+    monkeypatch.setenv("UMS_THREADS", "4")
+    monkeypatch.setattr(fast_threads, "SMALL_BYTES", 400)
+    assert tiles(3, 10, 13) == [(slice(0, 3), 0, 10)]
+    assert len(tiles(4, 10, 10)) == 4
 
 
 def test_gpu_tiles_have_a_budget_of_their_own(monkeypatch):

@@ -92,10 +92,10 @@ def test_result_is_the_same_in_every_run_with_as_many_threads(threads, rng, monk
         ((16, 30, 32, 64), (3, 3, 64, 64), 1, 1),
         ((16, 32, 36, 64), (3, 3, 64, 64), 1, 2),
         ((16, 32, 32, 8), (3, 3, 8, 64), 1, 1),
-        ((1, 8, 8, 64), (3, 3, 64, 64), 1, 1),
+        ((1, 32, 28, 64), (3, 3, 64, 64), 1, 1),
         ((0, 32, 32, 64), (3, 3, 64, 64), 1, 1),
     ],
 )
 def test_is_left_alone_where_it_does_not_fit_or_pay(shape, w_shape, stride, dilation):
     assert not pays(shape, w_shape, stride, dilation)
-    assert pays((16, 32, 32, 64), (3, 3, 64, 64), 1, 1)
+    assert pays((1, 32, 32, 64), (3, 3, 64, 64), 1, 1)

@@ -39,6 +39,7 @@ from ums.ops.losses import (
 from ums.ops.norm import (
     batchnorm_backward,
     batchnorm_forward,
+    batchnorm_forward_part,
     batchnorm_grad_input,
     batchnorm_grad_weights,
 )
@@ -53,13 +54,13 @@ from ums.ops.upsample import (
 )
 
 __all__ = [
-    "batchnorm_backward", "batchnorm_forward", "batchnorm_grad_input", "batchnorm_grad_weights",
-    "bce", "bce_dice", "categorical_cross_entropy", "col2im", "conv2d_backward", "conv2d_forward",
-    "conv2d_grad_input", "conv2d_grad_weights", "dense_backward", "dense_forward",
-    "dense_grad_input", "dense_grad_weights", "dice", "dropout_backward", "dropout_forward",
-    "global_average_pool_backward", "global_average_pool_forward", "im2col", "known_bce", "known_mse",
-    "mse", "relu_backward", "relu_forward", "sigmoid_backward", "sigmoid_forward",
-    "softmax_backward", "softmax_dice", "softmax_forward",
-    "upsample2d_backward", "upsample2d_forward", "upsample_conv2d_backward",
+    "batchnorm_backward", "batchnorm_forward", "batchnorm_forward_part", "batchnorm_grad_input",
+    "batchnorm_grad_weights", "bce", "bce_dice", "categorical_cross_entropy", "col2im",
+    "conv2d_backward", "conv2d_forward", "conv2d_grad_input", "conv2d_grad_weights",
+    "dense_backward", "dense_forward", "dense_grad_input", "dense_grad_weights", "dice",
+    "dropout_backward", "dropout_forward", "global_average_pool_backward",
+    "global_average_pool_forward", "im2col", "known_bce", "known_mse", "mse", "relu_backward",
+    "relu_forward", "sigmoid_backward", "sigmoid_forward", "softmax_backward", "softmax_dice",
+    "softmax_forward", "upsample2d_backward", "upsample2d_forward", "upsample_conv2d_backward",
     "upsample_conv2d_forward", "upsample_conv2d_grad_input", "upsample_conv2d_grad_weights",
 ]  # fmt: skip

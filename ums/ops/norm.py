@@ -12,9 +12,10 @@ channels. rstd is the reciprocal standard deviation.
 
 ``momentum`` is Keras's: the share of the old running value that is kept (PyTorch's is 1 minus it).
 
-Where a batch is spread over several processes, ``total`` adds arrays over them (:mod:`ums.parallel`):
-M, mean, var, mean(dy) and mean(dy xhat) are then those of the whole batch. dgamma and dbeta stay
-sums over the part that is here, for the optimizer adds all gradients.
+Where a batch is spread over several processes (:mod:`ums.parallel`), :func:`batchnorm_forward_part`
+takes the place of the forward pass in training: M, mean, var, mean(dy) and mean(dy xhat) are then those
+of the whole batch. dgamma and dbeta stay sums over the part that is here, for the optimizer adds all
+gradients.
 
 The functions whose names end in ``_plain`` are these formulas word for word. The public functions
 compute the same in :mod:`ums.ops.fast.norm`, in fewer passes over memory, and cache other arrays:
@@ -72,25 +73,52 @@ def batchnorm_forward(
     training: bool,
     momentum: float = 0.9,
     eps: float = 1e-5,
-    total: Callable[[Array], Array] | None = None,
 ) -> tuple[Array, tuple]:
     """Normalise x (..., C); gamma, beta and the running statistics are (C,).
 
     With ``training`` true the batch's statistics are used, and running_mean and running_var are
-    updated in place; otherwise the running statistics are used and not changed. ``total`` returns
-    the sum of an array over all processes that have a part of the batch.
+    updated in place; otherwise the running statistics are used and not changed.
 
     Raises:
         TypeError: x and the parameters are not all float32 or all float64.
         ValueError: The shapes do not fit, a training batch has at most one value per channel,
             ``momentum`` is not in [0, 1], or ``eps`` is negative.
     """
-    _check(x, gamma, beta, running_mean, running_var, training and total is None)
+    _check(x, gamma, beta, running_mean, running_var, training)
+    _check_settings(momentum, eps)
+    return fast.batchnorm_forward(
+        x, gamma, beta, running_mean, running_var, training, momentum, eps
+    )
+
+
+def batchnorm_forward_part(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    running_mean: Array,
+    running_var: Array,
+    total: Callable[[Array], Array],
+    momentum: float = 0.9,
+    eps: float = 1e-5,
+) -> tuple[Array, tuple]:
+    """:func:`batchnorm_forward` in training, where x is a part of the batch, or none of it.
+
+    ``total`` returns the sum of an array over all processes that have a part; all must call this. The
+    backward passes are those of :func:`batchnorm_forward`.
+
+    Raises:
+        TypeError, ValueError: As there; it is the whole batch that needs more than one value per channel.
+    """
+    _check(x, gamma, beta, running_mean, running_var, training=False)
+    _check_settings(momentum, eps)
+    return fast.batchnorm_forward_part(
+        x, gamma, beta, running_mean, running_var, total, momentum, eps
+    )
+
+
+def _check_settings(momentum: float, eps: float) -> None:
     if not (0 <= momentum <= 1 and 0 <= eps < 1):
         raise ValueError(f"momentum must be in [0, 1] and eps small, got {momentum} and {eps}")
-    return fast.batchnorm_forward(
-        x, gamma, beta, running_mean, running_var, training, momentum, eps, total
-    )
 
 
 def batchnorm_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:

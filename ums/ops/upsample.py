@@ -79,6 +79,6 @@ def upsample_conv2d_backward(dy: Array, cache: tuple) -> tuple[Array, Array, Arr
 
 
 def _check_upstream(dy: Array, cache: tuple) -> None:
-    x, w = cache
+    x, w, _ = cache
     N, H, W, _ = x.shape
     check_upstream(dy, (N, 2 * H, 2 * W, w.shape[3]), x.dtype)

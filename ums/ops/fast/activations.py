@@ -1,12 +1,13 @@
 """ReLU of :mod:`ums.ops.activations` in bands: the form that runs."""
 
+from functools import cache
 from types import ModuleType
 
 import numpy as np
 
 from ums.backend import Array, array_module, fused
-from ums.ops.fast import gpu
-from ums.ops.fast.threads import for_rows, scratch
+from ums.ops.fast import gpu, threads
+from ums.ops.fast.threads import for_rows
 
 
 def relu_forward(x: Array) -> tuple[Array, tuple]:
@@ -15,16 +16,20 @@ def relu_forward(x: Array) -> tuple[Array, tuple]:
     if xp is not np:
         y = gpu.relu(x) if gpu.has_kernels(xp) else xp.maximum(x, 0)
         return y, (y,)
-    y = np.empty(x.shape, x.dtype)
+    y, row_bytes = np.empty(x.shape, x.dtype), 3 * x.dtype.itemsize
+    zeros = _zeros(x.dtype, max(1, threads.TILE_BYTES // row_bytes))  # slower with a number
     flat, out = x.reshape(-1), y.reshape(-1)
 
     def work(top: int, bottom: int) -> None:
-        zeros = scratch("zeros", (bottom - top,), x.dtype)
-        zeros[...] = 0  # NumPy's maximum of two arrays is four times as fast as with a number
-        np.maximum(flat[top:bottom], zeros, out=out[top:bottom])
+        np.maximum(flat[top:bottom], zeros[: bottom - top], out=out[top:bottom])
 
-    for_rows(work, x.size, 3 * x.dtype.itemsize)
+    for_rows(work, x.size, row_bytes)
     return y, (y,)
+
+
+@cache
+def _zeros(dtype: np.dtype, size: int) -> np.ndarray:
+    return np.zeros(size, dtype)
 
 
 def relu_backward(dy: Array, cache: tuple) -> Array:

@@ -14,8 +14,15 @@ import numpy as np
 from ums.backend import Array, array_module
 from ums.ops.arguments import zeros_around
 from ums.ops.fast import gpu, winograd
-from ums.ops.fast.rows import channel_sums, padded_rows, transposed_product, zeros_for_sum
-from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
+from ums.ops.fast.rows import (
+    add_up,
+    along_rows,
+    channel_sums,
+    long_rows,
+    padded_rows,
+    transposed_product,
+)
+from ums.ops.fast.threads import by_images, for_each, parallel_for, scratch, tiles
 
 
 def conv2d_forward(
@@ -43,7 +50,8 @@ def conv2d_forward(
         if b is not None and gpu.has_kernels(xp):
             gpu.affine(out, None, None, None, b, out)
         elif b is not None:
-            out += b
+            rows, OW = long_rows(y[images, top:bottom])
+            rows += along_rows(b, OW)
 
     for_each(work, _tiles(y.shape, w), xp)
     return y, cache
@@ -66,8 +74,9 @@ def conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     def work(start: int, stop: int) -> list[Array]:
         return add_up(product(*tile) for tile in work_list[start:stop])
 
-    empty = zeros_for_sum((w.size // O, O), w), zeros_for_sum((O,), w)
-    dw, db = add_up(parallel_for(work, len(work_list), xp)) or empty
+    if not work_list:
+        return xp.zeros(w.shape, w.dtype), xp.zeros(O, w.dtype)
+    dw, db = add_up(parallel_for(work, len(work_list), xp))
     return dw.reshape(w.shape).astype(w.dtype, copy=False), db.astype(w.dtype, copy=False)
 
 
@@ -75,11 +84,12 @@ def conv2d_grad_input(dy: Array, cache: tuple) -> Array:
     """dx.
 
     With stride 1 the gradient is itself a convolution of dy, with the kernel turned by 180 degrees
-    and its channel axes exchanged; otherwise dx = col2im(dy w^T).
+    and its channel axes exchanged; otherwise, and where the image is smaller than that kernel,
+    dx = col2im(dy w^T).
     """
     x, w, stride, dilation, padding = cache
-    if stride == 1:
-        xp = array_module(dy)
+    xp = array_module(dy)
+    if stride == 1 and (x.size + dy.size > w.size or xp is not np):
         turned = xp.ascontiguousarray(w[::-1, ::-1].swapaxes(2, 3))  # (K, K, O, C)
         return conv2d_forward(dy, turned, None, 1, dilation)[0]
     return _spread(dy, x.shape, w, stride, dilation, padding)

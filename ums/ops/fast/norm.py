@@ -13,7 +13,7 @@ import numpy as np
 
 from ums.backend import Array, array_module, fused
 from ums.ops.fast import gpu
-from ums.ops.fast.rows import channel_sums, column_sums, long_rows, per_channel
+from ums.ops.fast.rows import along_rows, channel_sums, column_sums, long_rows, per_channel
 from ums.ops.fast.threads import for_rows, scratch
 
 
@@ -26,36 +26,59 @@ def batchnorm_forward(
     training: bool,
     momentum: float = 0.9,
     eps: float = 1e-5,
-    total: Callable[[Array], Array] | None = None,
 ) -> tuple[Array, tuple]:
     """y = x scale + shift, where scale = gamma rstd and shift = beta - mean scale."""
     M = x.size // x.shape[-1]
-    if training and total is None and gpu.has_kernels(array_module(x)):
+    if training and gpu.has_kernels(array_module(x)):
         of_batch = gpu.statistics(x, gamma, beta, running_mean, running_var, 1 - momentum, eps)
         mean, rstd, scale, shift = of_batch
-        return _affine([(x, scale)], shift), (x, mean, rstd, gamma, training, M, total)
+        return _affine([(x, scale)], shift), (x, mean, rstd, gamma, True, M, None)
     if training:
-        mean, var = _moments(x) if M else (0 * beta, 0 * beta)
-        if total is not None:
-            M, mean, var = _of_all_parts(M, mean, var, total)
+        mean, var = _moments(x)
         _move_statistics(running_mean, running_var, mean, var, 1 - momentum)
     else:
         mean, var = running_mean.copy(), running_var
-    rstd, scale, shift = _scale_and_shift(mean, var, gamma, beta, eps)
-    return _affine([(x, scale)], shift), (x, mean, rstd, gamma, training, M, total)
+    y, cache = _normalise(x, mean, var, gamma, beta, eps)
+    return y, (*cache, training, M, None)
+
+
+def batchnorm_forward_part(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    running_mean: Array,
+    running_var: Array,
+    total: Callable[[Array], Array],
+    momentum: float = 0.9,
+    eps: float = 1e-5,
+) -> tuple[Array, tuple]:
+    """The same in training, with the statistics of all parts."""
+    M, mean, var = _of_all_parts(x, beta, total)
+    _move_statistics(running_mean, running_var, mean, var, 1 - momentum)
+    y, cache = _normalise(x, mean, var, gamma, beta, eps)
+    return y, (*cache, True, M, total)
 
 
 def _of_all_parts(
-    M: int, mean: Array, var: Array, total: Callable[[Array], Array]
+    x: Array, beta: Array, total: Callable[[Array], Array]
 ) -> tuple[Array, Array, Array]:
-    """Size (C times the same), mean and variance of a batch, from those of this part of it."""
-    xp = array_module(mean)
+    """Size (C times the same), mean and variance of a batch of which x is a part."""
+    xp, M = array_module(x), x.size // x.shape[-1]
+    mean, var = _moments(x) if M else (0 * beta, 0 * beta)
     size, sums = total(xp.stack([M * xp.ones_like(mean), M * mean]))
     mean_of_all = sums / size
     squares = total(M * (var + (mean - mean_of_all) ** 2))
     if xp is np and size[0] < 2:  # on a GPU, to look would be to wait
         raise ValueError("a training batch needs more than one value per channel, on all ranks")
     return size, mean_of_all, squares / size
+
+
+def _normalise(
+    x: Array, mean: Array, var: Array, gamma: Array, beta: Array, eps: float
+) -> tuple[Array, tuple]:
+    """y, and what the backward passes need of the statistics."""
+    rstd, scale, shift = _scale_and_shift(mean, var, gamma, beta, eps)
+    return _affine([(x, scale)], shift), (x, mean, rstd, gamma)
 
 
 @fused
@@ -83,7 +106,7 @@ def batchnorm_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
         shape = (-1, W, len(mean))
         products = _sum_of_products(rows.reshape(shape), mean, dy.reshape(shape))
         return products.sum(axis=0) * rstd, channel_sums(dy)
-    mean = np.tile(mean, W)
+    mean = along_rows(mean, W)
 
     def work(top: int, bottom: int) -> tuple[Array, Array]:
         product = scratch("a", (bottom - top, rows.shape[1]), x.dtype)
@@ -150,7 +173,7 @@ def _moments(x: Array) -> tuple[Array, Array]:
         n, some = (bottom - top) * W, rows[top:bottom:8]
         centre = (per_channel(column_sums(some), W) / (len(some) * W)).astype(x.dtype)
         centred = scratch("a", (bottom - top, rows.shape[1]), x.dtype)
-        np.subtract(rows[top:bottom], np.tile(centre, W), out=centred)
+        np.subtract(rows[top:bottom], along_rows(centre, W), out=centred)
         rest = per_channel(column_sums(centred), W) / n
         centred *= centred
         return n, centre + rest, per_channel(column_sums(centred), W) - n * rest**2
@@ -184,8 +207,8 @@ def _affine(terms: list[tuple[Array, Array]], shift: Array | None) -> Array:
     if xp is not np:
         return _affine_plain(*(array for term in terms for array in term), shift)
     W = long_rows(like)[1]
-    tiled = [(long_rows(x)[0], np.tile(scale, W)) for x, scale in terms]
-    shift = None if shift is None else np.tile(shift, W)
+    tiled = [(long_rows(x)[0], along_rows(scale, W)) for x, scale in terms]
+    shift = None if shift is None else along_rows(shift, W)
     y = np.empty(tiled[0][0].shape, like.dtype)
 
     def work(top: int, bottom: int) -> None:

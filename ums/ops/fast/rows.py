@@ -3,8 +3,11 @@
 Added one after the other, a million float32 numbers come out up to some per cent wrong: the total
 grows until each term is rounded on its way in. On a CPU the sums here are taken by BLAS in blocks of
 ``BLOCK`` rows, in the arrays' dtype, and the blocks are added in float64, which is the dtype of what
-is returned. A GPU's threads each add a small part, and what is returned has the arrays' dtype.
+is returned (but a product of no more than one block keeps its own). A GPU's threads each add a small
+part, and what is returned has the arrays' dtype.
 """
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -21,7 +24,8 @@ def padded_rows(x: Array, first: int, height: int, p: int) -> Array:
     n, H, W, C = x.shape
     above, below = max(0, -first), max(0, first + height - H)
     band = scratch("band", (n, height, W + 2 * p, C), x.dtype, array_module(x))
-    band[...] = 0
+    band[:, :above] = band[:, height - below :] = 0
+    band[:, :, :p] = band[:, :, p + W :] = 0
     band[:, above : height - below, p : p + W] = x[:, first + above : first + height - below]
     return band
 
@@ -32,15 +36,28 @@ def long_rows(x: Array) -> tuple[Array, int]:
     return x.reshape(-1, W * x.shape[-1]), W
 
 
+def along_rows(values: Array, W: int) -> Array:
+    """Values of the channels (C,) along a long row: (W C,)."""
+    return values[None].repeat(W, axis=0).reshape(-1)
+
+
 def per_channel(row_sums: Array, W: int) -> Array:
     """Sums over long rows (W C,) as sums over pixels (C,)."""
     return row_sums.reshape(W, -1).sum(axis=0)
 
 
-def zeros_for_sum(shape: tuple[int, ...], like: Array) -> Array:
-    """Zeros to add sums to, in the dtype that the sums of arrays like this one have."""
-    xp = array_module(like)
-    return xp.zeros(shape, np.float64 if xp is np else like.dtype)
+def add_up(shares: Iterable[Sequence[Array]]) -> list[Array]:
+    """The sums of the arrays of all shares, place by place; [] if there are none. On a CPU in float64."""
+    total: list[Array] = []
+    for share in filter(None, shares):
+        if not total:
+            total = list(share)
+            continue
+        if array_module(total[0]) is np:
+            total = [array.astype(np.float64, copy=False) for array in total]
+        for array, other in zip(total, share, strict=True):
+            array += other
+    return total
 
 
 def column_sums(x: Array) -> Array:
@@ -48,6 +65,8 @@ def column_sums(x: Array) -> Array:
     if array_module(x) is not np:
         return x.sum(axis=-2)
     *others, M, L = x.shape
+    if M <= BLOCK:
+        return (np.ones(M, x.dtype) @ x).astype(np.float64)
     blocks, ones = M // BLOCK, np.ones(BLOCK, x.dtype)
     whole, rest = x[..., : blocks * BLOCK, :], x[..., blocks * BLOCK :, :]
     sums = ones @ whole.reshape(*others, blocks, BLOCK, L)
@@ -56,10 +75,10 @@ def column_sums(x: Array) -> Array:
 
 def transposed_product(a: Array, b: Array) -> Array:
     """a^T b, a sum over many rows: (M, P), (M, Q) -> (P, Q)."""
-    if array_module(a) is not np:
-        return a.T @ b
     (M, P), Q = a.shape, b.shape[1]
-    whole, total = M - M % BLOCK, zeros_for_sum((P, Q), a)
+    if array_module(a) is not np or M <= BLOCK:
+        return a.T @ b
+    whole, total = M - M % BLOCK, np.zeros((P, Q))
     step = BLOCK * min(32, max(8, (1 << 17) // max(1, P * Q)))  # some blocks at a time (measured)
     for top in range(0, whole, step):
         A, B = (x[top : min(top + step, whole)].reshape(-1, BLOCK, x.shape[1]) for x in (a, b))

@@ -9,11 +9,11 @@ import ctypes
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
-from functools import cache
+from functools import cache, wraps
 from itertools import groupby, pairwise
 from types import ModuleType
 from typing import Any
@@ -26,6 +26,12 @@ from ums.backend import Array, array_module, thread_count
 
 TILE_BYTES = 3 << 20
 """Temporary memory of a CPU tile: what fits a core's share of the last-level cache (measured)."""
+
+SMALL_BYTES = 1 << 18
+"""Temporary memory of all tiles together below which they are one: to wake a thread takes longer."""
+
+BAND = 1 << 16
+"""Numbers of each array that :func:`in_bands` works on at once."""
 
 GPU_TILE_BYTES = 1 << 29
 """Temporary memory of a GPU tile: enough to fill the device, and fits beside the rest."""
@@ -44,7 +50,10 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
     """
     if xp is not np:
         return [work(0, n)]
-    threads = max(1, min(thread_count(), n))
+    threads = min(thread_count(), n) if n > 1 else 1
+    depth = _one_blas_thread.depth()
+    if threads == 1 and depth:
+        return [work(0, n)]
     edges = [n * i // threads for i in range(threads + 1)]
     shares = iter(list(enumerate(pairwise(edges))))  # the threads take from it in turns
     results, helpers = [None] * threads, []
@@ -53,7 +62,6 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
         for i, share in shares:
             results[i] = work(*share)
 
-    depth = _one_blas_thread.depth()
     try:
         _one_blas_thread.enter()
         try:
@@ -64,7 +72,8 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
         finally:
             list(shares)  # after an exception nobody takes another
             helpers = [helper for helper in helpers if not helper.cancel()]
-            wait(helpers)
+            if helpers:
+                wait(helpers)
     finally:
         try:
             _one_blas_thread.leave(depth)
@@ -94,14 +103,26 @@ def for_rows(work: Callable[[int, int], Any], M: int, row_bytes: int) -> list:
     return for_each(work, [(top, bottom) for _, top, bottom in tiles(1, M, row_bytes)])
 
 
-def add_up(shares: Iterable[Sequence[Array]]) -> list[Array]:
-    """The sums of the arrays of all shares, place by place, in place of the first; [] if none has any."""
-    total: list[Array] = []
-    for share in filter(None, shares):
-        for array, other in zip(total, share, strict=bool(total)):
-            array += other
-        total = total or list(share)
-    return total
+def in_bands(function: Callable) -> Callable:
+    """Let ``function(*arrays, *numbers)`` change large arrays of one shape, in place, band by band.
+
+    What it does is elementwise. A band of each array stays in a core's cache between its operations.
+    """
+
+    @wraps(function)
+    def call(x: Array, *others: Array | float) -> None:
+        arrays = [x, *(other for other in others if isinstance(other, type(x)))]
+        numbers = others[len(arrays) - 1 :]
+        contiguous = all(array.flags.c_contiguous for array in arrays)
+        if array_module(x) is not np or x.size <= BAND or not contiguous:
+            function(*arrays, *numbers)
+            return
+        flat = [array.reshape(-1) for array in arrays]
+        for_rows(
+            lambda i, j: function(*(a[i:j] for a in flat), *numbers), x.size, TILE_BYTES // BAND
+        )
+
+    return call
 
 
 def single_threaded(work: Callable[[], Any], xp: ModuleType = np) -> Any:
@@ -129,8 +150,12 @@ def tiles(
     One row needs ``row_bytes`` of temporary memory; ``budget`` is the size of a CPU tile in that
     unit (default ``TILE_BYTES``). A tile is several whole images where these fit, else a band of
     rows of one image. On NumPy there are as many groups of images as balance the threads, or, where
-    there are fewer images than threads, as many bands as give every thread one.
+    there are fewer images than threads, as many bands as give every thread one; less than
+    ``SMALL_BYTES`` in all is one tile.
     """
+    small = budget is None and 0 < N * rows * row_bytes < min(SMALL_BYTES, TILE_BYTES)
+    if small and xp is np:
+        return [(slice(0, N), 0, rows)]
     budget = (budget or TILE_BYTES) if xp is np else GPU_TILE_BYTES
     images = max(1, budget // max(1, rows * row_bytes))
     groups = -(-N // images)

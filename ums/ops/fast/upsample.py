@@ -19,14 +19,21 @@ that A V holds whole squares.
 The arguments have been checked by the functions of the same names in :mod:`ums.ops.upsample`.
 """
 
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
 
 from ums.backend import Array, array_module, fused
 from ums.ops.fast import gpu
-from ums.ops.fast.rows import channel_sums, padded_rows, transposed_product, zeros_for_sum
-from ums.ops.fast.threads import add_up, by_images, for_each, parallel_for, scratch, tiles
+from ums.ops.fast.rows import (
+    add_up,
+    along_rows,
+    channel_sums,
+    padded_rows,
+    transposed_product,
+)
+from ums.ops.fast.threads import by_images, for_each, for_rows, parallel_for, scratch, tiles
 
 WINDOWS, SQUARES = gpu.How(2, 1, 1, 1, 1), gpu.How(2, 2, 1, 1, 1)
 """How the 2x2 windows of the small image and the 2x2 squares of the large one lie, for ``gpu``."""
@@ -40,11 +47,17 @@ def fold_kernel(w: Array) -> Array:
     _, _, C, O = w.shape
     if gpu.has_kernels(array_module(w)):
         return gpu.fold_kernel(w)
-    empty = array_module(w).empty
-    rows, V = empty((2, 2, 3, C, O), w.dtype), empty((2, 2, C, 2, 2, O), w.dtype)
-    _fold(*w, *rows[0], *rows[1])  # (r, s, v, c, o)
+    V = array_module(w).empty((2, 2, C, 2, 2, O), w.dtype)
     phases = V.transpose(4, 1, 3, 0, 2, 5)  # (q, t, r, s, c, o)
-    _fold(*rows.transpose(2, 0, 1, 3, 4), *phases[0], *phases[1])
+
+    def work(first: int, last: int) -> None:
+        part = w[:, :, first:last]
+        rows = array_module(w).empty((2, 2, *part.shape[1:]), w.dtype)
+        _fold(*part, *rows[0], *rows[1])  # (r, s, v, c, o)
+        there = phases[..., first:last, :]
+        _fold(*rows.transpose(2, 0, 1, 3, 4), *there[0], *there[1])
+
+    _for_channels(work, w)
     return V.reshape(4 * C, 4 * O)
 
 
@@ -54,12 +67,26 @@ def unfold_kernel(dV: Array, shape: tuple[int, int, int, int]) -> Array:
     if gpu.has_kernels(array_module(dV)):
         return gpu.unfold_kernel(dV, shape)
     dV = dV.reshape(2, 2, C, 2, 2, O).transpose(4, 1, 3, 0, 2, 5)  # (q, t, r, s, c, o)
-    empty = array_module(dV).empty
-    columns, dw = empty((3, 2, 2, C, O), dV.dtype), empty(shape, dV.dtype)
-    _unfold(*dV[0], *dV[1], *columns)  # (v, r, s, c, o)
-    rows = columns.transpose(1, 2, 0, 3, 4)  # (r, s, v, c, o)
-    _unfold(*rows[0], *rows[1], *dw)
+    dw = array_module(dV).empty(shape, dV.dtype)
+
+    def work(first: int, last: int) -> None:
+        part = dV[..., first:last, :]
+        columns = array_module(dV).empty((3, *part.shape[2:]), dV.dtype)
+        _unfold(*part[0], *part[1], *columns)  # (v, r, s, c, o)
+        rows = columns.transpose(1, 2, 0, 3, 4)  # (r, s, v, c, o)
+        _unfold(*rows[0], *rows[1], *dw[:, :, first:last])
+
+    _for_channels(work, dw)
     return dw
+
+
+def _for_channels(work: Callable[[int, int], None], w: Array) -> None:
+    """``work(first, last)`` for parts of the channels in of a kernel w (3, 3, C, O)."""
+    _, _, C, O = w.shape
+    if array_module(w) is np:
+        for_rows(work, C, 25 * O * w.dtype.itemsize)
+    else:
+        work(0, C)
 
 
 @fused
@@ -104,21 +131,22 @@ def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]
         band = band.reshape(len(squares), -1, 2 * W + 2, O)[:, :, 1:-1]
         first = 2 * top - 1  # the row of y that the band begins with: -1 is off the image
         low, high = max(first, 0), min(2 * bottom - 1, 2 * H)
-        xp.add(band[:, low - first : high - first], b, out=y[images, low:high])
+        long_b = along_rows(b, 2 * W).reshape(2 * W, O)  # NumPy adds it in one loop a row
+        xp.add(band[:, low - first : high - first], long_b, out=y[images, low:high])
 
     def work_on_gpu(images: slice, top: int, bottom: int) -> None:
         AV = xp.matmul(_windows(x[images], top, bottom), V)
         gpu.add_windows(AV, y[images], top, bottom, SQUARES, b)
 
     for_each(work_on_gpu if gpu.has_kernels(xp) else work, _tiles(x, O), xp)
-    return y, (x, w)
+    return y, (x, w, V)
 
 
 def upsample_conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]:
     """(dw, db): with d(AV) gathered from dy, dV = A^T d(AV), unfolded; db = sum dy."""
-    x, w = cache
+    x, w, _ = cache
     xp = array_module(x)
-    C, O = w.shape[2:]
+    O = w.shape[3]
     W = x.shape[2]
     work_list = _tiles(x, O)
 
@@ -130,18 +158,19 @@ def upsample_conv2d_grad_weights(dy: Array, cache: tuple) -> tuple[Array, Array]
     def work(start: int, stop: int) -> list[Array]:
         return add_up(product(*tile) for tile in work_list[start:stop])
 
-    empty = zeros_for_sum((4 * C, 4 * O), w), zeros_for_sum((4 * O,), w)
-    dV, db = add_up(parallel_for(work, len(work_list), xp)) or empty
+    if not work_list:
+        return xp.zeros(w.shape, w.dtype), xp.zeros(O, w.dtype)
+    dV, db = add_up(parallel_for(work, len(work_list), xp))
     db = db.reshape(4, O).sum(axis=0)
     return unfold_kernel(dV, w.shape).astype(w.dtype, copy=False), db.astype(w.dtype, copy=False)
 
 
 def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:
     """dx (N, H, W, C): each 2x2 window's dA = d(AV) V^T, added up where it came from."""
-    x, w = cache
+    x, w, V = cache
     xp = array_module(x)
     _, H, W, C = x.shape
-    VT = fold_kernel(w).T
+    VT = V.T
     dx = xp.empty(x.shape, dy.dtype)
 
     def work(images: slice, bands: list) -> None:

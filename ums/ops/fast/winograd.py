@@ -27,8 +27,8 @@ is (near 1e-5 of the largest value).
 import numpy as np
 
 from ums.backend import Array, array_module
-from ums.ops.fast.rows import column_sums, padded_rows, zeros_for_sum
-from ums.ops.fast.threads import add_up, for_each, parallel_for, scratch, tiles
+from ums.ops.fast.rows import add_up, column_sums, padded_rows
+from ums.ops.fast.threads import for_each, parallel_for, scratch, tiles
 
 BT = np.array(
     [
@@ -53,14 +53,14 @@ with more they leave the cache."""
 def pays(shape: tuple, w_shape: tuple, stride: int, dilation: int) -> bool:
     """Whether this is the faster way to convolve x (N, H, W, C) with w (K, K, C, O) on a CPU.
 
-    Measured: the tiles must fit the image and fill a group, and there must be so many channels that
-    the products outweigh the transformations.
+    Measured: the tiles must fit the image and fill half a group, and there must be so many channels
+    that the products outweigh the transformations.
     """
     N, H, W, _ = shape
     K, _, C, O = w_shape
     side = 4 * dilation
     fits = K == 3 and stride == 1 and H % side == 0 and W % side == 0
-    return fits and N * H * W // 16 >= GROUP and min(C, O) >= 32
+    return fits and N * H * W // 16 >= GROUP // 2 and min(C, O) >= 32
 
 
 def convolve(x: Array, w: Array, b: Array | None, dilation: int = 1) -> Array:
@@ -92,19 +92,22 @@ def grad_weights(x: Array, dy: Array, dilation: int = 1) -> tuple[Array, Array]:
     C, O = x.shape[3], dy.shape[3]
     work_list = _groups(x, dilation)
 
+    def product(images: slice, top: int, bottom: int) -> tuple[Array, Array]:
+        V = _transformed_input(x[images], top, bottom, dilation)
+        tiles_of_dy = _output_tiles(dy, images, top, bottom, dilation)
+        out = scratch("Y", (16, V.shape[1] * O), x.dtype, xp)
+        out.reshape(tiles_of_dy.shape)[...] = tiles_of_dy
+        dM = scratch("M", (36, V.shape[1] * O), x.dtype, xp)
+        xp.matmul(xp.asarray(AT2, x.dtype).T, out, out=dM)
+        dU = xp.matmul(V.swapaxes(1, 2), dM.reshape(36, -1, O))  # (36, C, O)
+        return dU, column_sums(out.reshape(-1, O))
+
     def work(start: int, stop: int) -> tuple[Array, Array]:
-        dU, db = zeros_for_sum((36, C, O), dy), zeros_for_sum((O,), dy)
-        for images, top, bottom in work_list[start:stop]:
-            V = _transformed_input(x[images], top, bottom, dilation)
-            tiles_of_dy = _output_tiles(dy, images, top, bottom, dilation)
-            out = scratch("Y", (16, V.shape[1] * O), x.dtype, xp)
-            out.reshape(tiles_of_dy.shape)[...] = tiles_of_dy
-            dM = scratch("M", (36, V.shape[1] * O), x.dtype, xp)
-            xp.matmul(xp.asarray(AT2, x.dtype).T, out, out=dM)
-            dU += xp.matmul(V.swapaxes(1, 2), dM.reshape(36, -1, O))  # (36, C, O)
-            db += column_sums(out.reshape(-1, O))
+        dU, db = add_up(product(*group) for group in work_list[start:stop])
         return xp.asarray(G2, dU.dtype).T @ dU.reshape(36, -1), db
 
+    if not work_list:
+        return xp.zeros((3, 3, C, O), dy.dtype), xp.zeros(O, dy.dtype)
     dw, db = add_up(parallel_for(work, len(work_list), xp))
     return dw.reshape(3, 3, C, O).astype(dy.dtype, copy=False), db.astype(dy.dtype, copy=False)
 
