@@ -12,8 +12,9 @@ import numpy as np
 from numpy.random import Generator
 
 from ums import ops
-from ums.backend import Array
+from ums.backend import Array, array_module
 from ums.layer import Layer, Parameter, copy_arrays, he_normal
+from ums.ops.fast.threads import sharing
 
 __all__ = [
     "BatchNorm", "Conv2D", "Dense", "Dropout", "GlobalAveragePool", "Layer", "Parameter", "ReLU",
@@ -237,6 +238,7 @@ class Sequential(Layer):
     def __init__(self, *layers: Layer):
         if len({id(layer) for layer in layers}) != len(layers):
             raise ValueError("a layer keeps one forward pass: it can stand in a chain only once")
+        self._values = 0  # of the last batch
         self.layers = layers  # no super().__init__(): each has its own frozen and its own cache
 
     @property
@@ -265,8 +267,10 @@ class Sequential(Layer):
         return self.layers[index]
 
     def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        for layer in self.layers:
-            x = layer.forward(x, training, keep)
+        self._values = x.size
+        with sharing(x.size, array_module(x)):
+            for layer in self.layers:
+                x = layer.forward(x, training, keep)
         return x
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
@@ -275,8 +279,9 @@ class Sequential(Layer):
         if not input_gradient:
             learning = [i for i, layer in enumerate(self.layers) if layer.trainable_parameters()]
             lowest = min(learning, default=len(self.layers))
-        for i in range(len(self.layers) - 1, lowest - 1, -1):
-            dy = self.layers[i].backward(dy, input_gradient or i > lowest)
+        with sharing(self._values, array_module(dy)):
+            for i in range(len(self.layers) - 1, lowest - 1, -1):
+                dy = self.layers[i].backward(dy, input_gradient or i > lowest)
         return dy if input_gradient else None
 
     def named_parameters(self) -> dict[str, Parameter]:

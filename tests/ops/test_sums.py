@@ -108,12 +108,14 @@ def test_gradients_of_a_dense_layer_over_many_rows(N):
     assert error(db, N * EXACT) < 1e-6
 
 
-@pytest.mark.parametrize("M", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 40 * BLOCK + 7])
+@pytest.mark.parametrize("M", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 3, 40 * BLOCK + 7])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_blocks_cover_every_row_once(M, dtype, rng):
     a, b = rng.integers(-9, 9, (M, 3)).astype(dtype), rng.integers(-9, 9, (M, 2)).astype(dtype)
     np.testing.assert_array_equal(column_sums(a), a.sum(axis=0))
     np.testing.assert_array_equal(transposed_product(a, b), a.T @ b)
+    wide = rng.integers(-9, 9, (M, 1 << 14)).astype(dtype)
+    np.testing.assert_array_equal(transposed_product(wide, b), wide.T @ b)
     np.testing.assert_array_equal(column_sums(a.reshape(1, M, 3)), a.sum(axis=0)[None])
     np.testing.assert_array_equal(channel_sums(a.reshape(M, 1, 3)), a.sum(axis=0))
 

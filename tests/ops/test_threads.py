@@ -11,9 +11,10 @@ import pytest
 import standin
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from ums.layers import Conv2D, ReLU, Sequential
 from ums.ops import dense_backward, dense_forward
 from ums.ops.fast import threads as fast_threads
-from ums.ops.fast.threads import parallel_for, scratch, tiles
+from ums.ops.fast.threads import parallel_for, scratch, sharing, tiles
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 100])
@@ -230,3 +231,59 @@ def test_scratch_of_another_thread_is_its_own():
 
 def test_scratch_of_another_device_is_left_to_it():
     assert isinstance(scratch("test e", (2, 3), np.float32, standin), standin.ndarray)
+
+
+# ------------------------------------------------------------------- who shares the work: sharing
+
+
+def shares_of(values, **others):
+    with sharing(values, **others):
+        return parallel_for(lambda start, stop: (start, stop), 4)
+
+
+def test_products_of_a_small_batch_are_left_to_the_threads_of_blas(monkeypatch):
+    monkeypatch.setenv("UMS_THREADS", "2")
+    with threadpool_limits(2, "blas"):
+        assert shares_of(fast_threads.SMALL_BATCH - 1) == [(0, 4)]
+        assert shares_of(fast_threads.SMALL_BATCH) == [(0, 2), (2, 4)]
+        with sharing(1):
+            assert set(parallel_for(lambda start, stop: blas_threads(), 4)[0]) == {2}
+            assert len(tiles(2, 64, 1 << 16)) < len(tiles(2, 64, 1 << 20))
+
+
+def test_outermost_batch_decides(monkeypatch):
+    monkeypatch.setenv("UMS_THREADS", "2")
+    with threadpool_limits(2, "blas"):
+        with sharing(1):
+            assert len(shares_of(fast_threads.SMALL_BATCH)) == 1
+        with sharing(fast_threads.SMALL_BATCH):
+            assert len(shares_of(1)) == 2
+        assert len(shares_of(fast_threads.SMALL_BATCH)) == 2
+
+
+@pytest.mark.parametrize("blas", [1, 3])
+def test_blas_with_another_number_of_threads_is_left_alone(blas, monkeypatch):
+    monkeypatch.setenv("UMS_THREADS", "2")
+    with threadpool_limits(blas, "blas"):
+        assert len(shares_of(1)) == 2
+
+
+def test_backward_pass_is_shared_as_the_forward_pass_was(monkeypatch, rng):
+    monkeypatch.setenv("UMS_THREADS", "2")
+    seen = []
+
+    class Watched(ReLU):
+        def forward(self, x, training=False, keep=True):
+            seen.append(len(parallel_for(lambda start, stop: None, 4)))
+            return super().forward(x, training, keep)
+
+        def backward(self, dy, input_gradient=True):
+            seen.append(len(parallel_for(lambda start, stop: None, 4)))
+            return super().backward(dy, input_gradient)
+
+    with threadpool_limits(2, "blas"):
+        for side in (64, 512):  # the second pass ends with a small map
+            network = Sequential(Watched(), Conv2D(1, 1, rng, stride=2))
+            y = network.forward(rng.normal(size=(1, side, side, 1)).astype(np.float32))
+            network.backward(np.ones_like(y))
+    assert seen == [1, 1, 2, 2]

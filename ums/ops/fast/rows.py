@@ -3,7 +3,7 @@
 Added one after the other, a million float32 numbers come out up to some per cent wrong: the total
 grows until each term is rounded on its way in. On a CPU the sums here are taken by BLAS in blocks of
 ``BLOCK`` rows, in the arrays' dtype, and the blocks are added in float64, which is the dtype of what
-is returned (but a product of no more than one block keeps its own). A GPU's threads each add a small
+is returned (but a product of few blocks keeps its own). A GPU's threads each add a small
 part, and what is returned has the arrays' dtype.
 """
 
@@ -78,6 +78,11 @@ def transposed_product(a: Array, b: Array) -> Array:
     (M, P), Q = a.shape, b.shape[1]
     if array_module(a) is not np or M <= BLOCK:
         return a.T @ b
+    if M <= 8 * BLOCK and P * Q >= 1 << 15:  # so few that their sum keeps its digits
+        total, product = a[:BLOCK].T @ b[:BLOCK], scratch("product", (P, Q), a.dtype)
+        for top in range(BLOCK, M, BLOCK):
+            total += np.matmul(a[top : top + BLOCK].T, b[top : top + BLOCK], out=product)
+        return total
     whole, total = M - M % BLOCK, np.zeros((P, Q))
     step = BLOCK * min(32, max(8, (1 << 17) // max(1, P * Q)))  # some blocks at a time (measured)
     for top in range(0, whole, step):

@@ -9,10 +9,10 @@ import ctypes
 import math
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
-from contextvars import copy_context
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, copy_context
 from functools import cache, wraps
 from itertools import groupby, pairwise
 from types import ModuleType
@@ -27,8 +27,11 @@ from ums.backend import Array, array_module, thread_count
 TILE_BYTES = 3 << 20
 """Temporary memory of a CPU tile: what fits a core's share of the last-level cache (measured)."""
 
-SMALL_BYTES = 1 << 18
+SMALL_BYTES = 1 << 20
 """Temporary memory of all tiles together below which they are one: to wake a thread takes longer."""
+
+SMALL_BATCH = 1 << 18
+"""Values in a batch below which a network's products are shared by BLAS; see :func:`sharing`."""
 
 BAND = 1 << 16
 """Numbers of each array that :func:`in_bands` works on at once."""
@@ -48,7 +51,7 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
     inside ``work``, in a forked process, and in an exit handler, when Python starts no thread any
     more. No share is still running when this ends, even with an exception.
     """
-    if xp is not np:
+    if xp is not np or _by_blas.get():
         return [work(0, n)]
     threads = min(thread_count(), n) if n > 1 else 1
     depth = _one_blas_thread.depth()
@@ -83,6 +86,33 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
     for helper in helpers:
         helper.result()  # raises what it raised
     return results
+
+
+_by_blas: ContextVar[bool | None] = ContextVar("by_blas", default=None)
+
+
+@contextmanager
+def sharing(values: int, xp: ModuleType = np) -> Iterator[None]:
+    """Decide who shares the work over the threads while a network computes with a batch of so many values.
+
+    The threads of :func:`parallel_for` take some 0.1 ms to wake. Those of BLAS stay awake for a while
+    after a product, and with a small batch they are faster, though all but the products is then left to
+    one thread. The two must not take turns, for awake threads keep the processors busy. Hence the
+    outermost network decides for all that happens inside.
+    """
+    if _by_blas.get() is not None or xp is not np:
+        yield
+        return
+    token = _by_blas.set(values < SMALL_BATCH and _blas_has_all_threads())
+    try:
+        yield
+    finally:
+        _by_blas.reset(token)
+
+
+def _blas_has_all_threads() -> bool:
+    threads = thread_count()
+    return threads > 1 and all(one.num_threads == threads for one in _blas_libraries())
 
 
 def for_each(work: Callable, items: list[tuple], xp: ModuleType = np) -> list:
@@ -160,7 +190,7 @@ def tiles(
     images = max(1, budget // max(1, rows * row_bytes))
     groups = -(-N // images)
     if xp is np:
-        threads = thread_count()
+        threads = 1 if _by_blas.get() else thread_count()
         groups = min(N, -(-groups // threads) * threads)
     edges = [N * i // max(groups, 1) for i in range(groups + 1)]
     step = max(1, rows if images > 1 or N == 0 else budget // max(1, row_bytes))
