@@ -14,6 +14,11 @@ import threading
 from functools import cache
 from pathlib import Path
 
+import pytest
+import standin
+
+from ums.ops.fast import gpu
+
 COMPILER = shutil.which("g++")
 THREADS = 32
 """Of a block that adds up rows: fewer than on a GPU, since each is a thread of the system."""
@@ -74,6 +79,14 @@ WAITING = ("store(", "total(")
 def available() -> bool:
     """Whether kernels can be compiled here."""
     return COMPILER is not None
+
+
+def install(monkeypatch):
+    """Give the stand-in the kernels until the test ends, or skip the test."""
+    if not available():
+        pytest.skip("no C++ compiler")
+    monkeypatch.setattr(standin, "RawModule", RawModule, raising=False)
+    monkeypatch.setattr(gpu, "THREADS", THREADS)
 
 
 @cache
@@ -147,7 +160,11 @@ class RawModule:
             with _ONE_KERNEL:
                 function(shape, *given)
 
-        return kernel
+        def launch(grid, block, arguments):
+            on_gpu(grid, block, *arguments)
+
+        on_gpu = standin.taped(lambda grid, block, *arguments: kernel(grid, block, arguments))
+        return launch
 
 
 def _given(argument, to):

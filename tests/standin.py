@@ -4,11 +4,14 @@ It plays CuPy where there is no GPU, and is stricter. An array never turns into 
 itself, no function of NumPy takes it, and it does not compute with a NumPy array; NumPy and Python
 scalars are welcome. The module has only functions that CuPy has too, under the same names. Moves
 between the two memories are counted in ``moves``, computations in ``launches``. A function given to
-:func:`fuse` may do what CuPy's fusion can, and no more.
+:func:`fuse` may do what CuPy's fusion can, and no more. What is computed while a :class:`Stream`
+captures is noted down and undone, as on a GPU, where it has not happened yet.
 """
 
 import operator
 from collections import Counter
+from contextlib import nullcontext
+from functools import wraps
 from types import SimpleNamespace
 
 import numpy as np
@@ -40,6 +43,95 @@ arguments = {}
 """The last arguments of every fused function, as they came, arrays as NumPy's."""
 
 
+tape = None
+"""While a stream captures: every call, with its arguments and its result."""
+
+
+def taped(function):
+    """A ``function`` that a stream can capture."""
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        if tape is None:
+            return function(*args, **kwargs)
+        given = [a._data for a in (*args, *kwargs.values()) if isinstance(a, ndarray)]
+        before = [data.copy() for data in given]
+        result = function(*args, **kwargs)
+        views = [any(np.shares_memory(a, data) for data in given) for a in _arrays_of(result)]
+        for made, is_view in zip(_arrays_of(result), views, strict=True):
+            if not is_view:
+                made[...] = 77  # what lies in memory before anything was computed
+        for data, old in zip(given, before, strict=True):
+            if data.flags.writeable:
+                data[...] = old
+        tape.append((function, args, kwargs, _arrays_of(result) if not any(views) else []))
+        return result
+
+    return call
+
+
+def _arrays_of(result):
+    parts = result if isinstance(result, tuple) else (result,)
+    return [part._data for part in parts if isinstance(part, ndarray)]
+
+
+def on_host(what):
+    """Raise an error as CuPy does where a captured stream would have to wait for the host."""
+    if tape is not None:
+        raise RuntimeError(f"{what} in a stream that captures")
+
+
+class Graph:
+    """What a stream captured."""
+
+    launched = 0
+
+    def __init__(self, calls):
+        self.calls = calls
+
+    def launch(self):
+        """Do it all again, into the same arrays."""
+        Graph.launched += 1
+        for function, args, kwargs, made in self.calls:
+            result = _arrays_of(function(*args, **kwargs))
+            for array, new in zip(made, result if made else [], strict=True):
+                array[...] = new
+
+
+class Stream:
+    """CuPy's, as far as :mod:`ums.ops.fast.graphs` uses it."""
+
+    ptr = 1
+
+    def __init__(self, non_blocking):
+        assert non_blocking, "the null stream cannot be captured beside others"
+
+    __enter__ = __exit__ = lambda *_: None
+
+    def begin_capture(self):
+        global tape
+        assert tape is None
+        tape = []
+
+    def end_capture(self):
+        global tape
+        calls, tape = tape, None
+        return Graph(calls)
+
+
+cuda = SimpleNamespace(
+    MemoryPool=lambda: SimpleNamespace(malloc=None),
+    Stream=Stream,
+    runtime=SimpleNamespace(getDevice=lambda: 0),
+    using_allocator=lambda malloc: nullcontext(),
+)
+
+
+def get_default_memory_pool():
+    """A pool that has nothing to give back."""
+    return SimpleNamespace(free_all_blocks=lambda: None)
+
+
 class ndarray:
     """A NumPy array nobody outside this module can reach, except by :meth:`get`."""
 
@@ -57,6 +149,7 @@ class ndarray:
 
     def get(self):
         """A copy in the host's memory."""
+        on_host("an array was read")
         moves["to host"] += 1
         return self._data.copy()
 
@@ -72,9 +165,11 @@ class ndarray:
     def __len__(self):
         return len(self._data)
 
+    @taped
     def __getitem__(self, key):
         return _wrap(self._data[_unwrap(key)])
 
+    @taped
     def __setitem__(self, key, value):
         launches["setitem"] += 1
         self._data[_unwrap(key)] = _unwrap(value)
@@ -87,9 +182,11 @@ class ndarray:
     def data(self):
         return SimpleNamespace(ptr=self._data.ctypes.data)
 
+    @taped
     def __neg__(self):
         return _wrap(-self._data)
 
+    @taped
     def __abs__(self):
         return _wrap(np.abs(self._data))
 
@@ -101,6 +198,7 @@ def asarray(x, dtype=None):
     """``x`` on this side of the wall: a NumPy array is copied over, and the move is counted."""
     if isinstance(x, ndarray):
         return _wrap(x._data if dtype is None else x._data.astype(dtype, copy=False))
+    on_host("an array was put")
     moves["to device"] += 1
     return _wrap(np.array(x, dtype))
 
@@ -135,7 +233,7 @@ def _function(name, method=False, home=np):
         call = getattr(args[0] if method else home, name)
         return _wrap(call(*(args[1:] if method else args), **kwargs))
 
-    return function
+    return taped(function)
 
 
 def _binary(call, reflected=False):
@@ -144,7 +242,7 @@ def _binary(call, reflected=False):
         a, b = _unwrap(a), _unwrap(b)
         return _wrap(call(b, a) if reflected else call(a, b))
 
-    return method
+    return taped(method)
 
 
 def _in_place(call):
@@ -153,7 +251,7 @@ def _in_place(call):
         self._data = call(self._data, _unwrap(other))
         return self
 
-    return method
+    return taped(method)
 
 
 # ------------------------------------------------------------------------------ fusion
@@ -186,7 +284,7 @@ def fuse(kernel_name):
             results = tuple(_wrap(r._data) for r in results)
             return results if isinstance(result, tuple) else results[0]
 
-        return kernel
+        return taped(kernel)
 
     return decorate
 

@@ -20,7 +20,7 @@ from ums.backend import Device, array_module, choose_device, fused, to_numpy
 from ums.gradcheck import check_gradients, check_layer, check_loss
 from ums.ops import activations, losses
 from ums.ops.fast import activations as fast_activations
-from ums.ops.fast import gpu, norm, threads, upsample
+from ums.ops.fast import norm, threads, upsample
 
 
 def working_gpu():
@@ -40,10 +40,7 @@ DEVICES = {"stand-in": STAND_IN, "kernels": STAND_IN} | ({"cupy": GPU} if GPU el
 @pytest.fixture(params=DEVICES)
 def device(request, monkeypatch):
     if request.param == "kernels":
-        if not cuda_on_cpu.available():
-            pytest.skip("no C++ compiler")
-        monkeypatch.setattr(standin, "RawModule", cuda_on_cpu.RawModule, raising=False)
-        monkeypatch.setattr(gpu, "THREADS", cuda_on_cpu.THREADS)
+        cuda_on_cpu.install(monkeypatch)
     return DEVICES[request.param]
 
 

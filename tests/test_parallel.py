@@ -21,7 +21,6 @@ from ums.finetuning import tune_alternately, tune_jointly
 from ums.finetuning.loop import train_task
 from ums.layers import BatchNorm, Dense, Dropout, Sequential
 from ums.networks import classification_head, copy_network
-from ums.ops.fast import gpu
 from ums.ops.norm import batchnorm_backward_plain, batchnorm_forward_plain
 from ums.optimizers import SGD
 from ums.parallel import Part, gpu_ranks, share, spread
@@ -137,10 +136,7 @@ def test_a_step_on_any_arrays_is_that_of_one_process(kind, monkeypatch):
     """The stand-in has only functions that CuPy has too, so that GPUs can do the same."""
     device = DEVICES[kind]
     if kind == "kernels":
-        if not cuda_on_cpu.available():
-            pytest.skip("no C++ compiler")
-        monkeypatch.setattr(standin, "RawModule", cuda_on_cpu.RawModule, raising=False)
-        monkeypatch.setattr(gpu, "THREADS", cuda_on_cpu.THREADS)
+        cuda_on_cpu.install(monkeypatch)
     x, labels = np.random.default_rng(0).normal(size=(5, 6)), np.array([0, 1, 2, 0, 1])
 
     def stepped(ranks=None):

@@ -7,7 +7,7 @@ and, in a batch norm that is not frozen, the batch's own statistics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -208,6 +208,24 @@ class Summary:
     def _repr_html_(self) -> str:
         rows = ("</td><td>".join(map(escape, row)) for row in self.rows)
         return "<table>" + "".join(f"<tr><td>{row}</td></tr>" for row in rows) + "</table>"
+
+
+def forward_through(layers: Sequence[Any], x: Array, training: bool, keep: bool) -> Array:
+    """The forward passes of layers, one after the other."""
+    for layer in layers:
+        x = layer.forward(x, training, keep)
+    return x
+
+
+def backward_through(layers: Sequence[Any], dy: Array, input_gradient: bool) -> Array | None:
+    """Their backward passes, from the last down to the lowest whose parameters learn."""
+    lowest = 0
+    if not input_gradient:
+        learning = (i for i, layer in enumerate(layers) if layer.trainable_parameters())
+        lowest = next(learning, len(layers))
+    for i in range(len(layers) - 1, lowest - 1, -1):
+        dy = layers[i].backward(dy, input_gradient or i > lowest)
+    return dy if input_gradient else None
 
 
 def parameter_count(network: Layer) -> int:

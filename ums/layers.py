@@ -5,7 +5,7 @@ What they share (parameters, caches, freezing) is in :mod:`ums.layer`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -13,7 +13,15 @@ from numpy.random import Generator
 
 from ums import ops
 from ums.backend import Array, array_module
-from ums.layer import Layer, Parameter, copy_arrays, he_normal
+from ums.layer import (
+    Layer,
+    Parameter,
+    backward_through,
+    copy_arrays,
+    forward_through,
+    he_normal,
+)
+from ums.ops.fast.graphs import can_record, chained
 from ums.ops.fast.threads import sharing
 
 __all__ = [
@@ -225,6 +233,12 @@ class BatchNorm(Layer):
         return f"BatchNorm({self.gamma.value.size}{eps})"
 
 
+RECORDED = frozenset(
+    {ReLU, Upsample2D, GlobalAveragePool, Conv2D, UpsampleConv2D, Dense, BatchNorm}
+)
+"""Layers that always start the same kernels, which a GPU can run without Python."""
+
+
 class Sequential(Layer):
     """Layers one after the other, Sequentials too; one layer may belong to several Sequentials.
 
@@ -269,20 +283,16 @@ class Sequential(Layer):
     def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
         self._values = x.size
         with sharing(x.size, array_module(x)):
-            for layer in self.layers:
-                x = layer.forward(x, training, keep)
-        return x
+            return forward_through(self._steps(x), x, training, keep)
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
         """As :meth:`Layer.backward`; stops at the lowest layer with trainable parameters."""
-        lowest = 0
-        if not input_gradient:
-            learning = [i for i, layer in enumerate(self.layers) if layer.trainable_parameters()]
-            lowest = min(learning, default=len(self.layers))
         with sharing(self._values, array_module(dy)):
-            for i in range(len(self.layers) - 1, lowest - 1, -1):
-                dy = self.layers[i].backward(dy, input_gradient or i > lowest)
-        return dy if input_gradient else None
+            return backward_through(self._steps(dy), dy, input_gradient)
+
+    def _steps(self, x: Array) -> Sequence[Any]:
+        """The layers; on a GPU, those between which Python has nothing to do are one step."""
+        return chained(self, RECORDED) if can_record(array_module(x)) else self.layers
 
     def named_parameters(self) -> dict[str, Parameter]:
         """The parameters of all layers, by place and name: ``"0.w"``, ``"1.0.gamma"``."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from ums.backend import Array, array_module
 from ums.ops.arguments import zeros_around
-from ums.ops.fast import gpu, winograd
+from ums.ops.fast import gpu, products, winograd
 from ums.ops.fast.rows import (
     add_up,
     along_rows,
@@ -46,7 +46,7 @@ def conv2d_forward(
     def work(images: slice, top: int, bottom: int) -> None:
         A = _columns(x[images], slice(top, bottom), K, stride, dilation, padding)
         out = y[images, top:bottom].reshape(-1, O)
-        xp.matmul(A, w2, out=out)
+        products.matmul(A, w2, out=out)
         if b is not None and gpu.has_kernels(xp):
             gpu.affine(out, None, None, None, b, out)
         elif b is not None:
@@ -112,7 +112,7 @@ def _spread(dy: Array, shape: tuple, w: Array, stride: int, dilation: int, paddi
         for top, bottom in bands:
             dy2 = dy[images, top:bottom].reshape(-1, O)
             dA = scratch("columns", (len(dy2), K * K * C), dy.dtype, xp)
-            xp.matmul(dy2, wT, out=dA)
+            products.matmul(dy2, wT, out=dA)
             dA = dA.reshape(n, bottom - top, OW, K, K, C)
             places = x_pad[:, p - above + top * stride :, p - left :]
             _add_windows(places, dA, stride, dilation)
@@ -120,7 +120,7 @@ def _spread(dy: Array, shape: tuple, w: Array, stride: int, dilation: int, paddi
 
     def work_on_gpu(images: slice, bands: list) -> None:
         for top, bottom in bands:
-            dA = xp.matmul(dy[images, top:bottom].reshape(-1, O), wT)
+            dA = products.matmul(dy[images, top:bottom].reshape(-1, O), wT)
             gpu.add_windows(dA, dx[images], top, bottom, gpu.How(K, stride, dilation, above, left))
 
     by_device = work_on_gpu if gpu.has_kernels(xp) else work

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from pathlib import Path
 from types import ModuleType
@@ -190,12 +190,19 @@ def scatter(flat: Array, lists: Sequence[Sequence[Array]]) -> None:
     _copy_each(flat, lists, back=True)
 
 
+@lru_cache(maxsize=64)
+def _table(xp: ModuleType, device: int, numbers: tuple[int, ...]) -> Array:
+    """Numbers on the GPU; CuPy's pool gives most steps the memory of the step before, at the same places."""
+    return xp.asarray(np.array(numbers, np.int64))
+
+
 def _copy_each(flat: Array, lists: Sequence[Sequence[Array]], back: bool) -> None:
     xp, arrays = array_module(flat), [array for arrays in lists for array in arrays]
     sizes = [array.size for array in arrays]
     starts = [flat.data.ptr + flat.itemsize * n for n in accumulate(sizes, initial=0)][:-1]
     places = [[array.data.ptr for array in arrays], starts]
-    table = xp.asarray(np.array([*(places[::-1] if back else places), sizes], np.int64))
+    numbers = *places[back], *places[not back], *sizes
+    table = _table(xp, xp.cuda.runtime.getDevice(), numbers)
     kernel = _kernel(xp, "copy_each", NUMBERS[flat.dtype.char])
     kernel((32, len(arrays)), (THREADS,), (table, len(arrays)))
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ums.backend import Array, array_module
-from ums.ops.fast import gpu
+from ums.ops.fast import gpu, products
 from ums.ops.fast.threads import scratch
 
 BLOCK = 128
@@ -77,7 +77,7 @@ def transposed_product(a: Array, b: Array) -> Array:
     """a^T b, a sum over many rows: (M, P), (M, Q) -> (P, Q)."""
     (M, P), Q = a.shape, b.shape[1]
     if array_module(a) is not np or M <= BLOCK:
-        return a.T @ b
+        return products.matmul(a.T, b)
     if M <= 8 * BLOCK and P * Q >= 1 << 15:  # so few that their sum keeps its digits
         total, product = a[:BLOCK].T @ b[:BLOCK], scratch("product", (P, Q), a.dtype)
         for top in range(BLOCK, M, BLOCK):

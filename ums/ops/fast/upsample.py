@@ -25,7 +25,7 @@ from types import ModuleType
 import numpy as np
 
 from ums.backend import Array, array_module, fused
-from ums.ops.fast import gpu
+from ums.ops.fast import gpu, products
 from ums.ops.fast.rows import (
     add_up,
     along_rows,
@@ -124,7 +124,7 @@ def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]
     def work(images: slice, top: int, bottom: int) -> None:
         A = _windows(x[images], top, bottom)
         AV = scratch("squares", (len(A), 4 * O), x.dtype, xp)
-        xp.matmul(A, V, out=AV)
+        products.matmul(A, V, out=AV)
         squares = AV.reshape(-1, bottom - top, W + 1, 2, 2, O)
         band = scratch("band", (len(squares), bottom - top, 2, W + 1, 2, O), x.dtype, xp)
         band[...] = squares.swapaxes(2, 3)
@@ -135,7 +135,7 @@ def upsample_conv2d_forward(x: Array, w: Array, b: Array) -> tuple[Array, tuple]
         xp.add(band[:, low - first : high - first], long_b, out=y[images, low:high])
 
     def work_on_gpu(images: slice, top: int, bottom: int) -> None:
-        AV = xp.matmul(_windows(x[images], top, bottom), V)
+        AV = products.matmul(_windows(x[images], top, bottom), V)
         gpu.add_windows(AV, y[images], top, bottom, SQUARES, b)
 
     for_each(work_on_gpu if gpu.has_kernels(xp) else work, _tiles(x, O), xp)
@@ -180,7 +180,7 @@ def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:
         for top, bottom in bands:
             dAV = _gather(dy, images, top, bottom)
             dA = scratch("columns", (len(dAV), 4 * C), dy.dtype, xp)
-            xp.matmul(dAV, VT, out=dA)
+            products.matmul(dAV, VT, out=dA)
             dA = dA.reshape(n, bottom - top, W + 1, 2, 2, C)
             for s, t in np.ndindex(2, 2):
                 x_pad[:, top + s : bottom + s, t : t + W + 1] += dA[:, :, :, s, t]
@@ -188,7 +188,7 @@ def upsample_conv2d_grad_input(dy: Array, cache: tuple) -> Array:
 
     def work_on_gpu(images: slice, bands: list) -> None:
         for top, bottom in bands:
-            dA = xp.matmul(_gather(dy, images, top, bottom), VT)
+            dA = products.matmul(_gather(dy, images, top, bottom), VT)
             gpu.add_windows(dA, dx[images], top, bottom, WINDOWS)
 
     by_device = work_on_gpu if gpu.has_kernels(xp) else work
