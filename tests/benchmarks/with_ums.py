@@ -13,7 +13,7 @@ from ums.data import Examples
 from ums.finetuning.loop import EndlessBatches
 from ums.layers import Sequential
 from ums.ops import activations, conv, norm
-from ums.ops.fast import threads
+from ums.ops.fast import graphs, threads
 from ums.optimizers import Adam
 from ums.training import FitSettings, Training, predict, train_step
 
@@ -51,6 +51,21 @@ def synchronise(case: Case) -> None:
         import cupy
 
         cupy.cuda.Stream.null.synchronize()
+
+
+_most = 0
+
+
+def reserved_mib() -> float:
+    """The most that CuPy's pools, those of recorded layers too, held when this was called."""
+    import cupy
+
+    global _most
+    chains = (step for _, steps in graphs._chains.values() for step in steps)
+    pools = [chain.pool for chain in chains if getattr(chain, "pool", None)]
+    held = sum(pool.total_bytes() for pool in [cupy.get_default_memory_pool(), *pools])
+    _most = max(_most, held)
+    return _most / 2**20
 
 
 def build(name: str) -> Sequential:

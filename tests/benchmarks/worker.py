@@ -49,16 +49,14 @@ def timer(work: Callable[[], object], synchronise: Callable[[], None], device: s
 
 
 def peak_mib(case: Case, contestant: str) -> float:
-    """The most memory there has been: reserved by the library's pool on a GPU where it computes
+    """The most memory there has been: reserved by the library's pools on a GPU where it computes
     there, else of this process."""
     if case.device == "gpu" and contestant.startswith("torch"):
         import torch
 
         return torch.cuda.max_memory_reserved() / 2**20
     if case.device == "gpu":
-        import cupy
-
-        return cupy.get_default_memory_pool().total_bytes() / 2**20
+        return library_of(contestant).reserved_mib()
     status = Path("/proc/self/status")
     if status.exists():  # getrusage's figure would be the parent's, where that is greater
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"))[1]) / 1024
@@ -81,6 +79,7 @@ def prepared(case: Case, contestant: str, library) -> Callable[[], float]:
     """The function that does a turn of the case."""
     work = library.work(case, contestant)
     work()
+    peak_mib(case, contestant)  # ums needs more before the work is recorded
     turn = timer(work, lambda: library.synchronise(case), case.device)
     if case.device == "gpu" and contestant.startswith("torch"):
         import torch
