@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_records import results_of
+from made_records import in_memory, jobs_of, results_of
 
 from ums.experiments.names import DIVERSE, SIMILAR
 from ums.experiments.report.answer import (
@@ -15,8 +15,15 @@ from ums.experiments.report.answer import (
     secondary_sentences,
     spreads,
 )
-from ums.experiments.report.words import claims_counted, contrasts_counted, listed, percent
+from ums.experiments.report.words import (
+    claims_counted,
+    contrasts_counted,
+    failed_trainings,
+    listed,
+    percent,
+)
 from ums.experiments.results.contrasts import QUESTIONS
+from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.pilots import replicates_needed, verdict_chances
 from ums.experiments.results.verdicts import Contrast, Verdict
 from ums.metrics.significance import Interval
@@ -25,6 +32,19 @@ ARMS = ("single", "scratch", "alternating", "joint", "independent")
 HOLDS, REFUTED, NEGLIGIBLE, OPEN = (
     Verdict.HOLDS, Verdict.REFUTED, Verdict.NEGLIGIBLE, Verdict.OPEN,
 )  # fmt: skip
+
+
+def test_failed_trainings_are_counted_in_words():
+    jobs = jobs_of(DIVERSE, ("single", "joint"), replicates=3)
+    for job, record in jobs.items():
+        if (job.arm, job.replicate) in (("joint", 1), ("single", 2)):
+            for scores in record["tasks"]["lungs"]["own epoch"].values():
+                scores["IoU"] = scores["IoU"] * (0.1 if job.arm == "joint" else 0.7)
+    assert failed_trainings([GroupResults(in_memory(jobs), DIVERSE)]) == (
+        "Trainings for a segmentation failed, with less than half of their arm's median score: "
+        "joint (1 of 3)."
+    )
+    assert failed_trainings([results_of(DIVERSE, replicates=3)]) == ""
 
 
 @pytest.mark.parametrize(

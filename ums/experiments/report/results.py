@@ -26,7 +26,7 @@ from ums.experiments.report.hospitals import hospital_sections
 from ums.experiments.report.page import Figure, Section
 from ums.experiments.report.sections import costs_of
 from ums.experiments.report.tables import Table, formatted
-from ums.experiments.report.words import FACTORS, claims_counted, condition
+from ums.experiments.report.words import FACTORS, claims_counted, condition, failed_trainings
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.published import FOLDER, publish, published
 from ums.experiments.results.records import StudyRecords, read_study
@@ -108,7 +108,9 @@ class Told:
     @property
     def answer(self) -> str:
         """What the contrasts of sharing with one task alone say, in words."""
-        return " ".join([*primary_sentences(self.answers), condition(list(self.groups.values()))])
+        groups = list(self.groups.values())
+        parts = *primary_sentences(self.answers), failed_trainings(groups), condition(groups)
+        return " ".join(filter(None, parts))
 
     @property
     def data(self) -> str:

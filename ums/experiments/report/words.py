@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from ums.experiments.names import (
     ALTERNATING,
     CONTROL,
@@ -131,6 +133,21 @@ def contrasts_counted(verdicts: Iterable[Verdict]) -> str:
 def percent(share: float) -> str:
     """Write a share such as 0.25 as ``25 %``, NaN as ``none``."""
     return "none" if math.isnan(share) else f"{100 * share:.0f} %"
+
+
+def failed_trainings(groups: Sequence[GroupResults]) -> str:
+    """In which arms a replicate has less than half of the median score of a segmentation, in words."""
+    failed = []
+    for group in groups:
+        for task in (task for task in group.tasks if task.kind == "segmentation"):
+            for arm in (arm for arm in group.runs if group.has(arm, task.name)):
+                scores = np.array(group.measured(arm, task.name).values)
+                if low := np.sum(scores < np.median(scores) / 2):
+                    failed.append(f"{lowered(LABELS[arm])} ({low} of {len(scores)})")
+    if not failed:
+        return ""
+    how = "with less than half of their arm's median score"
+    return f"Trainings for a segmentation failed, {how}: {listed(failed)}."
 
 
 def condition(groups: Sequence[GroupResults]) -> str:
