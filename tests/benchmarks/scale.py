@@ -29,9 +29,9 @@ BEGIN, END = "<!-- tables of tests/benchmarks/scale.py -->", "<!-- end of the ta
 
 SOURCE_STEPS, STEPS = 20_000, 3_000
 """Of `make reproduce-cxr-full`."""
-CPU_STEP, GPU_STEP = 0.437, 0.00805
+CPU_STEP, GPU_STEP = 0.437, 0.00502
 """Seconds of the autoencoder's training step, 256 pixels, batch 16: 2 cores; an H200 (README.md)."""
-GPU_SOURCE_STEP = 0.056
+GPU_SOURCE_STEP = 0.053
 """The same on the H200 with its noise, which is drawn on the processor (README.md)."""
 AUGMENTATION = 0.015
 """Processor seconds to augment and normalise a batch of 16 images of 256 pixels, one thread (measured)."""
