@@ -292,7 +292,8 @@ class Sequential(Layer):
 
     def _steps(self, x: Array) -> Sequence[Any]:
         """The layers; on a GPU, those between which Python has nothing to do are one step."""
-        return chained(self, RECORDED) if can_record(array_module(x)) else self.layers
+        xp = array_module(x)
+        return chained(self, RECORDED, xp) if can_record(xp) else self.layers
 
     def named_parameters(self) -> dict[str, Parameter]:
         """The parameters of all layers, by place and name: ``"0.w"``, ``"1.0.gamma"``."""

@@ -62,7 +62,7 @@ def reserved_mib() -> float:
 
     global _most
     chains = (step for _, steps in graphs._chains.values() for step in steps)
-    pools = [chain.pool for chain in chains if getattr(chain, "pool", None)]
+    pools = [chain.pool for chain in chains if isinstance(chain, graphs.Chain)]
     held = sum(pool.total_bytes() for pool in [cupy.get_default_memory_pool(), *pools])
     _most = max(_most, held)
     return _most / 2**20

@@ -175,6 +175,18 @@ def test_what_changes_between_passes_counts(what, device):
     assert_same(*(network.state_dict().values() for network in networks))
 
 
+def test_layers_that_change_each_time_are_not_recorded_in_vain(device, recorded):
+    network, expected = both(device, *convolutions())
+    for i in range(5):
+        x, outputs = images(device, seed=i), []
+        for one in (network, expected):
+            outputs.append(one.forward(x, **LEARN))
+            one.backward(outputs[-1])
+            one[0].w.value = one[0].w.value - 0.1 * one[0].w.grad
+        assert_same(outputs[:1], outputs[1:])
+    assert recorded == []
+
+
 def test_frozen_between_forward_and_backward_is_frozen(device):
     networks = both(device, *convolutions())
     for i in range(4):

@@ -7,7 +7,7 @@ the second time it records what they start; and from then on it starts the recor
 
 A record holds addresses. What comes in is copied to where the record reads it, and what comes out is
 copied from where the record writes it. It is good only while the layers hold the very same arrays
-and settings. Never recorded is what Python must do each time: dropout, which draws numbers; layers of
+and settings; with others, all of this begins anew. Never recorded is what Python must do each time: dropout, which draws numbers; layers of
 other modules; layers that share their batch with other processes.
 """
 
@@ -28,7 +28,7 @@ from ums.layer import Layer, Parameter, backward_through, forward_through
 from ums.ops.fast import gpu, products
 
 MOST_PASSES = 4
-"""That a chain keeps records of: one for each shape of a batch, in training and not. The oldest goes."""
+"""Of which a chain keeps records: one for each shape of a batch, in training and not. The oldest goes."""
 
 _turn = threading.RLock()
 """A record always writes to the same memory, so that threads take turns."""
@@ -87,11 +87,11 @@ def _stream(xp: ModuleType, device: int) -> Any:
 class Chain:
     """Layers one after the other, and the records of their passes."""
 
-    def __init__(self, layers: Sequence[Layer]):
+    def __init__(self, layers: Sequence[Layer], pool: Any):
         self.layers = layers
-        self.passes: dict[tuple, Pass | None] = {}
+        self.pool = pool  # for all passes: the layers keep one, and the next may write over it
+        self.passes: dict[tuple, Pass] = {}
         self.latest: Pass | None = None
-        self.pool: Any = None  # for all passes: the layers keep one, and the next may write over it
 
     def trainable_parameters(self) -> list[Parameter]:
         """Those of the layers."""
@@ -99,27 +99,19 @@ class Chain:
 
     def forward(self, x: Array, training: bool, keep: bool) -> Array:
         """As :meth:`ums.layer.Layer.forward`."""
-        self.latest, key = None, (x.shape, x.dtype, training, keep)
-        shared = any(layer.ranks for layer in self.layers)
-        if shared or not x.size or key not in self.passes:
-            y = forward_through(self.layers, x, training, keep)
-            if x.size and not shared:
-                self._expect(key)
-            return y
-        state = _state(self.layers)
+        self.latest = None
+        if not x.size or any(layer.ranks for layer in self.layers):
+            return forward_through(self.layers, x, training, keep)
+        key, state = (x.shape, x.dtype, training, keep), _state(self.layers)
         with _turn:
-            if (found := self.passes[key]) is None or not _same(found.state, state):
-                self.passes[key] = found = None  # a record that is out of date frees its memory
-                self.pool = self.pool or array_module(x).cuda.MemoryPool()
-                found = self.passes[key] = Pass(self.layers, self.pool, x, training, keep, state)
+            found = self.passes.get(key)
+            if found is None or not _same(found.state, state):
+                self.passes[key] = found = Pass(self.layers, self.pool, state, training, keep)
+            if len(self.passes) > MOST_PASSES:
+                del self.passes[next(iter(self.passes))]
+            y = found.forward(x)
             self.latest = found if keep else None
-            return found.forward(x)
-
-    def _expect(self, key: tuple) -> None:
-        """Record the next pass that is like this one."""
-        self.passes[key] = None
-        if len(self.passes) > MOST_PASSES:
-            del self.passes[next(iter(self.passes))]
+        return y
 
     def backward(self, dy: Array, input_gradient: bool) -> Array | None:
         """As :meth:`ums.layer.Layer.backward`."""
@@ -131,18 +123,24 @@ class Chain:
 
 
 class Pass:
-    """The records of a forward pass and of the backward passes that follow it."""
+    """A forward pass and the backward passes that follow it, and in time their records."""
 
-    def __init__(
-        self, layers: Sequence[Layer], pool: Any, x: Array, training: bool, keep: bool, state: list
-    ):
+    def __init__(self, layers: Sequence[Layer], pool: Any, state: list, training: bool, keep: bool):
         self.layers, self.pool, self.state, self.how = layers, pool, state, (training, keep)
-        self.record = _record(lambda x: forward_through(layers, x, training, keep), x, pool)
-        self.caches = [layer._cache for layer in layers]
         self.parameters = [p for layer in layers for p in layer.trainable_parameters()]
+        self.record: Record | None = None
+        self.times = 0
+        self.caches: list[tuple | None] = []
         self.backwards: dict[tuple, tuple[Record | None, list[Array]]] = {}
 
     def forward(self, x: Array) -> Array:
+        """As :meth:`ums.layer.Layer.forward`."""
+        self.times += 1
+        if self.times == 2:
+            self.record = _record(
+                lambda x: forward_through(self.layers, x, *self.how), x, self.pool
+            )
+            self.caches = [layer._cache for layer in self.layers]
         if self.record is None:
             return forward_through(self.layers, x, *self.how)
         y = self.record(x).copy()
@@ -155,6 +153,7 @@ class Pass:
         return self.record is not None and all(layer._cache is kept for layer, kept in pairs)
 
     def backward(self, dy: Array, input_gradient: bool) -> Array | None:
+        """As :meth:`ums.layer.Layer.backward`, if the pass is kept."""
         key = dy.shape, dy.dtype, input_gradient
         if key not in self.backwards:
             self.backwards[key] = self._record_backward(dy, input_gradient)
@@ -194,14 +193,14 @@ _chains: WeakKeyDictionary[Any, tuple[Any, list]] = WeakKeyDictionary()
 """Of every network, with the layers that it had; a copy of a network has its own."""
 
 
-def chained(network: Any, kinds: Collection[type]) -> list:
+def chained(network: Any, kinds: Collection[type], xp: ModuleType) -> list:
     """The layers of a network, those of ``kinds`` that follow each other as one :class:`Chain`."""
     layers, steps = _chains.get(network, (None, []))
     if layers is not network.layers:
         steps = []
         for known, group in groupby(network.layers, lambda layer: type(layer) in kinds):
             together = list(group)
-            steps += [Chain(together)] if known else together
+            steps += [Chain(together, xp.cuda.MemoryPool())] if known else together
         _chains[network] = network.layers, steps
     return steps
 
