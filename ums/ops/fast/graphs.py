@@ -7,8 +7,8 @@ the second time it records what they start; and from then on it starts the recor
 
 A record holds addresses. What comes in is copied to where the record reads it, and what comes out is
 copied from where the record writes it. It is good only while the layers hold the very same arrays
-and settings; with others, all of this begins anew. Never recorded is what Python must do each time: dropout, which draws numbers; layers of
-other modules; layers that share their batch with other processes.
+and settings; with others, all of this begins anew. Never recorded is what Python must do each time:
+dropout, which draws numbers; layers of other modules; layers that share their batch with other processes.
 """
 
 from __future__ import annotations
