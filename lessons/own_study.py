@@ -4,7 +4,6 @@ The same study runs with the library alone as well, and the page sets the losses
 """
 
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 from data_prep.cxr import made_before
@@ -21,7 +20,6 @@ from ums.experiments.report.tables import Column, Table
 from ums.experiments.report.words import ARMS as WORDS
 from ums.experiments.results.records import read_study
 from ums.experiments.settings import Settings
-from ums.experiments.study import Study
 
 ARMS = (SCRATCH, SINGLE, ALTERNATING, JOINT)
 SIDE = 32
@@ -89,21 +87,10 @@ def _synthetic(folder, settings, side):
 def _run(prepared, out, settings):
     """Run what is not done of the study in a folder, in this process, and read its records."""
     runner.study_of.cache_clear()  # it holds networks that other code has trained
-    place = runner.Place(CXR, prepared, (DIVERSE,), out, "cpu", progress=False)
-    with _no_models():
-        runner.run(place, runner.parts_of(settings, ARMS, (), 1))
+    # No networks to use: a layer of a student's own cannot be built from a description.
+    place = runner.Place(CXR, prepared, (DIVERSE,), out, "cpu", progress=False, models=False)
+    runner.run(place, runner.parts_of(settings, ARMS, (), 1))
     return read_study(out)
-
-
-@contextmanager
-def _no_models():
-    """Write no networks to use: a layer of a student's own cannot be built from a description."""
-    model_arms = Study.model_arms
-    Study.model_arms = property(lambda study: [])
-    try:
-        yield
-    finally:
-        Study.model_arms = model_arms
 
 
 def _losses(records):

@@ -30,6 +30,7 @@ class Run:
         store: Where finished jobs are kept.
         progress: Whether progress bars are shown.
         portable: Whether what one device computed counts on any other.
+        models: Whether networks to use are written at the end.
     """
 
     settings: Settings
@@ -37,6 +38,7 @@ class Run:
     store: Store
     progress: bool = True
     portable: bool = False
+    models: bool = True
 
     @property
     def device_key(self) -> str:

@@ -48,6 +48,7 @@ class Place:
         device: "cpu", "gpu" or "auto".
         progress: Whether progress bars are shown.
         portable: Whether what one device computed counts on any other.
+        models: Whether networks to use are written at the end.
     """
 
     modality: Modality
@@ -57,6 +58,7 @@ class Place:
     device: str = "auto"
     progress: bool = True
     portable: bool = False
+    models: bool = True
 
 
 def parts_of(
@@ -94,7 +96,7 @@ def datasets_of(place: Place) -> Datasets:
 def study_of(place: Place, part: Part) -> Study:
     """The study, in this process."""
     datasets, device = datasets_of(place), choose_device(place.device)
-    run = Run(part.settings, device, Store(place.out), place.progress, place.portable)
+    run = Run(part.settings, device, Store(place.out), place.progress, place.portable, place.models)
     return Study(place.modality, datasets, run, part.arms)
 
 

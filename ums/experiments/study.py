@@ -142,7 +142,8 @@ class Study:
         for replicate in range(1, self.settings.replicates + 1):
             jobs += self.jobs_of(replicate)
         pictures = [Job(PICTURES, name, replicate=1, seed=seed) for name in names]
-        return jobs + ([*pictures, Job(MODELS, seed=seed)] if main else [])
+        models = [Job(MODELS, seed=seed)] * self.run.models
+        return jobs + ([*pictures, *models] if main else [])
 
     def _tuned(self, arm: str) -> list[Job]:
         """The jobs of an arm, group by group."""
