@@ -78,8 +78,8 @@ def choose_device(wanted: str = "auto") -> Device:
 
 
 GPU_MEMORY_SHARE = 0.9
-"""The share of a GPU's memory that ums uses at most; CuPy's pool keeps what is freed, and the rest
-is left to other programs. ``CUPY_GPU_MEMORY_LIMIT``, which CuPy reads, overrides it."""
+"""The share of a GPU's memory that CuPy's default pool takes at most; recorded layers have pools of their
+own (:mod:`ums.ops.fast.graphs`). ``CUPY_GPU_MEMORY_LIMIT``, which CuPy reads, overrides it."""
 
 
 def _gpu() -> Device:

@@ -3,8 +3,8 @@
 Added one after the other, a million float32 numbers come out up to some per cent wrong: the total
 grows until each term is rounded on its way in. On a CPU the sums here are taken by BLAS in blocks of
 ``BLOCK`` rows, in the arrays' dtype, and the blocks are added in float64, which is the dtype of what
-is returned (but a product of few blocks keeps its own). A GPU's threads each add a small
-part, and what is returned has the arrays' dtype.
+is returned (but a product of few blocks keeps its own). A GPU's threads each add a small part, and
+what is returned has the arrays' dtype.
 """
 
 from collections.abc import Iterable, Sequence

@@ -164,10 +164,10 @@ def single_threaded(work: Callable[[], Any], xp: ModuleType = np) -> Any:
 def matmul(a: Array, b: Array) -> Array:
     """a @ b, computed by the calling thread alone.
 
-    Every product in ums is computed so. One BLAS thread per worker keeps each worker's tile in its
-    own core's cache; BLAS's own threads, once woken, keep spinning for a while and take the
-    processors from the workers. (On 2 cores, leaving two small products per layer to them made a
-    training step at 128x128 take 0.23 s instead of 0.13 s.)
+    So is every product in ums, but for those of :func:`sharing`. One BLAS thread per worker keeps
+    each worker's tile in its own core's cache; BLAS's own threads, once woken, keep spinning for a
+    while and take the processors from the workers. (On 2 cores, leaving two small products per
+    layer to them made a training step at 128x128 take 0.23 s instead of 0.13 s.)
     """
     return single_threaded(lambda: products.matmul(a, b), array_module(a))
 
