@@ -17,9 +17,9 @@ from lessons.own_wrappers import (
     as_train_step,
     as_train_task,
     as_turns,
+    batchnorm_pairs,
     convolution_pairs,
     gradient_pairs,
-    op_pairs,
 )
 from ums import layers, ops, optimizers, training
 from ums.data.noise import Noise
@@ -32,8 +32,6 @@ NAMES = {
     "dense_backward": "dense_backward, in every dense layer",
     "batchnorm_forward": "batchnorm_forward, in every batch norm",
     "batchnorm_backward": "batchnorm_backward, in every batch norm",
-    "dropout_forward": "dropout_forward, in every dropout",
-    "dropout_backward": "dropout_backward, in every dropout",
     "global_average_pool_backward": "global_average_pool_backward, in classification heads",
     "bce": "bce, in losses of masks",
     "dice": "dice, in losses of masks",
@@ -50,9 +48,6 @@ NAMES = {
     "tune_projected": "tune_jointly, the joint strategy",
 }
 """What can be kept, and what of the library it replaces."""
-
-TOGETHER = ("batchnorm", "dropout")
-"""Ops whose forward and backward pass share a cache of the student's own."""
 
 RIVALS = {
     "loss of masks": ("bce_dice", "focal", "tversky"),
@@ -86,12 +81,12 @@ def exchanges(answers):
             one place.
     """
     pairs = []
-    for op in TOGETHER:
-        own = [answers.get(f"{op}_{way}") for way in ("forward", "backward")]
-        if all(own):
-            pairs += op_pairs(op, *own)
-        elif any(own):
-            raise ValueError(f"{op}_forward and {op}_backward share a cache: keep both, or neither")
+    batch_norm = ("batchnorm_forward", "batchnorm_backward")
+    own = [answers.get(name) for name in batch_norm]
+    if all(own):
+        pairs += batchnorm_pairs(*own)
+    elif any(own):
+        raise ValueError(f"{' and '.join(batch_norm)} share a cache: keep both, or neither")
     for op in ("dense", "global_average_pool"):
         if backward := answers.get(f"{op}_backward"):
             pairs += gradient_pairs(op, backward)

@@ -17,25 +17,19 @@ from ums.networks import parameter_count
 from ums.ops import conv
 from ums.training import History
 
-ARGUMENTS = {"batchnorm": 7, "dropout": 3}
-"""How many a lesson's forward pass takes beside x; the library's more are for several processes."""
 
-
-def op_pairs(op, forward, backward):
+def batchnorm_pairs(forward, backward):
     """A forward and a backward pass that share a cache of the student's own."""
 
     def own_forward(x, *arguments):
-        own, others = arguments[: ARGUMENTS[op]], arguments[ARGUMENTS[op] :]
-        if any(one is not None for one in others):
-            raise ValueError(f"the {op}_forward of the lessons runs in one process only")
-        y, cache = forward(x, *own)
+        y, cache = forward(x, *arguments)
         return _as(y, x.dtype), cache
 
     def refused(*arguments):
-        raise ValueError(f"the {op}_forward of the lessons runs in one process only")
+        raise ValueError("the batchnorm_forward of the lessons runs in one process only")
 
-    of_part = [(ops.batchnorm_forward_part, refused)] if op == "batchnorm" else []
-    return [(getattr(ops, f"{op}_forward"), own_forward), *of_part, *gradient_pairs(op, backward)]
+    pairs = [(ops.batchnorm_forward, own_forward), (ops.batchnorm_forward_part, refused)]
+    return [*pairs, *gradient_pairs("batchnorm", backward)]
 
 
 def gradient_pairs(op, backward):

@@ -102,8 +102,9 @@ def copy_library(folder, sources, more=()):
 
     So are the modules of `lessons` that `more` names.
     """
+    left_out = shutil.ignore_patterns("__pycache__", "*.json.xz")  # records of the studies: 10 MB
     for name in LIBRARY:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=left_out)
     texts = [source.read_text(encoding="utf-8") for source in sources]
     modules = {"__init__", "setup", "checks/__init__"}
     new = {f"checks/{checks_name(source.stem)}" for source in sources} | set(more)

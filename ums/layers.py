@@ -22,7 +22,7 @@ from ums.layer import (
     he_normal,
 )
 from ums.ops.fast.graphs import can_record, chained
-from ums.ops.fast.threads import sharing
+from ums.ops.fast.threads import pixels, sharing
 
 __all__ = [
     "BatchNorm", "Conv2D", "Dense", "Dropout", "GlobalAveragePool", "Layer", "Parameter", "ReLU",
@@ -252,7 +252,7 @@ class Sequential(Layer):
     def __init__(self, *layers: Layer):
         if len({id(layer) for layer in layers}) != len(layers):
             raise ValueError("a layer keeps one forward pass: it can stand in a chain only once")
-        self._values = 0  # of the last batch
+        self._pixels = 0  # of the last batch
         self.layers = layers  # no super().__init__(): each has its own frozen and its own cache
 
     @property
@@ -281,13 +281,13 @@ class Sequential(Layer):
         return self.layers[index]
 
     def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        self._values = x.size
-        with sharing(x.size, array_module(x)):
+        self._pixels = pixels(x)
+        with sharing(self._pixels, array_module(x)):
             return forward_through(self._steps(x), x, training, keep)
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
         """As :meth:`Layer.backward`; stops at the lowest layer with trainable parameters."""
-        with sharing(self._values, array_module(dy)):
+        with sharing(self._pixels, array_module(dy)):
             return backward_through(self._steps(dy), dy, input_gradient)
 
     def _steps(self, x: Array) -> Sequence[Any]:

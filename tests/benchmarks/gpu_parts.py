@@ -48,7 +48,10 @@ def choose(name: str) -> Device:
 
 
 def steps(name: str, device: Device, dtype: str, side: int = SIDE, batch: int = BATCH) -> Computed:
-    """The gradients of a first step and the losses of ``STEPS``, from the same weights and images."""
+    """Gradients, and then the losses of ``STEPS`` steps, from the same weights and images.
+
+    The gradients are those of a third pass: in the second a GPU records layers, in the third it repeats them.
+    """
     network = with_ums.build(name).astype(np.dtype(dtype)).to(device)
     x, target = network_data(Case("step", name, side, batch))
     if target.ndim == 4:
@@ -58,10 +61,12 @@ def steps(name: str, device: Device, dtype: str, side: int = SIDE, batch: int = 
         with_ums.LOSSES[NETWORKS[name].loss],
         Adam(network.trainable_parameters(), 1e-4),
     )
-    losses, gradients = [], []
-    for _ in range(STEPS):
-        losses.append(float(train_step(network, loss, optimizer, x, target)))
-        gradients = gradients or [to_numpy(p.grad).ravel() for p in network.parameters()]
+    for _ in range(3):
+        network.zero_gradients()
+        _, dz = loss(network.forward(x, training=True), target)
+        network.backward(dz, input_gradient=False)
+    gradients = [to_numpy(p.grad).ravel() for p in network.parameters()]
+    losses = [float(train_step(network, loss, optimizer, x, target)) for _ in range(STEPS)]
     return {"gradients": np.concatenate(gradients), "losses": np.array(losses)}
 
 

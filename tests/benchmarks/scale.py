@@ -29,13 +29,13 @@ BEGIN, END = "<!-- tables of tests/benchmarks/scale.py -->", "<!-- end of the ta
 
 SOURCE_STEPS, STEPS = 20_000, 3_000
 """Of `make reproduce-cxr-full`."""
-CPU_STEP, GPU_STEP = 0.437, 0.00502
+CPU_STEP, GPU_STEP = 0.784, 0.00502
 """Seconds of the autoencoder's training step, 256 pixels, batch 16: 2 cores; an H200 (README.md)."""
 GPU_SOURCE_STEP = 0.053
 """The same on the H200 with its noise, which is drawn on the processor (README.md)."""
 AUGMENTATION = 0.015
 """Processor seconds to augment and normalise a batch of 16 images of 256 pixels, one thread (measured)."""
-SPLIT = {1: 127, 2: 70.3, 4: 47.5, 8: 34.5, 16: 25.7}
+SPLIT = {1: 221, 2: 125, 4: 71.4, 8: 39.4, 16: 23.3}
 """Ranks -> milliseconds of a step on the part of 16 images that each then has, 128 pixels (README.md)."""
 TASKS = {"diverse": 2, "similar": 3}
 MACHINES = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from statistics import geometric_mean
 from typing import NamedTuple
@@ -37,12 +37,11 @@ def spread(ratio: tuple[float, float, float]) -> list[str]:
 def _against_torch(results, rate) -> list[list[str]]:
     rows = []
     for result in results:
-        kind = KINDS.get(result.case.kind)
         done = flops(result.case)
         speed = done / result.median("ums") if done else None
         rows.append(
             [
-                f"{result.case.name}, {kind}" if kind else result.case.name,
+                named(result),
                 ms(result.median("ums")),
                 ms(result.median(result.rival)),
                 *spread(result.ratio()),
@@ -160,7 +159,7 @@ def all_cells(results: list[Result]) -> list[str]:
     rows = []
     for r in results:
         times = [ms(r.median(peer)) if peer in r.times else "" for peer in peers]
-        row = [f"{r.case.name}, {KINDS[r.case.kind]}", f"{r.case.side}", f"{r.case.batch}"]
+        row = [named(r), f"{r.case.side}", f"{r.case.batch}"]
         row += [ms(r.median("ums")), *times, *spread(r.ratio())]
         rows.append([*row, f"**{r.ratio(to=r.best)[0]:.2f}**"])
     head = ["milliseconds", "side", "batch", "ums", *(RIVALS[peer] for peer in peers)]
@@ -175,13 +174,28 @@ def all_ops(results: list[Result], rate: float) -> list[str]:
         text += [*against_torch("### Ops, forward and backward, batch 16", large, rate), ""]
     if len(results) == len(large):
         return text[:-1]
-    cells = list(dict.fromkeys((r.case.side, r.case.batch) for r in results))
+    title = "### Ops, forward and backward, all sizes"
+    ratios = by_size("ums / PyTorch's better", [results], lambda r: r.ratio()[0])
+    return [*text, title, "", *ratios]
+
+
+def by_size(what: str, runs: Sequence[list[Result]], ratio: Callable[[Result], float]) -> list[str]:
+    """A ratio of each network or op, a row for each, at all sizes; those of several runs side by side."""
+    cells = list(dict.fromkeys((r.case.side, r.case.batch) for r in runs[0]))
     rows: dict[str, dict] = {}
-    for r in results:
-        rows.setdefault(r.case.name, {})[r.case.side, r.case.batch] = f"{r.ratio()[0]:.2f}"
-    head = ["ums / PyTorch's better", *(f"{side} px, batch {n}" for side, n in cells)]
-    body = [[name, *(row.get(cell, "") for cell in cells)] for name, row in rows.items()]
-    return [*text, "### Ops, forward and backward, all sizes", "", *table(head, body)]
+    for r in (r for results in runs for r in results):
+        row = rows.setdefault(named(r), {})
+        row.setdefault((r.case.side, r.case.batch), []).append(f"{ratio(r):.2f}")
+    head = [what, *(f"{side} px, batch {n}" for side, n in cells)]
+    return table(
+        head, [[name, *(" / ".join(row.get(c, [])) for c in cells)] for name, row in rows.items()]
+    )
+
+
+def named(result: Result) -> str:
+    """A network with what was done, or an op."""
+    case = result.case
+    return f"{case.name}, {KINDS[case.kind]}" if case.kind in KINDS else case.name
 
 
 class Measured(NamedTuple):
@@ -223,20 +237,24 @@ MEAN = "geometric mean over all networks and sizes, ums"
 
 def place(result: Result) -> str:
     """Which case it was."""
-    case = result.case
-    kind = f", {KINDS[case.kind]}" if case.kind in KINDS else ""
-    return f"{case.name}{kind}, {case.side} px, batch {case.batch}"
+    return f"{named(result)}, {result.case.side} px, batch {result.case.batch}"
 
 
 def summary(runs: Sequence[dict[str, list[Result]]]) -> list[str]:
-    """Each target beside what was measured in each run; it is met if it was in all."""
+    """Each target beside what was measured in each run, met if it was in all; and all networks' ratios."""
     rows = []
     for group in zip(*map(targets, runs), strict=False):
         said = [f"**{one.value:.2f}**" + f" ({one.where})" * bool(one.where) for one in group]
         met = all(one.value <= one.limit for one in group)
         rows.append([group[0].what, f"{group[0].limit:g}", *said, "yes" if met else "no"])
     measured = [f"run {i + 1}" for i in range(len(runs))] if len(runs) > 1 else ["measured"]
-    return ["### Targets", "", *table(["", "at most", *measured, "met"], rows)] if rows else []
+    text = ["### Targets", "", *table(["", "at most", *measured, "met"], rows)] if rows else []
+    cells = [run.get("networks", []) for run in runs]
+    if all(len(results) > len(paper(results)) for results in cells):
+        text += ["", "### Networks of all sizes, each run", ""]
+        text += by_size("ums / PyTorch's better", cells, lambda r: r.ratio()[0])
+        text += ["", *by_size("ums / best peer", cells, lambda r: r.ratio(to=r.best)[0])]
+    return text
 
 
 TABLES = {

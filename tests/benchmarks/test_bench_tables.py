@@ -48,6 +48,12 @@ def test_target_is_met_only_if_it_was_in_every_run():
     assert "| 0.5 | **0.40** | **0.60** | no |" in rows[-1]
 
 
+def test_runs_stand_side_by_side_at_every_size():
+    text = tables.summary([measured(), measured()])
+    assert "| autoencoder, training step | 0.40 / 0.40 | 2.50 / 2.50 | 1.00 / 1.00 |" in text
+    assert "| autoencoder, training step | 2.00 / 2.00 | 2.50 / 2.50 | 1.00 / 1.00 |" in text
+
+
 def test_each_peer_is_compared_where_it_was_measured():
     rows = tables.each_peer(measured()["networks"])
     assert "| PyTorch | **0.79** | 0.20 to 2.50 | 2 of 3 |" in rows  # (0.2 x 2.5 x 1) ** (1 / 3)

@@ -6,8 +6,9 @@ there before the first case, in MiB. Kept apart so that one library's threads an
 other's.
 
 A run is often shorter than what surrounds it; on a GPU, a step is queued while the one before is
-computed. The answer is therefore the mean of as many runs as take about ``TURN`` seconds, after one
-that wakes the caches or the GPU up and is not counted. Of a long run one is enough.
+computed. The answer is therefore the mean of as many runs as take about ``TURN`` seconds, after
+``AWAKE`` seconds of runs that wake the caches, the threads or the GPU up and are not counted: after a
+pause Linux may leave two threads on one processor for 60 ms. Of a long run one is enough.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from pathlib import Path
 
 from cases import Case
 
-TURN = {"cpu": 0.02, "gpu": 0.2}
+TURN = {"cpu": 0.05, "gpu": 0.2}
+AWAKE, LONG = 0.08, 0.4
 
 
 def timer(work: Callable[[], object], synchronise: Callable[[], None], device: str):
@@ -38,10 +40,12 @@ def timer(work: Callable[[], object], synchronise: Callable[[], None], device: s
 
     few = 3 if device == "gpu" else 1
     seconds(few)
-    runs = max(1, round(TURN[device] / seconds(few)))
+    one = seconds(few)
+    runs = max(1, round(TURN[device] / one))
 
     def turn() -> float:
-        if runs > 1 or device == "gpu":
+        begin = time.perf_counter()
+        while one < LONG and time.perf_counter() < begin + AWAKE:
             seconds(1)
         return seconds(runs)
 

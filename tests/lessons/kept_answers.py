@@ -28,10 +28,11 @@ def notebook(text, name="<a cell>"):
 
 @cache
 def solutions():
-    """The solutions of all lessons that can be kept, {name: function or class}."""
+    """The solutions of all lessons that can be kept, {name: function or class}, without what they import."""
     found = {}
     for lesson in LESSONS:
-        found |= notebook(program(lesson), f"<{lesson}>")
+        names = notebook(program(lesson), f"<{lesson}>").items()
+        found |= {n: v for n, v in names if getattr(v, "__module__", "") in (None, "builtins")}
     return found
 
 

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from kept_answers import notebook, numbers, solutions
+from sources import SOURCES, code_cells
 
 from lessons.own import keep, kept, own_code
+from lessons.own_places import NAMES
 from lessons.own_source import NotKept, text_of
 from ums import ops
 
@@ -46,6 +48,15 @@ def test_answers_of_the_tasks_can_be_kept(answers, tmp_path):
     assert found["AveragingBatchNorm"].answer(3).statistics().keys() == {
         "running_mean", "running_var", "batches",
     }  # fmt: skip
+
+
+def test_every_answer_that_has_a_place_is_kept_by_a_cell_of_its_lesson(answers, tmp_path):
+    cells = [cell.strip() for lesson in SOURCES for cell in code_cells(lesson)]
+    kept_together = [c[5:-1].split(", ") for c in cells if c.startswith("keep(")]
+    assert sorted(name for names in kept_together for name in names) == sorted(NAMES)
+    for names in kept_together:
+        if answers.keys() >= set(names):  # which are not those of tasks 4 and 5
+            keep(*(answers[name] for name in names), folder=tmp_path)
 
 
 def test_answer_edited_into_a_wrong_one_no_longer_runs(answers, tmp_path):

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from ums.layers import Conv2D, ReLU, Sequential
 from ums.ops import dense_backward, dense_forward
 from ums.ops.fast import threads as fast_threads
-from ums.ops.fast.threads import parallel_for, scratch, sharing, tiles
+from ums.ops.fast.threads import parallel_for, pixels, scratch, sharing, tiles
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 100])
@@ -236,8 +236,8 @@ def test_scratch_of_another_device_is_left_to_it():
 # ------------------------------------------------------------------- who shares the work: sharing
 
 
-def shares_of(values, **others):
-    with sharing(values, **others):
+def shares_of(pixels, **others):
+    with sharing(pixels, **others):
         return parallel_for(lambda start, stop: (start, stop), 4)
 
 
@@ -249,6 +249,14 @@ def test_products_of_a_small_batch_are_left_to_the_threads_of_blas(monkeypatch):
         with sharing(1):
             assert set(parallel_for(lambda start, stop: blas_threads(), 4)[0]) == {2}
             assert len(tiles(2, 64, 1 << 16)) < len(tiles(2, 64, 1 << 20))
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((2, 8, 4, 1), 64), ((2, 8, 4, 3), 64), ((2, 8, 4, 6), 128), ((2, 0), 0), ((), 0)],
+)
+def test_pixels_are_those_of_images_and_a_third_of_the_numbers_of_features(shape, expected):
+    assert pixels(np.zeros(shape)) == expected
 
 
 def test_outermost_batch_decides(monkeypatch):

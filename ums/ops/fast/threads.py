@@ -31,8 +31,8 @@ TILE_BYTES = 3 << 20
 SMALL_BYTES = 1 << 20
 """Temporary memory of all tiles together below which they are one: to wake a thread takes longer."""
 
-SMALL_BATCH = 1 << 18
-"""Values in a batch below which a network's products are shared by BLAS; see :func:`sharing`."""
+SMALL_BATCH = 1 << 17
+"""Pixels in a batch below which a network's products are shared by BLAS; see :func:`sharing`."""
 
 BAND = 1 << 16
 """Numbers of each array that :func:`in_bands` works on at once."""
@@ -92,9 +92,14 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
 _by_blas: ContextVar[bool | None] = ContextVar("by_blas", default=None)
 
 
+def pixels(x: Array) -> int:
+    """How many there are in a batch (N, H, W, C) of images; in one of features, a third of its numbers."""
+    return int(x.size // max(1, min((3, *x.shape[-1:]))))
+
+
 @contextmanager
-def sharing(values: int, xp: ModuleType = np) -> Iterator[None]:
-    """Decide who shares the work over the threads while a network computes with a batch of so many values.
+def sharing(pixels: int, xp: ModuleType = np) -> Iterator[None]:
+    """Decide who shares the work over the threads while a network computes with a batch of so many pixels.
 
     The threads of :func:`parallel_for` take some 0.1 ms to wake. Those of BLAS stay awake for a while
     after a product, and with a small batch they are faster, though all but the products is then left to
@@ -104,7 +109,7 @@ def sharing(values: int, xp: ModuleType = np) -> Iterator[None]:
     if _by_blas.get() is not None or xp is not np:
         yield
         return
-    token = _by_blas.set(values < SMALL_BATCH and _blas_has_all_threads())
+    token = _by_blas.set(pixels < SMALL_BATCH and _blas_has_all_threads())
     try:
         yield
     finally:
