@@ -22,7 +22,7 @@ from ums.layer import (
     he_normal,
 )
 from ums.ops.fast.graphs import can_record, chained
-from ums.ops.fast.threads import pixels, sharing
+from ums.ops.fast.threads import pixel_count, sharing
 
 __all__ = [
     "BatchNorm", "Conv2D", "Dense", "Dropout", "GlobalAveragePool", "Layer", "Parameter", "ReLU",
@@ -281,7 +281,7 @@ class Sequential(Layer):
         return self.layers[index]
 
     def forward(self, x: Array, training: bool = False, keep: bool = True) -> Array:
-        self._pixels = pixels(x)
+        self._pixels = pixel_count(x)
         with sharing(self._pixels, array_module(x)):
             return forward_through(self._steps(x), x, training, keep)
 

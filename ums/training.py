@@ -22,7 +22,7 @@ from ums.checkpoint import Checkpoint, Generators, Snapshot, Stateful, gather, g
 from ums.checks import check_fraction, check_integer, check_positive
 from ums.data.examples import Dataset, device_batch, in_order
 from ums.layers import Layer
-from ums.ops.fast.threads import pixels, sharing
+from ums.ops.fast.threads import pixel_count, sharing
 from ums.optimizers import CosineDecay, Optimizer, ReduceOnPlateau
 
 Loss = Callable[[Array, Array], tuple[Array, Array]]
@@ -165,7 +165,7 @@ class History:
 
 def train_step(network: Layer, loss: Loss, optimizer: Optimizer, x: Array, target: Array) -> Array:
     """Forward, backward, update, for one batch; returns the loss (on the device)."""
-    with sharing(pixels(x), array_module(x)):
+    with sharing(pixel_count(x), array_module(x)):
         network.zero_gradients()
         value, gradient = loss(network.forward(x, training=True), target)
         network.backward(gradient, input_gradient=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from statistics import geometric_mean
 from typing import NamedTuple
 
@@ -183,7 +184,7 @@ def by_size(what: str, runs: Sequence[list[Result]], ratio: Callable[[Result], f
     """A ratio of each network or op, a row for each, at all sizes; those of several runs side by side."""
     cells = list(dict.fromkeys((r.case.side, r.case.batch) for r in runs[0]))
     rows: dict[str, dict] = {}
-    for r in (r for results in runs for r in results):
+    for r in chain.from_iterable(runs):
         row = rows.setdefault(named(r), {})
         row.setdefault((r.case.side, r.case.batch), []).append(f"{ratio(r):.2f}")
     head = [what, *(f"{side} px, batch {n}" for side, n in cells)]

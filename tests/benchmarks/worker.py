@@ -26,6 +26,7 @@ from cases import Case
 
 TURN = {"cpu": 0.05, "gpu": 0.2}
 AWAKE, LONG = 0.08, 0.4
+"""Seconds of the runs before a turn, and of a run that needs none before it."""
 
 
 def timer(work: Callable[[], object], synchronise: Callable[[], None], device: str):

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from ums.layers import Conv2D, ReLU, Sequential
 from ums.ops import dense_backward, dense_forward
 from ums.ops.fast import threads as fast_threads
-from ums.ops.fast.threads import parallel_for, pixels, scratch, sharing, tiles
+from ums.ops.fast.threads import parallel_for, pixel_count, scratch, sharing, tiles
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 100])
@@ -256,7 +256,7 @@ def test_products_of_a_small_batch_are_left_to_the_threads_of_blas(monkeypatch):
     [((2, 8, 4, 1), 64), ((2, 8, 4, 3), 64), ((2, 8, 4, 6), 128), ((2, 0), 0), ((), 0)],
 )
 def test_pixels_are_those_of_images_and_a_third_of_the_numbers_of_features(shape, expected):
-    assert pixels(np.zeros(shape)) == expected
+    assert pixel_count(np.zeros(shape)) == expected
 
 
 def test_outermost_batch_decides(monkeypatch):

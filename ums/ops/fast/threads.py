@@ -92,8 +92,8 @@ def parallel_for(work: Callable[[int, int], Any], n: int, xp: ModuleType = np) -
 _by_blas: ContextVar[bool | None] = ContextVar("by_blas", default=None)
 
 
-def pixels(x: Array) -> int:
-    """How many there are in a batch (N, H, W, C) of images; in one of features, a third of its numbers."""
+def pixel_count(x: Array) -> int:
+    """The pixels of a batch of images (N, H, W, C); with more than three channels, a third of the numbers."""
     return int(x.size // max(1, min((3, *x.shape[-1:]))))
 
 
