@@ -78,10 +78,11 @@ def _linked(notebook, folder):
 
 
 def slides(notebook):
-    """A page of slides (reveal.js, which it loads from the web) with a slide for each heading.
+    """A page of slides (reveal.js, which it loads from the web): right for the next heading, down for the rest.
 
-    What follows a heading is below it: the arrow down leads there. Slides show the lesson as students
-    get it, with holes, and with the solved copy's pictures; the first cell, of imports, is left out.
+    Slides show the lesson as students get it, with holes. The code that draws a picture is left out,
+    and so is the first cell, of imports. What to look at in a picture appears beneath it, and a check
+    beneath its hole.
     """
     from nbconvert import SlidesExporter
 
@@ -91,7 +92,8 @@ def slides(notebook):
     shown.cells = [slide for cell in cells for slide in _slides_of(cell)]
     for number, slide in enumerate(shown.cells):
         slide.id = f"slide{number}"
-    return SlidesExporter(reveal_scroll=True).from_notebook_node(shown)[0]
+    exporter = SlidesExporter(reveal_scroll=True, reveal_width="1280", reveal_height="720")
+    return exporter.from_notebook_node(shown)[0]
 
 
 def _slides_of(cell):
@@ -99,9 +101,21 @@ def _slides_of(cell):
     if tags(cell) & FOR_TEACHERS or cell.source.startswith(SETUP[:12]):
         return []
     if cell.cell_type == "code":
-        return [_slide(cell, "fragment", cut(cell.source))]
+        is_check = cell.source.startswith("check.")
+        slide = _slide(cell, "fragment" if is_check else "subslide", cut(cell.source))
+        slide.outputs = [] if is_check else slide.outputs  # "passed", beside an empty hole
+        drawn = any("image/png" in output.get("data", {}) for output in slide.outputs)
+        slide.metadata["transient"] = {"remove_source": drawn}  # read by nbconvert's templates
+        return [slide]
     texts = [text for text in re.split(r"^(?=## )", cell.source, flags=re.M) if text.strip()]
-    return [_slide(cell, "slide" if re.match("##? ", t) else "subslide", t) for t in texts]
+    return [_slide(cell, _kind(text), text) for text in texts]
+
+
+def _kind(text):
+    """The kind of slide for a piece of text, in nbconvert's words."""
+    if re.match("##? ", text):
+        return "slide"
+    return "fragment" if text.startswith("**Look.**") else "subslide"
 
 
 def _slide(cell, kind, text):

@@ -215,6 +215,24 @@ def test_points_that_an_answer_states_are_added(text, points):
     assert stated_points(text) == points
 
 
+def test_slides_show_a_picture_without_its_code_and_a_check_without_its_verdict():
+    pytest.importorskip("nbconvert")
+    drawn = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
+    said = nbformat.v4.new_output("stream", text="passed  f: it is right")
+    cells = [
+        nbformat.v4.new_code_cell("import numpy as np"),
+        nbformat.v4.new_code_cell("plt.plot(x)", outputs=[drawn]),
+        nbformat.v4.new_markdown_cell("**Look.** It rises."),
+        nbformat.v4.new_code_cell("check.f(f)", outputs=[said]),
+        nbformat.v4.new_code_cell("x = 3"),
+    ]
+    page = teachers.slides(nbformat.v4.new_notebook(cells=cells))
+    slides = page[page.index('<div class="slides">') :]
+    assert "iVBORw0KGgo=" in slides and "plot" not in slides
+    assert "check" in slides and "passed" not in slides
+    assert [slides.count(text) for text in ("<section", '"fragment"')] == [3, 2]
+
+
 def test_slides_begin_at_headings_and_hold_no_answers_and_no_solutions():
     pytest.importorskip("nbconvert")
     cells = [
