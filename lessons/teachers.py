@@ -78,7 +78,7 @@ def _linked(notebook, folder):
 
 
 def slides(notebook):
-    """A page of slides (reveal.js, which it loads from the web): right for the next heading, down for the rest.
+    """A page of slides (reveal.js, loaded from the web): right for the next heading, down for the rest.
 
     Slides show the lesson as students get it, with holes. The code that draws a picture is left out,
     and so is the first cell, of imports. What to look at in a picture appears beneath it, and a check
