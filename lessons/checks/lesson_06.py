@@ -15,7 +15,7 @@ SURE = 1000.0
 
 @check
 def bce(bce):
-    """right by hand, finite at logits of 1000, its gradient as central differences have it."""
+    """as worked out by hand, finite at logits of 1000, its gradient as central differences have it."""
     _kinds(bce, *_example())
     coin, _ = bce(np.zeros((2, 5)), np.ones((2, 5)))
     require(
@@ -38,7 +38,7 @@ def bce(bce):
 
 @check
 def dice(dice):
-    """right by hand, on empty masks and at logits of 1000 too; its gradient as differences have it."""
+    """as worked out by hand, on empty masks and at logits of 1000, its gradient as differences have it."""
     _kinds(dice, *_example())
     for true, predicted, expected, hint in (
         ("1100", "1100", 0, "the prediction is perfect"),
@@ -125,8 +125,8 @@ def categorical_cross_entropy(categorical_cross_entropy):
     expected = (log(np.e + 2) - 1) / 3
     require(
         np.isfinite(value) and abs(value - expected) < 1e-5,
-        f"images of very different logits in one batch: the loss is {expected:.4f}, yours {value:.4f}. Whose "
-        "largest logit do you subtract from whom?",
+        f"images of very different logits in one batch: the loss is {expected:.4f}, yours {value:.4f}. From "
+        "each image's logits, whose largest do you subtract?",
     )
     rng = np.random.default_rng(0)
     _by_differences(f, rng.normal(size=(5, 3)), rng.integers(0, 3, 5))

@@ -46,7 +46,10 @@ def add_noise(add_noise):
             "an 8-bit image hold?",
         )
         again = add_noise(ends, kind, 20, np.random.default_rng(0))
-        require((noisy == again).all(), "the same seed gives other noise: where else is chance?")
+        require(
+            (noisy == again).all(),
+            "the same seed gives other noise: where else does chance come in?",
+        )
     for kind in ("salt", "gauss", "Poisson"):
         _check_refused(add_noise, grey, kind)
 
@@ -140,7 +143,9 @@ def training_pair(training_pair):
     _pair(training_pair, clean, [("gaussian", level) for level in (5, 10, 20, 30, 40)], 3)
     first, other = (_pair(training_pair, clean, [("gaussian", 20)], seed)[0] for seed in (0, 2))
     again = _pair(training_pair, clean, [("gaussian", 20)], 0)[0]
-    require((first == again).all(), "the same seed gives another pair: where else is chance?")
+    require(
+        (first == again).all(), "the same seed gives another pair: where else does chance come in?"
+    )
     require((first != other).any(), "two seeds give the same pair: is the noise drawn by rng?")
 
 
@@ -188,7 +193,7 @@ def _as_expected(step, loss, expected, theirs, ours, first):
     weights = [name for name in value if name.endswith((".w", ".b", "gamma", "beta"))]
     require(
         any((value[name] != start[name]).any() for name in weights),
-        "after a step all weights are what they were: who moves them, and has it been asked to?",
+        "after a step all weights are what they were: what moves them, and has it been asked to?",
     )
     where = "in the first step" if step == 0 else f"in step {step + 1}, after a right first one"
     require(

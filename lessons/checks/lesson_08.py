@@ -13,7 +13,7 @@ from ums.training import train_step
 
 @check
 def fingerprint(fingerprint):
-    """the same for a copy, another one as soon as a bit, a place or a statistic is another."""
+    """the same for a copy, a different one as soon as a bit, a place or a statistic differs."""
     layer = Sequential(*_encoder(), Conv2D(4, 32, np.random.default_rng(4)))
     kept = {name: array.copy() for name, array in layer.state_dict().items()}
     first = fingerprint(layer)
@@ -94,7 +94,7 @@ def _has_the_layers(head, encoder, x):
     expected = head.layers[2].forward(head.layers[1].forward(pooled, keep=False), keep=False)
     require(
         np.allclose(head.forward(encoder.forward(x, keep=False), keep=False), expected, atol=1e-4),
-        "the head does not make of the features what its layers should",
+        "the head does not compute what its three layers should make of the features",
     )
 
 
@@ -142,7 +142,7 @@ def features(features):
 
 @check
 def labelled_rows(labelled_rows):
-    """n different rows, as many of each class, drawn by rng from all of them."""
+    """n different rows, equally many of each class, drawn by rng from all of them."""
     labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [30, 12, 18]))
     two = np.minimum(labels, 1)
     for values, n, each in ((two, 8, 4), (labels, 12, 4), (labels, 36, 12), (3 * two + 2, 8, 4)):
@@ -173,11 +173,13 @@ def labelled_rows(labelled_rows):
         )
     draws = [labelled_rows(labels, 12, np.random.default_rng(seed)) for seed in range(60)]
     again = labelled_rows(labels, 12, np.random.default_rng(0))
-    require((again == draws[0]).all(), "the same seed gives other rows: where else is chance?")
+    require(
+        (again == draws[0]).all(), "the same seed gives other rows: where else does chance come in?"
+    )
     reached = len(set(np.concatenate(draws).tolist()))
     require(
         reached == len(labels),
-        f"60 draws with 60 seeds reach only {reached} of the {len(labels)} rows: are the rows drawn by lot?",
+        f"60 draws with 60 seeds reach only {reached} of the {len(labels)} rows: are they drawn at random?",
     )
 
 

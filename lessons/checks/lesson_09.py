@@ -27,8 +27,8 @@ def moved(moved):
     after["a"][2] = np.nextafter(after["a"][2], np.float32(9))
     after["b"] = after["b"][::-1].copy()
     answer = _moved_names(moved, before, after)
-    require("c" not in answer, "c stayed as it was, and is in it")
-    require("a" in answer, "a changed in the last binary digit of one number: that is moved too")
+    require("c" not in answer, "c stayed as it was, and is in your set")
+    require("a" in answer, "a changed in the last binary digit of one number: that counts as moved")
     require("b" in answer, "the numbers of b changed places, which no sum of them shows")
     for name, old, new, hint in _hard_cases():
         answer = _moved_names(moved, {name: old, "c": before["c"]}, {name: new, "c": after["c"]})
@@ -67,7 +67,7 @@ def _hard_cases():
         ("g", many, later, "has 5000 numbers, of which one in the middle moved by 1e-30"),
         ("h", fine, np.nextafter(fine, 9e9), "holds float64 that moved by one binary digit"),
         ("i", np.float16([1, 2]), np.float16([1, 2.002]), "holds float16, one of which moved"),
-        ("j", np.zeros(2), np.array([0.0, -0.0]), "became -0.0, which equals 0.0 in other bytes"),
+        ("j", np.zeros(2), np.array([0.0, -0.0]), "became -0.0, which equals 0.0 and has other bytes"),
         ("l", np.array(1.5), np.array(2.5), "is an array without axes, and moved"),
     ]  # fmt: skip
 

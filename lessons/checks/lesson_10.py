@@ -82,7 +82,7 @@ def _total(s, losses):
 
 @check
 def learn_weights(learn_weights):
-    """steady losses lead to w = 1 / L, and theta and weights to the optimum that belongs to both."""
+    """steady losses lead to w = 1 / L, and theta and weights end at the optimum of both."""
     steady = 7.0 + np.array(
         [[2.0, -2.0] * 6, [0.5, -0.5] * 6]
     )  # both means are 7: losses 4 and 1/4

@@ -278,7 +278,7 @@ def _gradients(network, x, dy):
 
 @check
 def training(UNet):
-    """it forgets gradients when told to, and learns what only fine detail can tell."""
+    """it forgets gradients when told to, and learns what takes fine detail."""
     network = _network(UNet)
     x = np.random.default_rng(5).normal(size=(2, 4, 6, 1)).astype(np.float32)
     dy = np.ones((2, 4, 6, 3), np.float32)

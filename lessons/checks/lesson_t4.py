@@ -16,7 +16,7 @@ HINT = "Does each image have sums of its own, is the mean taken last, and where 
 
 @check
 def focal(focal):
-    """worked out by hand, half the BCE where nothing is focused, finite at 1000, by differences."""
+    """as worked out by hand, half the BCE for gamma = 0, finite at 1000, right by differences."""
     _kinds(focal)
     for p, t, alpha, gamma in (
         (0.75, 1, 0.25, 2), (0.75, 0, 0.25, 2), (0.5, 1, 0.9, 1), (0.1, 1, 0.5, 3), (0.9, 0, 0.5, 0.5),
@@ -32,7 +32,10 @@ def focal(focal):
     value, gradient = focal(z, t, 0.5, 0.0)
     expected, slope = bce(z, t)
     _compare(
-        value, expected / 2, "alpha = 1/2 and gamma = 0, half the BCE", "Over what is the mean?"
+        value,
+        expected / 2,
+        "alpha = 1/2 and gamma = 0, half the BCE",
+        "Over what is the mean taken?",
     )
     require(
         np.allclose(gradient, slope / 2, atol=1e-12),
@@ -54,7 +57,7 @@ def focal(focal):
 
 @check
 def tversky(tversky):
-    """worked out by hand, with both prices, Dice where they are equal, finite, by differences."""
+    """as worked out by hand, a Dice loss where both prices are 1/2, finite, right by differences."""
     _kinds(tversky)
     for true, marked, expected in (
         ("1100", "1100", 0),
@@ -117,8 +120,8 @@ def _check_reductions(loss, name):
         )
         require(
             np.allclose(found, value),
-            f'{name} with reduction "{reduction}": {found}, expected {value}, made of what the images have '
-            "each alone",
+            f'{name} with reduction "{reduction}": {found}, expected {value}, from what each image has '
+            "alone",
         )
         as_array(gradient, f'the gradient of {name} with reduction "{reduction}"', z.shape)
         require(

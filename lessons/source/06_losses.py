@@ -42,7 +42,7 @@ image_row(made.images[shown], ["ill"] * 4 + ["healthy"] * 2, axes[0])
 image_row(made.masks[shown], ["lungs"] * 6, axes[1], high=1)
 image_row(made.opacities[shown], ["opacity"] * 6, axes[2], high=1)
 show(
-    "Six films, below each its mask of the lungs, two large areas, and its mask of the opacity: a small spot on the four "
+    "Six films, below each its mask of the lungs, two large areas, and its mask of the opacity: small spots on the four "
     "ill films, nothing on the two healthy ones."
 )
 
@@ -94,13 +94,13 @@ ax.axvline(
 ax.set(xlabel="logit $z$", ylabel="BCE of one pixel, float32")
 ax.legend()
 show(
-    "The BCE of one pixel against its logit. For t = 1 it falls from 15 to 0; for t = 0 it rises, and breaks off at the "
-    "logit 17 or so, from which on it is infinite."
+    "The BCE of one pixel against its logit. For t = 1 it falls from 15 to 0; for t = 0 it rises. Both break off at the "
+    "logit 17 or so, from which on the one is not a number and the other infinite."
 )
 
 # %% [markdown]
 # **Look.** At $z \approx 17$ `float32` rounds $y$ to exactly 1, and $\log(1 - y)$ is the logarithm of 0. A single pixel like that makes the loss
-# infinite; and for $z$ far below zero $e^{-z}$ itself overflows. Yet the true curve is nearly a straight line there, and there is nothing difficult
+# infinite, or not a number where the factor $1 - t$ is 0; and for $z$ far below zero $e^{-z}$ itself overflows. Yet the true curve is nearly a straight line there, and there is nothing difficult
 # about it. Substitute the sigmoid *inside* the logarithm, and for $t = 1$ and $t = 0$
 #
 # $$ -\log y = \log(1 + e^{-z}), \qquad -\log(1 - y) = \log(1 + e^{z}) . $$
@@ -134,7 +134,7 @@ show(
 
 # %%
 def bce(logits, target):
-    """The mean binary cross-entropy, a scalar, and its gradient; both arrays have one shape, any."""
+    """The mean binary cross-entropy, a scalar, and its gradient; both arrays have the same shape, any."""
     y, _ = sigmoid_forward(logits)  # of the library: finite for every z
     # BEGIN SOLUTION
     tail = np.log1p(np.exp(-np.abs(logits)))
@@ -313,7 +313,7 @@ slide(
 
 # %% [markdown]
 # **Look.** What BCE punishes is certainty about the wrong thing: for the large disc it falls from 2.9 to 0.7. For the small one it *rises*, from 0.1 to 0.3, because the miss is a handful of pixels, and the whole background, right but no longer certain, now costs more.
-# And Dice, for the small disc exactly in place, rises from 0.03 to 0.97. With $z = -1$ each background pixel counts as $y = 0.27$ of a predicted pixel, nearly 2500 in all, next to a disc of 45. So Dice asks for certainty where BCE is content with $y < 1/2$.
+# And Dice, for the small disc exactly in place, rises from 0.03 to 0.97. With $z = -1$ each background pixel counts as $y = 0.27$ of a predicted pixel, nearly 2500 in all, next to a disc of 45. So Dice asks for certainty far more than BCE, which rises only to 0.3.
 #
 # ## What a network makes of it
 #
@@ -401,7 +401,7 @@ for loss in ("bce", "dice", "bce_dice"):
 
 # %% [markdown]
 # **Look.** The lungs are a quarter of the pixels. All three losses end between 0.90 and 0.93, and Dice is the slowest, if anything. The opacities are 7 % of
-# the pixels. With BCE the network first says "no" everywhere, the answer that gets 93 % of the pixels right, and only begins to give it up towards the end; the two
+# the pixels. With BCE the network soon says "no" everywhere, the answer that gets 93 % of the pixels right, and only begins to give it up towards the end; the two
 # runs differ. Both losses that contain Dice reach about 0.5. That is not much: outlining the whole of both lungs would score 0.39.
 # BCE is late rather than lost: in a trial with 150 films and 40 epochs it reached 0.47, and Dice 0.60.
 #

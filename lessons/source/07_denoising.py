@@ -40,7 +40,8 @@ learning, testing = films[:340], films[340:]
 # deviation $\sigma$, in grey values. **Poisson** noise comes with the rays themselves. A pixel counts photons, and where
 # $\lambda$ of them are expected, the count is drawn from the Poisson distribution, with mean $\lambda$ and standard deviation $\sqrt{\lambda}$. Say that
 # `level` photons are expected in a white pixel. Then $\lambda = g \cdot \text{level} / 255$ are expected at a grey value $g$, and the count must be converted back to grey
-# values.
+# values. (A real film is the other way round: where many rays arrive it is black. Our noise treats it as a photograph, in which
+# bright means many photons.)
 #
 # **Predict.** Where in a film is Poisson noise strongest: in dark, grey or bright parts? And which film is noisier, one with 10 or one with 100
 # photons in a white pixel?
@@ -169,7 +170,7 @@ print(fresh.summary((48, 48, 1)))
 # *your guess:*
 #
 # One step of learning is this: forget the gradients of the step before, go forward, compare the output with the target by the mean squared error
-# [mse](ums/ops/losses.py:mse), go backward, and let the optimizer move the weights. The methods of a layer are
+# [mse](ums/ops/losses.py:mse), which returns the loss and its gradient, go backward, and let the optimizer move the weights. The methods of a layer are
 # [zero_gradients](ums/layer.py:Layer.zero_gradients), [forward](ums/layer.py:Layer.forward) and [backward](ums/layer.py:Layer.backward);
 # `backward` takes the gradient of the loss and *adds* to the gradients that are there. An optimizer has the method [step](ums/optimizers.py:Optimizer.step).
 #
@@ -224,7 +225,7 @@ check.restored(restored)
 # the code, and you find out within seconds.
 #
 # Quality is measured by the peak signal-to-noise ratio, $\text{PSNR} = 10 \log_{10} (255^2 / \text{mean squared error})$, in decibels: 10 dB more
-# mean a tenth of the squared error. What a restoration is worth is its *gain*, the PSNR of the restored film minus that of the noisy one.
+# means a tenth of the squared error. What a restoration is worth is its *gain*, the PSNR of the restored film minus that of the noisy one.
 #
 # **Predict.** After 300 steps on the same eight noisy films, is there a gain on these films? On the same films with *new* noise? On films it
 # has never seen?
@@ -268,7 +269,7 @@ for name, clean, films_in in (
 
 # %% [markdown]
 # **Look.** The error falls from 2 to below 0.01, and the films are recognisable, if coarse: the code learns. But its gain of more than 4 dB is worth
-# nothing. With new noise on the very same films the network does harm, and with other films it does more. It has learned which film belongs to which
+# nothing. With new noise on the very same films the network does harm, and with other films even more. It has learned which film belongs to which
 # pattern of noise, because the noise was the easiest way to tell the films apart. Judged by the training loss alone, this would have been a success.
 #
 # ## Three hundred and forty films
@@ -383,7 +384,7 @@ for name, network in (("before", fresh), ("after", source)):
 #
 # What is kept of the source is the encoder's output, and the question is how *that* responds to noise. Take the distance between the output for a film
 # and the output for the same film with noise. By itself this number means nothing, so divide it by the mean distance between two *different*
-# films. At 0, noise makes no difference; at 1, it moves a film as far as another patient would.
+# films. At 0, noise makes no difference; at 1, it moves a film as far as two patients are apart.
 #
 # **Predict.** How does this ratio grow with $\sigma$ for the raw pixels, for an encoder with random weights, and for yours?
 #
@@ -428,8 +429,7 @@ show(
 
 # %% [markdown]
 # **Look.** Noise moves the output of the random encoder as far as it moves the pixels: random filters remove nothing. Your encoder's output moves half
-# as far. At $\sigma = 50$ noise carries the pixels of a film nearly as far as another patient would, and the output of your encoder less than half that
-# way. So this is what denoising teaches: to let through what distinguishes films as a whole, and to ignore what varies from pixel to pixel.
+# as far. At $\sigma = 50$ noise moves the pixels of a film nearly as far as two patients are apart, and the output of your encoder less than half as far. So this is what denoising teaches: to let through what distinguishes films as a whole, and to ignore what varies from pixel to pixel.
 #
 # Whether that helps with a later task is another question. It should help with a task about the shape of large things. For one about small
 # things, the pictures above are reason to doubt it. Lesson 8 finds out.

@@ -230,7 +230,7 @@ check.features(features)
 
 # %%
 def labelled_rows(labels, n, rng):
-    """`n` different row numbers of labels (N,), as many of each class that occurs; `rng` draws them."""
+    """An array (n,) of different row numbers of labels (N,), drawn by `rng`, equally many of each class."""
     # BEGIN SOLUTION
     classes = np.unique(labels)
     each = n // len(classes)
@@ -350,7 +350,7 @@ for title, scores in (("opacity, AUC", opacity), ("lungs, F-score", lungs)):
         print()
 
 # %% [markdown]
-# **Look.** For the *opacity* the supervised encoder is ahead at every number of labels: with 8 of them it has an AUC of about 0.7, which *everything learns* does
+# **Look.** For the *opacity* the supervised encoder is ahead at every number of labels: with 8 of them it has an AUC of 0.67, which *everything learns* does
 # not reach with 96. It is worth a great deal that others have labelled something similar to what you look for. The denoised encoder cannot be told from
 # the random one here. *Everything learns* achieves next to nothing with 8 labels, and with 96 it has overtaken both: where the features lack what
 # matters, holding them still is a handicap that more labels do not remove.

@@ -392,7 +392,7 @@ for (strategy, seed), results in tuned.items():
 # threads instead of one changed the IoU of the lungs by up to 0.02 and the accuracy for pneumonia by up to 0.09. Any difference smaller than that means
 # nothing.)
 #
-# The lungs: for one start the three curves lie close together, the alternating one lowest at the end, and how the heads begin (solid
+# The lungs: for each start the three curves lie close together, the alternating one lowest at the end, and how the heads begin (solid
 # or broken line) matters more to the loss than the strategy. On the test films alternating tuning reaches an IoU of 0.83 to 0.85, the
 # others about 0.79. (The IoU is the area that the predicted and the true lungs share, divided by the area that either covers: 1 is best.)
 #
@@ -405,15 +405,15 @@ for (strategy, seed), results in tuned.items():
 # moved twice as often. The paper finds independent tuning best, or as good as the others, for such different tasks; its source had learned from
 # thousands of films for hours. And two starts on 102 films settle little: how to compare is the subject of lesson 11.
 #
-# The project's study made the same comparison 25 times, with everything drawn and trained anew, on synthetic films
+# The project's study made the same comparison 40 times (20 with independent tuning), with everything drawn and trained anew, on synthetic films
 # ([results](ums/experiments/RESULTS.md)). Alternating tuning was ahead of joint tuning on both of these tasks, and independent tuning was far behind both on the abnormality.
 # But a network trained for the abnormality *alone*, whose encoder makes as many steps as the alternating one, could not be told
 # from it. Most of the advantage of taking turns is that the encoder moves more often.
 #
 # ## Do they pull the same way?
 #
-# Both moving strategies ask one encoder to serve two losses. Whether the tasks help each other can be read off their gradients on
-# $\theta_S$. Let $g_i = w_i\, \partial L_i / \partial \theta_S$, with all its numbers in one long row. Then
+# Both moving strategies ask one encoder to serve two losses. Whether the tasks help each other can be read off their gradients with
+# respect to $\theta_S$. Let $g_i = w_i\, \partial L_i / \partial \theta_S$, with all its numbers in one long row. Then
 #
 # $$ \cos(g_1, g_2) = \frac{g_1 \cdot g_2}{\lVert g_1 \rVert\, \lVert g_2 \rVert} . $$
 #
@@ -441,7 +441,7 @@ show(
 #
 # But how small is small? The gradient of 16 films is noisy, and noise in thousands of dimensions is nearly at right angles to
 # everything. We need something to compare with: the cosine of *the same* task's gradients on two *different*
-# batches. Below are four gradients, two of each task, averaged over 16 draws of batches, in a network that joint
+# batches. Below are the cosines and lengths of four gradients, two of each task, averaged over 16 draws of batches, in a network that joint
 # tuning has trained for five epochs.
 #
 # **Predict.** What will be the cosine of lungs with lungs, on different batches? Of pneumonia with pneumonia?

@@ -2,7 +2,7 @@
 # # 10 How should losses be weighed?
 #
 # A network with two tasks minimises one number, $L = w_1 L_1 + w_2 L_2$. Somebody has to choose the weights. Setting them all to 1
-# sounds fair, and is not: give one of the lengths in millimetres instead of centimetres, and its squared error counts a hundred times
+# sounds fair, and is not: measure a length in millimetres instead of centimetres, and its squared error counts a hundred times
 # as much. In this lesson the weights are chosen in four ways, two of them learned by the network itself. We begin with a problem
 # whose best answer is known, and then turn to chest films.
 #
@@ -57,7 +57,7 @@ axes[1].set(xlabel=r"$\theta$ in cm", ylabel="loss in cm$^2$")
 axes[1].legend()
 show(
     "Left, the readings of device 1 lie close together near 12 cm, those of device 2 are spread over several centimetres. Right, "
-    "the loss of each device is a parabola in theta with its lowest point elsewhere; their sum lies above both."
+    "the loss of each device is a parabola in theta with a lowest point of its own; their sum lies above both."
 )
 
 # %% [markdown]
@@ -331,7 +331,7 @@ for i, task in enumerate(tasks):
 
 # %%
 def gradnorm_gradient(w, G, losses, first, alpha):
-    """The gradient (K,) of sum_i |G_i - G_i*| on w; G, losses and the first losses are (K,) too."""
+    """The gradient (K,) of sum_i |G_i - G_i*| with respect to w; G, losses and the first losses are (K,) too."""
     # BEGIN SOLUTION
     left = losses / first
     r = left / left.mean()
@@ -408,7 +408,7 @@ for ax in axes:
     ax.set_xticks((1, 4, 8, 12, 16))
 show(
     "Left, the two weights of uncertainty rise over 16 epochs and follow the dotted curves of 1 / loss. Right, the ratio of the lungs' "
-    "weight to that of pneumonia: constant at 1 and 100, falling below 1 for uncertainty, and for GradNorm rising to some hundred "
+    "weight to that of pneumonia: constant at 1 and 100, falling below 1 for uncertainty, and for GradNorm rising to several hundred "
     "before it falls."
 )
 
@@ -442,9 +442,9 @@ show(
 
 # %% [markdown]
 # **Look.** Left, uncertainty: its weights follow $1 / L_i$ (dotted) at some distance. Both rise as the losses fall, the one of pneumonia
-# faster, so that in the end the lungs have *less* weight than with equal weights (right). Uncertainty looks at losses, and these were
+# faster, so that in the end the lungs have *less* weight than pneumonia (right). Uncertainty looks at losses, and these were
 # not far apart ($1/0.7 \approx 1.4$ and $1/1.1 \approx 0.9$ at the start); it knows nothing of the lengths of the gradients. GradNorm does. It
-# overshoots, to some hundred times the weight for the lungs, and settles at 20 to 60 times.
+# overshoots: the lungs get several hundred times the weight of pneumonia, and in the end 20 to 60 times.
 #
 # The scores: for the lungs (IoU, the area that the predicted and the true lungs share, divided by the area that either covers) the weights set by hand and GradNorm reach
 # 0.81 to 0.83, equal weights and uncertainty 0.77 to 0.79. For pneumonia the two starts of one weighting lie as far apart as the weightings do: none of them visibly paid

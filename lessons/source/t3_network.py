@@ -270,7 +270,7 @@ for (name, network), colour, marker in zip(networks.items(), COLOURS, "ov", stri
 ax.set(xlabel="noise, $\\sigma$ in grey values", ylabel="PSNR, dB", title="40 films never seen")
 ax.legend()
 show(
-    "PSNR against noise. The noisy films fall from 34 to 15 dB; the hourglass is flat, the lowest but for heavy noise; the "
+    "PSNR against noise. The noisy films fall from 34 to 15 dB; the hourglass is flat, the lowest except at heavy noise; the "
     "U-shape lies above the hourglass everywhere and falls slowly, and above the noisy films from about sigma 13 on."
 )
 

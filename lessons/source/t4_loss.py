@@ -3,7 +3,7 @@
 #
 # A loss says which mistakes are expensive, and [lesson 6](06_losses.ipynb) has shown how much depends on it. BCE and Dice treat the two ways to be wrong
 # alike: marking what is not there, and missing what is. A clinic does not. To miss an opacity may be worse than to look at a healthy spot twice, or the
-# other way round. Here you write two losses from the literature that can be told which it is, with their gradients, from logits.
+# other way round. Here you write two losses from the literature that can be told which is worse, with their gradients, from logits.
 #
 # There is no skeleton. This page says what your code must do; how it does it is up to you. It takes about 45 lines. Allow 90 minutes to two hours.
 
@@ -61,7 +61,7 @@ use_style()
 #
 # *your guess:*
 #
-# **Write** `focal(logits, target, alpha=0.25, gamma=2.0, reduction="mean")`. On paper first: one pixel, and the derivative by $s$ below.
+# **Write** `focal(logits, target, alpha=0.25, gamma=2.0, reduction="mean")`. On paper first: one pixel, and the derivative with respect to the $s$ of the first hint.
 #
 # <details><summary>First hint: one formula for both targets</summary>
 #
@@ -200,7 +200,7 @@ show(
 
 # %% [markdown]
 # **Look.** Right of 0 the curves with a focus are nearly flat: a pixel that is right with $p > 1/2$ is left in peace. Left of 0 the pull does not fade as that of Dice does; it is even a little stronger than in
-# BCE for logits not far below 0. That is the product rule's second term.
+# BCE at logits around $-3$. That is the product rule's second term.
 #
 # ## What a price does
 #
