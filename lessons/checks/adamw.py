@@ -45,7 +45,7 @@ def compare_steps(AdamW, start, gradients, settings):
             np.allclose(found, wanted, rtol=1e-9, atol=1e-12),
             f"AdamW({', '.join(f'{k}={v}' for k, v in settings.items())}), step {t + 1}: the values are off "
             f"by up to {abs(found - wanted).max():.2g}. Compare term by term: what is squared, what is "
-            "corrected by which power, what stands under the root?",
+            "corrected by which power, what is under the root?",
         )
 
 

@@ -117,7 +117,7 @@ def check_refusals(AveragingBatchNorm):
             check_numbers(
                 layer,
                 (0, 1, 0),
-                f"after a batch that was refused ({why}): nothing may move before you refuse it:",
+                f"after a batch that was refused ({why}; refuse it before anything moves)",
             )
             continue
         raise CheckFailed(f"a layer of 3 channels should refuse x {shape}, {why}: ValueError")

@@ -138,10 +138,10 @@ def split_rows(split_rows):
     for seed in range(5):
         train, test = _sides(split_rows, patients, 0.25, seed)
         _check_sides(patients, train, test)
-        _check_share(patients, train, test, "a quarter of 12 patients are 3", 3)
+        _check_share(patients, train, test, "a quarter of 12 patients is 3", 3)
     for share, drawn in ((0.3, 4), (0.2, 2), (0.5, 6)):
         train, test = _sides(split_rows, patients, share, 0)
-        said = f"{share} of 12 patients are {12 * share:g}, rounded {drawn}"
+        said = f"{share} of 12 patients is {12 * share:g}, rounded {drawn}"
         _check_share(patients, train, test, said, drawn)
     train, test = _sides(split_rows, patients, 0.25, 4)
     again = _sides(split_rows, patients, 0.25, 4)
@@ -163,7 +163,8 @@ def _check_share(patients, train, test, said, drawn):
     require(
         found == drawn,
         f"{said}; on your test side there are {found}. Is the share one of the patients or of the rows, "
-        "and is it rounded, neither up nor down throughout? Can a patient be drawn twice?",
+        "and is it rounded to the nearest whole number, not always up or always down? Can a patient be "
+        "drawn twice?",
     )
 
 

@@ -59,7 +59,7 @@ def im2col(im2col):
         yours = row[0, 1, :, 1, v, 0]
         require(
             np.array_equal(yours, met),
-            f"in a row 10, 20, ..., 60, with stride 2, the {name} weight meets {met}, with you "
+            f"in a row 10, 20, ..., 60, with stride 2, the {name} weight meets {met}, yours "
             f"{tuple(yours.tolist())}. Where does the slice start, and what is its step?",
         )
     rng = np.random.default_rng(0)
@@ -118,8 +118,8 @@ def conv2d(conv2d):
         as_array(y, "y (N, OH, OW, O)", expected.shape, x.dtype)
         require(
             np.allclose(y, expected),
-            f"stride {stride}, dilation {dilation}: y is off by up to {abs(y - expected).max():.3g}. Does a "
-            "row of the matrix, (u, v, c), stand in the order in which w stands in its column?",
+            f"stride {stride}, dilation {dilation}: y is off by up to {abs(y - expected).max():.3g}. Are the "
+            "numbers in a row of your matrix in the same order, (u, v, c), as the weights in a column of w?",
         )
     single = [array.astype(np.float32) for array in (x, w, b)]
     found = conv2d(*single).dtype
@@ -132,7 +132,7 @@ def conv2d(conv2d):
 
 @check
 def col2im(im2col, col2im):
-    """<A x, y> = <x, A' y> for random x and y, and as many windows as a pixel is in."""
+    """<im2col(x), y> = <x, col2im(y)> for random x and y, and as many windows as a pixel is in."""
     ones = np.ones((1, 5, 5, 1))
     shape = (1, 5, 5, 1)
     count = as_array(col2im(library_im2col(ones, 3), shape), "col2im(...)", shape)[0, :, :, 0]
@@ -153,8 +153,8 @@ def col2im(im2col, col2im):
         left, right = float((A * y).sum()), float((x * back).sum())
         require(
             abs(left - right) < 1e-9 * (np.linalg.norm(A) * np.linalg.norm(y)),
-            f"stride {stride}, dilation {dilation}: <A x, y> is {left:.6f}, <x, A' y> is {right:.6f}. Do "
-            "the places you add to agree with those that im2col reads from?",
+            f"stride {stride}, dilation {dilation}: <im2col(x), y> is {left:.6f}, <x, col2im(y)> is "
+            f"{right:.6f}. Do the places you add to agree with those that im2col reads from?",
         )
         expected = library_col2im(y, x.shape, stride, dilation)
         require(np.allclose(back, expected), "one product agrees by chance, the arrays do not")

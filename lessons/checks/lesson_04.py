@@ -116,7 +116,7 @@ def _check_sums(dx, xhat):
     require(
         total < 1e-8,
         "in training: adding one number to a whole channel leaves y as it is, so dx sums to 0 over a "
-        f"channel; yours sums to {total:.3g}. Through which of the three ways is that taken into account?",
+        f"channel; yours sums to {total:.3g}. Which of the three ways takes that into account?",
     )
     along = abs((dx * xhat).sum(axis=(0, 1, 2))).max()
     require(

@@ -31,7 +31,7 @@ def global_average_pool_backward(global_average_pool_backward):
 
 @check
 def dropout_forward(dropout_forward):
-    """the share is dropped, the expectation kept, the cache is what x was multiplied with."""
+    """the share is dropped, the expectation kept, the cache is what x was multiplied by."""
     rng = np.random.default_rng(0)
     x = np.full((200, 100), 3.0, np.float32)
     for rate in (0.5, 0.2):
@@ -39,7 +39,7 @@ def dropout_forward(dropout_forward):
         by_column, by_row = (y == 0).mean(axis=0), (y == 0).mean(axis=1)
         require(
             np.ptp(by_column) < 0.5 and np.ptp(by_row) < 0.5,
-            "whole rows or columns fall together: each entry should be drawn by itself",
+            "whole rows or columns are dropped together: each entry should be drawn by itself",
         )
         dropped = float(by_column.mean())
         require(
@@ -55,7 +55,7 @@ def dropout_forward(dropout_forward):
         require(
             np.allclose(kept, 3 / (1 - rate), atol=1e-4),
             f"what is kept of 3 becomes {kept[0]:.4f} with rate {rate}: is that number the same in every "
-            "draw, whatever share happens to fall?",
+            "draw, whatever share happens to be dropped?",
         )
     y, (scale,) = dropout_forward(x, 0.5, rng, False)
     require(
@@ -160,7 +160,7 @@ def upsample_conv(upsample_conv):
     y = as_array(y, "y (N, 2H, 2W, O)", (1, 6, 6, 1))[0, :, :, 0]
     require(
         y[2, 2] == 4 and y.sum() == 36,
-        f"one pixel of 1 and weights of 1: y[2, 2] sees all four copies, 4, and all of y is 9 x 4 = 36; "
+        f"one pixel of 1 and weights of 1: y[2, 2] sees all four copies, 4, and y sums to 9 x 4 = 36; "
         f"yours are {y[2, 2]:g} and {y.sum():g}. Which rows of the padded image does each phase read?",
     )
     rng = np.random.default_rng(0)

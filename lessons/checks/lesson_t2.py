@@ -74,10 +74,12 @@ def _check_batches(diary):
     for e, rows in enumerate(shown):
         require(
             sorted(rows.tolist()) == list(range(40)),
-            f"epoch {e + 1} should show each of the 40 training examples once; it showed "
+            f"epoch {e}, counted from 0, should show each of the 40 training examples once; it showed "
             f"{len(set(rows.tolist()))} different ones",
         )
-        require(rows.tolist() != sorted(rows.tolist()), f"epoch {e + 1} shows them unshuffled")
+        require(
+            rows.tolist() != sorted(rows.tolist()), f"epoch {e}, counted from 0, is not shuffled"
+        )
     require(
         shown[0].tolist() != shown[1].tolist() and shown[1].tolist() != shown[2].tolist(),
         "every epoch has the same order: draw a new one for each",
@@ -116,7 +118,9 @@ def best_epoch(fit):
         _check_history(history, losses, best)
         _check_kept(network, best, f"validation losses {losses}")
     for bad in (np.nan, np.inf):
-        _check_diverged(fit, (3, 2, bad), 1, f"a validation loss of {bad} in epoch 3")
+        _check_diverged(
+            fit, (3, 2, bad), 1, f"a validation loss of {bad} in epoch 2, counted from 0"
+        )
         _check_diverged(fit, (bad, 2), None, f"a validation loss of {bad} in the first epoch")
     _check_training_diverged(fit)
 
@@ -195,7 +199,7 @@ def _check_training_diverged(fit):
         broken = prediction[0, 0] < 100 and network.w.value[0, 0] == 4
         return (np.nan if broken else value), gradient
 
-    where = "a training loss of nan in the second batch of epoch 2"
+    where = "a training loss of nan in the second batch of epoch 1, counted from 0"
     _refused(fit, network, loss, examples(40, 20), 3, where)
     _check_kept(network, 0, f"{where}, FloatingPointError raised")
 

@@ -66,18 +66,18 @@ by_hospital = {f"hospital {hospital}": films[hospital] for hospital in "ABC"}
 histograms(by_hospital, ax, np.arange(0, 257, 4), "grey value")
 show(
     "Histograms of the grey values of the three hospitals. All have a peak at 0, that of B is the "
-    "highest; the other values lie in a different range for each."
+    "highest; the other values are spread differently: A has more middle greys, B and C more dark ones."
 )
 
 # %% [markdown]
 # **Look.** The peak at 0 is not anatomy. It is the border around the film, and the films of hospital B have more of it. The
-# other grey values lie in a different range at each hospital. A network trained on A alone would meet numbers at B that it has
-# never seen, although a chest is a chest.
+# other grey values are spread differently at each hospital: A has more middle greys, B and C more dark ones. To a network
+# trained on A alone the films of B would look unfamiliar, although a chest is a chest.
 
 # %% [markdown]
 # ## A negative
 #
-# A DICOM file has a field, `PhotometricInterpretation`, that says what its numbers mean. In `MONOCHROME2` a larger number is
+# A DICOM file, the usual format of medical images, has a field, `PhotometricInterpretation`, that says what its numbers mean. In `MONOCHROME2` a larger number is
 # brighter. In `MONOCHROME1` a larger number is *darker*: displayed as it is stored, the film is a negative. Public data sets
 # contain both kinds, side by side.
 #
@@ -146,7 +146,7 @@ check.as_shown(as_shown)
 #
 # *your guess:*
 #
-# **Write** `normalise`. A batch goes in, and each image has its own $\mu$ and $\sigma$. The last axis of the result, of length 1, is the
+# **Write** `normalise`. A batch of images goes in, and each image has its own $\mu$ and $\sigma$. The last axis of the result, of length 1, is the
 # channel, because networks take arrays of the shape `(N, H, W, C)`.
 
 
@@ -189,8 +189,8 @@ for ax, values in zip(axes, (before, after), strict=True):
     for end in np.quantile(together, (0.025, 0.975)):
         ax.axvline(end, color="black", linestyle="--", linewidth=0.8)
 show(
-    "Histograms of the exposed pixels. Before normalisation the three hospitals lie in different ranges; "
-    "after it the three lines cover the same range, from about -0.5 to 0.5."
+    "Histograms of the exposed pixels. Before normalisation those of hospital A are brighter as a whole; "
+    "after it all three lines are centred on 0 and lie mostly between -0.5 and 0.5."
 )
 
 # %% [markdown]
@@ -213,7 +213,7 @@ show("The same three films after normalisation; brightness and contrast are now 
 #
 # A model is tested on images that it has not learned from. But patients come back. Here are 40 patients with three films
 # each, taken on different days: the patient has moved a little, the exposure is different, and the noise is new. Each patient
-# has a label, 0 or 1, twenty patients each. The labels were drawn **at random**, so there is nothing in the films from which they could be learned.
+# has a label: twenty have a 0, twenty a 1. The labels were drawn **at random**, so there is nothing in the films from which they could be learned.
 
 # %%
 rng = np.random.default_rng(2)
@@ -353,7 +353,7 @@ show("The most similar training film of each: in most cases another film of the 
 
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 2 (2 points).** No. A negative has a mean and a standard deviation like any other film, and comes out as a normalised negative (1). The border can
-# tell, which is white and not black, or the lungs, which should be the dark regions in the middle (1, for either).
+# tell, because it is white and not black, or the lungs, which should be the dark regions in the middle (1, for either).
 
 # %% [markdown]
 # **Question 3.** Some of the accuracies of the splits by patient lie well away from 0.5. Has the model learned something there? How

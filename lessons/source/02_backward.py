@@ -27,7 +27,7 @@ use_style()
 # ## A slope
 #
 # We have films from two hospitals, of adults (target 0) and of children (target 1), each reduced to 8 x 8 pixels: $N = 80$ inputs $x$ of $C = 64$ numbers each.
-# One dense layer makes one number of each film, $z = x w + b$. The loss $L$ says how badly $z$ separates
+# One dense layer turns each film into one number, $z = x w + b$. The loss $L$ says how badly $z$ separates
 # the two groups: it is small if $z$ is large for children and far below 0 for adults. (The loss is
 # [bce](ums/ops/losses.py:bce), the subject of lesson 6.)
 
@@ -184,7 +184,7 @@ check.dense_backward(dense_backward)
 
 # %% [markdown]
 # **Keep.** Once the check passes, this cell writes your function to the folder `own/`. In the folder above, the command
-# `python -m lessons study` then trains a small X-ray study with it in place of the library's, and its page says so.
+# `python -m lessons study` then runs a small X-ray study with it in place of the library's, and its page says so.
 
 # %%
 keep(dense_backward)
@@ -226,7 +226,7 @@ show(
 )
 
 # %% [markdown]
-# **Look.** Where a pixel is purple, a bright film speaks for a child; where it is orange, for an adult. Before training the weights were noise.
+# **Look.** Where a pixel is purple, brightness points to a child; where it is orange, to an adult. Before training the weights were noise.
 #
 # ## How do you know?
 #

@@ -154,7 +154,7 @@ show(
 # %% [markdown]
 # **Look.** White pixels are not seen at all; bright ones are reached on many paths. Stride 2, 2, 2 and dilation 1, 2, 4 give the same
 # pattern. (Its place differs only because the middle of the last layer falls on another pixel.) They do compute the same: the strided stack at every
-# eighth pixel only, the dilated stack at every pixel, which costs far more. On the right is a trap: with dilation 2 throughout, three out of four
+# eighth pixel only, the dilated stack at every pixel, which costs far more. On the right is a trap: with dilation 2 throughout, seven out of ten
 # pixels within the field are never looked at.
 #
 # **Try it.** Here are three 3x3 convolutions with the dilations that you choose.
@@ -188,7 +188,7 @@ slide(
 )
 
 # %% [markdown]
-# The encoders of the paper use both. The one for X-rays ([cxr_encoder](ums/networks.py:cxr_encoder), section 4.1.1) has four strides of 2. The one of
+# The *encoders* of the paper, the first parts of its networks, use strides and dilation. The one for X-rays ([cxr_encoder](ums/networks.py:cxr_encoder), section 4.1.1) has four strides of 2. The one of
 # the echo study ([echo_encoder](ums/networks.py:echo_encoder), section 4.2.1) has six convolutions, the last three of which have dilation 2. The paper does not give its
 # strides; in ums the first three are 2.
 
@@ -204,7 +204,7 @@ for name, layers in encoders.items():
 # %% [markdown]
 # ## The matrix inside
 #
-# Here is the definition as loops. Only the innermost sum, over $c$, is a product of NumPy.
+# Here is the definition as loops. Only the innermost sum, over $c$, is left to NumPy.
 
 
 # %%
@@ -238,7 +238,7 @@ print(f"16 images of 256 x 256: {4 * 64 * seconds:.0f} s, for one layer in one s
 #
 # $$ y = A\, w + b, \qquad A: (N \cdot OH \cdot OW) \times (K \cdot K \cdot C), \qquad w: (K \cdot K \cdot C) \times O , $$
 #
-# with $OH = \lceil H/s \rceil$ and $OW = \lceil W/s \rceil$. Nothing is faster on a computer than a matrix product. Building $A$ is called *im2col*.
+# with $OH = \lceil H/s \rceil$ and $OW = \lceil W/s \rceil$. Few things run as fast on a computer as a matrix product. Building $A$ is called *im2col*.
 #
 # It is easiest to build one kernel position at a time. Take a fixed $(u, v)$. Which pixels of $\hat x$ does the weight $w_{uv}$ meet, for all $i$ and
 # $j$? It meets the rows $d u,\; d u + s,\; d u + 2 s, \dots$; there are $OH$ of them. NumPy has a slice for exactly that: `start:stop:step`.
@@ -283,7 +283,7 @@ def im2col(x, kernel, stride=1, dilation=1):
 check.im2col(im2col)
 
 # %% [markdown]
-# **Write** `conv2d` with your `im2col`. Make matrices of $A$ and $w$ by `reshape`, multiply them, add $b$, and give $y$ its shape back. The result has the type of `x`.
+# **Write** `conv2d` with your `im2col`. Turn $A$ and $w$ into matrices with `reshape`, multiply them, add $b$, and give $y$ its shape back. The result has the type of `x`.
 
 
 # %%
@@ -305,7 +305,7 @@ check.conv2d(conv2d)
 # ## What is fast?
 #
 # The loops, your matrix and the library compute the same sums. What the library runs,
-# `conv2d_forward`, builds $A$ one *tile* at a time, a few rows of a few images. It multiplies each tile at once, and it divides the tiles among the cores of the computer.
+# `conv2d_forward`, builds $A$ one *tile* at a time, a few rows of a few images. It multiplies each tile as soon as it is built, and it divides the tiles among the cores of the computer.
 #
 # **Predict.** How many times faster than the loops is your `conv2d`: 10, 100, 1000 times? $A$ is $K \cdot K = 9$ times as
 # large as $x$. How many megabytes is that for 4 images of 256 x 256 with 16 channels, at 4 bytes a number? And how many times faster are tiles than
@@ -351,24 +351,24 @@ print(f"at 256 pixels tiles are {yours[5] / tiles[5]:.1f} times as fast as im2co
 print(f"there A has {4 * 256 * 256 * 9 * 16 * 4 / 1e6:.0f} MB")
 
 # %% [markdown]
-# **Look.** The numbers are your computer's. On two busy cores we saw the matrix run 100 to 300 times as fast as the loops, which spend their time in Python and
+# **Look.** The numbers are your computer's. On two busy cores we saw the matrix run about 100 to 300 times as fast as the loops, which spend their time in Python and
 # not on arithmetic. The tiles were two to five times faster still for large images. (For tiny ones, dividing up the work costs more than it
 # gains.) The two cores explain a factor of 2. The rest is memory: the whole of $A$ is written to main memory and read back, which takes longer than multiplying it. A tile never leaves the
 # core's cache.
 #
 # ## The way back
 #
-# `im2col` takes numbers from some places and puts them in others, many of them several times. It does no arithmetic, so it is linear: written as a
-# huge matrix, it would hold only zeros and ones. Lesson 2 showed the backward pass of $y = A w + b$ for a matrix $A$ of
+# `im2col` takes numbers from some places and puts them in others, many of them several times. Where they go does not depend on their values, so `im2col` is linear: written as a
+# huge matrix $T$, it would hold only zeros and ones. Lesson 2 showed the backward pass of $y = A w + b$ for a matrix $A$ of
 # inputs: $\texttt{dw} = A^\top \texttt{dy}$, and for $A$ itself $\texttt{dA} = \texttt{dy}\, w^\top$. What is missing is the way from $\texttt{dA}$ back to
-# $\texttt{dx}$. A pixel of $x$ stands in $A$ several times, and by the chain rule its gradient is the **sum** over all these places:
+# $\texttt{dx}$. A pixel of $x$ appears in $A$ several times, and by the chain rule its gradient is the **sum** over all these places:
 #
 # $$ \texttt{dx}_j = \sum_{\text{places } k \text{ of } A \text{ with } A_k = x_j} \texttt{dA}_k . $$
 #
-# This is *col2im*, the *adjoint* of im2col: the transpose of that huge matrix. An adjoint $A'$ can be tested
-# without any derivative, since for all $x$ and $y$
+# This is *col2im*, the *adjoint* of im2col: the transpose $T^\top$ of that huge matrix. An adjoint can be tested
+# without any derivative, since for all arrays $x$ and $y$ that fit
 #
-# $$ \langle A x,\, y \rangle = \langle x,\, A' y \rangle , $$
+# $$ \langle T x,\, y \rangle = \langle x,\, T^\top y \rangle , $$
 #
 # where $\langle a, b \rangle = \sum_k a_k b_k$ is the sum of the products of all entries.
 #
@@ -408,7 +408,7 @@ check.col2im(im2col, col2im)
 
 # %% [markdown]
 # **Keep.** Once the checks pass, this cell writes your three functions to the folder `own/`. In the folder above, the command
-# `python -m lessons study` then trains a small X-ray study with them in place of the library's, and its page says so.
+# `python -m lessons study` then runs a small X-ray study with them in place of the library's, and its page says so.
 
 # %%
 keep(im2col, conv2d, col2im)
@@ -490,7 +490,7 @@ for name, error in errors.items():
 
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 2 (3 points).** 27 pixels, with the dilations 1, 3, 9 in any order (1). There are $3 \cdot 3 \cdot 3 = 27$ paths along a row, and every pixel that is seen needs at least one
-# of them (1). With 1, 3, 9 each pixel has exactly one path, as each whole number from -13 to 13 has exactly one such sum of $\pm 1$, $\pm 3$, $\pm 9$ and 0 (1).
+# of them (1). With 1, 3, 9 each pixel has exactly one path, as each whole number from -13 to 13 is $a + 3b + 9c$ for exactly one choice of $a$, $b$ and $c$ from $-1$, 0 and 1 (1).
 
 # %% [markdown]
 # **Question 3.** The last three layers of the echo encoder have dilation 2 throughout, like the stack with the holes. Does it have holes, too? (Call
@@ -503,7 +503,7 @@ for name, error in errors.items():
 # windows side by side leave out one pixel between them (1). No pixel goes unseen, because the windows of the neighbouring output pixel, 8 pixels farther on, cover the line (1).
 
 # %% [markdown]
-# **Question 4.** `conv2d_grad_input` of a convolution with stride 1 never calls `col2im`. It *convolves* `dy`, with the kernel rotated by half a turn. Why is that
+# **Question 4.** The library's `conv2d_grad_input` needs no `col2im` if the stride is 1. It *convolves* `dy`, with the kernel rotated by half a turn. Why is that
 # the same? Write down one row of pixels and three weights.
 #
 # *your answer:*

@@ -32,7 +32,7 @@ use_style()
 # weights are drawn as [he_normal](ums/layer.py:he_normal) draws them, with which a layer keeps the size of its numbers on average. Then they are multiplied by a
 # factor: 0.5, 1 or 2.
 #
-# **Predict.** How large are the numbers after twenty layers, with the factor 0.5? With 2?
+# **Predict.** How large are the numbers, the *activations*, after twenty layers, with the factor 0.5? With 2?
 #
 # *your guess:*
 
@@ -70,7 +70,7 @@ show(
 # %% [markdown]
 # **Look.** Every layer multiplies by the factor once more: $2^{20}$ is about a million, and $0.5^{20}$ about a millionth. The same happens to the gradients on the way back.
 # Only a factor close to 1 works, and training moves the weights away from it. On the right, each channel is brought to mean 0 and standard deviation 1 over the
-# batch after every layer, and the three lines lie on one another: the size of the weights no longer matters.
+# batch before every ReLU, and the three lines lie on one another: the size of the weights no longer matters.
 #
 # ## Normalise, then learn by how much
 #
@@ -82,7 +82,7 @@ show(
 # $\gamma$ and $\beta$, of shape `(C,)`, are learned, because mean 0 and standard deviation 1 need not be the best choice. $\varepsilon$ is small, and prevents
 # a division by 0 if a channel is constant.
 #
-# **At inference** there may be no batch: patients come one at a time. So in training the layer also keeps *running* statistics, $m$ and $v$. At every step they move
+# **At inference**, when the trained network is asked, there may be no batch: patients come one at a time. So in training the layer also keeps *running* statistics, $m$ and $v$. At every step they move
 # a little towards the statistics of the batch,
 #
 # $$ m \leftarrow m + (1 - \texttt{momentum})\,(\mu - m), \qquad v \leftarrow v + (1 - \texttt{momentum})\,(\sigma^2 - v) , $$
@@ -237,7 +237,7 @@ show(
 # **At inference** $m$ and $v$ are constants, and $y$ is a multiple of $x$ plus a constant. What is $\texttt{dx}$?
 #
 # **In training** an entry $x_j$ reaches the loss in three ways: directly, through $\mu$, and through $\sigma^2$. The next cell draws the steps of the forward pass, for
-# one channel of $M = 4$ numbers. Under each formula stand its values, and in colour the gradient of the loss with respect to them, if only the first $y$ matters:
+# one channel of $M = 4$ numbers. Below each formula are its values, and in colour the gradient of the loss with respect to them, if only the first $y$ matters:
 # $\texttt{dy} = (1, 0, 0, 0)$.
 
 # %%
@@ -325,7 +325,7 @@ check.batchnorm_backward(batchnorm_backward)
 
 # %% [markdown]
 # **Keep.** Once the checks pass, this cell writes your two functions to the folder `own/`. In the folder above, the command
-# `python -m lessons study` then trains a small X-ray study with them in place of the library's, and its page says so.
+# `python -m lessons study` then runs a small X-ray study with them in place of the library's, and its page says so.
 
 # %%
 keep(batchnorm_forward, batchnorm_backward)
@@ -345,7 +345,7 @@ print("dx:", dx[:, 0], "  dgamma:", dgamma, "  dbeta:", dbeta)
 # %% [markdown]
 # **Four mutants.** `check.mutants()` returns four wrong backward passes for training: one returns zeros for $\texttt{dx}$, one forgets that $\mu$
 # depends on $x$, one forgets that $\sigma^2$ does, and one forgets $\gamma$. Three checks are to find them. All of them compare with central differences. The
-# first uses `dy` of all ones, the second a random `dy` and a fresh layer ($\gamma = 1$, $\beta = 0$), the third a random `dy` and random $\gamma$ and $\beta$.
+# first uses `dy` of all ones, the second a random `dy` and $\gamma = 1$, as in a fresh layer, the third a random `dy` and a random $\gamma$.
 #
 # **Predict.** Which check accepts which mutant?
 #
@@ -393,7 +393,7 @@ for name, backward in passes.items():
 #
 # ## Frozen is not inference
 #
-# The paper's independent strategy (section 2.3) tunes heads on a shared encoder that is *frozen*: it must not learn, so that every head keeps the encoder it was
+# The paper's independent strategy (section 2.3) tunes *heads*, small networks for one task each, on a shared encoder that is *frozen*: it must not learn, so that every head keeps the encoder it was
 # trained with. There is an easy way to get this wrong: the encoder's parameters are not given to the optimizer, so they do not move. But the heads are trained with
 # `training=True`, and the batch norms of the encoder are part of the same network.
 #
@@ -499,7 +499,7 @@ show(
 # *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 2 (3 points).** Layers below a frozen one that do learn need its gradient (1), and so does the question which pixels an answer depends on (lesson 12) (1). The gradient of a frozen batch norm is the one for inference,
+# **Answer 2 (3 points).** Layers below a frozen one that do learn need its gradient (1), and so does the question of which pixels an answer depends on (lesson 12) (1). The gradient of a frozen batch norm is the one for inference,
 # even while the head above it is being trained (1).
 
 # %% [markdown]

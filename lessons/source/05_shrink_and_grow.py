@@ -125,7 +125,7 @@ check.global_average_pool_backward(global_average_pool_backward)
 
 # %% [markdown]
 # **Keep.** Once the check passes, this cell writes your function to the folder `own/`. In the folder above, the command
-# `python -m lessons study` then trains a small X-ray study with it in place of the library's, and its page says so.
+# `python -m lessons study` then runs a small X-ray study with it in place of the library's, and its page says so.
 
 # %%
 keep(global_average_pool_backward)
@@ -201,7 +201,7 @@ show(
 )
 
 # %% [markdown]
-# **Look.** Scaled up, $z$ scatters around its value at inference, so training and inference agree on average. The grey histogram lies around half that value: a layer trained on it would meet inputs twice as large as any it
+# **Look.** Scaled up, $z$ scatters around its value at inference, so training and inference agree on average. The grey histogram lies around half that value: a layer trained on it would meet inputs twice as large as those it
 # has known. The price is noise, whose standard deviation is proportional to $\sqrt{\texttt{rate}/(1 - \texttt{rate})}$: three times as much at 0.5 as at 0.1, which the printed numbers confirm.
 #
 # ## Upsampling
@@ -308,7 +308,7 @@ check.fold_rows(fold_rows)
 #
 # <details><summary>A hint: where the window starts</summary>
 #
-# In phase 0 output row $2i$ sees $x_{i-1}$ and $x_i$, which are rows $i$ and $i + 1$ of `padded`. In phase 1 output row $2i + 1$ sees $x_i$ and $x_{i+1}$, rows $i + 1$ and $i + 2$. So the first weight of phase $p$ meets the rows that start at $p$, and the second those that start one further.
+# In phase 0 output row $2i$ sees $x_{i-1}$ and $x_i$, which are rows $i$ and $i + 1$ of `padded`. In phase 1 output row $2i + 1$ sees $x_i$ and $x_{i+1}$, rows $i + 1$ and $i + 2$. So the first weight of phase $p$ meets the $H$ rows from row $p$ on, and the second those from row $p + 1$ on.
 #
 # </details>
 
@@ -378,7 +378,7 @@ show(
 )
 
 # %% [markdown]
-# **Look.** The numbers are those of your computer. On ours the folded convolution was 1.4 to 4 times as fast as the two steps; counting products promises $36/16 = 2.25$. On small maps
+# **Look.** The numbers are those of your computer. On ours the folded convolution was 1.3 to 4 times as fast as the two steps; counting products promises $36/16 = 2.25$. On small maps
 # the time that Python itself takes, the same for both, hides part of the gain. On large maps there is more to gain, because the large image is neither written nor read nine times. The library's version works
 # on one tile at a time and on all cores, as in lesson 3. At these sizes that brings little; on the largest maps it is up to twice as fast.
 #

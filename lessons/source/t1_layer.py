@@ -5,8 +5,8 @@
 # it has to hold its own against the library's. It goes into networks, it is trained, frozen, saved and copied, and
 # the gradient check has to accept it in every mode.
 #
-# The layer is a batch norm with a different kind of memory. Lesson 4 showed what is awkward about *momentum*: set high, the running statistics
-# take hundreds of steps to arrive; set low, they follow the noise of the last few batches. Yours has no momentum at all.
+# The layer is a batch norm with a different kind of memory. Lesson 4 showed what is awkward about *momentum*: if it is high, the running statistics
+# take hundreds of steps to arrive; if it is low, they follow the noise of the last few batches. Yours has no momentum at all.
 # It keeps the plain **average** over every batch it has seen, and it can start afresh. At the end you see what that is good for,
 # and what it is not.
 #
@@ -227,7 +227,7 @@ check.in_a_network(AveragingBatchNorm)
 
 # %% [markdown]
 # **Keep.** Once the checks pass, this cell writes your layer to the folder `own/`. In the folder above, the command
-# `python -m lessons study --only AveragingBatchNorm` then trains a small X-ray study with it in place of the library's, and its page says so.
+# `python -m lessons study --only AveragingBatchNorm` then runs a small X-ray study with it in place of the library's, and its page says so.
 
 # %%
 keep(AveragingBatchNorm)
@@ -303,7 +303,7 @@ ax.set(xlabel="steps of training", ylabel="loss at inference", ylim=(0.3, 0.9))
 ax.legend(ncols=2, loc="upper right")
 show(
     "Loss at inference against steps of training. Your average falls at once, then stays above momentum "
-    "0.9 from step 16 on; momentum 0.99 lags far behind to the end."
+    "0.9 from step 20 on; momentum 0.99 lags far behind to the end."
 )
 
 # %% [markdown]
@@ -411,7 +411,7 @@ show(
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 2 (4 points).** The statistics are what is saved, loaded and put back (1). With a plain number, a network that was loaded would begin to count at
 # 0, and its first batch in training would replace everything that was averaged before (2). A detector such as `moved` of lesson 4, or the gradient check, would put back the averages
-# but not the count, so that the next batch is weighed wrongly (1).
+# but not the count, so that the next batch is weighted wrongly (1).
 
 # %% [markdown]
 # **Question 3.** In which situation would you prefer a momentum to the average?

@@ -40,13 +40,13 @@ BATCH = 16
 # x \leftarrow x - \eta \left( \frac{\hat m}{\sqrt{\hat v} + \varepsilon} + \lambda\, x \right) , $$
 #
 # where $\eta$ is the learning rate. The term $\lambda\, x$ is *weight decay*, which pulls the weights towards 0. That it stands beside the quotient, and is not part of $g$, is what makes
-# it **AdamW** (Loshchilov and Hutter, 2019): through $g$ it would be divided by $\sqrt{\hat v}$ like everything else. On the right-hand side stands the $x$ from before the step.
+# it **AdamW** (Loshchilov and Hutter, 2019): through $g$ it would be divided by $\sqrt{\hat v}$ like everything else. The $x$ on the right-hand side is the one from before the step.
 #
 # **The class** is `AdamW`.
 #
 # | | what it does |
 # |---|---|
-# | `__init__(self, parameters, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.0)` | `parameters` is a list of `Parameter`; `decay` is $\lambda$. Sets `self.learning_rate`, among others, and makes the state. |
+# | `__init__(self, parameters, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.0)` | `parameters` is a list of `Parameter`; `decay` is $\lambda$. Sets `self.learning_rate`, among other attributes, and makes the state. |
 # | `step(self)` | moves every parameter that has a gradient. A `parameter` holds the array `parameter.value` and its gradient `parameter.grad`, of the same shape. |
 #
 # - *State by parameter.* Each parameter has an $m$, a $v$ and a $t$ of its own. If its gradient is `None` in a step, the parameter had no part in the loss: it stays as it is, and so
@@ -68,7 +68,7 @@ BATCH = 16
 # <details><summary><b>Hint 2: which operations are in place?</b></summary>
 #
 # `array -= other` and `array[...] = other` change the array. `array = array - other` makes a new one and leaves the old one as it was. Compute the step first, then write
-# `parameter.value -= ...` once. It must not be scaled with a `float64` array if the parameter is `float32`; Python's own numbers do no harm.
+# `parameter.value -= ...` once. With `-=` the array also keeps its type.
 # </details>
 #
 # **Write** `AdamW`.
@@ -148,12 +148,12 @@ ax.plot(*adam.T, "s--", color=COLOURS[0], markersize=3, label="your AdamW, rate 
 ax.set(xlabel="$x_1$", ylabel="$x_2$")
 ax.legend(loc="upper right")
 show(
-    "Two paths on the contours of a narrow valley. Gradient descent zigzags across it and comes forward "
-    "slowly; AdamW first moves equally far along both axes, then along the bottom of the valley."
+    "Two paths on the contours of a narrow valley. Gradient descent zigzags across it and makes slow "
+    "progress; AdamW first moves equally far along both axes, then along the bottom of the valley."
 )
 
 # %% [markdown]
-# **Look.** Gradient descent crosses the valley in every step. A larger rate would throw it out on the other side, farther and farther, and with this one it comes forward slowly. `AdamW` divides each of
+# **Look.** Gradient descent crosses the valley in every step. A larger rate would throw it out on the other side, farther and farther, and with this one it makes slow progress. `AdamW` divides each of
 # the two gradients by its own usual size. It begins by moving equally far in both directions, and overshoots a little, because $m$ remembers.
 #
 # ## The training
@@ -204,7 +204,7 @@ show(
 # The loss of a batch is a mean. Multiply it by the number of examples in the batch, add up, and divide by the number of all examples at the end.
 # </details>
 #
-# **Write** `fit`. `BATCH`, 16, stands in the first cell.
+# **Write** `fit`. `BATCH`, 16, is defined in the first cell.
 
 
 # %%
@@ -267,14 +267,14 @@ check.best_epoch(fit)
 
 # %% [markdown]
 # **Keep.** Once the checks pass, this cell writes your optimizer and your loop to the folder `own/`. In the folder above, the command
-# `python -m lessons study` then trains a small X-ray study with them in place of the library's, and its page says so.
+# `python -m lessons study` then runs a small X-ray study with them in place of the library's, and its page says so.
 
 # %%
 keep(AdamW, fit)
 
 # %% [markdown]
-# The library's training is in two functions, [train_step](ums/training.py:train_step) and [fit](ums/training.py:fit). The second also stops early, lowers the learning rate, and continues after
-# the computer was switched off.
+# The library's training is in two functions, [train_step](ums/training.py:train_step) and [fit](ums/training.py:fit). The second also stops early, lowers the learning rate, and can go on after
+# the computer has been switched off.
 #
 # ## Learned by heart
 #
@@ -330,8 +330,8 @@ show(
 
 # %% [markdown]
 # **Look.** Without decay the training loss goes on falling, while the validation loss turns round before epoch 40. By then all six wrong labels have been learned by heart. Keeping the best epoch is no cure for that; it
-# only stops the training in time. With decay the network cannot afford to remember single films: half of the wrong labels stay unlearned, and the weights, which were noise before, show what the two groups differ in, the outline of
-# the lungs and shoulders. The loss is no lower, because small weights make small outputs, and the network is never very sure. As many test films are right.
+# only stops the training in time. With decay the network cannot afford to remember single films: half of the wrong labels stay unlearned, and the weights, which look like noise without it, show what the two groups differ in, the outline of
+# the lungs and shoulders. The loss is no lower, because small weights make small outputs, and the network is never very sure. About as many test films are right.
 #
 # ## Think
 #
