@@ -215,7 +215,7 @@ check.bce_dice(bce_dice)
 
 # %% [markdown]
 # **Keep.** Once the checks pass, this cell writes your three losses to the folder `own/`. In the folder above, the command
-# `python -m lessons study` then trains a small X-ray study with them in place of the library's, and its page says so.
+# `python -m lessons study` then runs a small X-ray study with them in place of the library's, and its page says so.
 
 # %%
 keep(bce, dice, bce_dice)
@@ -457,7 +457,7 @@ check.categorical_cross_entropy(categorical_cross_entropy)
 
 # %% [markdown]
 # **Keep.** Once the check passes, this cell writes your function to the folder `own/`. In the folder above, the command
-# `python -m lessons study` then trains a small X-ray study with it in place of the library's, and its page says so.
+# `python -m lessons study` then runs a small X-ray study with it in place of the library's, and its page says so.
 
 # %%
 keep(categorical_cross_entropy)

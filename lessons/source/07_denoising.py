@@ -195,7 +195,7 @@ check.source_step(source_step)
 
 # %% [markdown]
 # **Keep.** Once the checks pass, this cell writes your noise and your step to the folder `own/`. In the folder above, the command
-# `python -m lessons study` then trains a small X-ray study with them in place of the library's, and its page says so.
+# `python -m lessons study` then runs a small X-ray study with them in place of the library's, and its page says so.
 
 # %%
 keep(add_noise, source_step)

@@ -156,7 +156,7 @@ print("2 and 5 batches:", *turns([2, 5]))
 
 # %% [markdown]
 # **Keep.** Once the check passes, this cell writes your schedule to the folder `own/`. In the folder above, the command
-# `python -m lessons study` then trains a small X-ray study with it in place of the library's, and its page says so.
+# `python -m lessons study` then runs a small X-ray study with it in place of the library's, and its page says so.
 
 # %%
 keep(turns)

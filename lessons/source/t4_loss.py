@@ -168,7 +168,7 @@ check.reductions(focal, tversky)
 
 # %% [markdown]
 # **Keep.** Once the checks pass, this cell writes your losses to the folder `own/`. In the folder above, the command
-# `python -m lessons study --only tversky` then trains a small X-ray study with that loss in place of the library's, and its page says so.
+# `python -m lessons study --only tversky` then runs a small X-ray study with that loss in place of the library's, and its page says so.
 
 # %%
 keep(focal, tversky)

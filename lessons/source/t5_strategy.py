@@ -240,7 +240,7 @@ check.tune_projected(tune_projected)
 
 # %% [markdown]
 # **Keep.** Once the checks pass, this cell writes your strategy to the folder `own/`. In the folder above, the command
-# `python -m lessons study` then trains a small X-ray study with it in place of the library's, and its page says so.
+# `python -m lessons study` then runs a small X-ray study with it in place of the library's, and its page says so.
 
 # %%
 keep(tune_projected)
