@@ -215,7 +215,7 @@ def check_seed(seed, pool, ones):
         )
         require(
             set(labelled.tolist()) == set(first[1].tolist()),
-            f"in seed number {seed + 1} two sources get different films: their difference is of films, too",
+            f"in seed number {seed + 1} two sources get different films, which alone makes them differ",
         )
         require(
             (labelled == first[1]).all(),

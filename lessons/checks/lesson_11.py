@@ -63,7 +63,7 @@ def _same_p(p, expected, only_a, only_b, hint):
 
 @check
 def bootstrap_interval(bootstrap_interval):
-    """the bounds are those of all possible resamples, counted out, and those of SciPy's bootstrap."""
+    """the bounds are those of all possible resamples, enumerated, and those of SciPy's bootstrap."""
     certain = _bounds(bootstrap_interval, [2, 1, 3, 2], [2, 1, 3, 2])
     require(
         certain == (1, 1),
@@ -99,7 +99,7 @@ def _counted_out(bootstrap_interval, right_films, all_films):
     told = ", ".join(f"{a} of {b}" for a, b in zip(right_films, all_films, strict=True))
     require(
         np.allclose((low, high), exact, atol=0.015),
-        f"{P} patients have right films {told}. All {P**P} resamples that there are, counted out, give "
+        f"{P} patients have {told} films right. All {P**P} possible resamples, enumerated, give "
         f"{exact[0]:.3f} to {exact[1]:.3f}, yours {low:.3f} to {high:.3f}. Does a patient drawn twice count "
         "twice, with all films? As many draws as patients? Which two quantiles?",
     )

@@ -73,8 +73,8 @@ def coarse_maps(coarse_maps):
         require(
             np.allclose(maps, expected, atol=1e-6),
             f"asked {asked}: the maps differ from those by central differences by up to "
-            f"{abs(maps - expected).max():.3g}. Every image's score is asked by itself: what is its gradient "
-            "with respect to the scores (N, K)?",
+            f"{abs(maps - expected).max():.3g}. Each image's s depends on its own scores "
+            "alone: what is its gradient with respect to the scores (N, K)?",
         )
     _unmoved(encoder, head, before)
 
@@ -161,7 +161,7 @@ def recommend(recommend):
     known = exclusion_probability(softmax_forward(flow)[0], softmax_forward(quality)[0])
     require(
         np.allclose(_two(recommend, flow, quality)[0], known),
-        "thirty screens come out otherwise than by ums.derived: each row is a screen of its own",
+        "for thirty images P(exclude) differs from that of ums.derived: each row is an image of its own",
     )
     p, _ = _two(recommend, np.array([[0.0, 0, 1000]]), np.array([[1000.0, 0]]))
     require(abs(p[0] - 1) < 1e-9, f"logits of 1000 should give P(exclude) = 1, yours is {p[0]:.4g}")

@@ -31,7 +31,7 @@ def mean_gradient(mean_gradient):
         )
         require(
             all((a == b).all() for a, b in zip(gradients, kept, strict=True)),
-            "the gradients that came in are other ones now: the ranks still need theirs",
+            "the gradients that came in have been changed: the ranks still need them",
         )
 
 
@@ -53,7 +53,7 @@ class _Ring:
         self.rounds.append(list(chunks))
         require(
             len(self.rounds) <= 4 * self.size,
-            f"with {self.size} ranks there are more than {4 * self.size} rounds, and no end in sight",
+            f"with {self.size} ranks there are more than {4 * self.size} rounds: does ring_sum ever stop?",
         )
         messages = [self.chunk(r, c).copy() for r, c in enumerate(chunks)]
         return [messages[r - 1] for r in range(self.size)]

@@ -232,7 +232,7 @@ def head_score(head_score):
         expected = reference_score(source, given, labelled, settings)
         require(
             abs(answer - expected) < 1e-3,
-            f"on films with bright discs{what}, the mean IoU of the tests is {expected:.4f}, yours is "
+            f"on films with bright discs{what}, the mean IoU on the test films is {expected:.4f}, yours is "
             f"{answer:.4f}. Which films does the head learn from, validate by and get its score from, "
             "what draws from rng first, and where is the border between lung and background?",
         )
@@ -289,7 +289,7 @@ def compare(compare):
 
 @check
 def paired_interval(paired_interval):
-    """the mean difference and Student's interval, as SciPy gives them, and what cannot be paired refused."""
+    """the mean difference and Student's interval, as SciPy gives them; what cannot be paired is refused."""
     hand = paired_interval(np.array([2.0, 4.0]), np.array([1.0, 1.0]))
     require(
         isinstance(hand, tuple) and len(hand) == 3,

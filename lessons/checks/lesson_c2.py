@@ -45,7 +45,10 @@ def box_iou(box_iou):
     rng = np.random.default_rng(0)
     many, others = boxes_at(rng, 30), boxes_at(rng, 20)
     right = [[iou_of(one, other) for other in others] for one in many]
-    require(np.allclose(box_iou(many, others), right, atol=1e-6), "30 boxes and 20 go wrong")
+    require(
+        np.allclose(box_iou(many, others), right, atol=1e-6),
+        "of 30 boxes with 20, some IoU is wrong",
+    )
     for n, m in ((0, 20), (30, 0), (0, 0)):
         as_array(box_iou(many[:n], others[:m]), f"the IoU of {n} boxes with {m}", (n, m))
 
@@ -194,10 +197,13 @@ def detection_loss(detection_loss):
 def _check_nothing_found(detection_loss, logits, offsets, wanted):
     for own in (np.full(7, -1), np.zeros(7, int)):
         value, gradients = detection_loss(logits, offsets, own, wanted)
-        require(np.isfinite(value) and not gradients[1].any(), f"labels {own.tolist()} go wrong")
+        require(
+            np.isfinite(value) and not gradients[1].any(),
+            f"with the labels {own.tolist()} the value should be a finite number, and d_offsets 0",
+        )
     require(
         float(detection_loss(logits, offsets, np.full(7, -1), wanted)[0]) == 0,
-        "no candidate counts: 0",
+        "where no candidate counts the value should be 0",
     )
 
 
@@ -230,7 +236,7 @@ def box_head(BoxHead):
         (a.value == b.value).all()
         for a, b in zip(head.parameters(), twin.parameters(), strict=True)
     ]
-    require(all(same), "the same rng makes another head")
+    require(all(same), "two generators with the same seed make different heads")
     check_head_gradients(head, rng)
     head.forward(pooled.astype(np.float64), keep=False)
     raises(lambda: head.backward(*answer), RuntimeError, "backward after forward(keep=False)")

@@ -25,7 +25,7 @@ use_style()
 # ## Three networks, and one of them twice
 #
 # There are 120 synthetic children, half of them with pneumonia, and three films of each child, taken on different days: $N = 360$
-# films. The question to the network is: does this child have pneumonia?
+# films. The question for the network is: does this child have pneumonia?
 
 # %%
 rng = np.random.default_rng(1)
@@ -128,8 +128,8 @@ ax.plot(fine, "o", color=COLOURS[0], label=f"16 x 16, deviation {fine.std(ddof=1
 ax.set(xlabel="fold", ylabel="accuracy", xticks=range(10))
 ax.legend(loc="lower left", ncols=2)
 show(
-    "Accuracy of two networks in ten folds, joined by a line in each fold. Both vary between about 0.6 and nearly 1 from fold to "
-    "fold, far more than they differ from each other within a fold."
+    "Accuracy of two networks in ten folds, joined by a line in each fold. From fold to fold 8 x 8 varies from below 0.6 to nearly 1, "
+    "and 16 x 16 from about 0.7 to 0.95. In most folds they differ by less than that, and each is ahead in some folds."
 )
 
 # %% [markdown]
@@ -160,11 +160,11 @@ ax.set(yticks=range(3), yticklabels=pairs, ylim=(2.6, -0.6))
 ax.set_xlabel("difference of the accuracies in a fold (bar: mean)")
 show(
     "Differences of accuracy in ten folds for three pairs, with a bar at each mean. Against 8 x 8 the points lie on both sides of 0 "
-    "with a small positive mean; against 4 x 4 none is negative; the grey points of 16 again lie within 0.05 of 0."
+    "with a small positive mean; against 4 x 4 none is negative; the grey points of 16 again lie within 0.06 of 0."
 )
 
 # %% [markdown]
-# **Look.** The grey points show what the seed alone does: up to 0.05 to either side, out of nothing. Against 4 x 4 the mean difference is
+# **Look.** The grey points show what the seed alone does: up to 0.06 to either side, out of nothing. Against 4 x 4 the mean difference is
 # large, and no fold contradicts it. Against 8 x 8 it is less than half of the folds' standard deviation, and four folds of ten say the opposite.
 #
 # ## Count the disagreements
@@ -173,7 +173,7 @@ show(
 # What remains are the *discordant* films: $n_A$ that only A got right, and $n_B$ that only B got right, $n = n_A + n_B$.
 #
 # Suppose that A and B are equally good. Then each discordant film is the toss of a coin: it could just as well have gone to the
-# other network. The number $X$ that go to A follows the binomial distribution,
+# other network. The number $X$ of those that go to A follows the binomial distribution,
 #
 # $$ P(X = k) = \binom{n}{k}\, 2^{-n}, \qquad k = 0, \dots, n . $$
 #
@@ -228,14 +228,14 @@ check.mcnemar(mcnemar)
 print(f"{'':24}  first films (120)        all films (360)")
 for name in ("4 x 4", "8 x 8", "16 again"):
     text = f"16 x 16 against {name:8}"
-    for films_of_child in (slice(None, None, 3), slice(None)):
-        a, b = right["16 x 16"][films_of_child], right[name][films_of_child]
+    for step in (3, 1):  # every third film, which is the first of each child; every film
+        a, b = right["16 x 16"][::step], right[name][::step]
         only_a, only_b, p = mcnemar(a, b)
         text += f"  {only_a:3} to {only_b:2}, p = {p:.5f}"
     print(text)
 
 # %% [markdown]
-# **Look.** Look at 4 x 4. On all films a result like this would come up once in a hundred thousand times by chance, on the first films once in two hundred. The careless
+# **Look.** Take 4 x 4. On all films a result like this would come up once in a hundred thousand times by chance, on the first films once in two hundred. The careless
 # test counts each child three times and believes that it has three times the evidence. Ten to five, against 8 x 8, is no
 # surprise for a coin. (Six in a row would be one: $p = 2/64$.)
 #
@@ -270,7 +270,7 @@ show(
 print("gained:", np.round(gained, 3), "\np:     ", np.round(p_of_seed, 3))
 
 # %% [markdown]
-# **Look.** The 16 x 16 network is ahead all five times, by 3 to 5 points. Yet the p-values lie anywhere between less than 0.01 and 1: there are few discordant
+# **Look.** The 16 x 16 network is ahead all five times, by 3 to 5 percentage points. Yet the p-values lie anywhere between less than 0.01 and 1: there are few discordant
 # first films, and a handful of them decide. A group that trains once may publish either "significant" or "no
 # difference". A group that trains five times and shows the best run does not report a result at all. Show all runs, or their mean and spread.
 #
@@ -332,9 +332,9 @@ print(
 #
 # A p-value does not say how large a difference is, nor how precisely it is known. An interval does. If we could draw
 # 120 children again and again, we would see the accuracy vary. We cannot. The *bootstrap* draws from the children we have instead: as
-# many as there are, each time one of all, so that some come twice or more and some not at all. The accuracy of such a *resample* is
+# many as there are, and every time from all of them, so that some come twice or more and some not at all. The accuracy of such a *resample* is
 # computed, a thousand times over, and the interval holds the middle 95 % of the thousand values,
-# from their quantile 0.025 to their quantile 0.975.
+# from their 0.025 quantile to their 0.975 quantile.
 #
 # What is drawn? The units that were drawn when the data set was made: **patients**. A child who is drawn comes with all of their films, and twice if drawn
 # twice. The accuracy is the share of correct films among all films of the resample. (Patients may have different numbers of films.)
@@ -363,8 +363,8 @@ print(
 def bootstrap_interval(right, patients, rng, resamples=1000):
     """The 95 % interval (low, high) of the accuracy, by resampling patients.
 
-    `right` (N,) says whether each film was judged correctly, `patients` (N,) which patient it shows; `rng`
-    is a numpy.random.Generator, the only source of chance.
+    `right` (N,) says whether each film was judged correctly, `patients` (N,) which patient it
+    shows, by a number or a name; `rng` is a numpy.random.Generator, the only source of chance.
     """
     # BEGIN SOLUTION
     names, number = np.unique(patients, return_inverse=True)
@@ -380,7 +380,7 @@ def bootstrap_interval(right, patients, rng, resamples=1000):
 check.bootstrap_interval(bootstrap_interval)
 
 # %% [markdown]
-# Does such an interval keep its promise? Simulated patients again, so that the truth is known: the accuracy is 0.7. A hundred test sets hold
+# Does such an interval keep its promise? We simulate patients, so that the truth is known: the accuracy is 0.7. A hundred test sets hold
 # 40 patients each, with three films; the films of a patient are easy (judged correctly with probability 0.95) or hard (0.45). A 95 % interval
 # should contain the truth about 95 times.
 
@@ -535,7 +535,7 @@ show(
 )
 
 # %% [markdown]
-# And our six pairs? McNemar's test uses one film of each patient only. The sign-flip test
+# And our six pairs? McNemar's test can use only one film of each patient. The sign-flip test
 # ([paired_permutation](ums/metrics/significance.py:paired_permutation)) uses all films and still takes patients as its units: it asks
 # how often the mean difference would be as far from 0 if each *patient's* difference could just as well have had the other sign.
 
@@ -565,14 +565,14 @@ for pair, p, p_holm, q, q_holm in rows:
 # All these tests take trained networks as they are, and ask what other *films* would have said. But whoever adopts a *method* will train it anew, on
 # films of their own. Folds do not show what happens then, because they share most of their films. *Replicates* do: in each, everything is drawn
 # anew, the children to learn from, the initial weights and the order of the films, and the methods are compared on the same draws. The differences
-# $d_1, \dots, d_R$ of $R$ replicates are independent, and their mean has the interval that every statistics textbook gives, with Student's $t$ of $R - 1$ degrees of freedom
-# and the standard deviation $s$ of the differences:
+# $d_1, \dots, d_R$ of $R$ replicates are independent, and their mean has the interval that every statistics textbook gives, with $t_{R-1}$, the 0.975 quantile of Student's distribution
+# with $R - 1$ degrees of freedom, and the standard deviation $s$ of the differences:
 #
 # $$ \bar d \pm t_{R-1}\, \frac{s}{\sqrt R} . $$
 #
 # Here each replicate learns from 60 new children, and is tested on the films of our 120.
 #
-# **Predict.** Ten replicates of 16 x 16, of 8 x 8, and of 16 x 16 once more. What would you have concluded from the first two?
+# **Predict.** Ten replicates of 16 x 16, of 8 x 8, and of 16 x 16 once more. How many times narrower will an interval be after ten than after two?
 #
 # *your guess:*
 
@@ -632,8 +632,8 @@ show(
 # The study of this project is made in this way. In every replicate everything is drawn and trained anew, the source too, and each difference between two of its
 # [arms](ums/experiments/arms.py:ARMS) gets one of four [verdicts](ums/experiments/results/verdicts.py:verdict). It is *negligible* if its interval lies inside a
 # margin that was fixed beforehand (0.01 IoU, 0.05 MCC). Otherwise it *holds* if the interval lies above 0, is *refuted* if it lies below 0, and is *open* if the interval
-# contains 0. Two examples from the [results](ums/experiments/RESULTS.md), with 25 replicates: "alternating tuning tells abnormal films better than one task alone" holds,
-# +0.291 [+0.187, +0.394] MCC; "it does so with as many steps of the encoder, too" is open, +0.034 [−0.009, +0.077].
+# contains 0. Two examples from the [results](ums/experiments/RESULTS.md), with 40 and 20 replicates: "alternating tuning tells abnormal films better than one task alone" holds,
+# +0.276 [+0.203, +0.350] MCC; "it does so with as many steps of the encoder, too" is open, +0.034 [−0.009, +0.077].
 #
 # Our ten replicates are tested on the same 120 children. The study's interval also covers other patients, and is wider
 # ([over_trainings_and_patients](ums/experiments/results/intervals.py:over_trainings_and_patients)). And where ten differences answer one question, their

@@ -2,8 +2,8 @@
 # # 12 Where does it look, and what follows?
 #
 # A network says "abnormal". A physician asks: where? The network was never told; it learned from a label alone. In this lesson we ask it all the same,
-# and find out what its answer is worth. Then we ask another question that no network was trained for: should this echo be measured
-# at all? Both are *derived* tasks: they need no labels and no training of their own, only networks that exist already.
+# and find out what its answer is worth. Then we ask another question that no network was trained for: should this Doppler image of a
+# heart be measured at all? Both are *derived* tasks: they need no labels and no training of their own, only networks that exist already.
 #
 # You write three functions: `grad_cam`, `coarse_maps` and `recommend`.
 
@@ -88,8 +88,8 @@ image_row(testing.images[ill[:6]], axes=axes[1])
 for ax, n in zip(axes[1], ill, strict=False):
     outline(ax, testing.opacities[n])
 show(
-    "Six films with opacities, and the same films below with the outlines drawn: small grey patches in one or both lungs that are "
-    "hard to see without the outline."
+    "Six films with opacities, and the same films below with the outlines drawn: grey patches, small and large, in one or both lungs, some of "
+    "them hard to see without the outline."
 )
 
 # %% [markdown]
@@ -338,12 +338,12 @@ show(
 #
 # And look at the control: its maps are just as clear and colourful, and here and there they touch an outline. Anyone who shows a map must also show what a map
 # looks like when there is nothing to see. The project's study prints the share beside that of such a control
-# ([results](ums/experiments/RESULTS.md)): 0.213 for the abnormality network of alternating tuning and 0.048 for the control, where an even map has 0.062.
+# ([results](ums/experiments/RESULTS.md)): 0.210 for the abnormality network of alternating tuning and 0.048 for the control, where an even map has 0.062.
 #
 # ## What was asked?
 #
 # A prediction depends on the *difference* between the two scores: the softmax of $(s_0 + c,\, s_1 + c)$ is that of $(s_0, s_1)$, whatever $c$ is. So take the head, and add one and the same
-# vector $v$ to its weights for "normal" and to those for "abnormal". Both scores grow by the same amount on every film. No prediction changes, on any film.
+# vector $v$ to its weights for "normal" and to those for "abnormal". On every film both scores then change by the same amount. No prediction changes, on any film.
 #
 # **Predict.** And the map of "abnormal"?
 #
@@ -357,7 +357,7 @@ weights += rng.normal(0, 2 * weights.std(), (32, 1)).astype(np.float32)
 
 
 def probability(head):
-    """P(abnormal) of the ill films."""
+    """The probabilities (n, 2) of the ill films."""
     return softmax_forward(head.forward(encoder.forward(x_test[ill], keep=False), keep=False))[0]
 
 
@@ -390,13 +390,13 @@ panel(
 # depends on, and that training does not determine. The map of the difference $s_1 - s_0$ is the same for both. In our first network
 # the two questions happened to have nearly the same answer, because training moved the two columns of weights in opposite directions. This need not be so:
 # in trials with other heads and encoders of this library the map of one score often did not lie on the disease at all. The library's
-# [log_odds](ums/derived/heat_map.py:log_odds) is the difference for any number of classes, and
+# [log_odds](ums/derived/heat_map.py:log_odds) extends the difference to any number of classes, and
 # [hires_cam](ums/derived/heat_map.py:hires_cam) explains it at the first feature map, the finest.
 #
 # ## What follows: to measure or not
 #
-# The second derived task belongs to the echo part of the paper (section 4.2.3). A Doppler image shows one of three flows, MV, MA or TR, and the envelope of the flow is to be measured. A TR (tricuspid
-# regurgitation) of *poor* quality should be excluded, because its envelope is too unclear. Nobody trains a network for "exclude". There are two heads on one encoder, one for
+# The second derived task belongs to the echo part of the paper (section 4.2.3). A Doppler image shows one of three flows, MV (mitral valve), MA (mitral annulus) or TR (tricuspid
+# regurgitation), and the flow's envelope, the outline of its trace, is to be measured. A TR of *poor* quality should be excluded, because its envelope is too unclear. Nobody trains a network for "exclude". There are two heads on one encoder, one for
 # the flow and one for the quality, and the rule follows from both.
 
 # %%
@@ -453,7 +453,7 @@ for name, true in (("flow", flow), ("quality", quality)):
 # *your guess:*
 #
 # That also depends on what a mistake costs. Let it cost `lost` to exclude an image that was fit for measurement, and `spoilt` to measure one that was not; a correct decision costs nothing. With $P =
-# P(\text{exclude})$, excluding costs $(1 - P)\,\texttt{lost}$ on average, and using the image costs $P\,\texttt{spoilt}$. Exclude where excluding costs less. From which $P$ on is that?
+# P(\text{exclude})$, excluding costs $(1 - P)\,\texttt{lost}$ on average, and using the image costs $P\,\texttt{spoilt}$. Exclude where excluding costs less. For which $P$ is that so?
 #
 # **Write** `recommend`. It takes *logits*, the scores of the heads before the softmax; [softmax_forward](ums/ops/activations.py:softmax_forward) returns `y, cache`. `TR` and `POOR` are the numbers of these classes, and of their columns.
 #
@@ -555,14 +555,14 @@ panel_of_images = recommendation_panel(echo.images[test], flow, quality, recomme
 Image(panel_of_images.data, width=panel_of_images.width, alt=panel_of_images.alt)
 
 # %% [markdown]
-# **Look.** Compared with using everything, each of the rules lowers the cost. Where a spoilt measurement costs three times as much, the lower threshold pays: it uses fewer images wrongly and excludes hardly more
-# of the others. At equal costs the threshold 1/2 should be best, but it is a little *worse* than the other two.
+# **Look.** Compared with using everything, each of the rules lowers the cost. Where a spoilt measurement costs three times as much, the lower threshold pays: it uses fewer images wrongly, and wrongly excludes only a few
+# more. At equal costs the threshold 1/2 should be best, but it is a little *worse* than the other two.
 #
 # Is that chance? It may be. The counts differ by a few images of 199, which is well within chance (lesson 11) and within what the computer does: another machine adds in another
 # order, training magnifies the rounding, and in other runs of this lesson we have counted from 19 to 25 wrongly used images at the threshold 1/2. (Most shares of the maps changed by 0.02 at most, that of the other head by 0.04.)
 #
-# It may also be real, for $1/2$ is best only if the probabilities are right and the errors of the heads independent. Look at the images that were wrongly used: one was
-# predicted as "MA 0.88" and another as "MV 0.70", and both are TR. A head that is too sure of itself spoils the product, and no threshold repairs what one of the heads does not see.
+# It may also be real, for $1/2$ is best only if the probabilities are right and the errors of the heads independent. Look at the images that were wrongly used: in our run the
+# flow head gave one of them a probability of about 0.9 for MA, and it is a TR. A head that is too sure of itself spoils the product, and no threshold repairs what one of the heads does not see.
 #
 # ## Think
 #

@@ -1,12 +1,12 @@
 # %% [markdown]
 # # 13 What must be averaged?
 #
-# Two machines train one network. Each has a copy of it and half of every batch, and after each step both copies must be the same: those that
-# one machine with the whole batch would have. So they must tell each other something. What? As little as possible, for a wire
+# Two machines train one network. Each has a copy of it and half of every batch, and after each step both copies must be the same as the one
+# that a single machine with the whole batch would have. So they must tell each other something. What? As little as possible, for a wire
 # is slow; but if one thing is forgotten, they train another network, and nobody notices.
 #
 # You write four functions: `mean_gradient`, `ring_sum`, which adds up arrays along a ring of machines, and `batch_statistics` and
-# `norm_backward`, a batch norm whose batch lies on several machines.
+# `norm_backward`, a batch norm whose batch is spread over several machines.
 
 # %%
 from functools import partial
@@ -34,7 +34,7 @@ use_style()
 # ## A batch in two parts
 #
 # Ten films, small enough to be quick, and a network of two dense layers that guesses the mean grey level of each. Every copy of the
-# network, with the machine that it lies on, is called a *rank*. Rank 0 gets two films of a batch of five, rank 1 the other three.
+# network, with the machine that holds it, is called a *rank*. Rank 0 gets two films of a batch of five, rank 1 the other three.
 
 # %%
 rng = np.random.default_rng(0)
@@ -58,7 +58,7 @@ print("numbers in the gradient:", whole.size)
 
 # %% [markdown]
 # **Predict.** Each rank has the gradient of the mean loss over its own films. Is the mean of these two gradients the gradient of the whole
-# batch? If not: what is it, a gradient in which a film of rank 0 counts how many times as much as a film of rank 1?
+# batch? If not: how many times as much as a film of rank 1 does a film of rank 0 count in it?
 #
 # *your guess:*
 #
@@ -89,14 +89,14 @@ for name, found in (
     )
 
 # %% [markdown]
-# **Look.** The plain mean is off by some per cent: a film of rank 0 counts $\tfrac{1}{4}$, one of rank 1 $\tfrac{1}{6}$. Weighted, the two agree
+# **Look.** The plain mean is off by some per cent: a film of rank 0 counts $\tfrac{1}{4}$, one of rank 1 $\tfrac{1}{6}$. The weighted mean is right
 # to the last digits. What is left, $10^{-16}$, is that numbers were added in another order. In the library the
 # weight stands in the [loss](ums/parallel.py:Ranks.loss), before the backward pass, so that all gradients need only be added.
 #
 # ## Adding on a ring
 #
 # Now the sum itself. $P$ ranks have an array of $n$ numbers each, and all need the sum of all. If each sends its array to every other, $P - 1$
-# arrays leave each rank, and with 64 ranks the wire is all there is. There is a better way. The ranks stand in a circle, and each sends
+# arrays leave each rank, and with 64 ranks sending takes nearly all the time. There is a better way. The ranks stand in a circle, and each sends
 # only to the next. Every array is cut into $P$ chunks.
 #
 # 1. *Reduce.* In each of $P - 1$ rounds every rank passes one chunk on to the next, which **adds** it to its own. A chunk that goes round
@@ -167,7 +167,7 @@ plt.xticks([], minor=True)
 plt.yticks([1, 2, 4, 16, 64], [1, 2, 4, 16, 64])
 plt.legend()
 show(
-    "Arrays sent by each rank against the number of ranks, both on logarithmic axes: for each to every other it rises in proportion to 63, "
+    "Arrays sent by each rank against the number of ranks, both on logarithmic axes: from each to every other it rises to 63 for 64 ranks, "
     "on a ring it stays below 2."
 )
 
@@ -177,10 +177,10 @@ show(
 #
 # ## One layer looks at the whole batch
 #
-# Summed and weighted gradients are right if the films of a batch know nothing of each other. In *one* layer they do: a batch
+# Summed and weighted gradients are right if the films of a batch know nothing of each other. In *one* layer they are connected: a batch
 # norm takes mean and variance over the batch (lesson 4). If each rank takes them over its own films, then each rank's network is another function.
 #
-# **Predict.** Below, channel by channel, the mean over rank 0's two films, over rank 1's three, and over all five, of what the first convolution of the paper's autoencoder
+# **Predict.** The next picture shows, channel by channel, the mean over rank 0's two films, over rank 1's three, and over all five, of what the first convolution of the paper's autoencoder
 # makes of them. How far apart are they, in standard deviations?
 #
 # *your guess:*
@@ -235,9 +235,9 @@ def batch_statistics(xs, total):
 check.batch_statistics(batch_statistics)
 
 # %% [markdown]
-# **And back.** From lesson 4, with $\hat x = (x - \mu)\, r$ and $r = 1 / \sqrt{\sigma^2 + \varepsilon}$:
+# **And back.** From lesson 4, with $\hat x = (x - \mu)\,\texttt{rstd}$ and $\texttt{rstd} = 1 / \sqrt{\sigma^2 + \varepsilon}$:
 #
-# $$ \texttt{dx} = \gamma\, r \left( \texttt{dy} - \operatorname{mean}(\texttt{dy}) - \hat x \operatorname{mean}(\texttt{dy}\, \hat x) \right) . $$
+# $$ \texttt{dx} = \gamma\,\texttt{rstd} \left( \texttt{dy} - \operatorname{mean}(\texttt{dy}) - \hat x \operatorname{mean}(\texttt{dy}\, \hat x) \right) . $$
 #
 # **Predict.** A film on rank 0 changes $\mu$, and so the output of every film on rank 1, and so the loss there. Which terms of the formula know of it?
 #
@@ -278,12 +278,12 @@ dx = np.concatenate(norm_backward([dy[:2], dy[2:]], [xhat[:2], xhat[2:]], gamma,
 print("largest difference:", abs(dx - batchnorm_backward(dy, cache)[0]).max())
 
 # %% [markdown]
-# ## What is forgotten shows late
+# ## What is forgotten does not show
 #
 # Now the paper's source: the denoising autoencoder, with a batch norm after each of eight convolutions, at a tenth of its width. Twenty steps, always on the same five noisy films, on one
 # rank, and on two with parts of two and three. [share](ums/parallel.py:share) tells a network which ranks there are; `on_ranks` runs two of them side by side
-# in this notebook, where on a cluster there would be two processes. Three things are tried: everything as it must be; each rank with batch norms of its own; and the plain mean
-# for the weighted one.
+# in this notebook, where on a cluster there would be two processes. Three things are tried: everything as it must be, in `float64` and in `float32`; each rank with batch norms of its own; and the plain mean
+# in place of the weighted one.
 #
 # **Predict.** After one step, after twenty: how far from one rank's loss is each? And which of the two mistakes is the larger?
 #
@@ -315,7 +315,7 @@ def losses(ranks=None, dtype=np.float64, synchronise=True, weighted=True):
 
 
 tried = {
-    "batch norms of its own": {"synchronise": False},
+    "own batch norms": {"synchronise": False},
     "plain mean": {"weighted": False},
     "all, float32": {"dtype": np.float32},
     "all": {},
@@ -347,11 +347,11 @@ print("one rank:", np.round(alone[np.float64][[0, 4, 19]], 4), "in steps 1, 5 an
 # draws the mask of the whole batch and takes its own rows ([dropout_forward](ums/ops/dropout.py:dropout_forward), `place`). If each drew only as many numbers as it needs, both
 # would drop the same units in their first rows.
 #
-# On a cluster the script of a rank is started by `mpirun -n 2 python -m mpi4py script.py`; it stands in [ums/parallel.py](ums/parallel.py), and has two new lines.
+# On a cluster the script of a rank is started by `mpirun -n 2 python -m mpi4py script.py`. [ums/parallel.py](ums/parallel.py) shows such a script: only the three lines with `ranks` differ from the script of one process.
 #
 # ## Or give each machine a network of its own
 #
-# A study trains hundreds of networks, for each arm, replicate and seed. They need not talk to each other: each is a *job*, which leaves a file.
+# A study trains hundreds of networks, one or more for each arm and replicate. They need not talk to each other: each is a *job*, which leaves a file.
 #
 # ```
 # python -m ums.experiments cxr PREPARED --processes 8            # eight jobs side by side, on one machine
@@ -363,33 +363,33 @@ print("one rank:", np.round(alone[np.float64][[0, 4, 19]], 4), "in steps 1, 5 an
 #
 # *your guess:*
 #
-# This was measured, on two cores at 128 pixels: the time of a step with 16, 8, 4, 2 and 1 films ([benchmarks](tests/benchmarks/README.md)). With $P$ ranks a step takes no less than with $16 / P$
+# This was measured, on two cores at 128 pixels: the time of a step with 16, 8, 4, 2 and 1 films ([benchmarks](tests/benchmarks/README.md)). With $P$ ranks a step takes no less time than a step with $16 / P$
 # films, whatever the wire.
 
 # %%
-milliseconds = {1: 127, 2: 70.3, 4: 47.5, 8: 34.5, 16: 25.7}  # ranks: a step with 16 / ranks films
+milliseconds = {1: 221, 2: 125, 4: 71.4, 8: 39.4, 16: 23.3}  # ranks: a step with 16 / ranks films
 workers = np.array(list(milliseconds))
 plt.figure(figsize=(5.5, 2.8))
 plt.plot(workers, workers, "o-", color=COLOURS[0], label="a job for each machine")
-faster = 127 / np.array(list(milliseconds.values()))
+faster = milliseconds[1] / np.array(list(milliseconds.values()))
 plt.plot(workers, faster, "o-", color=COLOURS[1], label="one network on all")
 plt.gca().set(xlabel="machines", ylabel="times faster", xticks=workers, ylim=(0, None))
 plt.legend()
 show(
-    "Times faster against machines: jobs rise in proportion, to 16 with 16 machines; one network split over them rises to 1.8 with two, 3.7 with eight and 4.9 with sixteen."
+    "Times faster against machines: jobs rise in proportion, to 16 with 16 machines; one network split over them rises to 1.8 with two, 5.6 with eight and 9.5 with sixteen."
 )
 
 # %% [markdown]
-# **Look.** Eight machines with a job each do eight times as much. One network split over eight is at best 3.7 times as fast, because so small a part keeps a processor poorly occupied, and that is before a single message. So: *jobs first*.
-# A network is split if there is only one job, if a step does not fit into one machine, or if a batch has many more films, which is another training ([what a full study costs](ums/experiments/COST.md)).
+# **Look.** Eight machines with a job each do eight times as much. One network split over eight is at best 5.6 times as fast, because so small a part keeps a processor poorly occupied, and that is before a single message. So: *jobs first*.
+# A network is split if there is only one job, if a step does not fit into one machine, or if a batch has many more films, which makes it a different training ([what a full study costs](ums/experiments/COST.md)).
 #
 # A machine that dies costs a study one job, which another machine does again: its file is whole, or not there. A rank that dies ends the training, for the sum would lack a part for ever.
 #
 # ## Think
 
 # %% [markdown]
-# **Question 1.** Each rank clips its gradient to length 1 before the gradients are added, so that no batch makes too long a step. Is that what one process does that clips? What
-# would you do?
+# **Question 1.** Each rank clips its gradient before the gradients are added: one that is longer than 1 is scaled down to length 1, so that no batch makes too long a step. Is the result that of
+# one process that clips? What would you do?
 #
 # *your answer:*
 
@@ -423,7 +423,7 @@ show(
 # *Points: another order of adding, none wrong (1); the gradient is 0 because the mean is taken away (1); division by its size makes a full step out of rounding (1).*
 
 # %% [markdown]
-# **Question 4.** Each rank prepares the noise of the whole batch and throws most of it away. Why? What does that cost on eight GPUs, if the noise of a batch takes 48 ms of a processor and the step of a GPU 8 ms? How could
+# **Question 4.** Each rank prepares the noise of the whole batch and throws most of it away. Why? What does that cost on eight GPUs, if the noise of a batch takes 48 ms on a processor and a step on one GPU 8 ms? How could
 # the ranks draw only their own and still agree with one process?
 #
 # *your answer:*

@@ -78,7 +78,7 @@ print(f"{films.name}: " + ", ".join(f"{len(rows)} {name}" for name, rows in film
 #
 # **Write** `shrink(images, factor)`.
 #
-# - `images` is `(N, H, W)`, of any type of numbers; `factor` is a whole number from 1 on.
+# - `images` is `(N, H, W)`, of any type of numbers; `factor` is a whole number, 1 or more.
 # - It returns the means, `float32`, `(N, H / factor, W / factor)`, and changes nothing.
 # - If a side is not a multiple of `factor` it raises `ValueError`.
 
@@ -104,7 +104,7 @@ check.shrink(shrink)
 # to its old size by *bilinear interpolation*, as in SRCNN (Dong, Loy, He and Tang, "Image super-resolution using deep convolutional
 # networks", 2016). Only then does the network see it. What is left for the network is the detail.
 #
-# Along one axis, the centre of the large pixel $k = 0, 1, \dots$ is at $(k + \tfrac12) / f$, measured in small pixels from the edge. The centre of the small pixel $i$
+# A *small* pixel is one of the small image, a *large* pixel one of the large image. Along one axis, the centre of the large pixel $k = 0, 1, \dots$ is at $(k + \tfrac12) / f$, measured in small pixels from the edge. The centre of the small pixel $i$
 # is at $i + \tfrac12$. So the large pixel is at the place $p_k = (k + \tfrac12) / f - \tfrac12$ on the scale whose whole numbers are the small pixels. With
 # $i = \lfloor p_k \rfloor$,
 #
@@ -119,7 +119,7 @@ check.shrink(shrink)
 #
 # **Write** `enlarge(small, factor)`.
 #
-# - `small` is `(N, h, w)` of floats, $h$ and $w$ from 1 on; the result is `(N, factor h, factor w)`, `float32`.
+# - `small` is `(N, h, w)` of floats, $h$ and $w$ 1 or more; the result is `(N, factor h, factor w)`, `float32`.
 # - No loop over pixels.
 #
 # <details><summary>Hint: the order of the steps</summary>
@@ -174,7 +174,7 @@ show(
 # - `__init__(self, images, rows, rng, fixed=False, factors=(2, 4))`. `images` is `(M, H, W)` `uint8`, `rows` the numbers of those to use. It raises `ValueError`
 #   if `rows` is empty or if a side of the images is not a multiple of every factor.
 # - `len(examples)` is the number of rows.
-# - `batch(self, chosen)` takes numbers from 0 to `len(examples) - 1`, in any order, and returns the input and the target of these examples, both `float32`
+# - `batch(self, chosen)` takes an array of numbers from 0 to `len(examples) - 1`, in any order, and returns the input and the target of these examples, both `float32`
 #   `(n, H, W, 1)`. The input is the film made coarse and large again by one of the `factors`, normalised: [STANDARD.apply](ums/data/normalisation.py:Normalisation.apply)`(...)`. The target is the film
 #   itself, *on the scale of its input*: `STANDARD.apply(..., like=...)`. (Why on that scale? Lesson 7 has the answer.)
 # - The factor of each example is drawn by `rng`, every one with equal probability. With `fixed=False` it is drawn anew in every batch, example by example. With `fixed=True`
@@ -325,7 +325,7 @@ show(
 )
 
 # %% [markdown]
-# **Look.** With synthetic films the source loses about 3 dB at a factor of 2, and gains about 2 dB at 4. At 2 the coarse film holds as many numbers as the code, and what does not
+# **Look.** With synthetic films the source loses about 3 dB at a factor of 2, and gains about 2 dB at 4, and somewhat less at 8, which is new to it. At 2 the coarse film holds as many numbers as the code, and what does not
 # pass through the code is lost. At 4 it holds fewer, and the network can add what it knows about chests. The denoising source, for which these inputs are new, loses everywhere. Look at the picture
 # as well: is what the source adds really there?
 #
@@ -426,7 +426,7 @@ check.paired_interval(paired_interval)
 # %% [markdown]
 # ## The comparison
 #
-# Three sources: yours, the denoising one, and one that has learned nothing, the same network as it started.
+# Three sources: yours, the denoising one, and one that has learned nothing, the same network untrained.
 #
 # **Predict.** Order them by the IoU of the lungs. Will the interval of yours less denoising contain 0?
 #
@@ -474,9 +474,9 @@ show(
 )
 
 # %% [markdown]
-# **Look.** Follow one seed from line to line: much of the ups and downs is common to all three, and that is what pairing takes away.
+# **Look.** Follow the lines from seed to seed. Where two of them rise and fall together, pairing takes that away, and the interval of their difference is narrow. Where each goes its own way, it is wide.
 #
-# Two things the interval does *not* contain. There is one source of each kind here, trained once; another seed of `train_source` is another source. And there is one set of films. What would you
+# Two things the interval does *not* cover. There is one source of each kind here, trained once; another seed of `train_source` is another source. And there is one set of films. What would you
 # have to repeat in order to speak of super-resolution in general?
 #
 # ## The report

@@ -9,7 +9,7 @@
 # It is the detector of Girshick ("Fast R-CNN", 2015) in small: many candidate boxes, features of each from the encoder, a score for each, and a correction of
 # its edges.
 #
-# There is no skeleton. You write nine answers, about 130 lines, and a report of one page. Plan for a day. Lessons 2, 3, 6 and 9 come first.
+# There is no skeleton. You write nine answers, about 130 lines, and a report of one page. Plan for a day. Lessons 5, 6 and 8 come first.
 #
 # ## The specification
 #
@@ -20,7 +20,7 @@
 # 3. the report, in the cell made for it.
 #
 # **What is checked.** Each answer has a check of its own, on small made-up arrays. Gradients are compared with central differences, in `float64`, with random upstream gradients. Keep
-# the type of what you are given.
+# the dtype of what you are given.
 #
 # **How it is graded.** 100 points.
 #
@@ -100,7 +100,7 @@ show("Five children's chest films, each with one or two boxes around its opaciti
 #
 # ## 1: how well do two boxes agree?
 #
-# By their IoU, the area they share over the area that either covers.
+# By their IoU, the area they share divided by the area they cover together.
 #
 # **Write** `box_iou(a, b)`: from boxes `(A, 4)` and `(B, 4)`, the IoU of each pair, `(A, B)`. Boxes that only touch, or lie apart, have an IoU of 0. $A$ or $B$ may be 0. No loop.
 
@@ -243,7 +243,7 @@ check.roi_align(roi_align_forward, roi_align_backward)
 #
 # The head learns from candidates that are told what they are. Let $m_k$ be the largest IoU of candidate $k$ with any true box. It is
 #
-# - an **opacity** (label 1) if $m_k \ge$ `high`, or if no candidate has a larger IoU with some true box, as long as this IoU is above 0. (Otherwise a small opacity might have no candidate at all.)
+# - an **opacity** (label 1) if $m_k \ge$ `high`, or if there is a true box with which no other candidate has a larger IoU, as long as this IoU is above 0: the *second rule*. (Otherwise a small opacity might have no candidate at all.)
 # - **nothing** (label 0) if $m_k <$ `low`, and the second rule does not apply;
 # - else neither, and it is left out (label -1).
 #
@@ -288,7 +288,7 @@ check.match(match)
 # - `logits` `(R,)` and `offsets` `(R, 4)` are what the head says; `labels` `(R,)` are 1, 0 or -1; `wanted` `(R, 4)` are the right offsets, which mean something for label 1 only.
 # - The value is the [bce](ums/ops/losses.py:bce) over all candidates whose label is not -1, plus `smooth_l1` over those whose label is 1.
 # - It returns the value and the two gradients, `(R,)` and `(R, 4)`: `value, (d_logits, d_offsets)`. Candidates that do not count have the gradient 0.
-# - If no candidate counts, the value is 0. What stands in `wanted` at other labels does not matter, even if it is not a number.
+# - If no candidate counts, the value is 0. What stands in `wanted` at other labels does not matter, even if it is `nan`.
 
 
 # %%
@@ -326,7 +326,7 @@ check.detection_loss(detection_loss)
 # %% [markdown]
 # ## 7: the head
 #
-# A dense layer and a ReLU, shared, and behind them two dense layers side by side: one makes a logit, the other four offsets.
+# A dense layer and a ReLU, shared, and after them two dense layers side by side: one makes a logit, the other four offsets.
 #
 # **Write** the class `BoxHead`.
 #
@@ -412,7 +412,7 @@ check.nms(nms)
 #
 # $$ \text{AP} = \frac 1T \sum_{k:\ \text{box } k \text{ is right}} \frac{r_k}{k} . $$
 #
-# **Predict.** Two true boxes, four found ones: right, wrong, right, wrong. What is the AP? And if one of the two was not found at all?
+# **Predict.** Two true boxes, four found ones: right, wrong, right, wrong. What is the AP? And if there is a third true box, which was not found at all?
 #
 # *your guess:*
 #
@@ -476,7 +476,7 @@ print(
 )
 
 # %% [markdown]
-# The encoder comes from a denoising source, as in lesson 7, which has seen these films without their boxes. Its last convolution is left out: the map behind the third one has a stride of 8, which is fine enough for boxes of 14 pixels.
+# The encoder comes from a denoising source, as in lesson 7, which has seen these films without their boxes. Its last convolution is left out: the map after the third one has a stride of 8, which is fine enough for boxes of 14 pixels.
 
 # %%
 STRIDE, BINS, WIDTH = 8, 3, 0.25
@@ -505,7 +505,7 @@ def some_of(labels, rng, most=8):
 
 
 def train_detector(trunk, moving, seed, steps=250, batch=10, rate=2e-3):
-    """Train a head on a copy of `trunk`; the trunk and the head."""
+    """Train a head on a copy of `trunk`; return the copy and the head."""
     rng = np.random.default_rng(seed)
     trunk = copy_network(trunk).freeze(not moving)
     head = BoxHead(BINS * BINS * channels, rng)
@@ -602,10 +602,10 @@ show(
 )
 
 # %% [markdown]
-# **Look.** In our run the frozen source came to 0.50 (from 0.46 to 0.53), the learning one to 0.62 (0.48 to 0.71), and the encoder that started from nothing to 0.62 (0.54 to 0.71). Yours will differ a little. It paid to let the
-# encoder learn. Whether it should start from the source, three seeds cannot tell: the points overlap.
+# **Look.** In our run the frozen source came to 0.50 (from 0.46 to 0.53), the learning one to 0.62 (0.48 to 0.71), and the encoder that started from nothing to 0.62 (0.54 to 0.71). Yours will differ. On average it paid to let the
+# encoder learn, though not in every run. Whether it should start from the source, three seeds cannot tell: the points overlap.
 #
-# The pictures show what goes wrong. Many broken boxes lie around a healthy lung: what a denoiser must keep of a film are its large shapes, and a lung is one. Where an opacity is found, the box is near it, but seldom on its edges. A box
+# The pictures show what goes wrong. Many boxes with broken lines lie around a healthy lung: what a denoiser must keep of a film are its large shapes, and a lung is one. Where an opacity is found, the box is near it, but seldom on its edges. A box
 # that is a fifth too wide on every side has an IoU of only about 0.5, so at a level of 0.3 the detectors look much better. Which level should count depends on what the box is for: to point at an opacity, or to measure it?
 #
 # ## Your experiment
@@ -639,4 +639,4 @@ show(
 # it is $(1/1 + 2/3) / 3 = 0.56$.
 #
 # **The IoU loss**, for whoever chose it. With the decoded box $(x_1, y_1, x_2, y_2)$, the shared area $I$ and the joined area $U$, $L = -\ln (I / U)$ has $\partial L / \partial x_1 = -I'/I + U'/U$ with $I' = -h_I$ where $x_1$ is the left edge of the shared part and 0 elsewhere, and $U' = -h - I'$; and so for the other
-# edges. The offsets follow by the chain rule through `decode`: $\partial L / \partial o_1 = w^a (\partial L / \partial x_1 + \partial L / \partial x_2)$ and $\partial L / \partial o_3 = \frac w2 (\partial L / \partial x_2 - \partial L / \partial x_1)$. Where the boxes do not meet, $I = 0$ and there is no gradient: candidates of label 1 must overlap, which `match` sees to.
+# edges. The offsets follow by the chain rule through `decode`: $\partial L / \partial o_1 = w^a (\partial L / \partial x_1 + \partial L / \partial x_2)$ and $\partial L / \partial o_3 = \frac w2 (\partial L / \partial x_2 - \partial L / \partial x_1)$. Where the boxes do not meet, $I = 0$ and there is no gradient: candidates of label 1 must overlap, which `match` sees to, and the offsets must start near 0.

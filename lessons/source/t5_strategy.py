@@ -58,8 +58,8 @@ show(
 )
 
 # %% [markdown]
-# **Predict.** Take a pencil: draw $g_1'$, $g_2'$ and their sum into the right panel. Does the sum still point to the side of both
-# gradients?
+# **Predict.** Take a pencil: draw $g_1'$, $g_2'$ and their sum into the right panel. Is the angle between this sum and each of the
+# gradients less than 90°?
 #
 # *your guess:*
 #
@@ -307,8 +307,8 @@ def scores(tuned, device):
 
 
 # %% [markdown]
-# **Predict.** Five arms: alternating, joint and projected, and the last two with twice the steps. Rank them for pneumonia, on paper, and for
-# the lungs. In lesson 9 the cosine between the two tasks was near 0 on average: how often will your projection have anything to do?
+# **Predict.** Five arms: alternating, joint and projected, and the last two once more with twice the steps. Rank them for pneumonia, on paper, and for
+# the lungs. In lesson 9 the cosine of the two tasks' gradients was near 0 on average: how often will your projection have anything to do?
 #
 # *your guess:*
 
@@ -369,8 +369,8 @@ for name, rows in found.items():
 print("\n".join(told))
 
 # %% [markdown]
-# **Look.** (The numbers are ours; another machine gets slightly different ones.) Read the intervals before the means. For pneumonia projected tuning was ahead of alternating tuning by 0.07, 0.03 to 0.11, at
-# equal films; for the lungs it was behind by 0.02, 0.01 to 0.03. Against joint tuning the interval for pneumonia contains 0, which does not say that the two are equally good (lesson 11).
+# **Look.** (The numbers are ours; another machine gets slightly different ones.) Read the intervals before the means. For pneumonia projected tuning was ahead of alternating tuning by 0.07 (0.03 to 0.11), at
+# equal films; for the lungs it was behind by 0.02 (0.01 to 0.03). Against joint tuning the interval for pneumonia contains 0, which does not say that the two are equally good (lesson 11).
 #
 # For the lungs one cross lies far from all others and stretches the interval across the picture. In this replicate joint tuning drew no lungs at all, an IoU of 0, where the other strategies reached 0.75:
 # the short gradient of the lungs had no say in the sum (lessons 9 and 10), and these heads began badly. Five replicates cannot tell whether projection prevents such failures, or was lucky once.
@@ -378,15 +378,15 @@ print("\n".join(told))
 # Compare the first two rows with the last two. At equal *films* the encoder of alternating tuning has moved twice as often; at equal *steps* the joint strategies have seen twice the films. Whoever
 # shows only one of these comparisons can make either strategy look better. That is why a budget has to be stated, and chosen beforehand.
 #
-# And remember the cosine of lesson 9. It was near 0 on average, so in single steps it is presumably negative about as often as positive, and the projection changes about every second step, by
-# a little. Yu et al. report clear gains on other tasks, among them tasks of reinforcement learning.
+# And remember the cosine of lesson 9. It was near 0 on average, so in single steps it is presumably negative about as often as positive, and the projection changes the gradients in about every second step, and
+# only a little. Yu et al. report clear gains on other tasks, among them tasks of reinforcement learning.
 #
 # ## Think
 #
 # Write your answers into the cells below each question.
 
 # %% [markdown]
-# **Question 1.** Two tasks are in conflict. Show that a small step against $g_1' + g_2'$ raises neither loss, to first order. (Multiply the sum with $g_1$, and use what $g_2' \cdot g_1$ is.)
+# **Question 1.** Two tasks are in conflict. Show that a small step against $g_1' + g_2'$ raises neither loss, to first order. (Take the dot product of the sum and $g_1$, and use what $g_2' \cdot g_1$ is.)
 #
 # *your answer:*
 
