@@ -59,6 +59,7 @@ def study(folder, prepared=None, only=(), settings=SETTINGS, side=SIDE):
         pass  # what cannot run is refused before anything is drawn
     if prepared is None:
         prepared = _synthetic(out / "prepared", settings, side)
+    print("first with the library alone, to compare", flush=True)
     alone = _run(Path(prepared), out / "library", settings)
     shutil.rmtree(out / "own", ignore_errors=True)  # records do not know whose code made them
     with own_code(*only, folder=folder):

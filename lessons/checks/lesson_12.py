@@ -13,9 +13,9 @@ def grad_cam(grad_cam):
     """the maps are those worked out by hand, each image's from its own gradient, none below 0."""
     features = np.array([[[[1.0, 0.0], [0.0, 1.0]], [[2.0, 1.0], [0.0, 4.0]]]])  # (1, 2, 2, 2)
     for alpha, expected, hint in (
-        ((1, 0), [[1, 0], [2, 0]], "alpha is 1 for channel 0 and 0 for channel 1: what is left?"),
-        ((-1, 2), [[0, 2], [0, 8]], "what is below 0 is cut off once the channels are added up"),
-        ((-1, -3), [[0, 0], [0, 0]], "where nothing speaks for the class the map is 0"),
+        ((1, 0), [[1, 0], [2, 0]], "Alpha is 1 for channel 0 and 0 for channel 1: what is left?"),
+        ((-1, 2), [[0, 2], [0, 8]], "What is below 0 is cut off once the channels are added up."),
+        ((-1, -3), [[0, 0], [0, 0]], "Where nothing speaks for the class the map is 0."),
     ):
         gradient = np.broadcast_to(np.array(alpha, float), features.shape).copy()
         _same_map(
@@ -24,12 +24,12 @@ def grad_cam(grad_cam):
     _same_map(
         grad_cam, np.array([[[[2.0], [-1.0]]]]), np.array([[[[0.5], [0.0]]]]), [[[0.5, 0]]],
         "features 2 and -1 of one channel with gradients 1/2 and 0",
-        "alpha is one number of the whole map, the gradient's mean over its places",
+        "Alpha is one number of the whole map, the gradient's mean over its places",
     )  # fmt: skip
     two = np.repeat(features, 2, axis=0)
     gradient = np.stack([np.full((2, 2, 2), (1.0, 0.0)), np.full((2, 2, 2), (-1.0, 2.0))])
     expected = [[[1, 0], [2, 0]], [[0, 2], [0, 8]]]
-    hint = "each image has alphas of its own: over which axes is the mean taken?"
+    hint = "Each image has alphas of its own: over which axes is the mean taken?"
     _same_map(grad_cam, two, gradient, expected, "two images with different gradients", hint)
 
 
@@ -149,7 +149,7 @@ def recommend(recommend):
         require(
             excluded.tolist() == [bool(d) for d in decisions],
             f"with P(exclude) {expected}, a lost image costing {lost} and a spoilt measurement {spoilt}, "
-            f"number {[i for i, d in enumerate(decisions) if d]} should be excluded, yours are "
+            f"images {[i for i, d in enumerate(decisions) if d]} should be excluded, you exclude "
             f"{np.flatnonzero(excluded).tolist()}. Compare the two expected costs.",
         )
     require(

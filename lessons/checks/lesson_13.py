@@ -76,7 +76,7 @@ def ring_sum(ring_sum):
         )
         require(
             len(ring.rounds) == 2 * (P - 1),
-            f"with {P} ranks the sum is right, after {len(ring.rounds)} rounds; {2 * (P - 1)} are enough",
+            f"with {P} ranks the sum is right, after {len(ring.rounds)} rounds; it takes just {2 * (P - 1)}",
         )
 
 

@@ -121,7 +121,7 @@ def examples(SuperResolutionExamples):
     again = SuperResolutionExamples(images, rows, np.random.default_rng(1))
     require(
         (again.batch(chosen)[0] == x).all(),
-        "the same seed gives other examples: where else is chance?",
+        "the same seed gives other examples: where else does chance come in?",
     )
     check_fixed(SuperResolutionExamples, images, rows)
     check_factors(SuperResolutionExamples, images, rows)
@@ -141,7 +141,7 @@ def train_source(train_source):
     again = arrays_of(train_source, DenoisingExamples, given, 3, settings)
     require(
         all((made[name] == again[name]).all() for name in made),
-        "the same seed gives another source: where else is chance?",
+        "the same seed gives another source: where else does chance come in?",
     )
     still = FitSettings(epochs=1, batch=8, learning_rate=1e-12)
     other = arrays_of(train_source, DenoisingExamples, given, 4, still)
@@ -220,7 +220,7 @@ def head_score(head_score):
     )
     require(
         answer == head_score(source, films, labelled, np.random.default_rng(5), settings),
-        "the same call gives another score: where else is chance?",
+        "the same call gives another score: where else does chance come in?",
     )
     masks = films.masks.copy()
     masks[films.rows["validation"]] ^= 1  # which makes the least trained head the best one

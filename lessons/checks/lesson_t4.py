@@ -39,7 +39,8 @@ def focal(focal):
     )
     require(
         np.allclose(gradient, slope / 2, atol=1e-12),
-        "for alpha = 1/2 and gamma = 0 the gradient should be half that of the BCE, and it is not",
+        "for alpha = 1/2 and gamma = 0 the gradient should be half that of the BCE, and it is not. Are "
+        "its sign and its mean those of the value?",
     )
     for z, t, expected in (
         (SURE, 1, 0),
@@ -70,16 +71,14 @@ def tversky(tversky):
     ):
         value, _ = _of_pixels(tversky, _sure(marked), _digits(true))
         _compare(
-            value, expected, f"the mask {true} and the sure prediction {marked}, alpha = 0.3, beta = 0.7",
-            "Count A, B and C of these four pixels by hand. Which of them has which price?",
+            value, expected, f"mask {true}, sure prediction {marked}, alpha = 0.3, beta = 0.7, eps = 1",
+            "Count A, B and C of these four pixels by hand. Which has which price, and where is eps?",
         )  # fmt: skip
     z, t = _example()
     for eps in (0.5, 3.0):
         value, gradient = tversky(z, t, 0.5, 0.5, eps)
         expected, slope = dice(z, t, 2 * eps)
-        _compare(
-            value, expected, f"alpha = beta = 1/2 and eps = {eps:g}, a Dice loss", "Where is eps?"
-        )
+        _compare(value, expected, f"alpha = beta = 1/2 and eps = {eps:g}, a Dice loss", HINT)
         require(
             np.allclose(gradient, slope, atol=1e-12),
             "for alpha = beta = 1/2 the gradient should be that of a Dice loss, and it is not",

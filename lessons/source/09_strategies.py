@@ -496,7 +496,7 @@ show(
 #
 # ## Think
 #
-# Write your answers into the cells below each question.
+# Write your answers where each question says *your answer*.
 
 # %% [markdown]
 # **Question 1.** Suppose that one Adam, with one state, moves the encoder and both heads. It is the lungs' turn, and the gradient of the

@@ -389,11 +389,12 @@ for name in NAMES:
 # %%
 epochs = range(1, 17)
 figure, axes = plt.subplots(1, 2, figsize=(9, 3))
-for task, marker in (("lungs", "o"), ("pneumonia", "s")):
+for task, marker, colour in (("lungs", "o", COLOURS[0]), ("pneumonia", "s", COLOURS[1])):
     history = tuned["uncertainty", 0][task].history
-    (line,) = axes[0].plot(epochs, history.weight, marker + "-", markersize=4, label=task)
+    look = {"color": colour, "markersize": 4}
+    axes[0].plot(epochs, history.weight, marker + "-", label=task, **look)
     reached = 1 / np.array(history.train)
-    axes[0].plot(epochs, reached, ":", color=line.get_color(), label=f"{task}, 1 / loss")
+    axes[0].plot(epochs, reached, marker + ":", fillstyle="none", label=f"{task}, 1 / loss", **look)
 for k, marker in enumerate("osD^"):
     histories = [tuned[NAMES[k], 0][task].history for task in ("lungs", "pneumonia")]
     ratio = np.array(histories[0].weight) / np.array(histories[1].weight)
@@ -459,7 +460,7 @@ show(
 #
 # ## Think
 #
-# Write your answers into the cells below each question.
+# Write your answers where each question says *your answer*.
 
 # %% [markdown]
 # **Question 1.** Multiply $L_1$ by 100 (millimetres instead of centimetres for the first device's error). What becomes of $s_1$, of $w_1$, of $w_1 L_1$ and of $\theta$ with

@@ -641,7 +641,7 @@ show(
 #
 # ## Think
 #
-# Write your answers into the cells below each question.
+# Write your answers where each question says *your answer*.
 
 # %% [markdown]
 # **Question 1.** The ten differences of the folds look like ten measurements, and a t-test would ask whether their mean is 0. What do the ten networks of one

@@ -197,7 +197,7 @@ show(
 
 # %% [markdown]
 # **Look.** Each of the four channels responds to something in the lung on the left of the film, and the map is little more than their sum: bright where the larger nodules are,
-# but a good deal wider, and with other bright places at the neck and at the lower border. The small nodules on the right are hardly seen. With our head all films have the same $\alpha_k$: a dense layer after
+# but a good deal wider, and with other bright places at the neck and at the lower border. The nodules on the right are hardly seen. With our head all films have the same $\alpha_k$: a dense layer after
 # the mean has the gradient $w_k / (h w)$ at every place. With a hidden layer and a ReLU in the head, as in the paper, they
 # differ from film to film.
 #
@@ -408,7 +408,7 @@ should_go = excluded(echo.flow, echo.drawn_quality)
 shown = np.concatenate([np.flatnonzero(should_go)[:3], np.flatnonzero(~should_go)[:4]])
 image_row(echo.images[shown], [titles[n] for n in shown])
 show(
-    "Seven synthetic Doppler images with their flow and quality as titles: three TR of poor quality with faint envelopes, then four "
+    "Seven synthetic Doppler images with their flow and quality as titles: three TR of poor quality, too bright, noisy or with gaps, then four "
     "that are fit for measurement."
 )
 
@@ -501,8 +501,8 @@ for kind, marker, colour, name in (
 ax.set(xlabel="P(TR)", ylabel="P(poor)", xlim=(0, 1.02), ylim=(0, 1.02))
 ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 show(
-    "Test images by P(TR) and P(poor). Most images to exclude lie in the upper right corner, beyond the solid curve; most images to use "
-    "lie along the left and lower edges. A few of each kind lie on the wrong side."
+    "Test images by P(TR) and P(poor). Less than half of the images to exclude lie in the upper right corner, beyond the solid curve, and many "
+    "to the left of it. Most images to use lie along the left and lower edges; a few lie beyond the curve."
 )
 
 # %% [markdown]
@@ -566,7 +566,7 @@ Image(panel_of_images.data, width=panel_of_images.width, alt=panel_of_images.alt
 #
 # ## Think
 #
-# Write your answers into the cells below each question.
+# Write your answers where each question says *your answer*.
 
 # %% [markdown]
 # **Question 1.** Grad-CAM averages the gradient over the places before it multiplies. What would the map look like if each place kept its own gradient? For which head would it make no difference?
@@ -574,13 +574,13 @@ Image(panel_of_images.data, width=panel_of_images.width, alt=panel_of_images.alt
 # *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 1 (2 points).** Places where more of a channel would not raise the score would be dark, even if the channel is strong there; the map becomes finer, and noisier. After a mean and one dense layer the gradient is the same at every
+# **Answer 1 (2 points).** Places where more of a channel would not raise the score would be dark, even if the channel is strong there. (In practice the map is finer, and noisier.) After a mean and one dense layer the gradient is the same at every
 # place, so it makes no difference.
 #
-# *Points: darker where more would not help, finer and noisier (1); no difference after a mean and one dense layer (1).*
+# *Points: dark where more would not help (1); no difference after a mean and one dense layer (1).*
 
 # %% [markdown]
-# **Question 2.** The feature map has 16 x 16 places for 64 x 64 pixels. The encoder of the chest X-ray part makes 8 x 8 places of 128 x 128 pixels. What does that mean for the smallest opacity a map can point at, and what does
+# **Question 2.** The feature map has 16 x 16 places for 64 x 64 pixels. The encoder of the chest X-ray part makes 8 x 8 places for 128 x 128 pixels. What does that mean for the smallest opacity a map can point at, and what does
 # bilinear enlargement add?
 #
 # *your answer:*
@@ -610,7 +610,7 @@ Image(panel_of_images.data, width=panel_of_images.width, alt=panel_of_images.alt
 # **Answer 4 (2 points).** Not without saying how often such maps lie on the disease, here with less than a fifth of their mass. A map that happens to lie on a shadow persuades
 # even where the answer is wrong; one that does not casts doubt on a correct answer.
 #
-# *Points: a measured share belongs beside the map (1); maps sway a decision in both directions (1). Any well-argued yes or no counts.*
+# *Points: a yes or no with a reason, such as the share that was measured (1); maps sway a decision in both directions (1).*
 
 # %% [markdown]
 # **Question 5.** Quality is judged from the image, and a TR is easily taken for another flow just *because* its quality is poor. What does that do to $P(\text{TR})\,P(\text{poor})$?

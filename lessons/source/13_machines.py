@@ -160,7 +160,7 @@ for P in sizes:
     sent.append(ring.sent / whole.size)
 plt.figure(figsize=(5.5, 2.8))
 plt.plot(sizes, np.array(sizes) - 1, "o-", color=COLOURS[1], label="each to every other")
-plt.plot(sizes, sent, "o-", color=COLOURS[0], label="on a ring")
+plt.plot(sizes, sent, "s--", color=COLOURS[0], label="on a ring")
 plt.gca().set(xlabel="ranks", ylabel="arrays that leave a rank", xscale="log", yscale="log")
 plt.xticks(sizes, sizes, minor=False)
 plt.xticks([], minor=True)
@@ -212,7 +212,7 @@ show(
 # rank*, it returns their sum, which all ranks then know. (It is your `ring_sum`, or MPI's `Allreduce`.)
 #
 # **Write** `batch_statistics`. `xs` is the list of the ranks' parts, `(M_r, C)`, of different lengths. Whatever is computed from one part alone costs
-# nothing; what is computed from several must go through `total`.
+# nothing; what is computed from several must go through `total`, the number of rows, too.
 
 
 # %%
@@ -328,8 +328,10 @@ for name, given in tried.items():
 
 # %%
 plt.figure(figsize=(6.5, 3))
-for (name, values), colour in zip(apart.items(), COLOURS, strict=False):
-    plt.semilogy(range(1, 21), np.maximum(values, 1e-17), "o-", color=colour, label=name)
+for (name, values), colour, line in zip(
+    apart.items(), COLOURS, ("o-", "s--", "^:", "D-."), strict=False
+):
+    plt.semilogy(range(1, 21), np.maximum(values, 1e-17), line, color=colour, label=name)
 plt.gca().set(xlabel="step", ylabel="loss, distance from one rank's", xticks=(1, 5, 10, 15, 20))
 plt.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 show(
@@ -340,7 +342,7 @@ print("one rank:", np.round(alone[np.float64][[0, 4, 19]], 4), "in steps 1, 5 an
 
 # %% [markdown]
 # **Look.** With all that must be shared, the two ranks are one machine: what differs is rounding, in the sixteenth digit, or in `float32` the seventh. (A difference of exactly 0 is drawn at $10^{-17}$.) Each of the
-# mistakes is there from the first step, and *no error message came*. The losses fall all the same, from 7 to 0.2; nobody who looks at a curve would see it. That is why the
+# mistakes is there from the first step, and *no error message came*. At first the plain mean is the larger mistake, in the end the batch norms. The losses fall all the same, from 7 to 0.2; nobody who looks at a curve would see it. That is why the
 # [test](tests/test_parallel.py:test_two_processes_with_uneven_parts_agree_with_one_after_twenty_steps) of it does not look at curves: it compares two processes with one, to $10^{-9}$.
 #
 # Two more things have to be the same on all ranks, and neither is a sum. *The order of the films*, and with it every random number: all ranks draw from a generator of the same seed. And *dropout*: a rank
@@ -372,7 +374,7 @@ workers = np.array(list(milliseconds))
 plt.figure(figsize=(5.5, 2.8))
 plt.plot(workers, workers, "o-", color=COLOURS[0], label="a job for each machine")
 faster = milliseconds[1] / np.array(list(milliseconds.values()))
-plt.plot(workers, faster, "o-", color=COLOURS[1], label="one network on all")
+plt.plot(workers, faster, "s--", color=COLOURS[1], label="one network on all")
 plt.gca().set(xlabel="machines", ylabel="times faster", xticks=workers, ylim=(0, None))
 plt.legend()
 show(
@@ -423,8 +425,8 @@ show(
 # *Points: another order of adding, none wrong (1); the gradient is 0 because the mean is taken away (1); division by its size makes a full step out of rounding (1).*
 
 # %% [markdown]
-# **Question 4.** Each rank prepares the noise of the whole batch and throws most of it away. Why? What does that cost on eight GPUs, if the noise of a batch takes 48 ms on a processor and a step on one GPU 8 ms? How could
-# the ranks draw only their own and still agree with one process?
+# **Question 4.** Each rank prepares the noise of the whole batch and throws most of it away. Why? On one GPU a batch takes 48 ms for its noise, drawn on a processor, and then 8 ms for the step. How many times as fast can eight GPUs
+# be at most? How could the ranks draw only their own noise and still agree with one process?
 #
 # *your answer:*
 
@@ -432,4 +434,4 @@ show(
 # **Answer 4 (3 points).** The generator gives its numbers one after the other; a rank that skipped the other films would draw other numbers for its own, and the generators would no longer be in the same state. The 48 ms remain
 # with any number of ranks: at most (48 + 8) / 48, less than 1.2 times as fast. Give each film a seed of its own, drawn from the common generator: one number for each film of the batch, and the noise from the seeds of one's own films.
 #
-# *Points: the sequence of one generator (1); at most 1.17 times (1); a seed for each film, or a generator that can jump (1).*
+# *Points: the sequence of one generator (1); at most 1.17 times, or that the 48 ms remain (1); a seed for each film, or a generator that can jump (1).*

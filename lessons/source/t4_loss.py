@@ -199,8 +199,8 @@ show(
 )
 
 # %% [markdown]
-# **Look.** Right of 0 the curves with a focus are nearly flat: a pixel that is right with $p > 1/2$ is left in peace. Left of 0 the pull does not fade as that of Dice does; it is even a little stronger than in
-# BCE at logits around $-3$. That is the product rule's second term.
+# **Look.** Right of 1 the curves with a focus are nearly flat: a pixel that is surely right is left in peace. On the left the pull does not fade as that of Dice does. It is even stronger than in
+# BCE, which never pulls by more than 1: for $\gamma = 2$ by 1.13 at $z \approx -2.8$. That is the product rule's second term.
 #
 # ## What a price does
 #
@@ -239,7 +239,7 @@ def priced(alpha):
 
 areas = {}
 for alpha in (0.1, 0.5, 0.9):
-    areas[f"$\\alpha$ = {alpha}"] = outlined(priced(alpha))
+    areas[f"alpha = {alpha}"] = outlined(priced(alpha))
 areas["Tversky"] = outlined(tversky)
 
 # %%
@@ -248,7 +248,7 @@ figure, ax = plt.subplots(figsize=(4.5, 3))
 for (name, area), colour, marker in zip(areas.items(), COLOURS, "osvD", strict=False):
     recall = (area & true).sum() / true.sum()
     precision = (area & true).sum() / max(area.sum(), 1)
-    ax.plot(recall, precision, marker, color=colour, markersize=9, label=name)
+    ax.plot(recall, precision, marker, color=colour, markersize=9, fillstyle="none", label=name)
     print(f"{name:15} recall {recall:.2f}   precision {precision:.2f}")
 ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.04), ylim=(0, 1.04))
 ax.legend(loc="lower left")
@@ -293,7 +293,7 @@ show(
 
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 2 (2 points).** BCE and focal both pull with nearly full strength, about -1 and $-w$ over the number of pixels, since $(1 - p)^\gamma \approx 1$ (1). The Tversky loss, like Dice, has the factor
-# $y\,(1 - y) \approx 0.0003$ and can hardly move it; a sum with BCE or focal helps (1).
+# $y\,(1 - y) \approx 0.0003$ and can hardly move it (1). (A sum with BCE or focal helps.)
 
 # %% [markdown]
 # **Question 3.** Somebody raises the price of a miss until the recall is 0.99, and reports it. What is missing from the report? Name a way to compare networks that does not depend on the price each was trained with.

@@ -383,7 +383,7 @@ print("\n".join(told))
 #
 # ## Think
 #
-# Write your answers into the cells below each question.
+# Write your answers where each question says *your answer*.
 
 # %% [markdown]
 # **Question 1.** Two tasks are in conflict. Show that a small step against $g_1' + g_2'$ raises neither loss, to first order. (Take the dot product of the sum and $g_1$, and use what $g_2' \cdot g_1$ is.)

@@ -1,10 +1,11 @@
 """The students' copies hold no answer, and are what the sources make; links lead where they say."""
 
+import ast
 import json
 import re
 
 import pytest
-from sources import SOURCES
+from sources import SOURCES, code_cells
 
 from lessons.holes import BEGIN, END, solution_lines
 from lessons.links import ROOT, holds_answer, resolve_links, without_links
@@ -111,6 +112,33 @@ def test_each_answer_of_the_source_has_a_place_in_the_students_copy(lesson):
     text = "\n".join("".join(cell["source"]) for cell in student_cells(lesson))
     places = len(PLACE.findall(text)) + text.count("**Your answer")
     assert places >= len(re.findall(r'^# %% \[markdown\] tags=\["solution"', source, flags=re.M))
+
+
+def labelled_lines(node, looped=False):
+    """The calls under a node of Python that draw a line with a label: (call, is it in a loop?)."""
+    for child in ast.iter_child_nodes(node):
+        draws = getattr(getattr(child, "func", None), "attr", "") in DRAWS
+        if draws and any(keyword.arg == "label" for keyword in child.keywords):
+            yield child, looped
+        yield from labelled_lines(child, looped or isinstance(child, ast.For))
+
+
+DRAWS = {"plot", "semilogx", "semilogy", "loglog"}
+
+
+@pytest.mark.parametrize("lesson", SOURCES)
+def test_no_two_lines_of_a_picture_are_told_apart_by_colour_alone(lesson):
+    for cell in code_cells(lesson):
+        looks = []
+        for call, looped in labelled_lines(ast.parse(cell)):
+            given = {k.arg: ast.unparse(k.value) for k in call.keywords}
+            text = [a.value for a in call.args if isinstance(a, ast.Constant)]
+            last = ast.unparse(call.args[-1]) if looped else ""
+            look = (*text, last, given.get("marker"), given.get("linestyle"))
+            looks.append((ast.unparse(call.func), look))
+            many = looped and not isinstance(ast.parse(given["label"]).body[0].value, ast.Constant)
+            assert not (many and text), f"{ast.unparse(call)}: all lines of the loop look alike"
+        assert len(set(looks)) == len(looks), cell
 
 
 def test_notebook_counts_as_changed_by_any_cell_that_was_written(tmp_path):
