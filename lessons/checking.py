@@ -113,7 +113,7 @@ def _place(error):
     frames = traceback.extract_tb(error.__traceback__)
     cells = [frame for frame in frames if not Path(frame.filename).is_file()]
     if not cells:
-        return " (is what your function returns of the kind the text asks for?)"
+        return " (does it take the arguments that the text names, and return what it asks for?)"
     return f"\n   in {cells[-1].name}, line {cells[-1].lineno} of its cell: {cells[-1].line or ''}"
 
 

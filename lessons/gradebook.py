@@ -44,6 +44,7 @@ def feedback(score):
     for result in score.results:
         message = f"\n\n  {_line(result.message)}" if result.message else ""
         lines.append(f"- **{result.check}**: {result.status}{message}")
+    lines += ["", "Answers in words are graded by hand."]
     return "\n".join(lines) + "\n"
 
 

@@ -10,6 +10,7 @@ from data_prep.cxr import made_before
 from data_prep.options import Options
 from data_prep.synthetic_sets import Sizes, plan, prepare_parts
 from lessons.own import described, kept, own_code
+from lessons.own_places import NAMES
 from ums.experiments import runner
 from ums.experiments.cxr import CXR
 from ums.experiments.jobs import SOURCE, TUNE
@@ -30,9 +31,9 @@ SETTINGS = Settings(
 """A minute on one core with the library; what students write takes a little longer."""
 
 TEXT = (
-    "In this run the library's own functions were replaced by {whose}. The table gives the lowest validation "
-    "loss of each training, and that of the same run with the library alone. Where an answer computes "
-    "what the library computes, the two agree but for rounding, which grows from step to step. "
+    "In this run a student's code stood in the library's place: {places}. The table gives the lowest "
+    "validation loss of each training, and that of the same run with the library alone. Where an answer "
+    "computes what the library computes, the two agree but for rounding, which grows from step to step. "
     "Where an answer draws other random numbers or is a method of its own, they differ."
 )
 
@@ -68,9 +69,9 @@ def study(folder, prepared=None, only=(), settings=SETTINGS, side=SIDE):
     run = {name: one for name, one in kept(folder).items() if name in chosen}
     whose = described(run).replace("your", "a student's", 1)
     report.summary.insert(0, f"This study ran with {whose}, in place of the library's.")
-    report.sections.insert(
-        0, Section("Whose code ran", TEXT.format(whose=whose), [_table(own, alone)])
-    )
+    places = "; ".join(f"{name} in place of {NAMES[name]}" for name in run)
+    text = TEXT.format(places=places)
+    report.sections.insert(0, Section("Whose code ran", text, [_table(own, alone)]))
     report.run = {"Code": whose} | report.run
     return report.write(out / "own")
 

@@ -27,6 +27,8 @@ MATCHES = (
         CANDIDATES,
         np.float32([[10, 10, 20, 20], [200, 200, 210, 210]]),
     ),  # one that no candidate meets
+    # The only candidate is box 1, and the best of the other two as well.
+    (np.float32([[0, 0, 10, 10]]), np.float32([[8, 0, 20, 10], [0, 0, 10, 10], [0, 8, 10, 20]])),
     # The first candidate has 0.4 with box 0, which the second one has more of, and is the best of box 1.
     (np.float32([[0, 0, 10, 10], [0, 0, 10, 5]]), np.float32([[0, 0, 10, 4], [0, 8, 10, 12]])),
 )
@@ -268,7 +270,9 @@ def check_roi_sizes(forward, backward):
     dx = as_array(backward(np.ones_like(y), cache), "dx", x.shape, np.float32)
     require(
         abs(float(dx.sum()) - 48) < 1e-3 and not dx[1].any(),
-        "16 bins of 3 channels with dy = 1 give 48 in all, and nothing to a film without boxes",
+        "with 16 bins of 3 channels and dy = 1 the dx of the first film adds up to 48, that of the second, "
+        f"which has no boxes, to 0; yours to {dx[0].sum():.4g} and {dx[1].sum():.4g}. Does a cell that "
+        "several bins read get something from each?",
     )
     none, cache = pair(forward(x, boxes[:0], np.zeros(0, int), 8, 3), "y and the cache")
     as_array(none, "y without boxes", (0, 3, 3, 3))

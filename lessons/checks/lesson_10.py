@@ -108,6 +108,7 @@ def learn_weights(learn_weights):
     require(abs(theta - 7) < 1e-9, f"both devices have the mean 7, your theta is {theta:.4f}")
     y = _readings()
     theta, weights = _answer(learn_weights(y, 600, 0.1), 600, 3)
+    _check_third_step(weights, y)
     best, known = _optimum(y)
     require(
         abs(theta - best) < 1e-4,
@@ -118,6 +119,20 @@ def learn_weights(learn_weights):
         np.allclose(weights[-1], known, rtol=1e-3),
         f"three devices: the weights should end at {known.round(3)}, yours end at {weights[-1].round(3)}. At "
         "which theta are the losses taken?",
+    )
+
+
+def _check_third_step(weights, y):
+    """The third step's weights show at which theta the second step's losses were taken."""
+    s = np.zeros(3)
+    for _ in range(2):
+        w = np.exp(-s)
+        theta = (w * y.mean(axis=1)).sum() / w.sum()
+        s = s - 0.1 * (1 - w * ((y - theta) ** 2).mean(axis=1))
+    require(
+        np.allclose(weights[2], np.exp(-s), rtol=1e-9),
+        f"three devices: the third step's weights should be {np.exp(-s).round(4)}, yours are "
+        f"{weights[2].round(4)}. Are the losses those at the step's own theta?",
     )
 
 

@@ -144,7 +144,7 @@ def holm(holm):
         ([0.01, 0.02, 0.5], [0.03, 0.04, 0.5], "with which factor is the k-th smallest multiplied?"),
         ([0.01, 0.04, 0.03], [0.03, 0.06, 0.06],
          "in which order should they come back, and may a larger p come out below a smaller one?"),
-        ([0.9, 0.2, 0.7], [1, 0.6, 1], "a probability is at most 1"),
+        ([0.9, 0.2, 0.7], [1, 0.6, 1], "is each in the place of its own p, and none above 1?"),
         ([0.04, 0.04, 0.001, 0.3], [0.12, 0.12, 0.004, 0.3], "equal values should stay equal"),
     ):  # fmt: skip
         kept = np.array(given)

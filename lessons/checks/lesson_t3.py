@@ -225,6 +225,7 @@ def backward(UNet):
             f"after backward parameter {place} of 10 (counted from 0) has no gradient, it is None: did "
             "backward reach its layer?",
         )
+    _check_forgotten(network)
     names = [f"{kind} of convolution {k}" for k in range(1, 6) for kind in ("weights", "bias")]
     values = [parameter.value for parameter in network.parameters()]
 
@@ -268,6 +269,14 @@ def _check_adding(network, x):
     )
 
 
+def _check_forgotten(network):
+    network.zero_gradients()
+    require(
+        all(p.grad is None or not np.any(p.grad) for p in network.parameters()),
+        "after zero_gradients() a gradient is still there: does it reach every layer?",
+    )
+
+
 def _gradients(network, x, dy):
     """The parameters' gradients, which are left in place, of one pass."""
     network.zero_gradients()
@@ -283,11 +292,7 @@ def training(UNet):
     x = np.random.default_rng(5).normal(size=(2, 4, 6, 1)).astype(np.float32)
     dy = np.ones((2, 4, 6, 3), np.float32)
     first = _gradients(network, x, dy)
-    network.zero_gradients()
-    require(
-        all(p.grad is None or not np.any(p.grad) for p in network.parameters()),
-        "after zero_gradients() a gradient is still there: does it reach every layer?",
-    )
+    _check_forgotten(network)
     require(
         all(np.allclose(a, b) for a, b in zip(first, _gradients(network, x, dy), strict=True)),
         "the same pass gives other gradients the second time: what is left of the first?",

@@ -10,19 +10,25 @@ from ums.finetuning import Tuned
 from ums.layers import Sequential
 from ums.training import FitSettings, Training
 
+FORMULA = "when is the formula used, and what stands below its line?"
+
 
 @check
 def project(project):
     """conflicts are removed as worked out by hand, agreement is left alone, in a random order."""
     for rows, expected, hint in (
-        ([[2, 0], [-1, 1]], [[1, 1], [0, 1]],
-         "the text's example: is each projected against the other's original, not its projection?"),
+        ([[2, 0], [-1, 1]], [[1, 1], [0, 1]], "the text's example: "),
         ([[2, 0], [1, 1]], [[2, 0], [1, 1]], "they agree, so nothing is to be changed"),
         ([[0, 0], [-1, 1]], [[0, 0], [-1, 1]], "a gradient of zeros is in conflict with nothing"),
         ([[4, 0, 1]], [[4, 0, 1]], "a single task has nobody to be in conflict with"),
         ([[3, 0], [-4, 0]], [[0, 0], [0, 0]], "opposite gradients leave nothing of each other"),
     ):  # fmt: skip
         got = _projected(project, np.array(rows, float), np.random.default_rng(0))
+        if hint.endswith(": "):
+            first = np.allclose(got[0], expected[0])
+            hint += (
+                "is the second projected against the original of the first?" if first else FORMULA
+            )
         require(
             np.allclose(got, expected, atol=1e-9),
             f"gradients {rows} should become {expected}, yours are {np.round(got, 4).tolist()}: {hint}",
@@ -209,7 +215,15 @@ def tune_projected(tune_projected):
 def _run(tune_projected, encoder, tasks, settings, seed=0):
     made.Spy.made, made.Counting.asked = [], {}
     training = Training(settings, np.random.default_rng(seed), progress=False)
-    return tune_projected(encoder, tasks, training)
+    try:
+        return tune_projected(encoder, tasks, training)
+    except ValueError as error:
+        if encoder.trainable_parameters():
+            raise
+        raise CheckFailed(
+            f"it stopped with ValueError: {error}. The encoder came frozen, and has no parameter that "
+            "learns: it is to learn all the same"
+        ) from error
 
 
 def _check_returned(tuned, encoder, tasks, epochs):
@@ -305,6 +319,19 @@ def _check_chance(tune_projected):
     )
     require(
         runs[0] != runs[2], "another seed changes nothing: does the chance come from training.rng?"
+    )
+    settings = FitSettings(epochs=4, batch=8, learning_rate=0.2, patience=4)
+    runs = []
+    for seed in range(
+        6
+    ):  # each batch holds all examples: only the order of projections is left to chance
+        encoder, tasks = made.tiny((8, 8, 8, 8))
+        _run(tune_projected, encoder, tasks, settings, seed)
+        runs.append(np.concatenate([p.value.ravel() for p in encoder.parameters()]))
+    require(
+        max(abs(run - runs[0]).max() for run in runs) > 1e-4,
+        "four tasks with all their examples in every batch: six seeds give the same encoder. Is training.rng "
+        "handed on to projected_gradients?",
     )
 
 

@@ -482,12 +482,13 @@ show(
 
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 2 (3 points).** $w_i$ grows without bound, so the finished task gets more and more weight, and what is left of its gradient, often the noise of a few films,
-# is magnified. GradNorm gives more weight to the task that lags behind, because its $r_i$ is above 1.
+# is magnified. GradNorm gives the task that lags behind, whose $r_i$ is above 1, the larger share of the encoder's gradient.
 #
-# *Points: the weight grows without bound (1); the finished task gets the attention (1); GradNorm does the opposite (1).*
+# *Points: the weight grows without bound (1); the finished task gets the attention (1); GradNorm favours the one that lags behind (1).*
 
 # %% [markdown]
-# **Question 3.** Give a task labels that were drawn by lot. What do uncertainty and GradNorm make of it?
+# **Question 3.** Give a task labels that were drawn by lot. What do uncertainty and GradNorm make of it? Could any rule that sees only losses and
+# gradients do better?
 #
 # *your answer:*
 
@@ -508,4 +509,4 @@ show(
 # **Answer 4 (2 points).** The weights change during training, so the sum of one epoch cannot be compared with that of another: it can fall because a
 # weight fell. With the terms $s_i$ it can even become negative.
 #
-# *Points: the weights change (1); so the sum can fall although no task became better (1).*
+# *Points: the weights change (1); so the sum can fall although no task became better (1). Who answers instead that every task should count alike, whatever its unit, has one point.*

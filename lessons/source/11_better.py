@@ -625,7 +625,7 @@ show(
 
 # %% [markdown]
 # **Look.** With two replicates $t_1$ is 12.7, and the standard deviation of two numbers is a matter of luck: the interval of "16 again" is 0.4 wide, while that
-# of 8 x 8 is narrow because its first two differences happen to agree, and the third takes it back across 0. After ten replicates it is 0.06 to 0.12:
+# of 8 x 8 is narrow because its first two differences happen to agree, and the third takes it back across 0. After ten replicates that of 8 x 8 is 0.06 to 0.12:
 # among networks that learn from 60 children, 16 x 16 is the better *method*. For a method against itself it is -0.03 to 0.03. Had we said beforehand
 # that a difference of up to 0.03 does not matter, we could now call it *negligible*, which a p-value can never say.
 #
@@ -645,7 +645,7 @@ show(
 
 # %% [markdown]
 # **Question 1.** The ten differences of the folds look like ten measurements, and a t-test would ask whether their mean is 0. What do the ten networks of one
-# method have in common, so that they are not independent?
+# method have in common, so that they are not independent? What does that do to the t-test?
 #
 # *your answer:*
 
@@ -666,7 +666,8 @@ show(
 # **Answer 2 (4 points).** The first: with a true gap of 5 points and 120 films, five experiments of six have a p above 0.05. Not found is not equal. The second: p is
 # computed *as if* the two were equally good, so it cannot be the probability that they are. How probable that is also depends on how probable it was before.
 #
-# *Points: first paper, the error (1) and the reason (1); second paper, the error (1) and the reason (1).*
+# *Points: first paper, that not found is not equal (1), and why a real gap can be missed, as in the pictures (1); second paper, that p is no probability of being better (1), and that it
+# is computed as if both were equally good (1).*
 
 # %% [markdown]
 # **Question 3.** A network is right on all 20 films of a test set. What is its bootstrap interval? Would you believe it?

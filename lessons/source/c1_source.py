@@ -14,7 +14,7 @@
 # **Hand in** this notebook, run from top to bottom, with
 #
 # 1. the eight answers below, each with its check passed;
-# 2. the report at the end, in the cell made for it.
+# 2. the report, in the last cell.
 #
 # **What is checked.** Each answer has a check of its own, which says what is wrong. It tests results and not how you got them. The
 # checks use small made-up arrays, so they take a moment and do not depend on your films.
@@ -26,7 +26,7 @@
 # | checks | 56 | 7 for each of the eight answers that passes |
 # | fair comparison | 14 | both sources have the same network, start, films and number of steps; each seed gives both the same labelled films and the same head; nothing was chosen by the test films |
 # | statistics | 15 | at least six seeds, the interval of the paired difference, and a conclusion that follows from the interval and not from the mean alone |
-# | report | 15 | the question, what was done, a figure, the answer, and two limits of the experiment, in one page that a fellow student understands without the code |
+# | report | 15 | the question in its first lines; what was done and what was held fixed, so that it could be repeated; a figure with labelled axes that shows seeds or an interval; the answer, in numbers with units; two limits of the experiment; all in one page that a fellow student understands without the code. Half if it only retells the notebook |
 #
 # **Real films.** The notebook draws synthetic films. If you have real ones, put the path into `DATA` in the next cell: a folder that `python -m data_prep`
 # has prepared, or the Shenzhen or Montgomery set as its owner publishes it.
@@ -479,10 +479,18 @@ show(
 # Two things the interval does *not* cover. There is one source of each kind here, trained once; another seed of `train_source` is another source. And there is one set of films. What would you
 # have to repeat in order to speak of super-resolution in general?
 #
+# ## Your own change
+#
+# Change one thing of your own choice, and see what comes of it: the factors, the number of labelled films, the encoder moving along (`tune_jointly`), seeds of the source,
+# real films.
+
+# %%
+# Your change goes here, and into as many cells as it needs.
+
+# %% [markdown]
 # ## The report
 #
-# One page, in the cell below: the question, what you did, one figure, the answer with its interval, and two limits. Change one thing of your own choice first and say what came of it: the
-# factors, the number of labelled films, the encoder moving along (`tune_jointly`), seeds of the source, real films.
+# One page, in this cell. Its figures are those that the cells above show. What it must say stands in the table at the top; say what came of your own change, too.
 #
 # *your report:*
 

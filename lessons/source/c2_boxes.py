@@ -17,7 +17,7 @@
 #
 # 1. the nine answers below, each with its check passed;
 # 2. one experiment of your own, described at the end;
-# 3. the report, in the cell made for it.
+# 3. the report, in the last cell.
 #
 # **What is checked.** Each answer has a check of its own, on small made-up arrays. Gradients are compared with central differences, in `float64`, with random upstream gradients. Keep
 # the dtype of what you are given.
@@ -27,8 +27,8 @@
 # | part | points | full marks if |
 # |---|---|---|
 # | checks | 63 | 7 for each of the nine answers that passes |
-# | experiment | 22 | one thing is changed and everything else is held fixed; three seeds or more; nothing is chosen by the test films; the result is stated with its spread |
-# | report | 15 | the question, what was done, a figure, the answer, and two ways in which the detector fails, each with a film that shows it |
+# | experiment | 22 | one thing is changed and everything else is held fixed; three seeds or more; nothing is chosen by the test films (to compare both sides on them is the result, not a choice); the result is stated with its spread |
+# | report | 15 | the question in its first lines; what was done and what was held fixed, so that it could be repeated; a figure with labelled axes; the answer, with its level of IoU and its spread; two ways in which the detector fails, each with a film that shows it and a guess at the cause. Half if it only retells the notebook |
 #
 # **Real films.** The notebook draws synthetic children's films whose opacities have known outlines. If you have the RSNA set with its boxes, as Kaggle publishes it or as a folder that
 # `python -m data_prep rsna` prepared, put its path into `DATA`.
@@ -499,7 +499,7 @@ print(source.summary((SIZE, SIZE, 1)))
 
 # %%
 def some_of(labels, rng, most=8):
-    """The numbers of at most `most` candidates of label 1, and as many of label 0."""
+    """The numbers of at most `most` candidates of label 1, and at most `most` of label 0."""
     drawn = [rng.permutation(np.flatnonzero(labels == label))[:most] for label in (1, 0)]
     return np.concatenate(drawn)
 
@@ -613,14 +613,19 @@ show(
 # Choose one, or one of your own. Change one thing, hold everything else fixed, take three seeds or more, and do not choose by the test films.
 #
 # - **The loss of the box.** The negative logarithm of the IoU of the decoded box with the true one (Yu, Jiang, Wang, Cao and Huang, "UnitBox", 2016) in place of smooth L1. Write its gradient, and check it with `ums.gradcheck.check_loss`.
-# - **The region pooling.** Four points in each bin, as in the original; or $B$ = 1, 2, 5.
+# - **The region pooling.** Four points in each bin, as in the original; or $B$ = 1, 2, 5 (the head's number of inputs goes with it).
 # - **The map.** `autoencoder[0][:6]` with a stride of 4, or the whole encoder with a stride of 16.
 # - **The source.** The super-resolution source of capstone 1, or more films.
 # - **Real films**, with `DATA`. What is different there about the boxes themselves?
 #
+
+# %%
+# Your experiment goes here, and into as many cells as it needs.
+
+# %% [markdown]
 # ## The report
 #
-# One page, in the cell below: the question, what you did, a figure, the answer with its spread, and two ways in which the detector fails, each with a film that shows it.
+# One page, in this cell. Its figures are those that the cells of your experiment show. What it must say stands in the table at the top.
 #
 # *your report:*
 
@@ -632,7 +637,7 @@ show(
 # *Experiment, 22 points.* 6 for one change with everything else held fixed, and for saying what was held fixed. 5 for three seeds or more on both sides. 5 for choosing nothing by the test films: thresholds, steps and rates come from the validation films or from
 # before. 6 for the result with its spread, and a conclusion that follows from it: where the points of both sides overlap, the experiment does not tell them apart.
 #
-# *Report, 15 points.* 3 each: the question in the first lines; what was done, so that it could be repeated; a figure with labelled axes; the answer in numbers, with the level of IoU; two failures, each with its film and a guess at the cause (such as: two boxes on one
+# *Report, 15 points.* 3 each: the question in the first lines; what was done, so that it could be repeated; a figure with labelled axes; the answer in numbers, with the level of IoU; two failures, 1 for each with its film and 1 for the causes (such as: two boxes on one
 # opacity, a box on the heart, a faint opacity that is missed, a box that is too tight because the outline is ragged). A page that only retells the notebook gets no more than 6.
 #
 # **Predictions.** The offsets of the 10 x 20 candidate are $(0.5, 0, \ln 2, 0)$. The hidden numbers' gradient is the sum of those from both branches. The AP of right, wrong, right, wrong with two true boxes is $(1/1 + 2/3) / 2 = 0.83$; with three true boxes, one of them not found,

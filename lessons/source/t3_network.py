@@ -10,6 +10,8 @@
 # 50 lines. Allow 90 minutes to two hours.
 
 # %%
+import os
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -25,6 +27,7 @@ from ums.optimizers import Adam
 from ums.training import train_step
 
 use_style()
+os.environ.setdefault("UMS_THREADS", "1")  # for networks this small one thread is fastest
 
 # %% [markdown]
 # ## Part one: max pooling
@@ -123,7 +126,7 @@ check.max_pool(max_pool_forward, max_pool_backward)
 # | method | what it does |
 # |---|---|
 # | `UNet(rng, C=1, O=1, width=8)` | makes the five convolutions, each with this `rng`; $F$ is `width`. |
-# | `forward(x, training=False, keep=True)` | returns `y`. With `keep=False` nothing is kept, and a `backward` after it must fail, with any exception. |
+# | `forward(x, training=False, keep=True)` | returns `y`. `training` and `keep` go to every layer; after a pass with `keep=False` a `backward` must fail, with any exception. |
 # | `backward(dy, input_gradient=True)` | adds the gradients of all ten parameters, and returns `dx`, or None if `input_gradient` is False. |
 # | `parameters()` | the ten `Parameter` objects, weights and bias of convolution 1, then of convolution 2, and so on. |
 # | `zero_gradients()` | forgets all gradients. |
@@ -318,7 +321,7 @@ show(
 )
 
 # %% [markdown]
-# **Look.** From below come soft shades, made from a neighbourhood that is large enough to tell noise from film, and good to 2 x 2 pixels only. Over the skip connection comes
+# **Look.** From below come soft shades, made from a neighbourhood that is large enough to tell noise from film, and accurate to 2 x 2 pixels only. Over the skip connection comes
 # the film with its outlines, and much of the grain as well; the last two layers combine the two. Nobody has told either way what to carry: it follows from the gradients that you split and added.
 #
 # ## Think
@@ -351,10 +354,10 @@ show(
 # gradient of every parameter with central differences, which know nothing of the code (1).
 
 # %% [markdown]
-# **Question 4.** Which arrays must be kept between the forward and the backward pass, and which of them is the largest? What would a second level of skip connections add?
+# **Question 4.** Which arrays must be kept between the forward and the backward pass, and which of them is the largest? What would a second level of skip connections add to what must be kept?
 #
 # *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 4 (2 points).** The input of each convolution, the signs (or outputs) of each ReLU, and the places of the largest values for the pooling; the largest is $j$ with $3F$ channels at full
-# size (1). A second level adds maps with more channels at half the side: with twice the channels, half as much memory as the level above (1).
+# size (1, for $j$ and two kinds of arrays). A second level adds maps with more channels at half the side: with twice the channels, half as much memory as the level above (1).

@@ -9,7 +9,7 @@
 # You write three functions, about 60 lines in all, and afterwards you compare your strategy with two of the library's. There is no
 # skeleton: the text above each empty cell says what the function takes and returns, and folded hints help where you are stuck. You may import whatever you like from
 # `ums.finetuning`, except `tune_jointly` itself. Read [alternating.py](ums/finetuning/alternating.py:tune_alternately) first: your strategy will have the same
-# structure. Keep `joint.py` closed until your own is done. Plan for about 90 minutes. Lessons 9 and 11 come first.
+# structure. Do not look at `joint.py` again until your own is done. Plan for about 90 minutes. Lessons 9 and 11 come first.
 
 # %%
 import os
@@ -51,7 +51,7 @@ for ax, (title, (first, second)) in zip(axes, pairs.items(), strict=True):
         ax.text(arrow[0], arrow[1] + 0.1, name, color=colour)
     ax.annotate("", total, (0, 0), arrowprops={"arrowstyle": "->", "linestyle": "--"})
     ax.text(total[0], total[1] + 0.1, "$g_1 + g_2$")
-    ax.set(title=title, xlim=(-2, 4.5), ylim=(-0.3, 2.2), aspect="equal")
+    ax.set(title=title, xlim=(-2, 4.5), ylim=(-0.3, 3.5), aspect="equal")
 show(
     "Two panels with arrows from the origin. Left, without conflict, both gradients point to the right and their sum is "
     "longer than either. Right, in conflict, the second points to the upper left and shortens the sum."

@@ -46,6 +46,9 @@ WRONG = {
         ("the same array every time", "weights.append(w)",
          "weights.append(w if not weights else weights[0]); weights[0][:] = w"),
         ("theta with equal weights", "theta = joint_minimum(y, w)", "theta = joint_minimum(y, 1 + 0 * w)"),
+        ("losses at the theta of the step before", "theta = joint_minimum(y, w)\n        " + STEP,
+         "before = theta if weights else y.mean()\n        theta = joint_minimum(y, w)\n        "
+         + STEP.replace("theta", "before")),
         ("losses at the mean", STEP, STEP.replace("theta", "y.mean()")),
         ("losses with their weights", STEP, STEP.replace("losses_at", "w * losses_at")),
         ("s moved in place, the same array kept", STEP + "\n        weights.append(w)",

@@ -108,7 +108,7 @@ MESSAGES = {
         "warns": "NumPy warns: overflow",
     },
     "tversky": {
-        "prices exchanged, gradient too": "Which of them has which price",
+        "prices exchanged, gradient too": "Which has which price",
     },
     "reductions": {
         "another exception": "it raised KeyError",

@@ -100,6 +100,8 @@ WRONG = {
         ("the same batch for ever", DRAWN, "drawn = first"),
         ("batches of the first task", DRAWN, "drawn = [next(batches[0]) for _ in tasks]"),
         ("chance of its own", GRADIENTS, GRADIENTS.replace("training.rng", "np.random.default_rng()")),
+        ("projections from a seed of their own", GRADIENTS,
+         GRADIENTS.replace("training.rng", "np.random.default_rng(0)")),
         ("a copy of the encoder", "encoder.freeze(False)", "encoder = copy_network(encoder).freeze(False)"),
         ("tasks not checked", "    check_tasks(tasks, training, encoder)\n", ""),
         ("losses of the wrong task", "seen += enumerate(losses)", "seen += enumerate(losses[::-1])"),
