@@ -407,7 +407,7 @@ def col2im(columns, shape, stride=1, dilation=1):
 check.col2im(im2col, col2im)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your three functions to the folder `own/`. In the folder above, the command
+# **Keep.** Once the checks pass, this cell writes your three functions to the folder `own/`. In the folder above this one, the command
 # `python -m lessons study` then runs a small X-ray study with them in place of the library's, and its page says so.
 
 # %%

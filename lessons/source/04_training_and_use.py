@@ -324,7 +324,7 @@ def batchnorm_backward(dy, cache):
 check.batchnorm_backward(batchnorm_backward)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your two functions to the folder `own/`. In the folder above, the command
+# **Keep.** Once the checks pass, this cell writes your two functions to the folder `own/`. In the folder above this one, the command
 # `python -m lessons study` then runs a small X-ray study with them in place of the library's, and its page says so.
 
 # %%

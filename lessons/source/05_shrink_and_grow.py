@@ -124,7 +124,7 @@ def global_average_pool_backward(dy, cache):
 check.global_average_pool_backward(global_average_pool_backward)
 
 # %% [markdown]
-# **Keep.** Once the check passes, this cell writes your function to the folder `own/`. In the folder above, the command
+# **Keep.** Once the check passes, this cell writes your function to the folder `own/`. In the folder above this one, the command
 # `python -m lessons study` then runs a small X-ray study with it in place of the library's, and its page says so.
 
 # %%

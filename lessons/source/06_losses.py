@@ -214,7 +214,7 @@ def bce_dice(logits, target, weight=0.5):
 check.bce_dice(bce_dice)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your three losses to the folder `own/`. In the folder above, the command
+# **Keep.** Once the checks pass, this cell writes your three losses to the folder `own/`. In the folder above this one, the command
 # `python -m lessons study` then runs a small X-ray study with them in place of the library's, and its page says so.
 
 # %%
@@ -456,7 +456,7 @@ def categorical_cross_entropy(logits, labels):
 check.categorical_cross_entropy(categorical_cross_entropy)
 
 # %% [markdown]
-# **Keep.** Once the check passes, this cell writes your function to the folder `own/`. In the folder above, the command
+# **Keep.** Once the check passes, this cell writes your function to the folder `own/`. In the folder above this one, the command
 # `python -m lessons study` then runs a small X-ray study with it in place of the library's, and its page says so.
 
 # %%

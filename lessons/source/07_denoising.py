@@ -194,7 +194,7 @@ def source_step(network, optimizer, x, t):
 check.source_step(source_step)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your noise and your step to the folder `own/`. In the folder above, the command
+# **Keep.** Once the checks pass, this cell writes your noise and your step to the folder `own/`. In the folder above this one, the command
 # `python -m lessons study` then runs a small X-ray study with them in place of the library's, and its page says so.
 
 # %%

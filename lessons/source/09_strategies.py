@@ -155,7 +155,7 @@ check.turns(turns)
 print("2 and 5 batches:", *turns([2, 5]))
 
 # %% [markdown]
-# **Keep.** Once the check passes, this cell writes your schedule to the folder `own/`. In the folder above, the command
+# **Keep.** Once the check passes, this cell writes your schedule to the folder `own/`. In the folder above this one, the command
 # `python -m lessons study` then runs a small X-ray study with it in place of the library's, and its page says so.
 
 # %%

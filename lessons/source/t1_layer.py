@@ -226,7 +226,7 @@ check.switches(AveragingBatchNorm)
 check.in_a_network(AveragingBatchNorm)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your layer to the folder `own/`. In the folder above, the command
+# **Keep.** Once the checks pass, this cell writes your layer to the folder `own/`. In the folder above this one, the command
 # `python -m lessons study --only AveragingBatchNorm` then runs a small X-ray study with it in place of the library's, and its page says so.
 
 # %%

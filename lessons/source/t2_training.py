@@ -266,7 +266,7 @@ check.epochs(fit)
 check.best_epoch(fit)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your optimizer and your loop to the folder `own/`. In the folder above, the command
+# **Keep.** Once the checks pass, this cell writes your optimizer and your loop to the folder `own/`. In the folder above this one, the command
 # `python -m lessons study` then runs a small X-ray study with them in place of the library's, and its page says so.
 
 # %%

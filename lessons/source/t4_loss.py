@@ -8,6 +8,8 @@
 # There is no skeleton. This page says what your code must do; how it does it is up to you. It takes about 45 lines. Allow 90 minutes to two hours.
 
 # %%
+import os
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -23,6 +25,7 @@ from ums.optimizers import Adam
 from ums.training import train_step
 
 use_style()
+os.environ.setdefault("UMS_THREADS", "1")  # for networks this small one thread is fastest
 
 # %% [markdown]
 # ## What both have in common
@@ -167,7 +170,7 @@ check.tversky(tversky)
 check.reductions(focal, tversky)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your losses to the folder `own/`. In the folder above, the command
+# **Keep.** Once the checks pass, this cell writes your losses to the folder `own/`. In the folder above this one, the command
 # `python -m lessons study --only tversky` then runs a small X-ray study with that loss in place of the library's, and its page says so.
 
 # %%

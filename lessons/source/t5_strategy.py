@@ -239,7 +239,7 @@ def tune_projected(encoder, tasks, training):
 check.tune_projected(tune_projected)
 
 # %% [markdown]
-# **Keep.** Once the checks pass, this cell writes your strategy to the folder `own/`. In the folder above, the command
+# **Keep.** Once the checks pass, this cell writes your strategy to the folder `own/`. In the folder above this one, the command
 # `python -m lessons study` then runs a small X-ray study with it in place of the library's, and its page says so.
 
 # %%
