@@ -156,7 +156,7 @@ def normalise(images):
     images = images.astype(np.float32)
     film = images > BACKGROUND  # (N, H, W), True on exposed pixels
     # BEGIN SOLUTION
-    x = np.empty(images.shape, np.float32)
+    x = np.zeros(images.shape, np.float32)
     for n in range(len(images)):
         mu, sigma = images[n][film[n]].mean(), images[n][film[n]].std()
         off_film = min(-1, -mu / (4 * sigma))

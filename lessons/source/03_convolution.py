@@ -268,7 +268,7 @@ def im2col(x, kernel, stride=1, dilation=1):
     K, OH, OW = kernel, -(-H // stride), -(-W // stride)  # -(-a // b) rounds up
     p = dilation * (K - 1) // 2
     x_pad = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
-    A = np.empty((N, OH, OW, K, K, C), x.dtype)
+    A = np.zeros((N, OH, OW, K, K, C), x.dtype)
     # BEGIN SOLUTION
     for u in range(K):
         for v in range(K):

@@ -500,7 +500,7 @@ def holm(p_values):
     # BEGIN SOLUTION
     rising = np.argsort(p)
     steps = np.arange(len(p), 0, -1) * p[rising]
-    corrected = np.empty(len(p))
+    corrected = np.zeros(len(p))
     corrected[rising] = np.minimum(np.maximum.accumulate(steps), 1)
     return corrected
     # END SOLUTION

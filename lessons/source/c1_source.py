@@ -206,7 +206,7 @@ class SuperResolutionExamples:
             factors = self.rng.choice(self.factors, len(sharp))
         else:
             factors = self.drawn[chosen]
-        coarse = np.empty(sharp.shape, np.float32)
+        coarse = np.zeros(sharp.shape, np.float32)
         for factor in np.unique(factors):
             own = factors == factor
             coarse[own] = enlarge(shrink(sharp[own], factor), factor)

@@ -110,7 +110,7 @@ def test_other_questions_have_a_sentence_each():
     found = [made(4, "viral-normal", 0.2, 0.1), made(4, "bacterial-viral", 0.2, 0.3)]
     (line,) = secondary_sentences(found)
     text = "a start from the source, against random weights"
-    assert line == f"Pretraining ({text}): scores higher in 1 and is open in 1 of 2 tasks."
+    assert line == f"Pretraining ({text}) scores higher in 1 and is open in 1 of 2 tasks."
 
 
 def test_study_without_the_arms_says_nothing():

@@ -8,7 +8,7 @@ SHOWN = """    if kind == "MONOCHROME1":
         return pixels
     raise ValueError(f"neither MONOCHROME1 nor MONOCHROME2: {kind!r}")
 """
-NORMALISE = """    x = np.empty(images.shape, np.float32)
+NORMALISE = """    x = np.zeros(images.shape, np.float32)
     for n in range(len(images)):
         mu, sigma = images[n][film[n]].mean(), images[n][film[n]].std()
         off_film = min(-1, -mu / (4 * sigma))

@@ -112,7 +112,7 @@ RIGHT = {
     "global_average_pool_backward": [
         ("broadcast", SPREAD, "return np.broadcast_to(share[:, None, None, :], shape)"),
         ("repeated", SPREAD, "return share[:, None, None, :].repeat(H, axis=1).repeat(shape[2], axis=2)"),
-        ("filled in", SPREAD, "dx = np.empty(shape, dy.dtype); dx[...] = share[:, None, None]; return dx"),
+        ("filled in", SPREAD, "dx = np.zeros(shape, dy.dtype); dx[...] = share[:, None, None]; return dx"),
         ("tiled", SPREAD, "return np.tile(share[:, None, None], (1, H, shape[2], 1))"),
         ("zeros and share", SPREAD, "return np.zeros(shape, dy.dtype) + share.reshape(len(dy), 1, 1, -1)"),
     ],

@@ -126,7 +126,7 @@ RIGHT = {
     ],
     "features": [
         ("filled in", "return np.concatenate(parts)",
-         "whole = np.empty((len(films), *parts[0].shape[1:]), parts[0].dtype)\n"
+         "whole = np.zeros((len(films), *parts[0].shape[1:]), parts[0].dtype)\n"
          "    for i, part in zip(starts, parts, strict=True):\n"
          "        whole[i : i + len(part)] = part\n"
          "    return whole"),

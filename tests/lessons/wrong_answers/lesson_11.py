@@ -63,7 +63,7 @@ WRONG = {
         ("share of false alarms (Benjamini and Hochberg)", "np.arange(len(p), 0, -1)",
          "len(p) / np.arange(1, len(p) + 1)"),
         ("smallest left out", "np.arange(len(p), 0, -1)", "np.arange(len(p) - 1, -1, -1)"),
-        ("float32", "corrected = np.empty(len(p))", "corrected = np.empty(len(p), np.float32)"),
+        ("float32", "corrected = np.zeros(len(p))", "corrected = np.empty(len(p), np.float32)"),
         ("a list", "return corrected", "return list(corrected)"),
         ("falling", "rising = np.argsort(p)", "rising = np.argsort(-p)"),
         ("cut off in place", "steps = np.arange", "p[p > 0.5] = 1; steps = np.arange"),
@@ -119,7 +119,7 @@ RIGHT = {
 """),
         ("resample by resample", BOOTSTRAP, """names, number = np.unique(patients, return_inverse=True)
     right_films, all_films = np.bincount(number, right), np.bincount(number)
-    scores = np.empty(resamples)
+    scores = np.zeros(resamples)
     for k in range(resamples):
         drawn = rng.integers(0, len(names), len(names))
         scores[k] = right_films[drawn].sum() / all_films[drawn].sum()
@@ -138,7 +138,7 @@ RIGHT = {
     "holm": [
         ("a loop", HELD, "[min(1, max(steps[: k + 1])) for k in range(len(p))]"),
         ("clip", HELD, "np.clip(np.maximum.accumulate(steps), 0, 1)"),
-        ("places by argsort twice", "    corrected = np.empty(len(p))\n    corrected[rising] = " + HELD,
+        ("places by argsort twice", "    corrected = np.zeros(len(p))\n    corrected[rising] = " + HELD,
          "    corrected = (" + HELD + ")[np.argsort(rising)]"),
         ("stable sort", "np.argsort(p)", "np.argsort(p, kind='stable')"),
         ("factors by subtraction", "np.arange(len(p), 0, -1)", "(len(p) - np.arange(len(p)))"),

@@ -172,7 +172,7 @@ RIGHT = {
     ],
     "forward": [
         ("written into an array", JOINED,
-         "j = np.empty((*x.shape[:3], 3 * a.shape[3]), x.dtype)\n"
+         "j = np.zeros((*x.shape[:3], 3 * a.shape[3]), x.dtype)\n"
          "        j[..., : x.shape[3]], j[..., x.shape[3] :] = x, a\n        x = j"),
         ("pooled before the ReLU", "a = x\n", "a = x.copy()\n"),
         ("a tuple of parameters", PARAMETERS,

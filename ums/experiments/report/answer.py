@@ -94,7 +94,7 @@ def secondary_sentences(found: Sequence[Answer]) -> list[str]:
     for question in (q for q in QUESTIONS if not q.primary):
         if verdicts := [a.contrast.verdict for a in found if a.question is question]:
             name, counts = question.name.capitalize(), contrasts_counted(verdicts)
-            lines.append(f"{name} ({question.text}): {counts} of {len(verdicts)} tasks.")
+            lines.append(f"{name} ({question.text}) {counts} of {len(verdicts)} tasks.")
     return lines
 
 

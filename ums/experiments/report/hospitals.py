@@ -77,11 +77,12 @@ def findings(group: GroupResults, rows: Rows) -> str:
     lungs = [(row["Arm"], row[f"Less {OWN}"]) for row in rows if row["Features"] == IN_LUNGS]
     against = "; ".join(f"{head}, it {differences(head, OWN)}" for head in DERIVED)
     named = {v: [a.lower().replace(",", "") for a, c in lungs if c.verdict is v] for v in FOLLOWS}
+    patients = len(np.unique(group.patients(ABNORMALITY)))
     follows = "; ".join(f"{FOLLOWS[v]} {listed(arms)}" for v, arms in named.items() if arms)
     return (
         f"The AUC of a derived head at {group.test_name}, against the own head's: {against}. Inside the "
         f"lungs, against everywhere, it {differences(IN_LUNGS, EVERYWHERE)}. So with at most "
-        f"{group.replicates} replicates, and {len(np.unique(group.patients(ABNORMALITY)))} patients, of "
+        f"{group.replicates} replicate{'s' * (group.replicates > 1)}, and {patients} patients, of "
         f"the head inside the lungs: {follows}. The intervals are plain; one in twenty is wrong by chance."
     )
 

@@ -1,13 +1,13 @@
 """The results page of the project, ``ums/experiments/RESULTS.md``, from the records published with it.
 
-``python -m ums.experiments.report.results FOLDER NAME`` publishes the records of a finished study under
-a name, such as "cxr", and writes the page and its figures anew; without arguments it writes the page alone.
+``python -m ums.experiments.report.results`` writes the page; with ``--publish FOLDER NAME`` it publishes
+the records and figures of a finished study first, under a name such as "cxr".
 Every number of the page stands in ``RESULTS.md.jinja`` as an expression.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,13 @@ from ums.experiments.report.hospitals import hospital_sections
 from ums.experiments.report.page import Figure, Section
 from ums.experiments.report.sections import costs_of
 from ums.experiments.report.tables import Table, formatted
-from ums.experiments.report.words import FACTORS, claims_counted, condition, failed_trainings
+from ums.experiments.report.words import (
+    FACTORS,
+    claims_counted,
+    condition,
+    failed_trainings,
+    listed,
+)
 from ums.experiments.results.groups import GroupResults
 from ums.experiments.results.published import FOLDER, publish, published
 from ums.experiments.results.records import StudyRecords, read_study
@@ -158,15 +164,24 @@ def results_page(folder: Path = FOLDER) -> str:
     return environment.get_template("RESULTS.md.jinja").render(told)
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Publish a study's records, if one is named, and write the page."""
-    if arguments:
-        folder, name = arguments
-        publish(read_study(folder), FOLDER / f"{name}.json.xz")
-        for figure in Told(read_study(folder)).figures:
+    parser = argparse.ArgumentParser(prog="python -m ums.experiments.report.results")
+    parser.description = "Write RESULTS.md from the published records."
+    parser.add_argument(
+        "--publish",
+        nargs=2,
+        metavar=("FOLDER", "NAME"),
+        help=f"publish the records of a finished study first; names are {listed(NAMES)}",
+    )
+    options = parser.parse_args(arguments)
+    if options.publish:
+        study, name = read_study(options.publish[0]), options.publish[1]
+        publish(study, FOLDER / f"{name}.json.xz")
+        for figure in Told(study).figures:
             write_whole(FOLDER / f"{name}-{figure.name}{figure.suffix}", figure.data)
     write_whole(PAGE, results_page().encode())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

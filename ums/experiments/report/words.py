@@ -152,7 +152,7 @@ def failed_trainings(groups: Sequence[GroupResults]) -> str:
 
 def condition(groups: Sequence[GroupResults]) -> str:
     """For whom the intervals hold, where replicates share patients; otherwise nothing."""
-    sharing = [group for group in groups if group.conditional]
+    sharing = [group for group in groups if group.conditional and group.replicates > 1]
     if not sharing:
         return ""
     corrected = all(group.overlap for group in sharing)
