@@ -111,7 +111,8 @@ def _require_own(answer):
 def _place(error):
     """Where in the student's own cell an error arose. No file holds a cell's code."""
     frames = traceback.extract_tb(error.__traceback__)
-    cells = [frame for frame in frames if not Path(frame.filename).is_file()]
+    outside = [frame for frame in frames if not Path(frame.filename).is_file()]
+    cells = [frame for frame in outside if not frame.filename.endswith((".pyx", ".pxd"))]
     if not cells:
         return " (does it take the arguments that the text names, and return what it asks for?)"
     return f"\n   in {cells[-1].name}, line {cells[-1].lineno} of its cell: {cells[-1].line or ''}"

@@ -60,6 +60,12 @@ def dice(dice):
         "with eps = 0.5, three pixels predicted and nothing there the loss is 3 / 3.5 = 0.8571, yours is "
         f"{value:.4f}: is it the eps that was passed in?",
     )
+    value, _ = _quietly(dice, _image("0000"), _image("1100"))
+    require(
+        abs(value - 0.4) < 1e-6,
+        "for the mask 1100 and logits of 0, each y 1/2, the loss is 1 - (2 + 1) / (2 + 2 + 1) = 0.4, "
+        f"yours is {value:.4f}: is y the sigmoid itself, neither rounded nor squared?",
+    )
     two = _image("1100", "0001"), _image("1110", "0000")
     value, _ = _quietly(dice, two[1] * 2 * SURE - SURE, two[0])
     expected = (1 - 5 / 6 + 1 - 1 / 2) / 2
@@ -86,7 +92,7 @@ def bce_dice(bce_dice):
         as_array(gradient, "the gradient", logits.shape)
         require(
             abs(value - (weight * b + (1 - weight) * d)) < 1e-9,
-            f"with weight = {weight:g} the value is {value:.4f}; BCE here is {b:.4f} and Dice {d:.4f}",
+            f"with weight = {weight:g} yours is {value:.4f}; BCE here is {b:.4f} and Dice {d:.4f}",
         )
         require(
             np.allclose(gradient, weight * db + (1 - weight) * dd, atol=1e-12),

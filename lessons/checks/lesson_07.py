@@ -50,7 +50,11 @@ def add_noise(add_noise):
             (noisy == again).all(),
             "the same seed gives other noise: where else does chance come in?",
         )
-    for kind in ("salt", "gauss", "Poisson"):
+        other = add_noise(ends, kind, 20, np.random.default_rng(1))
+        require(
+            (noisy != other).any(), f"two seeds give the same {kind} noise: is it drawn from rng?"
+        )
+    for kind in ("salt", "gauss", "Poisson", "p"):
         _check_refused(add_noise, grey, kind)
 
 
@@ -130,15 +134,19 @@ def training_pair(training_pair):
         f"where the target grows by 1 the input should grow by 1, on average; yours grows by {slope:.2f}. "
         "Are both on the scale of one and the same film?",
     )
-    x, t = _pair(
-        training_pair, np.repeat(clean[:1], 60, axis=0), [("gaussian", 0.01), ("gaussian", 60)], 1
-    )
+    two = [("gaussian", 0.01), ("gaussian", 60)]
+    x, t = _pair(training_pair, np.repeat(clean[:1], 60, axis=0), two, 1)
     noise = (x - t).std(axis=(1, 2, 3))  # (60,), small or large
-    heavy = float((noise > 0.05).mean())
+    strong = noise > 0.05
     require(
-        0.2 < heavy < 0.8,
-        f"of 60 films, with one of two noises drawn for each, {heavy:.0%} got the strong "
-        "one: who draws, and for whom?",
+        0.2 < strong.mean() < 0.8,
+        f"of 60 films, with one of two noises drawn for each, {strong.mean():.0%} got the strong one, going "
+        "by how far x and t are apart: who draws, and for whom? And is each target on its own film's scale?",
+    )
+    x, t = _pair(training_pair, np.repeat(clean[:1], 60, axis=0), two, 2)
+    require(
+        (strong != ((x - t).std(axis=(1, 2, 3)) > 0.05)).any(),
+        "two seeds give the strong noise to the same films: is it drawn by rng?",
     )
     _pair(training_pair, clean, [("gaussian", level) for level in (5, 10, 20, 30, 40)], 3)
     first, other = (_pair(training_pair, clean, [("gaussian", 20)], seed)[0] for seed in (0, 2))
@@ -216,7 +224,10 @@ def restored(restored):
         batch = np.random.default_rng(1).normal(0.3, 1, (4, 6, 6, 1)).astype(np.float32)
         train_step(network, mse, RMSprop(network.trainable_parameters(), 1e-3), batch, batch)
     films = _films()[:, :16, :16].astype(np.float32)
+    films[:, :3] = 0  # a border, which does not count for mean and deviation
+    films[0, 8:10], films[1, 8:10] = 255, 1
     before = {name: array.copy() for name, array in network.state_dict().items()}
+    learns = len(network.trainable_parameters())
     given = Unchanged(noisy=films)
     output = as_array(restored(network, films), "what comes out", films.shape)
     given.check("The noisy films are still needed.")
@@ -224,10 +235,15 @@ def restored(restored):
         all((network.state_dict()[name] == array).all() for name, array in before.items()),
         "the network is not the same afterwards: is it in inference mode, or in training mode?",
     )
-    alone = restored(network, films[:1])
+    require(
+        len(network.trainable_parameters()) == learns,
+        "the network was frozen: it should be left as it was, and learn on",
+    )
+    alone = as_array(restored(network, films[:1]), "what comes out of one film", (1, 16, 16))
     require(
         np.allclose(alone[0], output[0], atol=0.1),
-        "a film comes out differently alone and in a batch: is the network in inference mode?",
+        "a film comes out differently alone and in a batch: is the network in inference mode, and does each "
+        "film have statistics of its own?",
     )
     require(
         float(np.ptp(output)) > 10,

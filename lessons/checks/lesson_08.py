@@ -16,6 +16,7 @@ def fingerprint(fingerprint):
     """the same for a copy, a different one as soon as a bit, a place or a statistic differs."""
     layer = Sequential(*_encoder(), Conv2D(4, 32, np.random.default_rng(4)))
     kept = {name: array.copy() for name, array in layer.state_dict().items()}
+    learns = len(layer.trainable_parameters())
     first = fingerprint(layer)
     require(isinstance(first, bytes), f"it should return bytes, got {type(first).__name__}")
     require(
@@ -40,7 +41,8 @@ def fingerprint(fingerprint):
         "two arrays have changed places, gamma and beta of a batch norm, and the fingerprint is the same",
     )
     require(
-        all((layer.state_dict()[name] == array).all() for name, array in kept.items()),
+        all((layer.state_dict()[name] == array).all() for name, array in kept.items())
+        and len(layer.trainable_parameters()) == learns,
         "taking the fingerprint has changed the layer",
     )
 
@@ -81,6 +83,11 @@ def attach_head(attach_head):
     require(
         all((again[name] == array).all() for name, array in start.items()),
         "the same seed gives another head: who draws its first weights?",
+    )
+    other = attach_head(encoder, 4, 3, np.random.default_rng(1)).layers[1].state_dict()
+    require(
+        any((other[name] != array).any() for name, array in start.items()),
+        "two seeds give the same head: are its first weights drawn by rng?",
     )
 
 
@@ -158,7 +165,10 @@ def labelled_rows(labelled_rows):
                 else type(rows).__name__
             ),
         )
-        require(len(rows) == n, f"{n} rows were asked for, {len(rows)} came")
+        classes = np.unique(values).tolist()
+        require(
+            len(rows) == n, f"{n} rows of the classes {classes} were asked for, {len(rows)} came"
+        )
         require(
             rows.min() >= 0 and rows.max() < len(values),
             "a row number is beyond the labels there are",

@@ -312,13 +312,13 @@ slide(
 )
 
 # %% [markdown]
-# **Look.** What BCE punishes is certainty about the wrong thing: for the large disc it falls from 2.9 to 0.7. For the small one it *rises*, from 0.1 to 0.3, because the miss is a handful of pixels, and the whole background, right but no longer certain, now costs more.
-# And Dice, for the small disc exactly in place, rises from 0.03 to 0.97. With $z = -1$ each background pixel counts as $y = 0.27$ of a predicted pixel, nearly 2500 in all, next to a disc of 45. So Dice asks for certainty far more than BCE, which rises only to 0.3.
+# **Look.** What BCE punishes is certainty about the wrong thing: for the large disc it falls from 2.9 to 0.7. For the very small one it *rises*, from 0.1 to 0.3, because the miss is a handful of pixels, and the whole background, right but no longer certain, now costs more.
+# And Dice, for the very small disc exactly in place, rises from 0.03 to 0.97. With $z = -1$ each background pixel counts as $y = 0.27$ of a predicted pixel, nearly 2500 in all, next to a disc of 45. So Dice asks for certainty far more than BCE, which rises only to 0.3.
 #
 # ## What a network makes of it
 #
 # The same small network, with the same 120 ill films and the same first weights, is trained three times: with `bce`, with `dice` and with
-# `bce_dice`. First it learns to outline the lungs, then the opacities. It is tested on the other 80 films, after every second pass over
+# `bce_dice`. It does so once for the lungs and once, from the same first weights, for the opacities. It is tested on the other 80 films, after every second pass over
 # the 120 (an *epoch*). There are two runs of each, with different first weights. The predicted area is where $y > 1/2$, that is $z > 0$.
 #
 # **Predict.** Which loss wins for the lungs? Which for the opacities? What does the network that is trained with BCE answer at first?
@@ -409,7 +409,7 @@ for loss in ("bce", "dice", "bce_dice"):
 # F-score is 1 for an empty answer and 0 for a single pixel, so over *all* films the order changes: BCE, which mostly finds nothing, is
 # ahead of Dice. A mean score says little until you know which images it was taken over.
 #
-# So, when does Dice beat BCE? When the thing is small, and present. For large areas there is nothing to gain. The mean of both is never
+# So, when does Dice beat BCE? When the thing is small, and present. For large areas there is nothing to gain. On ill films the mean of both is never
 # far from the better one here, and that is what the library trains with ([bce_dice](ums/ops/losses.py:bce_dice)). [Task 4](t4_loss.ipynb) is about losses that weigh the two kinds of mistake differently.
 #
 # ## One of several classes
@@ -493,7 +493,7 @@ show(
 
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 1 (2 points).** Under BCE it is $y - t \approx -1$ (divided by the number of pixels), as large as it gets (1). Dice has the factor $y\,(1 - y) \approx 0.0003$, the slope of the
-# sigmoid, which does not cancel, and so it can hardly move that pixel. BCE brings such pixels back, which is one reason to use both (1).
+# sigmoid, which does not cancel, and so it can hardly move that pixel. BCE brings such pixels back (1).
 
 # %% [markdown]
 # **Question 2.** By the F-score over *all* test films, which network for opacities is best, and what has it learned? What would you report?
@@ -522,4 +522,4 @@ show(
 
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 4 (2 points).** The rare pixels get more weight, so that "no" everywhere stops being cheap (1). But the factor must be chosen anew for each task, and BCE still adds
-# up pixels one by one: its value says nothing about overlap, while Dice is nearly the score itself (1).
+# up pixels one by one: with any factor a small area counts for less than a large one, while Dice is nearly the score itself (1).

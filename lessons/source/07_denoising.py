@@ -87,7 +87,7 @@ names = [f"{kind} {level}" for kind, level in NOISES]
 noisy_films = [add_noise(testing[0], kind, level, rng) for kind, level in NOISES]
 image_row([testing[0], *noisy_films], ["clean", *names])
 show(
-    "One film, clean and with five noises; with Gaussian noise of 50 and with 10 photons it can hardly be recognised."
+    "One film, clean and with five noises; with Gaussian noise of 50 and with 10 photons only large shapes can be told apart."
 )
 
 flat = np.repeat(np.arange(256), 2000).reshape(256, 2000)  # 2000 pixels of every grey value
@@ -252,7 +252,7 @@ image_row(noisy[:6], ["noisy"] * 6, axes[0])
 image_row(restored(student, noisy[:6]), ["restored"] * 6, axes[1])
 image_row(eight[:6], ["clean"] * 6, axes[2])
 show(
-    "Six films in three rows, noisy, restored and clean; the restored ones are smooth and coarse, but recognisable."
+    "Six films in three rows, noisy, restored and clean; the restored ones are coarse, but recognisable."
 )
 
 # %%
@@ -347,19 +347,19 @@ for row, (name, versions) in zip(axes, rows.items(), strict=False):
     image_row([films[2] for films in versions], [name] * 5, row)
 image_row([testing[2]] * 5, ["clean"] * 5, axes[3])
 show(
-    "One film with five noises in four rows: noisy, restored, blurred, clean. Restored, the outlines of the chest are "
-    "clean in all five, but the round opacities of the clean film are missing."
+    "One film with five noises in four rows: noisy, restored, blurred, clean. Restored, the body and the heart keep "
+    "their outlines in all five, the lungs roughly; ribs and round opacities are missing."
 )
 
 # %% [markdown]
 # **Look.** The restored films all have about 22 dB, whatever the noise was. So there is a gain of 7 dB at heavy noise, and a loss of 6 dB at the
 # weakest. The network does not remove noise: it draws the film anew, from what passed through its 576 numbers. The blur, which
-# keeps whatever is there, has the better PSNR everywhere, though by very little at heavy noise, and only because we told it which
+# keeps whatever is there, has the better PSNR everywhere, though by very little at heavy noise; and we told it which
 # width was best. Our network is small and has not learned for long; but the bottleneck would be there all the same.
 #
-# Now compare the pictures. In the restored film, the outlines of chest, lungs and diaphragm are clean and in the right place even where you can hardly see them in
-# the noisy film. And the round opacities in both lungs, plain to see at weak noise and in the clean film, are *gone*. The network
-# has learned what chests have in common. What is peculiar to this patient was too small to matter to the squared error.
+# Now compare the pictures. In the restored film, body and heart have smooth outlines in the right place, and the lungs roughly, even where you can hardly see them in
+# the noisy film. The ribs are gone. And so are the round opacities in both lungs, plain to see at weak noise and in the clean film. The network
+# has learned what chests have in common, and draws some of it amiss. What is peculiar to this patient was too small to matter to the squared error.
 #
 # ## What it has learned
 #
@@ -382,7 +382,7 @@ for name, network in (("before", fresh), ("after", source)):
 # the mean of its nine pixels scores 1, and a random filter 1/9 on average. The filters started at 0.10 and ended at 0.19:
 # a small step towards averaging, which is what noise calls for. The rest of the learning is in the later layers.
 #
-# What is kept of the source is the encoder's output, and the question is how *that* responds to noise. Take the distance between the output for a film
+# What is kept of the source is the encoder, and the question is how its output responds to noise. Take the distance between the output for a film
 # and the output for the same film with noise. By itself this number means nothing, so divide it by the mean distance between two *different*
 # films. At 0, noise makes no difference; at 1, it moves a film as far as two patients are apart.
 #
@@ -443,8 +443,8 @@ show(
 
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 1 (2 points).** The bottleneck: everything has to pass through 576 numbers. A way around it (a connection from the input or from early layers to
-# late ones) lets fine structure pass, and the PSNR rises (1). But what bypasses the encoder's output need not be in it, and the encoder
-# is the half that is kept (1).
+# late ones), or more numbers, lets fine structure pass, and the PSNR rises (1). But what bypasses the encoder's output need not be in it, and the encoder
+# is the half that is kept; and where nearly everything passes, little has to be learned (1, for either).
 
 # %% [markdown]
 # **Question 2.** Why is the target normalised by the statistics of the noisy film? What would a network learn if it were trained with those of the clean film itself?
@@ -468,7 +468,7 @@ show(
 
 # %% [markdown]
 # **Question 4.** A network is trained on pairs of two *noisy* versions of the same film: input and target each have noise of their own. What does it
-# learn, and why is that useful where no clean film exists?
+# learn, and why is that useful where no clean film exists? (Which number $c$ makes the mean of $(c - t)^2$ over many targets $t$ smallest?)
 #
 # *your answer:*
 

@@ -332,7 +332,7 @@ axes[1].set(title="lungs", ylabel="F-score", ylim=(0.8, 0.9))
 axes[0].legend(ncols=2, loc="upper center")
 axes[1].legend(ncols=2, loc="lower center")
 show(
-    "Scores against the number of labelled films, for four ways each. Opacity: the supervised encoder lies at an AUC of about "
+    "Scores against the number of labelled films, a line for each of the four ways. Opacity: the supervised encoder lies at an AUC of about "
     "0.7, the others between 0.5 and 0.65. Lungs: all rise from about 0.85 to 0.89 and lie close together."
 )
 
@@ -394,7 +394,7 @@ for title, scores in (("opacity, AUC", opacity), ("lungs, F-score", lungs)):
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 2 (3 points).** The dots are draws of labelled films for *one* encoder of each kind. Another start of the source, other children and other test films
 # move them as well: in two other runs it was better (1). Seeing no difference is not the same as there being none (1). So draw and train
-# everything anew many times, sources included, and look at the interval of the paired differences (lesson 11): is it narrow, and near 0 (1)?
+# everything anew many times, sources included, and say how far the differences scatter: do they lie close to 0 (1)? (Lesson 11 makes an interval of them.)
 
 # %% [markdown]
 # **Question 3.** A physician's label for a child's film costs as much as one for an adult's. Was the supervised source a fair comparison? What should its
@@ -403,16 +403,16 @@ for title, scores in (("opacity, AUC", opacity), ("lungs, F-score", lungs)):
 # *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 3 (2 points).** Not as it stands, because it has used 260 labels more. It is fair where these labels exist anyway, which is the paper's case for Doppler echocardiograms (1). If they must
-# be paid for, compare it with *everything learns* on 96 + 260 labels (1).
+# **Answer 3 (2 points).** Not as it stands, because it has used 260 labels more. It is fair where these labels exist anyway (1). (That is the paper's case for Doppler echocardiograms.) If they must
+# be paid for, compare it with *everything learns* on as many labels more, 96 + 260, if the hospital had so many films (1).
 
 # %% [markdown]
-# **Question 4.** Where does the denoised encoder lose the opacity? Think of the pictures in lesson 7. Name two things you could change about the source's task so that it
-# would have to keep it.
+# **Question 4.** Why does the denoised encoder lose the opacity? Think of the pictures in lesson 7. Name two things you could change about the source, its task or its network, so
+# that it would have to keep it.
 #
 # *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 4 (3 points).** In the squared error: a small opacity is a few of 2304 pixels, and leaving it out costs next to nothing (1). Two of these (2): give the
+# **Answer 4 (3 points).** In the squared error: a small opacity is a few of 2304 pixels, and leaving it out costs next to nothing, so the bottleneck has no room for it (1, for either). Two of these, or others with a reason (2): give the
 # error inside the lungs more weight; hide patches of the film and ask for what is under them; leave a larger map (fewer strides); add a few labels to the
 # source's task.

@@ -442,7 +442,7 @@ show(
 )
 
 # %% [markdown]
-# **Look.** Left, uncertainty: its weights follow $1 / L_i$ (dotted) at some distance. Both rise as the losses fall, the one of pneumonia
+# **Look.** Left, uncertainty: its weights follow $1 / L_i$ (dotted), that of the lungs closely. Both rise as the losses fall, the one of pneumonia
 # faster, so that in the end the lungs have *less* weight than pneumonia (right). Uncertainty looks at losses, and these were
 # not far apart ($1/0.7 \approx 1.4$ and $1/1.1 \approx 0.9$ at the start); it knows nothing of the lengths of the gradients. GradNorm does. It
 # overshoots: the lungs get several hundred times the weight of pneumonia, and in the end 20 to 60 times.

@@ -51,6 +51,12 @@ WRONG = {
          "U = (target**2 + y**2).sum(axis=axes, keepdims=True) + eps"),
         ("target changed", DY, "target *= 2; dy = -(target * U - I) / U**2 / N"),
         ("hard areas", SUM, "y = (y > 0.5) * 1.0; I = 2 * (target * y).sum(axis=axes, keepdims=True) + eps"),
+        ("hard areas that never learn", DICE, "y = (logits > 0) * 1.0\n    "
+         "I = 2 * (target * y).sum(axis=axes, keepdims=True) + eps\n    "
+         "U = (target + y).sum(axis=axes, keepdims=True) + eps\n    "
+         "return (1 - I / U).mean(), np.zeros_like(logits)"),
+        ("squares below, gradient too", DY, "U = (target**2 + y**2).sum(axis=axes, keepdims=True) + eps\n    "
+         "dy = -(2 * target * U - 2 * y * I) / U**2 / N"),
         ("overlap over union", "U = (target + y).sum(axis=axes, keepdims=True) + eps",
          "U = (target + y - target * y).sum(axis=axes, keepdims=True) + eps"),
         ("divided by the pixels, too", DY, "dy = -(2 * target * U - I) / U**2 / logits.size"),

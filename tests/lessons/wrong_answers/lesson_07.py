@@ -17,6 +17,9 @@ WRONG = {
          "noisy = images + level * rng.standard_normal(images.shape[-1])"),
         ("numpy's own chance", "rng.standard_normal(images.shape)",
          "np.random.default_rng().standard_normal(images.shape)"),
+        ("a seed of its own", "rng.standard_normal(images.shape)",
+         "np.random.default_rng(0).standard_normal(images.shape)"),
+        ("a seed of its own for Poisson", POISSON, POISSON.replace("rng.", "np.random.default_rng(7).")),
         ("counts not brought back", POISSON, "noisy = rng.poisson(images * level / 255)"),
         ("level forgotten", POISSON, "noisy = rng.poisson(images)"),
         ("count of the noise added", POISSON, "noisy = images + rng.poisson(level, images.shape)"),
@@ -45,6 +48,7 @@ WRONG = {
         ("always the first noise", DRAWN, "drawn = np.zeros(len(clean), int)"),
         ("not normalised", PAIR, "return noisy[..., None], clean[..., None].astype(np.float32)"),
         ("chance of its own", DRAWN, "rng = np.random.default_rng(); " + DRAWN),
+        ("noises in turn", DRAWN, "drawn = np.arange(len(clean)) % len(noises)"),
         ("films changed", DRAWN, DRAWN + "; clean[...] = clean[::-1].copy()"),
         ("noises changed", DRAWN, "rng.shuffle(noises); " + DRAWN),
         ("noise on the normalised film", PAIR,
@@ -87,6 +91,14 @@ WRONG = {
          "return denormalise(y, np.repeat(noisy[:1], len(noisy), axis=0))"),
         ("cut off below", "return denormalise(y, noisy)", "return denormalise(np.maximum(y, 0), noisy)"),
         ("channel axis kept", "return denormalise(y, noisy)", "return denormalise(y, noisy)[..., None]"),
+        ("statistics of all pixels", "return denormalise(y, noisy)",
+         "mu, sd = (f(noisy, axis=(1, 2), keepdims=True) for f in (np.mean, np.std))\n"
+         "    return np.clip(y[..., 0] * 4 * sd + mu, 0, 255)"),
+        ("not clipped", "return denormalise(y, noisy)",
+         "film = np.where(noisy > 8, noisy, np.nan)\n"
+         "    mu, sd = (f(film, axis=(1, 2), keepdims=True) for f in (np.nanmean, np.nanstd))\n"
+         "    return (y[..., 0] * 4 * sd + mu).astype(np.float32)"),
+        ("left frozen", USED, "network.freeze(); " + USED),
     ],
 }  # fmt: skip
 

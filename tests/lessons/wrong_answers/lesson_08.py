@@ -28,6 +28,7 @@ WRONG = {
          "whole = np.frombuffer(b''.join(part[-16:] for part in parts), np.uint8)\n"
          "    return np.bitwise_xor.reduce(whole.reshape(-1, 4)).tobytes()"),
         ("a text", JOINED, "return b''.join(parts).hex()"),
+        ("the layer frozen", ARRAYS, "layer.freeze(); " + ARRAYS),
         ("the layer changed", PARTS,
          PARTS + "\n    layer.layers[1].running_mean *= 1.5"),
     ],
@@ -43,6 +44,8 @@ WRONG = {
         ("head alone", CHAIN, "return head"),
         ("chance of its own", "Dense(channels, classes, rng)",
          "Dense(channels, classes, np.random.default_rng())"),
+        ("a seed of its own", "Dense(channels, classes, rng)",
+         "Dense(channels, classes, np.random.default_rng(0))"),
         ("copied and frozen", CHAIN, "return Sequential(copy_network(encoder).freeze(), head)"),
         ("a chain of four", CHAIN, "return Sequential(encoder, *head)"),
         ("dense before batch norm", HEAD,
