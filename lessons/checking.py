@@ -76,6 +76,16 @@ def checks_of(module):
     return {name: f for name, f in vars(module).items() if getattr(f, "is_check", False)}
 
 
+def refuse_call(answer, name):
+    """Raise `CheckFailed` where an answer calls the library's function of this name, which does its work."""
+    codes = [answer.__code__] if hasattr(answer, "__code__") else []
+    while codes:
+        code = codes.pop()
+        if name in code.co_names:
+            raise CheckFailed(f"{name} is the library's: this function is to do without it")
+        codes += [part for part in code.co_consts if hasattr(part, "co_names")]
+
+
 def _failure(function, answers):
     """What is wrong with the answers, as a `CheckFailed`; None where nothing is."""
     try:
@@ -89,7 +99,7 @@ def _failure(function, answers):
     except NotImplementedError as hole:
         return NotWritten(str(hole) or "there is a hole where your lines should be")
     except AssertionError as error:  # ums.gradcheck says by itself what is wrong and where
-        return CheckFailed(str(error))
+        return CheckFailed(str(error) or f"it stopped with AssertionError{_place(error)}")
     except KeyboardInterrupt:
         return CheckFailed("stopped before it came to an end: is there an endless loop?")
     except Exception as error:

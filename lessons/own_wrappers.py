@@ -178,7 +178,8 @@ def as_train_task(own, library):
         found = own(task.head, task.loss, optimizer, data, training.rng, epochs)
         seconds = time.perf_counter() - start
         rates, times = [settings.learning_rate] * epochs, [seconds / epochs] * epochs
-        history = History(found["training"], found["validation"], rates, times)
+        train, validation = ([float(v) for v in found[part]] for part in parts)
+        history = History(train, validation, rates, times)
         return Tuned(task.head, history, seconds, parameter_count(task.head))
 
     return train_task

@@ -86,7 +86,7 @@ def _sign(node, imported):
 def _foreign(module, name):
     root = module.partition(".")[0]
     if root in ("ums", "data_prep", "lessons"):
-        yield f"takes {name}, which the lesson does not import"
+        yield f"takes {name} where the lesson does not"
     elif root not in HARMLESS:
         yield f"imports {name}"
 

@@ -45,7 +45,8 @@ def compare_steps(AdamW, start, gradients, settings):
             np.allclose(found, wanted, rtol=1e-9, atol=1e-12),
             f"AdamW({', '.join(f'{k}={v}' for k, v in settings.items())}), step {t + 1}: the values are off "
             f"by up to {abs(found - wanted).max():.2g}. Compare term by term: what is squared, what is "
-            "corrected by which power, what is under the root?",
+            "corrected by which power, what is under the root"
+            f"{', where is the decay' * ('decay' in settings)}?",
         )
 
 
@@ -75,14 +76,19 @@ def by_formula(x, gradients, learning_rate, beta1, beta2, eps, decay):
 def check_decay(AdamW):
     """Decay shrinks weights, whatever their gradient, and leaves a bias alone."""
     weights, bias = Parameter(np.full((2, 2), 10.0)), Parameter(np.full(2, 10.0))
-    optimizer = AdamW([weights, bias], learning_rate=0.1, decay=0.5)
-    for parameter in (weights, bias):
+    kernel = Parameter(np.full((3, 3, 1, 2), 10.0))
+    optimizer = AdamW([weights, bias, kernel], learning_rate=0.1, decay=0.5)
+    for parameter in (weights, bias, kernel):
         parameter.grad = np.zeros(parameter.value.shape)
     optimizer.step()
     require(
         np.allclose(weights.value, 9.5),
         "weights of 10 without a slope, rate 0.1 and decay 0.5, shrink by the share 0.05, to 9.5; yours are "
         f"{weights.value[0, 0]:.6g}. The decay is no part of the gradient: it goes past m and v.",
+    )
+    require(
+        np.allclose(kernel.value, 9.5),
+        "weights of shape (3, 3, 1, 2) should shrink as those of shape (2, 2) do: a convolution's decay, too",
     )
     require(
         (bias.value == 10).all(),

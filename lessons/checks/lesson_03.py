@@ -4,7 +4,7 @@ from numbers import Real
 
 import numpy as np
 
-from lessons.checking import as_array, check, require
+from lessons.checking import as_array, check, refuse_call, require
 from lessons.checks.gradients import Unchanged
 from ums.ops import col2im as library_col2im
 from ums.ops import conv2d_forward
@@ -18,7 +18,7 @@ SLIDES = ((1, 1), (2, 1), (1, 2), (2, 2), (3, 2))
 def receptive_field(receptive_field):
     """kernels, strides and dilations in any order, and a single pixel where there is no layer."""
     cases = {
-        "no layer at all": ([], 1),
+        "no layer at all, which sees a single pixel": ([], 1),
         "one 3x3 convolution": ([(3, 1, 1)], 3),
         "one of 5x5": ([(5, 1, 1)], 5),
         "one 3x3 with dilation 3": ([(3, 1, 3)], 7),
@@ -41,8 +41,8 @@ def receptive_field(receptive_field):
         )
         require(
             answer == width,
-            f"{name}: {width} pixels, yours says {answer}. Draw it on squared paper. Whose steps does "
-            "this layer's kernel take, and when do they become longer?",
+            f"{name}: {width} pixel{'s' * (width > 1)}, yours says {answer}. Draw it on squared "
+            "paper. Whose steps does this layer's kernel take, and when do they become longer?",
         )
 
 
@@ -60,7 +60,8 @@ def im2col(im2col):
         require(
             np.array_equal(yours, met),
             f"in a row 10, 20, ..., 60, with stride 2, the {name} weight meets {met}, yours "
-            f"{tuple(yours.tolist())}. Where does the slice start, and what is its step?",
+            f"{tuple(yours.tolist())}. Where does the slice start, what is its step, and into which (u, v) "
+            "does it go?",
         )
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, 6, 9, 3)).astype(np.float32)
@@ -90,6 +91,7 @@ def _compare_windows(im2col, x, kernel, stride, dilation):
 @check
 def conv2d(conv2d):
     """as by hand, and as the library's, for stride and dilation, with the bias."""
+    refuse_call(conv2d, "conv2d_forward")
     x, w = np.zeros((1, 3, 3, 1)), np.arange(9.0).reshape(3, 3, 1, 1)
     x[0, 1, 1] = 1
     y = as_array(conv2d(x, w, np.zeros(1)), "y of one bright pixel", (1, 3, 3, 1))[0, :, :, 0]
@@ -140,12 +142,13 @@ def col2im(im2col, col2im):
         require(
             count[place] == number,
             f"a pixel in {name} is in {number} windows of 3 x 3, so ones give {number} there, yours give "
-            f"{count[place]:g}. What becomes of a place that is met a second time?",
+            f"{count[place]:g}. What becomes of a place that is met a second time, and which part of the "
+            "padded image is the answer?",
         )
     rng = np.random.default_rng(0)
-    for stride, dilation in SLIDES:
+    for stride, dilation, kernel in [(*slide, 3) for slide in SLIDES] + [(1, 1, 1), (2, 1, 5)]:
         x = rng.normal(size=(2, 6, 9, 3))
-        A = library_im2col(x, 3, stride, dilation)
+        A = library_im2col(x, kernel, stride, dilation)
         y = rng.normal(size=A.shape)
         given = Unchanged(columns=y)
         back = as_array(col2im(y, x.shape, stride, dilation), "col2im(...)", x.shape)
@@ -153,8 +156,9 @@ def col2im(im2col, col2im):
         left, right = float((A * y).sum()), float((x * back).sum())
         require(
             abs(left - right) < 1e-9 * (np.linalg.norm(A) * np.linalg.norm(y)),
-            f"stride {stride}, dilation {dilation}: <im2col(x), y> is {left:.6f}, <x, col2im(y)> is "
-            f"{right:.6f}. Do the places you add to agree with those that im2col reads from?",
+            f"kernel {kernel}, stride {stride}, dilation {dilation}: <im2col(x), y> is {left:.6f}, "
+            f"<x, col2im(y)> is {right:.6f}. Do the places you add to agree with those that im2col "
+            "reads from?",
         )
         expected = library_col2im(y, x.shape, stride, dilation)
         require(np.allclose(back, expected), "one product agrees by chance, the arrays do not")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lessons.checking import as_array, check, require
+from lessons.checking import as_array, check, refuse_call, require
 from lessons.checks.gradients import Unchanged, against_differences, gradients
 from ums.ops import global_average_pool_forward, upsample2d_forward
 
@@ -70,6 +70,13 @@ def dropout_forward(dropout_forward):
     whole, _ = _dropped(dropout_forward, x[:2], 0, rng)
     require((whole == x[:2]).all(), "with rate 0 nothing should be dropped, and y be x")
     _dropped(dropout_forward, x[:2].astype(np.float64), 0.5, rng)
+    mixed = np.tile(np.float32([0, -3, 3]), (100, 1))  # as after a batch norm and a ReLU
+    _, scale = _dropped(dropout_forward, mixed, 0.5, rng)
+    require(
+        (abs((scale == 0).mean(axis=0) - 0.5) < 0.25).all(),
+        "for x of 0, -3 and 3 the share of zeros in the scale should be 0.5 in each: it is drawn, and does "
+        "not depend on x or y",
+    )
 
 
 def _dropped(dropout_forward, x, rate, rng):
@@ -151,6 +158,7 @@ def fold_rows(fold_rows):
 @check
 def upsample_conv(upsample_conv):
     """equal to upsampling and convolving, to the border, with fewer than half the multiplications."""
+    refuse_call(upsample_conv, "upsample_conv2d_forward")
     x = np.zeros((1, 3, 3, 1))
     x[0, 1, 1] = 1
     w, b = np.ones((3, 3, 1, 1)), np.zeros(1)
@@ -161,7 +169,8 @@ def upsample_conv(upsample_conv):
     require(
         y[2, 2] == 4 and y.sum() == 36,
         f"one pixel of 1 and weights of 1: y[2, 2] sees all four copies, 4, and y sums to 9 x 4 = 36; "
-        f"yours are {y[2, 2]:g} and {y.sum():g}. Which rows of the padded image does each phase read?",
+        f"yours are {y[2, 2]:g} and {y.sum():g}. Which rows of the padded image does each phase read, and to "
+        "which rows of y does it write?",
     )
     rng = np.random.default_rng(0)
     x, w, b = rng.normal(size=(2, 4, 5, 3)), rng.normal(size=(3, 3, 3, 2)), rng.normal(size=2)

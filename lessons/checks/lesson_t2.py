@@ -1,5 +1,7 @@
 """Checks of task t2: an optimizer with its state, the epochs of a training, and the best of them."""
 
+import re
+
 import numpy as np
 
 from lessons.checking import CheckFailed, check, require
@@ -177,6 +179,12 @@ def _check_inference(fit):
         "in each epoch each validation example should go through the network once, at inference; in 2 epochs "
         f"of 20 examples yours shows {len(rows)}",
     )
+    require(
+        [len(of_batch) for of_batch in shown] == [16, 4] * 2
+        and rows.tolist() == list(range(100, 120)) * 2,
+        "validation examples should go through the network in their order, in batches of 16 and 4; yours are "
+        f"{[len(of_batch) for of_batch in shown]}",
+    )
     kinds = [what for what, _ in network.diary]
     first = kinds.index("inference")
     require(
@@ -186,7 +194,8 @@ def _check_inference(fit):
 
 def _check_diverged(fit, losses, best, where):
     network = Probe()
-    _refused(fit, network, scripted(network, losses), examples(40, 20), len(losses), where)
+    epoch = int(np.flatnonzero(~np.isfinite(losses))[0])
+    _refused(fit, network, scripted(network, losses), examples(40, 20), len(losses), where, epoch)
     _check_kept(network, best, f"{where}, FloatingPointError raised")
 
 
@@ -200,14 +209,19 @@ def _check_training_diverged(fit):
         return (np.nan if broken else value), gradient
 
     where = "a training loss of nan in the second batch of epoch 1, counted from 0"
-    _refused(fit, network, loss, examples(40, 20), 3, where)
+    _refused(fit, network, loss, examples(40, 20), 3, where, 1)
     _check_kept(network, 0, f"{where}, FloatingPointError raised")
 
 
-def _refused(fit, network, loss, data, epochs, where):
+def _refused(fit, network, loss, data, epochs, where, epoch):
     try:
         train(fit, network, loss, data, epochs)
-    except FloatingPointError:
+    except FloatingPointError as error:
+        named = {int(digits) for digits in re.findall(r"\b\d+\b", str(error))}
+        require(
+            named & {epoch, epoch + 1},
+            f"{where}: the message of the error should name the epoch, yours is {str(error)!r}",
+        )
         return
     except (ValueError, ArithmeticError, RuntimeError) as error:
         found = f"fit raised {type(error).__name__}"

@@ -58,7 +58,7 @@ def histograms(images_by_name, ax, bins, label):
         shares = counts / np.size(values)
         ax.stairs(shares, edges, label=name, linewidth=1.4, linestyle=LINES[k])
     ax.set(xlabel=label, ylabel="share of the pixels")
-    ax.legend()
+    ax.legend(loc="upper center")
 
 
 figure, ax = plt.subplots(figsize=(6.5, 2.6))
@@ -313,7 +313,7 @@ ax.set(yticks=(0, 1), yticklabels=("split by film", "split by patient"), ylim=(-
 ax.set(xlim=(0, 1.03), xlabel="accuracy with random labels, ten splits (bar: mean)")
 show(
     "Accuracies of ten splits each. Split by film, they lie between about 0.9 and 1; split by patient, "
-    "they are scattered between 0.2 and 0.75."
+    "they are scattered widely around 0.5."
 )
 
 # %% [markdown]
@@ -331,7 +331,7 @@ show("The most similar training film of each: in most cases another film of the 
 # %% [markdown]
 # In five of these six cases it found another film of the same patient. It recognises the patient, not the disease. The library always splits by patient:
 # [split_by_patient](data_prep/splits.py:split_by_patient) when a data set is prepared, and
-# [stratified_folds](ums/data/folds.py:stratified_folds) when a study draws its folds. Both also keep the classes in
+# [stratified_folds](ums/data/folds.py:stratified_folds) when a study draws its folds. The second also keeps the classes in
 # proportion.
 #
 # ## Think

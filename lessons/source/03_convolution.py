@@ -473,8 +473,8 @@ for name, error in errors.items():
 #
 # ## Think
 #
-# **Question 1.** The X-ray encoder of the paper uses strides where other networks pool, and the echo encoder uses dilation. What does each cost in
-# multiplications, for the same receptive field, and what is lost?
+# **Question 1.** The X-ray encoder of the paper uses strides where other networks pool, and the echo encoder uses dilation. Compare strides of 2, 2, 2 with dilations of 1, 2, 4: what does each cost in
+# multiplications, and what is lost?
 #
 # *your answer:*
 
@@ -494,7 +494,7 @@ for name, error in errors.items():
 
 # %% [markdown]
 # **Question 3.** The last three layers of the echo encoder have dilation 2 throughout, like the stack with the holes. Does it have holes, too? (Call
-# `draw_influence(encoders["echo"], "echo", plt.gca(), 255)`.) Why are they so narrow, and does any pixel go unseen?
+# `draw_influence(encoders["echo"], "echo", plt.gca(), 255)`.) Why are they so narrow, and is any pixel unseen by all outputs?
 #
 # *your answer:*
 
@@ -521,4 +521,4 @@ for name, error in errors.items():
 
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 5 (2 points).** It is the inverse (as far as there is one) and not the adjoint: each assignment overwrites the one before, and of up to nine contributions only one is
-# left (1). It is tempting because "the way back" sounds like undoing. A backward pass undoes nothing; it collects (1).
+# left (1). It is tempting because "the way back" sounds like undoing, and because $x$ comes back. A backward pass undoes nothing; it collects (1).

@@ -111,7 +111,7 @@ show(
 
 # %%
 def global_average_pool_backward(dy, cache):
-    """dx (N, H, W, C) from dy (N, C)."""
+    """dx (N, H, W, C) from dy (N, C), of the dtype of dy."""
     (shape,) = cache
     _, H, W, _ = shape
     # BEGIN SOLUTION
@@ -406,7 +406,7 @@ show(
 
 # %% [markdown] tags=["solution", "rubric"]
 # **Answer 2 (3 points).** Each backward pass follows from its forward pass: a mean has the factor $1/HW$, a copy has the factor 1, and the gradients of copies add up (1). Divided by four each time, the gradient below four upsamplings would be too small by a factor of $4^4 = 256$: with plain
-# gradient descent the encoder would hardly learn, while the loss falls all the same, as in lesson 2 (1). Adam would hide the mistake almost completely; a gradient check would not (1).
+# gradient descent the encoder would hardly learn (1). (The loss falls all the same, as in lesson 2.) Adam would hide the mistake almost completely (1). (A gradient check would not.)
 
 # %% [markdown]
 # **Question 3.** Dropout sits in the head, after the pooling. What would it do between two convolutions, where neighbouring pixels say much the same?
@@ -422,4 +422,4 @@ show(
 # *your answer:*
 
 # %% [markdown] tags=["solution", "rubric"]
-# **Answer 4 (2 points).** Three: five neighbours in the large row are copies of three pixels, with the weights $w_0 + w_1$, $w_2 + w_3$, $w_4$ or $w_0$, $w_1 + w_2$, $w_3 + w_4$ (1). That is 9 weights instead of 25, or 0.36 of the work, against $4/9$ for 3x3 (1).
+# **Answer 4 (2 points).** Three: five neighbours in the large row are copies of three pixels, with the weights $w_0 + w_1$, $w_2 + w_3$, $w_4$ or $w_0$, $w_1 + w_2$, $w_3 + w_4$ (1, for the three). That is 9 weights instead of 25, or 0.36 of the work, against $4/9$ for 3x3 (1).

@@ -181,7 +181,7 @@ show(
 # - *Means* are over examples, not over batches. With 20 examples in batches of 16 and 4, an example of the second batch counts as much as one of the first.
 #   The training loss of an epoch is the mean of what the steps found on their way.
 # - *The best epoch* is that with the lowest validation loss, the first one where there are equals. At the end the network has the parameters **and** the running statistics of that epoch.
-# - *Divergence*: as soon as a training loss or a validation loss is not finite, put the best epoch so far back into the network (before the end of the first epoch: what it began with) and
+# - *Divergence*: once the training loss or the validation loss of an epoch is not finite, put the best epoch so far back into the network (before the end of the first epoch: what it began with) and
 #   raise `FloatingPointError` with a message that names the epoch.
 #
 # **Predict.** You keep `best = network.state_dict()` when an epoch is the best so far, and load it at the end. Which epoch do you get back?
@@ -324,13 +324,13 @@ axes[0].set_ylabel("loss")
 axes[0].legend()
 show(
     "Losses and weights. Without decay the training loss falls towards 0, the validation loss rises again "
-    "after epoch 38, and the 32 x 32 weights look like noise. With decay 10 both losses stay near 0.4, and "
+    "after some 20 to 40 epochs, and the 32 x 32 weights are noisy. With decay 10 both losses stay near 0.4, and "
     "the weights show the outline of a chest."
 )
 
 # %% [markdown]
-# **Look.** Without decay the training loss goes on falling, while the validation loss turns round before epoch 40. By then all six wrong labels have been learned by heart. Keeping the best epoch is no cure for that; it
-# only stops the training in time. With decay the network cannot afford to remember single films: half of the wrong labels stay unlearned, and the weights, which look like noise without it, show what the two groups differ in, the outline of
+# **Look.** Without decay the training loss goes on falling, while the validation loss turns round after 20 to 40 epochs. By then most of the six wrong labels have been learned by heart. Keeping the best epoch is no cure for that; it
+# only stops the training in time. With decay the network cannot afford to remember single films: about half of the wrong labels stay unlearned, and the weights, which are noisy without it, show what the two groups differ in, the outline of
 # the lungs and shoulders. The loss is no lower, because small weights make small outputs, and the network is never very sure. About as many test films are right.
 #
 # ## Think

@@ -227,7 +227,7 @@ def test_library_function_is_no_answer_and_wrapped_it_shows(scored):
         "dense_backward = lambda dy, cache: (ops.dense_grad_input(dy, cache), dy, dy)",
     )
     assert "the library's ums.ops.activations.sigmoid_backward" in results["sigmoid_backward"][1]
-    assert signs == ["cell 1, line 2: takes ums.ops, which the lesson does not import"]
+    assert signs == ["cell 1, line 2: takes ums.ops where the lesson does not"]
 
 
 # ------------------------------------------------------------------------------ a class

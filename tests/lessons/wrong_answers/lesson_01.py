@@ -67,6 +67,7 @@ WRONG = {
         ("not returned", "return x[..., None]", "x[..., None]"),
     ],
     "split_rows": [
+        ("the order of a set", "names = np.unique(patients)", "names = np.array(list(set(patients)))"),
         ("rows drawn", "names = np.unique(patients)", "names = np.array(patients)"),
         ("rows split", DRAWN, "testing = rng.random(len(patients)) < share"),
         ("share of the rows", COUNT, "round(share * len(patients))"),

@@ -99,6 +99,8 @@ WRONG = {
         ("mean of the contributions", "return x_pad[:, p : p + H", "return x_pad[:, p : p + H"
          ", p : p + W] / K**2\n    return x_pad[:, p : p + H"),
         ("border left on", "return x_pad[:, p : p + H, p : p + W]", "return x_pad"),
+        ("nothing left of it for a kernel of 1", "return x_pad[:, p : p + H, p : p + W]",
+         "return x_pad[:, p:-p, p:-p]"),
         ("wrong border cut", "return x_pad[:, p : p + H, p : p + W]", "return x_pad[:, :H, :W]"),
         ("border of dilation 1 cut", "return x_pad[:, p : p + H, p : p + W]",
          "return x_pad[:, K // 2 : K // 2 + H, K // 2 : K // 2 + W]"),

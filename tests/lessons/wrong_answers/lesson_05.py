@@ -32,6 +32,8 @@ WRONG = {
         ("chance of its own", KEEP, "keep = np.random.default_rng().random(x.shape) >= rate"),
         ("always the same", KEEP, "keep = np.random.default_rng(0).random(x.shape) >= rate"),
         ("x changed", "return x * scale, (scale,)", "x *= scale; return x, (scale,)"),
+        ("scale from what is not 0", "return x * scale, (scale,)",
+         "y = x * scale; return y, (((y != 0) / (1 - rate)).astype(x.dtype),)"),
         ("scale alone for a cache", "return x * scale, (scale,)", "return x * scale, scale"),
         ("y alone", "return x * scale, (scale,)", "return x * scale"),
         ("scale of float64", "return x * scale, (scale,)", "return x * scale, (scale.astype(float),)"),

@@ -49,6 +49,7 @@ WRONG = {
          "x, g = parameter.value, parameter.grad + self.decay * parameter.value * "
          "(parameter.value.ndim >= 2)"),
         ("decay everywhere", "if x.ndim >= 2:", "if True:"),
+        ("decay of matrices alone", "if x.ndim >= 2:", "if x.ndim == 2:"),
         ("decay without the rate", MOVE,
          MOVE + "\n            x -= (1 - self.learning_rate) * self.decay * x"),
         ("decay forgotten", DECAY, ""),
@@ -117,6 +118,10 @@ WRONG = {
         ("gradient divided again", "network.backward(dy)", "network.backward(dy / len(rows))"),
     ],
     "best_epoch": [
+        ("no epoch in the message", BACK, BACK.replace("epoch {epoch}: losses {training} and {validation}",
+         "diverged")),
+        ("validation from the end of a batch", VALIDATE,
+         VALIDATE.replace("x[rows]), target[rows])", "x[rows][::-1]), target[rows][::-1])")),
         ("no copy", COPY, "return network.state_dict()"),
         ("a shallow copy", COPY, "return dict(network.state_dict())"),
         ("parameters alone", COPY,
