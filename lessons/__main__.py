@@ -5,6 +5,7 @@ Each continues after a file that it cannot use, names it and exits with 1.
 
 import argparse
 import os
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -48,7 +49,10 @@ def _add_makers(commands):
             made[name].add_argument("out", type=Path, metavar="OUT", help="a new or empty folder")
             made[name].add_argument("--otter", help="a Python with otter-grader, to make its zips")
         made[name].add_argument(
-            "keys", nargs="*", metavar="N", help="lessons, such as 4, or tasks, such as t1; all"
+            "keys",
+            nargs="*",
+            metavar="N",
+            help="lessons, tasks or capstones, such as 4, t1 or c1; all",
         )
     made["build"].add_argument(
         "--force", action="store_true", help="replace copies that someone has worked in, too"
@@ -147,6 +151,10 @@ def _solve(options, source):
 def _release(options):
     from lessons.release import release
 
+    if re.fullmatch(r"[tc]?\d+", str(options.out)):
+        raise ValueError(
+            f"{options.out} is no folder's name but a lesson's: release OUT {options.out}"
+        )
     keys = sources(options.keys)
     for what, path in release(options.out, keys, options.otter, options.processes):
         print(f"{what:12} {path}", flush=True)

@@ -39,7 +39,8 @@ def write_gradebook(scores, folder):
 def feedback(score):
     """A student's page, in Markdown."""
     if score.error:
-        return f"# {score.path.name}\n\nIt could not be scored: {_line(score.error)}\n"
+        why = _line(score.error.replace(str(score.path), score.path.name))
+        return f"# {score.path.name}\n\nIt could not be scored: {why}\n"
     lines = [f"# {score.path.name}: {score.points} of {score.most} points", ""]
     for result in score.results:
         message = f"\n\n  {_line(result.message)}" if result.message else ""

@@ -9,6 +9,7 @@ import ast
 import re
 import shutil
 import subprocess
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from lessons.graders import NBGRADER_CONFIG, nbgrader_notebook, otter_notebook
@@ -93,8 +94,21 @@ def _write_requirements(folder):
     (folder / "requirements").mkdir()
     for name in (*REQUIREMENTS, "gpu"):
         shutil.copy(ROOT / "requirements" / f"{name}.txt", folder / "requirements")
+    (folder / "requirements" / "tested.txt").write_text(_installed(), encoding="utf-8")
     needed = "".join(f"-r requirements/{name}.txt\n" for name in REQUIREMENTS)
     (folder / "requirements.txt").write_text(needed, encoding="utf-8")
+
+
+def _installed():
+    """What students install, in the versions that are installed here."""
+    texts = [(ROOT / "requirements" / f"{name}.txt").read_text("utf-8") for name in REQUIREMENTS]
+    lines = []
+    for name in sorted(set(re.findall(r"^[\w-]+", "\n".join(texts), flags=re.M))):
+        try:
+            lines.append(f"{name}=={version(name)}\n")
+        except PackageNotFoundError:  # what this Python or this task does without
+            continue
+    return "".join(lines)
 
 
 def copy_library(folder, sources, more=()):

@@ -14,7 +14,8 @@ START = """\
    ```
 
    On Windows write `.venv\\Scripts\\python` for `.venv/bin/python`. The first line may need `python3` or `py`
-   for `python`.
+   for `python`. If a newer version of a package gives trouble, `requirements/tested.txt` has those that this
+   folder was made with.
 2. Each time, in this folder: `.venv/bin/python -m jupyterlab START.md`. It opens this page, and the links
    below open the notebooks. They are in the folder `lessons`. In VS Code open one there and choose `.venv` as
    its kernel.
@@ -27,7 +28,17 @@ START = """\
    `.venv/bin/python -m lessons study`, in this folder, runs a small chest X-ray study with your code in the
    library's place. That takes a few minutes; then it prints where its page is.
 
-Write before you look: `ums/` is the library that these lessons explain, and holds functions like yours.
+## Your course
+
+For the teacher to fill in, before this folder is handed out:
+
+- questions to:
+- hand in at, and by:
+- together or alone, and what a language model may be asked:
+- how points count:
+
+You may run a check as often as you like. Write before you look: `ums/` is the library that these lessons
+explain, and holds functions like yours.
 
 ## The notebooks
 

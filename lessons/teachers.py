@@ -24,6 +24,10 @@ from lessons.notebooks import (
 )
 from lessons.running import solve
 
+SETUP_HERE = (
+    "*A solved copy. It runs in the students' environment, which their START.md says how to make.*"
+)
+
 STUDENTS = "../../students"
 """The students' folder, from that of the solved copies."""
 
@@ -71,7 +75,9 @@ def _solved(source, threads):
 def _linked(notebook, folder):
     """The notebook with its links leading into the students' folder beside this one, where they can."""
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
+        if cell.source.startswith(SETUP[:12]):
+            cell.source = SETUP_HERE
+        elif cell.cell_type == "markdown":
             text = cell.source.replace("](../../", f"]({STUDENTS}/")
             cell.source = live_links(text, folder / "solved")
     return notebook
@@ -93,12 +99,13 @@ def slides(notebook):
     for number, slide in enumerate(shown.cells):
         slide.id = f"slide{number}"
     exporter = SlidesExporter(reveal_scroll=True, reveal_width="1280", reveal_height="720")
-    return exporter.from_notebook_node(shown)[0]
+    title = re.search(r"^# (.+)$", shown.cells[0].source, flags=re.M)[1]
+    return exporter.from_notebook_node(shown, {"metadata": {"name": title}})[0]
 
 
 def _slides_of(cell):
     """The slides that a cell becomes: each heading begins a new one."""
-    if tags(cell) & FOR_TEACHERS or cell.source.startswith(SETUP[:12]):
+    if tags(cell) & FOR_TEACHERS or cell.source in (SETUP, SETUP_HERE):
         return []
     if cell.cell_type == "code":
         is_check = cell.source.startswith("check.")

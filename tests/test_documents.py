@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import ums
 from ums.gradcheck import GradientError
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +47,11 @@ def test_the_version_is_printed():
     command = [sys.executable, "-m", "ums", "--version"]
     printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert re.fullmatch(r"ums \d+\.\d+\.\d+\n", printed.stdout)
+
+
+def test_the_citation_names_the_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {ums.__version__}\n" in text
 
 
 def test_the_core_needs_no_extra():

@@ -14,7 +14,7 @@ KINDS = {"t": "Task", "c": "Capstone"}
 class Part(NamedTuple):
     """A lesson, task or capstone: minutes of work, week of a course of 12 and of 6, and what it needs.
 
-    A capstone stands in the weeks that it may take, such as "11-12"; it has no place in six weeks.
+    A capstone stands in the weeks that it may take, such as "10-12"; it has no place in six weeks.
     """
 
     key: str
@@ -30,6 +30,12 @@ class Part(NamedTuple):
         return KINDS.get(self.key[0], "Lesson")
 
     @property
+    def weeks(self):
+        """The weeks that it takes, of a course of 12."""
+        first, _, last = self.week.partition("-")
+        return range(int(first), int(last or first) + 1)
+
+    @property
     def number(self):
         return self.key.lstrip("tc0")
 
@@ -43,15 +49,24 @@ class Plan(NamedTuple):
     def minutes(self):
         """The work of a student who does everything and one capstone."""
         capstones = [part.minutes for part in self.parts if part.kind == "Capstone"]
-        return sum(part.minutes for part in self.parts) - sum(capstones) + max(capstones)
+        return self.minutes_without_capstone + max(capstones)
+
+    @property
+    def minutes_without_capstone(self):
+        return sum(part.minutes for part in self.parts if part.kind != "Capstone")
+
+    def load(self, parts):
+        """Minutes of work in a week with these parts; of capstones a student does one."""
+        own = sum(part.minutes for part in parts if part.kind != "Capstone")
+        shares = [part.minutes // len(part.weeks) for part in parts if part.kind == "Capstone"]
+        return own + max(shares, default=0)
 
     def weeks(self, count):
         """The parts of each week of a course of 12 or 6 weeks: {week: parts}."""
-        field = "week" if count == 12 else "week_of_6"
         found = {str(week): [] for week in range(1, count + 1)}
         for part in self.parts:
-            if week := getattr(part, field):
-                found[week.partition("-")[0]].append(part)
+            for week in part.weeks if count == 12 else filter(None, [part.week_of_6]):
+                found[str(week)].append(part)
         return found
 
     def named(self, keys):

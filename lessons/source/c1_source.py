@@ -25,8 +25,8 @@
 # |---|---|---|
 # | checks | 56 | 7 for each of the eight answers that passes |
 # | fair comparison | 14 | both sources have the same network, start, films and number of steps; each seed gives both the same labelled films and the same head; nothing was chosen by the test films |
-# | statistics | 15 | at least six seeds, the interval of the paired difference, and a conclusion that follows from the interval and not from the mean alone |
-# | report | 15 | the question in its first lines; what was done and what was held fixed, so that it could be repeated; a figure with labelled axes that shows seeds or an interval; the answer, in numbers with units; two limits of the experiment; all in one page that a fellow student understands without the code. Half if it only retells the notebook |
+# | statistics | 15 | the interval of the paired difference; a conclusion that follows from the interval and not from the mean alone; which part of chance was not varied; one change of your own, and what came of it |
+# | report | 15 | the question in its first lines; what was done and what was held fixed, so that it could be repeated; a figure with labelled axes that shows seeds or an interval; the answer, in numbers with units; two limits of the experiment; all in one page that a fellow student understands without the code. At most 6 if it only retells the notebook |
 #
 # **Real films.** The notebook draws synthetic films. If you have real ones, put the path into `DATA` in the next cell: a folder that `python -m data_prep`
 # has prepared, or the Shenzhen or Montgomery set as its owner publishes it.
@@ -502,7 +502,7 @@ show(
 # *Fair comparison, 14 points.* 4 for one recipe for both sources (network, start, films, steps). 4 for the same labelled films and the same head in each seed. 3 if nothing, neither an epoch nor a
 # factor nor a learning rate, was chosen by the test films. 3 if the report says what the comparison holds fixed.
 #
-# *Statistics, 15 points.* 3 for six seeds or more. 4 for the paired interval, stated with its level. 5 for a conclusion that follows from it: an interval that contains 0 means that the experiment cannot tell the
+# *Statistics, 15 points.* 3 for a change of one's own, with what came of it on six seeds or more. 4 for the paired interval, stated with its level. 5 for a conclusion that follows from it: an interval that contains 0 means that the experiment cannot tell the
 # two apart, not that they are equal; one that does not is a difference for these films and these two sources. 3 for naming the source's own seed as a part of chance that was not varied.
 #
 # *Report, 15 points.* 3 each: the question in the first lines; what was done, so that it could be repeated; a figure with labelled axes that shows seeds or an interval; the answer in numbers, with units; two limits that

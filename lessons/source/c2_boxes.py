@@ -28,7 +28,7 @@
 # |---|---|---|
 # | checks | 63 | 7 for each of the nine answers that passes |
 # | experiment | 22 | one thing is changed and everything else is held fixed; three seeds or more; nothing is chosen by the test films (to compare both sides on them is the result, not a choice); the result is stated with its spread |
-# | report | 15 | the question in its first lines; what was done and what was held fixed, so that it could be repeated; a figure with labelled axes; the answer, with its level of IoU and its spread; two ways in which the detector fails, each with a film that shows it and a guess at the cause. Half if it only retells the notebook |
+# | report | 15 | the question in its first lines; what was done and what was held fixed, so that it could be repeated; a figure with labelled axes; the answer, with its level of IoU and its spread; two ways in which the detector fails, each with a film that shows it and a guess at the cause. At most 6 if it only retells the notebook |
 #
 # **Real films.** The notebook draws synthetic children's films whose opacities have known outlines. If you have the RSNA set with its boxes, as Kaggle publishes it or as a folder that
 # `python -m data_prep rsna` prepared, put its path into `DATA`.

@@ -150,13 +150,15 @@ def test_loop_of_the_student_trains_a_task_for_as_many_steps():
     def fit(network, loss, optimizer, data, rng, epochs):
         seen.append((network, data["training"][0].shape, epochs))
         optimizer.step()
-        return {"training": [1.0] * epochs, "validation": [0.5] * epochs, "best": 0}
+        half = np.float32(0.5)  # as losses of float32 come
+        return {"training": [half] * epochs, "validation": [half] * epochs, "best": 0}
 
     task = Task("t", head, ops.categorical_cross_entropy, part, part)
     settings = FitSettings(epochs=3, batch=4, steps=4)
     with exchanged({"fit": fit}):
         tuned = loop.train_task(task, Training(settings, np.random.default_rng(2), progress=False))
     assert seen == [(head, (12, 8, 8, 1), 4)] and tuned.history.validation == [0.5] * 4
+    assert all(type(v) is float for v in tuned.history.train + tuned.history.validation)
 
 
 def test_layer_and_strategy_of_the_student_stand_in_the_networks():

@@ -187,3 +187,9 @@ def test_time_for_a_check_is_at_least_a_second(seconds, capsys):
     with pytest.raises(SystemExit):
         command.main(["score", "any.ipynb", "--timeout", seconds])
     assert "argument --timeout" in capsys.readouterr().err
+
+
+def test_release_into_what_is_a_lesson_is_refused(capsys):
+    with pytest.raises(SystemExit) as end:
+        command.main(["release", "2"])
+    assert end.value.code == 2 and "release OUT 2" in capsys.readouterr().err

@@ -53,6 +53,13 @@ def test_students_get_no_line_of_a_solution(students):
         assert len(found) > len(LESSONS)
 
 
+def test_students_get_the_versions_that_the_release_was_made_with(students):
+    from importlib.metadata import version
+
+    lines = (students / "requirements" / "tested.txt").read_text(encoding="utf-8").split()
+    assert f"numpy=={version('numpy')}" in lines and len(lines) > 8
+
+
 def test_students_get_no_source_solved_copy_test_answer_or_marker(students):
     parts = {part for path in students.rglob("*") for part in path.relative_to(students).parts}
     assert not parts & {"source", "solved", "tests", "wrong_answers", "__pycache__", "release.py"}
@@ -215,11 +222,25 @@ def test_points_that_an_answer_states_are_added(text, points):
     assert stated_points(text) == points
 
 
+def test_teachers_copies_and_slides_do_not_speak_of_the_checkout(tmp_path, monkeypatch):
+    pytest.importorskip("nbconvert")
+    source = SOURCES["02_backward"]
+    monkeypatch.setattr(teachers, "SOLVED", tmp_path)
+    nbformat.write(teachers.solved_notebook(source), tmp_path / f"{source.stem}.ipynb")
+    folder = teachers.write_teachers(tmp_path / "teachers", [source])
+    slides = (folder / "slides" / f"{source.stem}.slides.html").read_text(encoding="utf-8")
+    solved = (folder / "solved" / f"{source.stem}.ipynb").read_text(encoding="utf-8")
+    assert "START.md" in solved and "START.md" not in slides
+    assert not any("git clone" in text or "make lessons" in text for text in (slides, solved))
+    assert "<title>2 What must a backward pass return?" in slides
+
+
 def test_slides_show_a_picture_without_its_code_and_a_check_without_its_verdict():
     pytest.importorskip("nbconvert")
     drawn = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
     said = nbformat.v4.new_output("stream", text="passed  f: it is right")
     cells = [
+        nbformat.v4.new_markdown_cell("# A lesson"),
         nbformat.v4.new_code_cell("import numpy as np"),
         nbformat.v4.new_code_cell("plt.plot(x)", outputs=[drawn]),
         nbformat.v4.new_markdown_cell("**Look.** It rises."),
@@ -230,7 +251,7 @@ def test_slides_show_a_picture_without_its_code_and_a_check_without_its_verdict(
     slides = page[page.index('<div class="slides">') :]
     assert "iVBORw0KGgo=" in slides and "plot" not in slides
     assert "check" in slides and "passed" not in slides
-    assert [slides.count(text) for text in ("<section", '"fragment"')] == [3, 2]
+    assert [slides.count(text) for text in ("<section", '"fragment"')] == [4, 2]
 
 
 def test_slides_begin_at_headings_and_hold_no_answers_and_no_solutions():
