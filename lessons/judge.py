@@ -24,7 +24,7 @@ from lessons import guard
 from lessons.checking import checks_of
 from lessons.handed_in import definitions, parse, read
 from lessons.notebooks import ROOT, checks_name
-from lessons.signs import fingerprint, signs
+from lessons.signs import fingerprint, likeness, signs
 
 USED = (
     "builtins",
@@ -109,9 +109,11 @@ def _judge(request, send):
     module = importlib.import_module(f"lessons.checks.{checks_name(handed.stem)}")
     checks = checks_of(module)
     parsed, unread = parse(handed.cells)
-    lesson = json.loads(Path(request["lessons"]).read_text(encoding="utf-8")).get(handed.stem, {})
+    known = json.loads(Path(request["known"]).read_text(encoding="utf-8"))
+    lesson = known["lessons"].get(handed.stem, {})
     given, solution = (parse(lesson.get(key, []))[0] for key in ("given", "solution"))
-    found = [sign[:200] for sign in (unread + signs(parsed, given))[:MOST_SIGNS]]
+    found = [*unread, *likeness(parsed, known["library"]), *signs(parsed, given)]
+    found = [sign[:200] for sign in found[:MOST_SIGNS]]
     send(
         kind="notebook", lesson=handed.stem, checks=list(checks), signs=found,
         copy=fingerprint(parsed, given), solution=fingerprint(solution, given),

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lessons.notebooks import ROOT, check_points, solved_notebook, sources, student_notebook
+from lessons.signs import bare_functions
 
 LONGEST_LINE = 2**20
 
@@ -75,9 +76,9 @@ def score_all(paths, limits, processes=1):
     Runs the students' code with your rights. The files are not changed.
     """
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(processes) as pool:
-        lessons = Path(folder, "lessons.json")
-        lessons.write_text(json.dumps(_lessons()), encoding="utf-8")
-        yield from pool.map(lambda path: score(path, lessons, limits), paths)
+        known = Path(folder, "known.json")
+        known.write_text(json.dumps(_known()), encoding="utf-8")
+        yield from pool.map(lambda path: score(path, known, limits), paths)
 
 
 def mark_copies(scores):
@@ -99,8 +100,8 @@ def mark_copies(scores):
             )
 
 
-def score(path, lessons, limits):
-    """The `Score` of one notebook. `lessons` is a file with what each lesson gives and solves.
+def score(path, known, limits):
+    """The `Score` of one notebook. `known` is a file with what each lesson gives and solves, and the library.
 
     A check that ends its process, or comes to no end, fails alone: those after it get another one.
     """
@@ -109,7 +110,7 @@ def score(path, lessons, limits):
         while checks is None or len(done) < len(checks):
             left = None if checks is None else [name for name in checks if name not in done]
             entries, why = _run(
-                {"path": os.path.abspath(path), "only": left, "lessons": str(lessons)}, limits
+                {"path": os.path.abspath(path), "only": left, "known": str(known)}, limits
             )
             checks = _take(scored, entries) or checks
             started = [e["check"] for e in entries if e["kind"] == "started"]
@@ -145,16 +146,22 @@ def _take(scored, entries):
     return checks
 
 
-def _lessons():
-    """The code of every lesson as students get it and as it is solved, {stem: {kind: cells}}."""
+def _known():
+    """The code of every lesson as students get it and as it is solved, and the library's functions."""
     made = {"given": student_notebook, "solution": solved_notebook}
-    return {
+    lessons = {
         source.stem: {
             kind: [cell.source for cell in make(source).cells if cell.cell_type == "code"]
             for kind, make in made.items()
         }
         for source in sources()
     }
+    library = {}
+    for path in [*(ROOT / "ums").rglob("*.py"), *(ROOT / "lessons" / "checks").glob("*.py")]:
+        where = path.relative_to(ROOT).as_posix()
+        functions = bare_functions(path.read_text(encoding="utf-8"))
+        library |= {f"{name} in {where}": lines for name, lines in functions.items()}
+    return {"lessons": lessons, "library": library}
 
 
 # ------------------------------------------------------------------------- the processes

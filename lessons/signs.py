@@ -2,7 +2,7 @@
 
 What the lesson itself gives is never a sign. `signs` looks for the library, for answers kept in files and
 for the machinery of Python that could deceive a check; `fingerprint` is equal for two notebooks that
-differ in names, comments and layout alone.
+differ in names, comments and layout alone; `likeness` tells functions that are the library's.
 """
 
 import ast
@@ -148,3 +148,55 @@ class _Plain(ast.NodeTransformer):
 
     def visit_Expr(self, node):
         return ast.Pass() if isinstance(node.value, ast.Constant) else self.generic_visit(node)
+
+
+# -------------------------------------------------------------------------------- the library's lines
+
+LIKE, FROM = 5 / 6, 5
+"""The share of a function's lines, of at least so many, that stand in one function of the library."""
+
+
+def bare_functions(text):
+    """The lines of every function in a text of Python, without docstrings, types and any names."""
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    return {node.name: _bare(node) for node in functions}
+
+
+def likeness(parsed, library):
+    """Signs for functions whose lines are, but for names, lines of one function of the library.
+
+    Args:
+        parsed: the student's cells (`handed_in.parse`).
+        library: {where: lines}, as `bare_functions` has them.
+    """
+    library = {where: set(lines) for where, lines in library.items()}
+    for number, _, tree in parsed:
+        for name, lines in bare_functions(ast.unparse(tree)).items():
+            if len(lines) < FROM:
+                continue
+            count, where = max((sum(n in own for n in lines), w) for w, own in library.items())
+            if count >= LIKE * len(lines):
+                said = f"{count} of the {len(lines)} lines of {name} are, but for names"
+                yield f"cell {number}: {said}, those of {where}"
+
+
+def _bare(function):
+    body = [_Bare().visit(node) for node in function.body]
+    lines = ast.unparse(ast.fix_missing_locations(ast.Module(body, []))).split("\n")
+    return [line for line in lines if line.strip() != "pass"]
+
+
+class _Bare(ast.NodeTransformer):
+    """No name is left but those of attributes, no docstring and no type."""
+
+    def visit_Name(self, node):
+        return ast.Name("_", node.ctx)
+
+    def visit_arg(self, node):
+        return ast.arg("_")
+
+    def visit_Expr(self, node):
+        return ast.Pass() if isinstance(node.value, ast.Constant) else self.generic_visit(node)
+
+    def visit_AnnAssign(self, node):
+        return self.visit(ast.Assign([node.target], node.value)) if node.value else ast.Pass()

@@ -1,5 +1,6 @@
 """A class is scored to the end, by answers alone, and no answer can pass itself."""
 
+import ast
 import csv
 import json
 import os
@@ -12,6 +13,7 @@ from lessons import scoring
 from lessons.gradebook import feedback, write_gradebook
 from lessons.holes import BEGIN
 from lessons.scoring import Limits, Result, Score, mark_copies, score_all
+from lessons.signs import bare_functions, likeness
 
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("jupytext")
@@ -30,8 +32,8 @@ def lessons(tmp_path_factory):
     """What lesson 2 gives and solves, as scoring hands it to its processes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scoring, "sources", lambda: [SOURCES["02_backward"]])
-        made = scoring._lessons()
-    path = tmp_path_factory.mktemp("lessons") / "lessons.json"
+        made = scoring._known()
+    path = tmp_path_factory.mktemp("lessons") / "known.json"
     path.write_text(json.dumps(made), encoding="utf-8")
     return path
 
@@ -228,6 +230,34 @@ def test_library_function_is_no_answer_and_wrapped_it_shows(scored):
     )
     assert "the library's ums.ops.activations.sigmoid_backward" in results["sigmoid_backward"][1]
     assert signs == ["cell 1, line 2: takes ums.ops where the lesson does not"]
+
+
+COPIED = """def holm(values):
+    order = np.argsort(values)
+    m = len(values)
+    for_each = values[order] * np.arange(m, 0, -1)
+    result = np.empty(m)
+    result[order] = np.minimum(np.maximum.accumulate(for_each), 1.0)
+    return result
+"""
+
+
+def test_lines_copied_from_the_library_show_under_other_names():
+    library = {"f in a.py": ["x"], **bare_functions(COPIED.replace("result", "p_of"))}
+    copied = COPIED.replace("values", "p").replace(
+        "    m = len(p)\n", "    assert True\n    m = len(p)\n"
+    )
+    (sign,) = likeness([(3, copied, ast.parse(copied))], library)
+    assert sign == "cell 3: 6 of the 7 lines of holm are, but for names, those of holm"
+    other = COPIED.replace("np.arange(m, 0, -1)", "m").replace("accumulate", "reduce")
+    assert list(likeness([(3, other, ast.parse(other))], library)) == []
+
+
+def test_no_solution_of_a_lesson_looks_copied_from_the_library():
+    known = scoring._known()
+    for lesson in known["lessons"].values():
+        cells = [(n, text, ast.parse(text)) for n, text in enumerate(lesson["solution"])]
+        assert list(likeness(cells, known["library"])) == []
 
 
 # ------------------------------------------------------------------------------ a class
