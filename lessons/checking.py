@@ -76,13 +76,13 @@ def checks_of(module):
     return {name: f for name, f in vars(module).items() if getattr(f, "is_check", False)}
 
 
-def refuse_call(answer, name):
-    """Raise `CheckFailed` where an answer calls the library's function of this name, which does its work."""
+def refuse_calls(answer, *names):
+    """Raise `CheckFailed` where an answer calls a function of these names, which does its work."""
     codes = [answer.__code__] if hasattr(answer, "__code__") else []
     while codes:
         code = codes.pop()
-        if name in code.co_names:
-            raise CheckFailed(f"{name} is the library's: this function is to do without it")
+        for name in {*names}.intersection(code.co_names):
+            raise CheckFailed(f"{name} does the work of this function, which is to do without it")
         codes += [part for part in code.co_consts if hasattr(part, "co_names")]
 
 

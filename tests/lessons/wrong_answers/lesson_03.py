@@ -72,6 +72,8 @@ WRONG = {
         ("kernel turned", "A[:, :, :, u, v] = x_pad", "A[:, :, :, K - 1 - u, K - 1 - v] = x_pad"),
     ],
     "conv2d": [
+        ("the library's", PRODUCT, "conv2d_forward(x, w, b, stride, dilation)[0]"),
+        ("the loops", PRODUCT, "conv2d_loop(x, w, b, stride, dilation)"),
         ("bias forgotten", PRODUCT, PRODUCT.removesuffix(" + b")),
         ("kernel's channels exchanged", "@ w.reshape(K * K * C, O)",
          "@ w.swapaxes(2, 3).reshape(K * K * C, O)"),

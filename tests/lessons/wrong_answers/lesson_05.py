@@ -69,6 +69,8 @@ WRONG = {
          "return np.stack([w[0], w[1] + w[2]]).astype(float)"),
     ],
     "upsample_conv": [
+        ("the library's", "    for p, q in",
+         "    return (lambda: upsample_conv2d_forward(x, w, b)[0])()\n    for p, q in"),
         ("equal but not faster", "    for p, q in",
          "    return check._two_steps(x, w, b)\n    for p, q in"),
         ("phase does not move the window", MOVED, "moved = padded[:, s : s + H, t : t + W]"),
