@@ -78,12 +78,17 @@ def checks_of(module):
 
 def refuse_calls(answer, *names):
     """Raise `CheckFailed` where an answer calls a function of these names, which does its work."""
-    codes = [answer.__code__] if hasattr(answer, "__code__") else []
-    while codes:
-        code = codes.pop()
-        for name in {*names}.intersection(code.co_names):
-            raise CheckFailed(f"{name} does the work of this function, which is to do without it")
-        codes += [part for part in code.co_consts if hasattr(part, "co_names")]
+    for name in {*names} & _names(answer):
+        raise CheckFailed(f"{name} does the work of this function, which is to do without it")
+
+
+def _names(answer):
+    """The names of what an answer's code takes from outside, attributes too."""
+    codes, names = [getattr(answer, "__code__", None)], set()
+    for code in codes:  # it grows by the functions inside
+        names |= {*getattr(code, "co_names", ())}
+        codes += [part for part in getattr(code, "co_consts", ()) if inspect.iscode(part)]
+    return names
 
 
 def _failure(function, answers):
@@ -93,6 +98,7 @@ def _failure(function, answers):
             if answer is None:
                 raise NotImplementedError(f"{name} is not written yet")
             _require_own(answer)
+            _require_no_namesake(name, answer)
         function(*answers)
     except CheckFailed as failure:
         return failure.with_traceback(None)
@@ -116,6 +122,26 @@ def _require_own(answer):
     if callable(answer) and isinstance(module, str) and module.partition(".")[0] in LIBRARIES:
         origin = f"{module}.{getattr(defined, '__qualname__', defined)}"
         raise CheckFailed(f"this is the library's {origin}, not an answer of your own")
+
+
+def _require_no_namesake(name, answer):
+    """Raise `CheckFailed` for an answer that calls the library's function of its name, or of a longer one."""
+    used = _names(answer)
+    places = [getattr(answer, "__globals__", {})]
+    for place in places:  # it grows by the modules that the answer names
+        found = [value for key, value in place.items() if key in used]
+        known = {id(one) for one in places}
+        places += [vars(v) for v in found if inspect.ismodule(v) and id(vars(v)) not in known]
+        for value in found:
+            made_by = (getattr(value, "__module__", None) or "").partition(".")[0]
+            if (
+                inspect.isfunction(value)
+                and made_by in LIBRARIES
+                and value.__name__.startswith(name)
+            ):
+                raise CheckFailed(
+                    f"{value.__name__} is the library's, and this function is to be yours"
+                )
 
 
 def _place(error):

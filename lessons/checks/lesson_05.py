@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lessons.checking import as_array, check, refuse_calls, require
+from lessons.checking import as_array, check, require
 from lessons.checks.gradients import Unchanged, against_differences, gradients
 from ums.ops import global_average_pool_forward, upsample2d_forward
 
@@ -158,7 +158,6 @@ def fold_rows(fold_rows):
 @check
 def upsample_conv(upsample_conv):
     """equal to upsampling and convolving, to the border, with fewer than half the multiplications."""
-    refuse_calls(upsample_conv, "upsample_conv2d_forward")
     x = np.zeros((1, 3, 3, 1))
     x[0, 1, 1] = 1
     w, b = np.ones((3, 3, 1, 1)), np.zeros(1)

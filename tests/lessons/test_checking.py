@@ -5,7 +5,8 @@ from functools import partial, wraps
 import numpy as np
 import pytest
 
-from lessons.checking import CheckFailed, NotWritten, as_array, check, require
+import ums.metrics.significance
+from lessons.checking import CheckFailed, NotWritten, as_array, check, refuse_calls, require
 from ums import ops
 from ums.gradcheck import GradientError
 
@@ -36,6 +37,7 @@ def test_passing_check_says_what_holds(capsys):
         (no_gradient, CheckFailed, "^the gradient of input 'x' is wrong$"),
         (hole, NotWritten, "^three is not written yet$"),
         (lambda: {}["a"], CheckFailed, "stopped with KeyError: 'a'"),
+        (lambda: np.random.default_rng(0).poisson(-1.0), CheckFailed, r"NaN \(does it"),
     ],
 )
 def test_failing_check_says_one_thing(answer, error, message):
@@ -78,3 +80,19 @@ def test_function_of_the_library_is_no_answer_however_it_is_wrapped(wrap):
     with pytest.raises(CheckFailed, match=r"the library's ums\.ops\.losses\.bce, not an answer"):
         three(wrap(ops.bce))
     three(wrap(lambda: 3))
+
+
+def test_answer_that_calls_the_librarys_function_of_its_name_is_refused():
+    @check
+    def holm(holm):
+        """any answer will do."""
+
+    with pytest.raises(CheckFailed, match="holm is the library's, and this"):
+        holm(lambda p: [ums.metrics.significance.holm(p) for _ in range(1)])
+    holm(lambda p: ums.metrics.significance.mcnemar(p, p))
+
+
+def test_refused_names_are_found_in_functions_inside():
+    with pytest.raises(CheckFailed, match="loops does the work"):
+        refuse_calls(lambda x: [loops(y) for y in x], "loops")  # noqa: F821
+    refuse_calls(lambda loops: loops, "loops")
