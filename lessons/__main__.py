@@ -5,7 +5,6 @@ Each continues after a file that it cannot use, names it and exits with 1.
 
 import argparse
 import os
-import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -151,10 +150,9 @@ def _solve(options, source):
 def _release(options):
     from lessons.release import release
 
-    if re.fullmatch(r"[tc]?\d+", str(options.out)):
-        raise ValueError(
-            f"{options.out} is no folder's name but a lesson's: release OUT {options.out}"
-        )
+    key = str(options.out)
+    if any(source.name.startswith(f"{key.zfill(2)}_") for source in sources()):
+        raise ValueError(f"{key} is a lesson, not a folder: write release OUT {key}")
     keys = sources(options.keys)
     for what, path in release(options.out, keys, options.otter, options.processes):
         print(f"{what:12} {path}", flush=True)

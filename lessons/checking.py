@@ -76,6 +76,12 @@ def checks_of(module):
     return {name: f for name, f in vars(module).items() if getattr(f, "is_check", False)}
 
 
+def _is_librarys(value):
+    """Whether a function or class is defined in the library or in the lessons."""
+    module = getattr(value, "__module__", None)
+    return isinstance(module, str) and module.partition(".")[0] in LIBRARIES
+
+
 def refuse_calls(answer, *names):
     """Raise `CheckFailed` where an answer calls a function of these names, which does its work."""
     for name in {*names} & _names(answer):
@@ -118,9 +124,8 @@ def _require_own(answer):
     defined = answer
     for _ in range(4):  # what partials and wrappers are made of
         defined = getattr(defined, "func", None) or getattr(defined, "__wrapped__", defined)
-    module = getattr(defined, "__module__", None)
-    if callable(answer) and isinstance(module, str) and module.partition(".")[0] in LIBRARIES:
-        origin = f"{module}.{getattr(defined, '__qualname__', defined)}"
+    if callable(answer) and _is_librarys(defined):
+        origin = f"{defined.__module__}.{getattr(defined, '__qualname__', defined)}"
         raise CheckFailed(f"this is the library's {origin}, not an answer of your own")
 
 
@@ -133,12 +138,8 @@ def _require_no_namesake(name, answer):
         known = {id(one) for one in places}
         places += [vars(v) for v in found if inspect.ismodule(v) and id(vars(v)) not in known]
         for value in found:
-            made_by = (getattr(value, "__module__", None) or "").partition(".")[0]
-            if (
-                inspect.isfunction(value)
-                and made_by in LIBRARIES
-                and value.__name__.startswith(name)
-            ):
+            named = inspect.isfunction(value) and value.__name__.startswith(name)
+            if named and _is_librarys(value):
                 raise CheckFailed(
                     f"{value.__name__} is the library's, and this function is to be yours"
                 )

@@ -126,7 +126,14 @@ def _plain(node):
     return ast.unparse(node)
 
 
-class _Plain(ast.NodeTransformer):
+class _Wordless(ast.NodeTransformer):
+    """Docstrings go."""
+
+    def visit_Expr(self, node):
+        return ast.Pass() if isinstance(node.value, ast.Constant) else self.generic_visit(node)
+
+
+class _Plain(_Wordless):
     """Names that the definition binds become v0, v1 and so on; docstrings go."""
 
     def __init__(self, definition):
@@ -145,9 +152,6 @@ class _Plain(ast.NodeTransformer):
     def visit_arg(self, node):
         node.arg, node.annotation = self.names.get(node.arg, node.arg), None
         return node
-
-    def visit_Expr(self, node):
-        return ast.Pass() if isinstance(node.value, ast.Constant) else self.generic_visit(node)
 
 
 # -------------------------------------------------------------------------------- the library's lines
@@ -186,17 +190,14 @@ def _bare(function):
     return [line for line in lines if line.strip() != "pass"]
 
 
-class _Bare(ast.NodeTransformer):
-    """No name is left but those of attributes, no docstring and no type."""
+class _Bare(_Wordless):
+    """No name is left but those of attributes, and no type."""
 
     def visit_Name(self, node):
         return ast.Name("_", node.ctx)
 
     def visit_arg(self, node):
         return ast.arg("_")
-
-    def visit_Expr(self, node):
-        return ast.Pass() if isinstance(node.value, ast.Constant) else self.generic_visit(node)
 
     def visit_AnnAssign(self, node):
         return self.visit(ast.Assign([node.target], node.value)) if node.value else ast.Pass()

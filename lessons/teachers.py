@@ -24,7 +24,7 @@ from lessons.notebooks import (
 )
 from lessons.running import solve
 
-SETUP_HERE = (
+SETUP_SOLVED = (
     "*A solved copy. It runs in the students' environment, which their START.md says how to make.*"
 )
 
@@ -76,7 +76,7 @@ def _linked(notebook, folder):
     """The notebook with its links leading into the students' folder beside this one, where they can."""
     for cell in notebook.cells:
         if cell.source.startswith(SETUP[:12]):
-            cell.source = SETUP_HERE
+            cell.source = SETUP_SOLVED
         elif cell.cell_type == "markdown":
             text = cell.source.replace("](../../", f"]({STUDENTS}/")
             cell.source = live_links(text, folder / "solved")
@@ -105,7 +105,7 @@ def slides(notebook):
 
 def _slides_of(cell):
     """The slides that a cell becomes: each heading begins a new one."""
-    if tags(cell) & FOR_TEACHERS or cell.source in (SETUP, SETUP_HERE):
+    if tags(cell) & FOR_TEACHERS or cell.source in (SETUP, SETUP_SOLVED):
         return []
     if cell.cell_type == "code":
         is_check = cell.source.startswith("check.")

@@ -14,7 +14,7 @@ KINDS = {"t": "Task", "c": "Capstone"}
 class Part(NamedTuple):
     """A lesson, task or capstone: minutes of work, week of a course of 12 and of 6, and what it needs.
 
-    A capstone stands in the weeks that it may take, such as "10-12"; it has no place in six weeks.
+    A capstone takes several weeks, such as "10-12"; it has no place in six weeks.
     """
 
     key: str

@@ -70,7 +70,7 @@ def dropout_forward(dropout_forward):
     whole, _ = _dropped(dropout_forward, x[:2], 0, rng)
     require((whole == x[:2]).all(), "with rate 0 nothing should be dropped, and y be x")
     _dropped(dropout_forward, x[:2].astype(np.float64), 0.5, rng)
-    mixed = np.tile(np.float32([0, -3, 3]), (100, 1))  # as after a batch norm and a ReLU
+    mixed = np.tile(np.float32([0, -3, 3]), (100, 1))  # zeros, as after a ReLU, and both signs
     _, scale = _dropped(dropout_forward, mixed, 0.5, rng)
     require(
         (abs((scale == 0).mean(axis=0) - 0.5) < 0.25).all(),
